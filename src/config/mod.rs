@@ -1,0 +1,177 @@
+//! The configuration: what was written, and what it means.
+//!
+//! All problems are found at once, each with file, line, column, the offending text, and what to write instead.
+
+use crate::calendar::Calendar;
+use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, Secret};
+use crate::profile::Profile;
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the gateway is told, checked and connected.
+#[derive(Debug)]
+pub struct Config {
+    /// The school.
+    pub site: Site,
+    /// Where the database lives.
+    pub data_dir: PathBuf,
+    /// Where the API and metrics listen; loopback until sign-in exists.
+    pub http: SocketAddr,
+    /// Length of an aggregate sent north, in seconds; divides an hour. 900 unless told otherwise.
+    pub aggregate_secs: u32,
+    /// Places by id.
+    pub places: BTreeMap<PlaceId, Place>,
+    /// Connections to the field.
+    pub buses: Vec<Bus>,
+    /// Devices by id.
+    pub devices: BTreeMap<DeviceId, Device>,
+    /// The school's calendar.
+    pub calendar: Calendar,
+    /// Platforms that are owed records.
+    pub destinations: Vec<Destination>,
+}
+
+/// The school.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Id of this gateway, part of every uid sent north.
+    pub gateway: DeviceId,
+    /// The school's name.
+    pub name: String,
+    /// 学校（机构）标识码, 10 digits.
+    pub school_code: Option<String>,
+    /// Its time zone; Asia/Shanghai unless told otherwise.
+    pub zone: TimeZone,
+}
+
+/// A connection to the field.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    /// Its id.
+    pub id: BusId,
+    /// What it speaks.
+    pub kind: BusKind,
+}
+
+/// What a bus speaks.
+#[derive(Debug, Clone)]
+pub enum BusKind {
+    /// One Modbus TCP endpoint: a meter, or a converter with several units behind it.
+    ModbusTcp(ModbusTcp),
+    /// One MQTT broker.
+    Mqtt(Mqtt),
+    /// A set of ONVIF cameras with the same credentials; each device on it is one camera.
+    Onvif(Onvif),
+}
+
+/// A Modbus TCP endpoint.
+#[derive(Debug, Clone)]
+pub struct ModbusTcp {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port; 502 unless told otherwise.
+    pub port: u16,
+    /// Longest wait for one whole reply. 1 s unless told otherwise.
+    pub timeout: Duration,
+    /// Shortest pause between a reply and the next request. 0 unless told otherwise.
+    pub gap: Duration,
+}
+
+/// An MQTT broker.
+#[derive(Debug, Clone)]
+pub struct Mqtt {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port; 1883, with TLS 8883.
+    pub port: u16,
+    /// Client id of the persistent session; `schoolgate-<gateway>` unless told otherwise.
+    pub client_id: String,
+    /// User name and password.
+    pub login: Option<Login>,
+    /// TLS, verified; `None` is plain TCP.
+    pub tls: Option<Tls>,
+    /// Largest payload that is decoded, in bytes; larger ones are quarantined. 262144 unless told otherwise.
+    pub max_payload: usize,
+}
+
+/// User name and password.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// User name.
+    pub username: String,
+    /// Password, from a file.
+    pub password: Secret,
+}
+
+/// TLS settings; the peer is always verified.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Certificates trusted besides the system's, PEM.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// Cameras with the same credentials.
+#[derive(Debug, Clone)]
+pub struct Onvif {
+    /// User name and password.
+    pub login: Option<Login>,
+    /// Longest wait for one HTTP reply besides the pull itself. 5 s unless told otherwise.
+    pub timeout: Duration,
+    /// Pause between two RTSP liveness probes of one camera. 300 s unless told otherwise, at least 5 s.
+    pub probe_every: Duration,
+}
+
+/// A device.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its name for people; the id unless told otherwise.
+    pub name: String,
+    /// What it is.
+    pub profile: Arc<Profile>,
+    /// By which bus.
+    pub bus: BusId,
+    /// Where on the bus: a Modbus unit id, an MQTT name, or a camera's device-service URL.
+    pub address: String,
+    /// Where in the school.
+    pub place: PlaceId,
+    /// Pause between two polls, for devices that are polled. 60 s unless told otherwise.
+    pub poll: Duration,
+}
+
+/// A platform that is owed records.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// Its id.
+    pub id: DestinationId,
+    /// How it is spoken to.
+    pub kind: DestinationKind,
+    /// Base URL, without a slash at the end.
+    pub base_url: String,
+    /// Application id given by the platform.
+    pub app_id: String,
+    /// Application secret, from a file.
+    pub secret: Secret,
+    /// Most records in one request.
+    pub max_records: usize,
+    /// Most bytes in one request body.
+    pub max_bytes: usize,
+    /// Longest wait for one reply.
+    pub timeout: Duration,
+    /// Certificates trusted besides the system's, PEM.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// The family of a platform's interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DestinationKind {
+    /// Header signature, HMAC-SHA256 over a joined string (the family of the Anhui provincial open platform).
+    Shield,
+    /// Access token from app id and an HMAC-SHA1 key proof (the eduyun family of several cities).
+    Eduyun,
+}

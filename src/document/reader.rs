@@ -1,0 +1,373 @@
+//! Walking one table of a document, key by key.
+
+use super::{Document, Problem, Problems, Spot};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+use toml::Spanned;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+type Node<'d> = Spanned<DeValue<'d>>;
+
+/// One table of a file. Ask for every key it may have, then call [`Reader::finish`].
+///
+/// A getter returns `None` when the key is missing or wrong; the problem is then already noted. Getters ending
+/// in `_opt` do not mind a missing key.
+pub struct Reader<'d> {
+    document: &'d Document<'d>,
+    table: &'d DeTable<'d>,
+    span: Range<usize>,
+    path: String,
+    asked: RefCell<BTreeSet<String>>,
+    problems: &'d Problems,
+}
+
+impl<'d> Reader<'d> {
+    pub(super) fn new(
+        document: &'d Document<'d>,
+        table: &'d DeTable<'d>,
+        span: Range<usize>,
+        path: String,
+        problems: &'d Problems,
+    ) -> Self {
+        Self { document, table, span, path, asked: RefCell::default(), problems }
+    }
+
+    /// The collector this reader notes problems in.
+    #[must_use]
+    pub fn problems(&self) -> &'d Problems {
+        self.problems
+    }
+
+    /// Where this table begins.
+    #[must_use]
+    pub fn here(&self) -> Spot {
+        self.document.spot(self.span.clone())
+    }
+
+    /// Where the value of `key` stands, or where the table begins when it has none.
+    #[must_use]
+    pub fn spot(&self, key: &str) -> Spot {
+        self.node(key).map_or_else(|| self.here(), |node| self.document.spot(node.span()))
+    }
+
+    /// Notes a problem at the value of `key`.
+    pub fn problem(&self, key: &str, message: impl Into<String>, advice: impl Into<String>) {
+        self.problems.at(&self.spot(key), message, advice);
+    }
+
+    /// Whether the key is there; counts as asking for it.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.look(key).is_some()
+    }
+
+    /// The keys of this table, in alphabetical order.
+    pub fn keys(&self) -> impl Iterator<Item = &'d str> {
+        self.table.keys().map(|k| k.get_ref().as_ref())
+    }
+
+    fn node(&self, key: &str) -> Option<&'d Node<'d>> {
+        self.table.iter().find(|(k, _)| k.get_ref().as_ref() == key).map(|(_, v)| v)
+    }
+
+    fn look(&self, key: &str) -> Option<&'d Node<'d>> {
+        self.asked.borrow_mut().insert(key.to_owned());
+        self.node(key)
+    }
+
+    fn name(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn missing(&self, key: &str, advice: &str) {
+        let mut spot = self.here();
+        if spot.text.is_empty() && !self.path.is_empty() {
+            spot.text = format!("[{}]", self.path);
+        }
+        self.problems.add(Problem {
+            spot,
+            message: format!("'{}' is missing", self.name(key)),
+            advice: format!("add `{key} = {advice}`"),
+        });
+    }
+
+    fn wrong(&self, key: &str, node: &Node<'_>, expected: &str) {
+        self.problems.at(
+            &self.document.spot(node.span()),
+            format!("'{}' is a {}", self.name(key), node.get_ref().type_str()),
+            format!("write {expected}"),
+        );
+    }
+
+    /// A text.
+    pub fn text_opt(&self, key: &str) -> Option<String> {
+        let node = self.look(key)?;
+        match node.get_ref() {
+            DeValue::String(text) => Some(text.to_string()),
+            _ => {
+                self.wrong(key, node, "a text in double quotes");
+                None
+            }
+        }
+    }
+
+    /// A text that must be there.
+    pub fn text(&self, key: &str) -> Option<String> {
+        if !self.has(key) {
+            self.missing(key, "\"…\"");
+        }
+        self.text_opt(key)
+    }
+
+    /// A text turned into something else by `parse`; its error is the message and `advice` says what to write.
+    pub fn parsed_opt<T, E: Display>(
+        &self,
+        key: &str,
+        advice: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text_opt(key)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(key, format!("'{}': {error}", self.name(key)), advice);
+                None
+            }
+        }
+    }
+
+    /// As [`Reader::parsed_opt`], but must be there.
+    pub fn parsed<T, E: Display>(
+        &self,
+        key: &str,
+        advice: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            self.missing(key, &format!("\"…\"   ({advice})"));
+        }
+        self.parsed_opt(key, advice, parse)
+    }
+
+    /// One of a few words.
+    pub fn word_opt<T: Clone>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text_opt(key)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
+        if found.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.problem(key, format!("'{}' cannot be \"{text}\"", self.name(key)), one_of(&text, &known));
+        }
+        found
+    }
+
+    /// One of a few words, that must be there.
+    pub fn word<T: Clone>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        if !self.has(key) {
+            let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            self.missing(key, &known.join(" | "));
+        }
+        self.word_opt(key, words)
+    }
+
+    /// A whole number within a range.
+    pub fn integer_opt(&self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let node = self.look(key)?;
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let value = match node.get_ref() {
+            DeValue::Integer(digits) => whole(digits),
+            _ => {
+                self.wrong(key, node, &expected);
+                return None;
+            }
+        };
+        let value = value.filter(|v| range.contains(v));
+        if value.is_none() {
+            self.problem(key, format!("'{}' is out of range", self.name(key)), format!("write {expected}"));
+        }
+        value
+    }
+
+    /// A whole number within a range, that must be there.
+    pub fn integer(&self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        if !self.has(key) {
+            self.missing(key, &format!("{}   ({} to {})", range.start(), range.start(), range.end()));
+        }
+        self.integer_opt(key, range)
+    }
+
+    /// A number, whole or not, within a range.
+    pub fn number_opt(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        let node = self.look(key)?;
+        let value = match node.get_ref() {
+            #[expect(clippy::cast_precision_loss, reason = "limits people write are far below 2^53")]
+            DeValue::Integer(digits) => whole(digits).map(|v| v as f64),
+            DeValue::Float(digits) => digits.as_str().parse().ok(),
+            _ => {
+                self.wrong(key, node, "a number");
+                return None;
+            }
+        };
+        let value = value.filter(|v| range.contains(v));
+        if value.is_none() {
+            self.problem(
+                key,
+                format!("'{}' is out of range", self.name(key)),
+                format!("write a number from {} to {}", range.start(), range.end()),
+            );
+        }
+        value
+    }
+
+    /// A number within a range, that must be there.
+    pub fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        if !self.has(key) {
+            self.missing(key, "<number>");
+        }
+        self.number_opt(key, range)
+    }
+
+    /// `true` or `false`.
+    pub fn flag_opt(&self, key: &str) -> Option<bool> {
+        let node = self.look(key)?;
+        if let DeValue::Boolean(flag) = node.get_ref() {
+            return Some(*flag);
+        }
+        self.wrong(key, node, "true or false");
+        None
+    }
+
+    /// A list of texts, each with its place; missing is an empty list.
+    pub fn texts(&self, key: &str) -> Vec<(String, Spot)> {
+        let mut texts = Vec::new();
+        for node in self.items(key, "a list of texts: [\"…\", \"…\"]") {
+            match node.get_ref() {
+                DeValue::String(text) => texts.push((text.to_string(), self.document.spot(node.span()))),
+                _ => self.wrong(key, node, "a text in double quotes"),
+            }
+        }
+        texts
+    }
+
+    /// A list of numbers, each with its place; missing is an empty list.
+    pub fn numbers(&self, key: &str) -> Vec<(f64, Spot)> {
+        let mut numbers = Vec::new();
+        for node in self.items(key, "a list of numbers: [1, 2.5]") {
+            let value = match node.get_ref() {
+                #[expect(clippy::cast_precision_loss, reason = "register words are far below 2^53")]
+                DeValue::Integer(digits) => whole(digits).map(|v| v as f64),
+                DeValue::Float(digits) => digits.as_str().parse().ok(),
+                _ => None,
+            };
+            match value {
+                Some(value) => numbers.push((value, self.document.spot(node.span()))),
+                None => self.wrong(key, node, "a number"),
+            }
+        }
+        numbers
+    }
+
+    fn items(&self, key: &str, expected: &str) -> impl Iterator<Item = &'d Node<'d>> {
+        let node = self.look(key);
+        let array = node.and_then(|n| n.get_ref().as_array());
+        if let (Some(node), None) = (node, array) {
+            self.wrong(key, node, expected);
+        }
+        array.into_iter().flat_map(|a| a.iter())
+    }
+
+    /// The table `[key]`.
+    pub fn table_opt(&self, key: &str) -> Option<Reader<'d>> {
+        let node = self.look(key)?;
+        if let DeValue::Table(table) = node.get_ref() {
+            return Some(self.inner(key, table, node.span()));
+        }
+        self.wrong(key, node, &format!("a table: `[{}]` on a line of its own", self.name(key)));
+        None
+    }
+
+    /// The table `[key]`, that must be there.
+    pub fn table(&self, key: &str) -> Option<Reader<'d>> {
+        if !self.has(key) {
+            self.problems.add(Problem {
+                spot: self.here(),
+                message: format!("the table [{}] is missing", self.name(key)),
+                advice: format!("add a line `[{}]` and its keys below it", self.name(key)),
+            });
+        }
+        self.table_opt(key)
+    }
+
+    /// Every `[[key]]`; missing is an empty list.
+    pub fn tables(&self, key: &str) -> Vec<Reader<'d>> {
+        let expected = format!("`[[{}]]` on a line of its own, once per entry", self.name(key));
+        let mut tables = Vec::new();
+        for node in self.items(key, &expected) {
+            match node.get_ref() {
+                DeValue::Table(table) => tables.push(self.inner(key, table, node.span())),
+                _ => self.wrong(key, node, &expected),
+            }
+        }
+        tables
+    }
+
+    /// A table of which each key is a name the person chose; the pairs in alphabetical order.
+    pub fn texts_by_key(&self, key: &str) -> Vec<(String, String)> {
+        let Some(table) = self.table_opt(key) else { return Vec::new() };
+        let pairs = table.keys().filter_map(|k| Some((k.to_owned(), table.text_opt(k)?))).collect();
+        table.finish();
+        pairs
+    }
+
+    fn inner(&self, key: &str, table: &'d DeTable<'d>, span: Range<usize>) -> Reader<'d> {
+        Reader::new(self.document, table, span, self.name(key), self.problems)
+    }
+
+    /// Reports every key that nobody asked for, with the nearest known one.
+    pub fn finish(self) {
+        let asked = self.asked.into_inner();
+        for (key, _) in self.table.iter().filter(|(k, _)| !asked.contains(k.get_ref().as_ref())) {
+            let known: Vec<&str> = asked.iter().map(String::as_str).collect();
+            let place = if self.path.is_empty() { "here".into() } else { format!("in [{}]", self.path) };
+            self.problems.at(
+                &self.document.spot(key.span()),
+                format!("'{}' is not a key that is known {place}", key.get_ref()),
+                one_of(key.get_ref(), &known),
+            );
+        }
+    }
+}
+
+fn whole(digits: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(digits.as_str(), digits.radix()).ok()
+}
+
+/// "write X" when one known word is near, else the list.
+fn one_of(written: &str, known: &[&str]) -> String {
+    let near = known
+        .iter()
+        .map(|word| (distance(written, word), *word))
+        .filter(|(d, word)| *d <= word.chars().count().max(3) / 3)
+        .min();
+    match near {
+        Some((_, word)) => format!("did you mean '{word}'? Known: {}", known.join(", ")),
+        None => format!("write one of: {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein distance in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, cb) in b.iter().enumerate() {
+            let at = |r: &[usize], k: usize| r.get(k).copied().unwrap_or(usize::MAX - 1);
+            let change = at(&row, j) + usize::from(ca != *cb);
+            next.push(change.min(at(&row, j + 1) + 1).min(at(&next, j) + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}

@@ -1,0 +1,194 @@
+//! An alarm and the changes of its state, in the terms of ISA-18.2 with the fields kept apart.
+
+use super::event::words;
+use super::{DeviceId, PlaceId, RuleId, Text, Wall};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+words! {
+    /// How soon a person must act.
+    Priority {
+        /// Now: life or intrusion.
+        Critical = "critical",
+        /// Within minutes.
+        High = "high",
+        /// Within the shift.
+        Medium = "medium",
+        /// When there is time.
+        Low = "low",
+    }
+}
+
+words! {
+    /// What an alarm is about.
+    AlarmClass {
+        /// A person asks for help. Latches; cannot be switched off (GB 50394-2007 5.2.3).
+        Help = "help",
+        /// Fire. Latches; cannot be switched off.
+        Fire = "fire",
+        /// Intrusion. Latches.
+        Intrusion = "intrusion",
+        /// Doors, cards, cameras.
+        Security = "security",
+        /// Energy and water.
+        Energy = "energy",
+        /// Rooms: temperature, humidity, air.
+        Environment = "environment",
+        /// A device, a bus or an uplink is not working.
+        Equipment = "equipment",
+    }
+}
+
+impl AlarmClass {
+    /// Whether such an alarm stays until a person resets it.
+    #[must_use]
+    pub fn latches(self) -> bool {
+        matches!(self, Self::Help | Self::Fire | Self::Intrusion)
+    }
+}
+
+/// The number of an alarm in this school; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AlarmId(pub u64);
+
+impl fmt::Display for AlarmId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What an alarm is the alarm of: one rule and one subject have at most one open alarm.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AlarmKey {
+    /// The rule that holds.
+    pub rule: RuleId,
+    /// What it holds for: a device, or a device and a person's pseudonym.
+    pub subject: String,
+}
+
+/// Who did something: a person at the command line or page, or the gateway itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Actor(String);
+
+/// Longest actor name, in characters.
+pub const MAX_ACTOR_CHARS: usize = 64;
+/// Longest note, in characters.
+pub const MAX_NOTE_CHARS: usize = 1000;
+
+impl Actor {
+    /// The gateway itself.
+    #[must_use]
+    pub fn gateway() -> Self {
+        Self("gateway".into())
+    }
+
+    /// A person or program; cut to 64 characters, control characters dropped. `None` when nothing is left.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let name: String = name.trim().chars().filter(|c| !c.is_control()).take(MAX_ACTOR_CHARS).collect();
+        (!name.is_empty()).then_some(Self(name))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who did it, when, and what they wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handled {
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: Wall,
+    /// What they wrote, possibly nothing.
+    pub note: String,
+}
+
+/// An alarm as it stands. The fields are independent, as in OPC UA Part 9; [`Alarm::isa_state`] gives the letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Its number.
+    pub id: AlarmId,
+    /// What it is the alarm of.
+    pub key: AlarmKey,
+    /// What it is about.
+    pub class: AlarmClass,
+    /// How soon to act.
+    pub priority: Priority,
+    /// The device concerned.
+    pub device: Option<DeviceId>,
+    /// Where.
+    pub place: Option<PlaceId>,
+    /// What happened, in words.
+    pub what: Text,
+    /// When it was first raised.
+    pub raised_at: Wall,
+    /// Whether the condition holds now.
+    pub active: bool,
+    /// How often the condition came back while the alarm was open.
+    pub occurrences: u32,
+    /// When the condition last ended.
+    pub cleared_at: Option<Wall>,
+    /// Who took it.
+    pub acknowledged: Option<Handled>,
+    /// Whether only a manual reset closes it.
+    pub latched: bool,
+    /// Who reset it, if latched.
+    pub reset: Option<Handled>,
+    /// When it was over: cleared, acknowledged and, if latched, reset.
+    pub closed_at: Option<Wall>,
+}
+
+impl Alarm {
+    /// The state by ISA-18.2: A normal, B unacknowledged, C acknowledged, D returned to normal unacknowledged,
+    /// E latched unacknowledged, F latched acknowledged.
+    #[must_use]
+    pub fn isa_state(&self) -> char {
+        match (self.closed_at.is_some(), self.active, self.acknowledged.is_some(), self.latched) {
+            (true, ..) => 'A',
+            (_, true, false, _) => 'B',
+            (_, true, true, _) => 'C',
+            (_, false, false, false) => 'D',
+            (_, false, false, true) => 'E',
+            (_, false, true, _) => 'F',
+        }
+    }
+}
+
+words! {
+    /// One step in an alarm's life.
+    ChangeKind {
+        /// It was raised.
+        Raised = "raised",
+        /// The condition came back while the alarm was still open.
+        Recurred = "recurred",
+        /// A person took it.
+        Acknowledged = "acknowledged",
+        /// The condition ended.
+        Cleared = "cleared",
+        /// A person reset a latched alarm.
+        Reset = "reset",
+        /// It is over.
+        Closed = "closed",
+    }
+}
+
+/// One step, with who and when, and the alarm as it stood after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmChange {
+    /// What happened to it.
+    pub kind: ChangeKind,
+    /// When.
+    pub at: Wall,
+    /// Who did it.
+    pub actor: Actor,
+    /// What they wrote, possibly nothing.
+    pub note: String,
+    /// The alarm after the step.
+    pub alarm: Alarm,
+}

@@ -1,0 +1,127 @@
+//! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
+
+use super::{Actor, AlarmId, BusId, DeviceId, Event, Fault, Reading, Stamp};
+
+/// Whether a device answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// It answers.
+    Up,
+    /// It does not, and why.
+    Down(Fault),
+}
+
+/// What an observation says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// A value.
+    Reading(Reading),
+    /// Something happened.
+    Event(Event),
+    /// The device began or ceased to answer.
+    Link(Link),
+}
+
+/// One thing seen of one device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// Of whom.
+    pub device: DeviceId,
+    /// When.
+    pub stamp: Stamp,
+    /// What.
+    pub body: Body,
+    /// A state told to us on connecting (MQTT retained, ONVIF `Initialized`): it is true now, but it did not
+    /// happen now, and never raises a one-shot alarm.
+    pub retained: bool,
+}
+
+/// What could not be understood; it is counted and kept for a person to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The device, if known.
+    pub device: Option<DeviceId>,
+    /// The bus it came by.
+    pub bus: BusId,
+    /// Topic, register range or URL: where it came from.
+    pub origin: String,
+    /// One word for the metric: `not_json`, `too_large`, `bad_type` …
+    pub kind: &'static str,
+    /// What was wrong and what was expected, for a person.
+    pub reason: String,
+    /// The first bytes as received, at most [`Refused::MAX_KEPT`]. Empty where they could name a person.
+    pub raw: Vec<u8>,
+    /// Its whole length in bytes.
+    pub raw_len: usize,
+    /// When.
+    pub stamp: Stamp,
+}
+
+impl Refused {
+    /// How many raw bytes are kept.
+    pub const MAX_KEPT: usize = 1024;
+}
+
+/// A message from something the configuration does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// The bus it came by.
+    pub bus: BusId,
+    /// Its topic or address.
+    pub origin: String,
+    /// When.
+    pub stamp: Stamp,
+}
+
+/// What a person wants done to an alarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Take it.
+    Acknowledge(AlarmId),
+    /// Reset a latched one.
+    Reset(AlarmId),
+}
+
+/// An order with who gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What to do.
+    pub order: Order,
+    /// Who says so.
+    pub actor: Actor,
+    /// What they wrote, possibly nothing.
+    pub note: String,
+}
+
+/// One thing that enters the pipe.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Something was seen.
+    Observed(Observation),
+    /// A person gave an order.
+    Command(Command),
+    /// Something could not be understood.
+    Refused(Refused),
+    /// Something came from a stranger.
+    Unknown(Unknown),
+}
+
+/// How a repeated message is told from a new one that looks the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageKey {
+    /// A 64-bit hash of topic and payload.
+    pub fingerprint: u64,
+    /// The transport says it may have sent this before (MQTT DUP).
+    pub redelivered: bool,
+}
+
+/// What arrived in one piece and is acknowledged in one piece, after the commit that holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The bus it came by; `None` for orders.
+    pub bus: Option<BusId>,
+    /// Set where the transport may deliver twice.
+    pub key: Option<MessageKey>,
+    /// What it holds.
+    pub inputs: Vec<Input>,
+}

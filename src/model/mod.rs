@@ -1,0 +1,33 @@
+//! The words of Schoolgate: ids, time, units, quality, readings, events, alarms, what is owed to platforms.
+//!
+//! Nothing here does anything: no I/O, no clock, no decisions beyond what a value may be.
+
+pub mod alarm;
+pub mod event;
+pub mod fault;
+pub mod id;
+pub mod input;
+pub mod outbox;
+pub mod personal;
+pub mod place;
+pub mod quality;
+pub mod reading;
+pub mod secret;
+pub mod text;
+pub mod time;
+pub mod unit;
+
+pub use alarm::{Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Priority};
+pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Service};
+pub use fault::Fault;
+pub use id::{BadId, BusId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId};
+pub use input::{Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown};
+pub use outbox::{Lane, OutboxItem, Record, RollUp};
+pub use personal::{PersonRef, Personal, SiteKey};
+pub use place::{Place, PlaceKind};
+pub use quality::{Doubt, Quality};
+pub use reading::{PointKind, Reading};
+pub use secret::Secret;
+pub use text::{Lang, Text};
+pub use time::{ClockQuality, Mono, Now, Stamp, Wall};
+pub use unit::{Quantity, Unit};

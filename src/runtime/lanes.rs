@@ -1,0 +1,74 @@
+//! The two ways into the pipe: deliveries that are answered and never dropped, and readings of which the oldest
+//! are shed when the pipe cannot follow.
+
+use crate::model::Delivery;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Deliveries waiting in the lane that never drops; a full lane makes its sender wait.
+pub const EVENT_LANE: usize = 1024;
+/// Polled readings waiting; when full, the oldest are shed and counted.
+pub const READING_LANE: usize = 4096;
+
+/// Resolves when the delivery is committed; an error means it never will be (the gateway stops).
+pub type Receipt = oneshot::Receiver<()>;
+
+/// A delivery and whom to tell when it is durable.
+#[derive(Debug)]
+pub struct Parcel {
+    /// What arrived.
+    pub delivery: Delivery,
+    /// Told after the commit.
+    pub committed: Option<oneshot::Sender<()>>,
+}
+
+/// The pipe is gone: the gateway is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the gateway is stopping")]
+pub struct Stopping;
+
+/// Where drivers put what they have.
+#[derive(Debug, Clone)]
+pub struct Inlet {
+    events: mpsc::Sender<Parcel>,
+    readings: broadcast::Sender<Arc<Delivery>>,
+}
+
+/// Where the pipeline takes it.
+#[derive(Debug)]
+pub struct Outlet {
+    /// Deliveries that are answered.
+    pub events: mpsc::Receiver<Parcel>,
+    /// Polled readings.
+    pub readings: broadcast::Receiver<Arc<Delivery>>,
+}
+
+/// Makes both lanes.
+#[must_use]
+pub fn lanes() -> (Inlet, Outlet) {
+    let (events, events_out) = mpsc::channel(EVENT_LANE);
+    let (readings, readings_out) = broadcast::channel(READING_LANE);
+    (Inlet { events, readings }, Outlet { events: events_out, readings: readings_out })
+}
+
+impl Inlet {
+    /// Puts in a delivery that must not be lost; waits while the lane is full. Everything that is acknowledged
+    /// to a device or person goes this way.
+    ///
+    /// # Errors
+    /// [`Stopping`] when nobody takes deliveries any more.
+    pub async fn deliver(&self, delivery: Delivery) -> Result<Receipt, Stopping> {
+        let (committed, receipt) = oneshot::channel();
+        let parcel = Parcel { delivery, committed: Some(committed) };
+        self.events.send(parcel).await.map_err(|_| Stopping)?;
+        Ok(receipt)
+    }
+
+    /// Puts in polled readings; never waits. The next poll brings newer ones, so the oldest may be shed.
+    ///
+    /// # Errors
+    /// [`Stopping`] when nobody takes readings any more.
+    pub fn offer(&self, delivery: Delivery) -> Result<(), Stopping> {
+        self.readings.send(Arc::new(delivery)).map(drop).map_err(|_| Stopping)
+    }
+}

@@ -1,0 +1,16 @@
+//! What edges stand on: clocks, backoff, lanes into the pipe, tallies, error chains, the service manager.
+
+pub mod backoff;
+pub mod chain;
+pub mod clock;
+pub mod lanes;
+pub mod service;
+pub mod tally;
+pub mod tasks;
+
+pub use backoff::Backoff;
+pub use chain::Chain;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use lanes::{Inlet, Outlet, Receipt};
+pub use tally::Tally;
+pub use tasks::Tasks;

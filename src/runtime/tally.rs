@@ -1,0 +1,103 @@
+//! Counters that edges add to and `ops` reads; the names people see are given there.
+
+use crate::model::{BusId, DestinationId, DeviceId, Fault};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// One more.
+    pub fn one(&self) {
+        self.add(1);
+    }
+
+    /// `n` more.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the number: for gauges.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+}
+
+/// Counters by label. The labels come from the configuration, so there are few.
+#[derive(Debug)]
+pub struct Family<K: Ord>(Mutex<BTreeMap<K, Arc<Count>>>);
+
+impl<K: Ord> Default for Family<K> {
+    fn default() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+}
+
+impl<K: Ord + Clone> Family<K> {
+    /// The counter of a label, made when first asked for.
+    #[must_use]
+    pub fn of(&self, label: &K) -> Arc<Count> {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = map.get(label) {
+            return Arc::clone(count);
+        }
+        Arc::clone(map.entry(label.clone()).or_default())
+    }
+
+    /// Every label with its number.
+    #[must_use]
+    pub fn all(&self) -> Vec<(K, u64)> {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.iter().map(|(k, v)| (k.clone(), v.get())).collect()
+    }
+}
+
+/// Everything the gateway counts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Readings committed, by bus.
+    pub readings: Family<BusId>,
+    /// Events committed, by bus and kind word.
+    pub events: Family<(BusId, &'static str)>,
+    /// Deliveries that were repeats and left out, by bus.
+    pub duplicates: Family<BusId>,
+    /// Polled readings shed because the pipe could not follow.
+    pub shed_deliveries: Count,
+    /// Payloads that could not be understood, by bus and kind word.
+    pub refused: Family<(BusId, &'static str)>,
+    /// Messages from devices that are not configured, by bus.
+    pub unknown: Family<BusId>,
+    /// Requests made to devices, by bus.
+    pub requests: Family<BusId>,
+    /// Failures by device and kind.
+    pub device_faults: Family<(DeviceId, Fault)>,
+    /// Replies that came too late or to another request and were thrown away, by bus.
+    pub stale_replies: Family<BusId>,
+    /// Sessions opened, by bus.
+    pub connects: Family<BusId>,
+    /// Alarms raised, by class word.
+    pub alarms_raised: Family<&'static str>,
+    /// Transactions committed.
+    pub commits: Count,
+    /// Longest commit so far, microseconds.
+    pub commit_micros_max: Count,
+    /// Sum of all commits, microseconds.
+    pub commit_micros_sum: Count,
+    /// Records acknowledged by a platform, by destination and record word.
+    pub uploads: Family<(DestinationId, &'static str)>,
+    /// Requests that failed and will be tried again, by destination and reason word.
+    pub upload_failures: Family<(DestinationId, &'static str)>,
+    /// Records set aside because the platform rejected them, by destination.
+    pub set_aside: Family<DestinationId>,
+    /// Records waiting, by destination (a gauge).
+    pub backlog: Family<DestinationId>,
+}
