@@ -2,9 +2,9 @@
 //!
 //! All problems are found at once, each with file, line, column, the offending text, and what to write instead.
 
-use crate::calendar::Calendar;
 use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, Secret};
 use crate::profile::Profile;
+use crate::rules::{Rule, World};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,8 +29,10 @@ pub struct Config {
     pub buses: Vec<Bus>,
     /// Devices by id.
     pub devices: BTreeMap<DeviceId, Device>,
-    /// The school's calendar.
-    pub calendar: Calendar,
+    /// What rules may refer to: devices, places and the calendar.
+    pub world: World,
+    /// The rules that were written and those that are always on.
+    pub rules: Vec<Box<dyn Rule>>,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
 }

@@ -1,1 +1,96 @@
-//! To come.
+//! What is worth an alarm: each rule watches observations and reports levels ("this holds for that subject").
+//!
+//! Only `alarm::AlarmBook` makes edges of levels. A rule may forget everything at a power cut and still be right a
+//! second later; it arms its timers in [`Rule::start`], so a device silent since boot is noticed.
+
+use crate::calendar::Calendar;
+use crate::document::Reader;
+use crate::model::{
+    AlarmClass, AlarmKey, DeviceId, Mono, Now, Observation, Place, PlaceId, Priority, RuleId, Text,
+};
+use crate::profile::Profile;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a rule says of a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The condition holds. Saying it again changes nothing.
+    Holds,
+    /// It does not hold. Saying it again changes nothing.
+    Ended,
+    /// It happened and is over (a help button was pressed); each time counts.
+    Happened,
+}
+
+/// One report of a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// The rule and its subject.
+    pub key: AlarmKey,
+    /// What the rule says.
+    pub level: Level,
+    /// What it is about.
+    pub class: AlarmClass,
+    /// How soon to act.
+    pub priority: Priority,
+    /// The device concerned.
+    pub device: Option<DeviceId>,
+    /// Where.
+    pub place: Option<PlaceId>,
+    /// What happened, in words, with place, value and limit; no personal data.
+    pub what: Text,
+}
+
+/// A rule. Deadlines are on the monotonic clock; school time is asked of the calendar by wall time.
+pub trait Rule: Send + std::fmt::Debug {
+    /// Its id.
+    fn id(&self) -> &RuleId;
+    /// The gateway has started: arm timers.
+    fn start(&mut self, now: Now);
+    /// Something was observed.
+    fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>);
+    /// When [`Rule::expire`] wants to be called next.
+    fn next_deadline(&self) -> Option<Mono>;
+    /// A deadline has passed (or not: calling too early or too often does nothing).
+    fn expire(&mut self, now: Now, out: &mut Vec<Finding>);
+}
+
+/// What a rule may refer to.
+#[derive(Debug)]
+pub struct World {
+    /// Devices by id.
+    pub devices: BTreeMap<DeviceId, Watched>,
+    /// Places by id.
+    pub places: BTreeMap<PlaceId, Place>,
+    /// The school's calendar.
+    pub calendar: Arc<Calendar>,
+}
+
+/// A device as rules see it.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// Its name for people.
+    pub name: String,
+    /// What it is.
+    pub profile: Arc<Profile>,
+    /// Where it is.
+    pub place: PlaceId,
+    /// How often it is polled or expected to speak.
+    pub poll: std::time::Duration,
+}
+
+/// One kind of rule.
+pub struct RuleKind {
+    /// The word written as `kind`.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    /// A working example: the TOML below `[[rule]]`.
+    pub example: &'static str,
+    /// Reads one. `id` and `kind` are already read; problems are noted in the reader.
+    pub parse: fn(&Reader<'_>, &RuleId, &World) -> Option<Box<dyn Rule>>,
+}
+
+/// Every kind of rule.
+pub const RULE_KINDS: &[RuleKind] = &[];

@@ -1,12 +1,13 @@
 //! The field: drivers turn wires into samples, profiles turn samples into observations.
 //!
 //! A [`Driver`] knows one connection. It opens a [`Session`], and the session runs until it fails; neither retries,
-//! sleeps after a failure or logs it: [`supervise()`] does, once, for all.
+//! sleeps after a failure or logs it: `supervise` does, once, for all.
 
 use crate::config::{Bus, Device, Site};
-use crate::model::{BusId, DeviceId, Fault, SiteKey};
+use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, Observation, SiteKey, Stamp, Wall};
 use crate::runtime::{Clock, Inlet, Tally};
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What every session is given.
@@ -51,6 +52,33 @@ pub trait Driver: Send + Sync {
 pub trait Session: Send {
     /// Works until it fails. Dropping the future closes the connection.
     fn run<'a>(&'a mut self, field: &'a Field) -> BoxFuture<'a, Failure>;
+}
+
+/// Which devices answer, as last told to the pipe; tells it again only when that changes.
+#[derive(Debug, Default)]
+pub struct Links(BTreeMap<DeviceId, Link>);
+
+impl Links {
+    /// Notes how a device is; `Some` input to put into the pipe when that is news.
+    #[must_use]
+    pub fn set(&mut self, device: &DeviceId, link: Link, now: Wall) -> Option<Input> {
+        if self.0.get(device) == Some(&link) {
+            return None;
+        }
+        self.0.insert(device.clone(), link);
+        Some(link_input(device, link, now))
+    }
+}
+
+/// The observation that a device answers or not.
+#[must_use]
+pub fn link_input(device: &DeviceId, link: Link, now: Wall) -> Input {
+    Input::Observed(Observation {
+        device: device.clone(),
+        stamp: Stamp::new(None, now),
+        body: Body::Link(link),
+        retained: false,
+    })
 }
 
 /// One kind of bus.
