@@ -3,11 +3,12 @@
 use super::Device;
 use super::bus::Buses;
 use super::fields::{finish, name_opt, secs, url};
-use super::names::{Names, at, dangling};
+use super::names::{Names, at};
 use super::profiles::ProfileSet;
-use crate::document::{Reader, Spot};
+use crate::document::{Reader, Spot, one_of};
 use crate::model::{BusId, DeviceId, PlaceId};
 use crate::profile::{Profile, Protocol};
+use crate::rules::Watched;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,18 +23,21 @@ pub(super) struct Around<'a> {
     pub(super) profiles: &'a ProfileSet,
 }
 
+/// The devices that were written.
+#[derive(Debug, Default)]
+pub(super) struct Devices {
+    /// Those without a problem.
+    pub(super) good: BTreeMap<DeviceId, Device>,
+    /// What rules may refer to: also those with a problem that is not the rule's.
+    pub(super) watched: BTreeMap<DeviceId, Watched>,
+}
+
 /// Reads every device.
-pub(super) fn devices(
-    readers: Vec<Reader<'_>>,
-    names: &mut Names,
-    around: &Around<'_>,
-) -> BTreeMap<DeviceId, Device> {
-    let mut devices = BTreeMap::new();
+pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Around<'_>) -> Devices {
+    let mut devices = Devices::default();
     let mut addresses = BTreeMap::new();
     for reader in readers {
-        if let Some(device) = device(&reader, names, around, &mut addresses) {
-            devices.insert(device.id.clone(), device);
-        }
+        device(&reader, names, around, &mut addresses, &mut devices);
         finish(reader, None);
     }
     devices
@@ -44,7 +48,8 @@ fn device(
     names: &mut Names,
     around: &Around<'_>,
     addresses: &mut BTreeMap<(BusId, String), Spot>,
-) -> Option<Device> {
+    devices: &mut Devices,
+) {
     let id = names.declare(reader, DeviceId::new);
     let name = name_opt(reader, "name");
     let profile = profile(reader, around.profiles);
@@ -60,9 +65,17 @@ fn device(
     }
     let place = place(reader, around.places);
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
-    let id = id?;
+    let (Some(id), Some(profile)) = (id, profile) else { return };
     let name = name.unwrap_or_else(|| id.to_string());
-    Some(Device { id, name, profile: profile?, bus: bus?, address: address?, place: place?, poll })
+    // A rule may choose by place, so a place that was written is told, whether it exists or not.
+    let written_place = reader.text_opt("place").and_then(|text| PlaceId::new(&text).ok());
+    if let Some(place) = written_place {
+        let watched = Watched { name: name.clone(), profile: Arc::clone(&profile), place, poll };
+        devices.watched.insert(id.clone(), watched);
+    }
+    if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {
+        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll });
+    }
 }
 
 fn profile(reader: &Reader<'_>, profiles: &ProfileSet) -> Option<Arc<Profile>> {
@@ -70,7 +83,12 @@ fn profile(reader: &Reader<'_>, profiles: &ProfileSet) -> Option<Arc<Profile>> {
     let profile = profiles.get(&id);
     if profile.is_none() && !profiles.may_have(&id) {
         let known: Vec<&str> = profiles.ids().collect();
-        dangling(reader, "profile", "device profile", &id, &known);
+        let advice = if known.is_empty() {
+            "name the directory of the device profiles: `dir = \"…\"` under [profiles]".into()
+        } else {
+            one_of(&id, &known)
+        };
+        reader.problem("profile", format!("there is no device profile '{id}'"), advice);
     }
     profile
 }

@@ -201,10 +201,12 @@ fn refused(path: &Path, error: &io::Error) -> Unreadable {
 
 fn file_problem(path: &Path, error: &Unreadable, advice: String) -> Problem {
     let mut spot = whole(path);
+    let mut message = error.to_string();
     if let Unreadable::NotText { line, column, .. } = error {
         (spot.line, spot.column) = (*line, *column);
+        message = "the file is not UTF-8 text from here on".into();
     }
-    Problem { spot, message: error.to_string(), advice }
+    Problem { spot, message, advice }
 }
 
 /// A file as a whole.

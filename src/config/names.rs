@@ -48,8 +48,13 @@ impl Names {
         if self.has(id) {
             return true;
         }
-        let known: Vec<&str> = self.first.keys().map(String::as_str).collect();
-        dangling(reader, key, self.what, id, &known);
+        let known: Vec<&str> = self.ids().collect();
+        let advice = if known.is_empty() {
+            format!("add a [[{}]] with `id = \"{id}\"`", self.what)
+        } else {
+            one_of(id, &known)
+        };
+        reader.problem(key, format!("there is no {} '{id}'", self.what), advice);
         false
     }
 
@@ -57,13 +62,6 @@ impl Names {
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.first.keys().map(String::as_str)
     }
-}
-
-/// Notes that `key` refers to a thing that does not exist.
-pub(super) fn dangling(reader: &Reader<'_>, key: &str, what: &str, id: &str, known: &[&str]) {
-    let advice =
-        if known.is_empty() { format!("add a [[{what}]] with `id = \"{id}\"`") } else { one_of(id, known) };
-    reader.problem(key, format!("there is no {what} '{id}'"), advice);
 }
 
 /// `file:line:column`.

@@ -4,13 +4,12 @@ use super::attached::{Attached, Unreadable};
 use super::device::Around;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
-use super::{Config, Device, Site, bus, destination, device, place, rule, site};
+use super::{Config, Site, bus, destination, device, place, rule, site};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
-use crate::model::{DeviceId, Place, PlaceId};
-use crate::rules::{self, Watched, World};
+use crate::rules::{self, World};
 use jiff::tz::TimeZone;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,10 +57,10 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let destinations =
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
 
-    let world = world(&devices, &places, calendar);
+    let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
     let broken: BTreeSet<String> = device_names
         .ids()
-        .filter(|id| !devices.contains_key(*id))
+        .filter(|id| !world.devices.contains_key(*id))
         .chain(place_names.ids().filter(|id| !places.contains_key(*id)))
         .map(ToOwned::to_owned)
         .collect();
@@ -77,7 +76,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         return None;
     }
     rules.extend(rules::always(&world));
-    let buses = buses.good;
+    let (buses, devices) = (buses.good, devices.good);
     Some(Config {
         site: site?,
         data_dir,
@@ -137,22 +136,4 @@ fn read_calendar(roots: &[Reader<'_>], zone: TimeZone) -> Calendar {
         calendar
     });
     written.unwrap_or_else(|| Calendar::default_school(zone))
-}
-
-fn world(
-    devices: &BTreeMap<DeviceId, Device>,
-    places: &BTreeMap<PlaceId, Place>,
-    calendar: Calendar,
-) -> World {
-    let watched = |device: &Device| Watched {
-        name: device.name.clone(),
-        profile: Arc::clone(&device.profile),
-        place: device.place.clone(),
-        poll: device.poll,
-    };
-    World {
-        devices: devices.iter().map(|(id, device)| (id.clone(), watched(device))).collect(),
-        places: places.clone(),
-        calendar: Arc::new(calendar),
-    }
 }

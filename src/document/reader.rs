@@ -96,7 +96,7 @@ impl<'d> Reader<'d> {
     fn wrong(&self, key: &str, node: &Node<'_>, expected: &str) {
         self.problems.at(
             &self.document.spot(node.span()),
-            format!("'{}' is a {}", self.name(key), node.get_ref().type_str()),
+            format!("'{}' is {}", self.name(key), told(node.get_ref())),
             format!("write {expected}"),
         );
     }
@@ -336,6 +336,19 @@ impl<'d> Reader<'d> {
                 one_of(key.get_ref(), &known),
             );
         }
+    }
+}
+
+/// The type of a value in plain words.
+fn told(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time without quotes",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
     }
 }
 
