@@ -8,7 +8,7 @@ mod problem;
 mod reader;
 
 pub use problem::{Problem, Problems, Spot};
-pub use reader::Reader;
+pub use reader::{Reader, one_of};
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -96,7 +96,7 @@ impl<'d> Reader<'d> {
     fn wrong(&self, key: &str, node: &Node<'_>, expected: &str) {
         self.problems.at(
             &self.document.spot(node.span()),
-            format!("'{}' is a {}", self.name(key), node.get_ref().type_str()),
+            format!("'{}' is {}", self.name(key), told(node.get_ref())),
             format!("write {expected}"),
         );
     }
@@ -339,20 +339,41 @@ impl<'d> Reader<'d> {
     }
 }
 
+/// The type of a value in plain words.
+fn told(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time without quotes",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
 fn whole(digits: &DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(digits.as_str(), digits.radix()).ok()
 }
 
-/// "write X" when one known word is near, else the list.
-fn one_of(written: &str, known: &[&str]) -> String {
+/// Most known words listed in an advice.
+const MAX_LISTED: usize = 24;
+
+/// Advice to write one of the known words: the nearest one if any is near, and the list, cut when it is long.
+#[must_use]
+pub fn one_of(written: &str, known: &[&str]) -> String {
     let near = known
         .iter()
         .map(|word| (distance(written, word), *word))
         .filter(|(d, word)| *d <= word.chars().count().max(3) / 3)
         .min();
+    let mut list = known.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
+    if known.len() > MAX_LISTED {
+        list.push_str(&format!(" and {} more", known.len() - MAX_LISTED));
+    }
     match near {
-        Some((_, word)) => format!("did you mean '{word}'? Known: {}", known.join(", ")),
-        None => format!("write one of: {}", known.join(", ")),
+        Some((_, word)) => format!("did you mean '{word}'? Known: {list}"),
+        None => format!("write one of: {list}"),
     }
 }
 
