@@ -1,7 +1,6 @@
 //! Opens the byte stream to a broker: name, TCP, TLS, each with its own failure.
 
 use super::super::Failure;
-use super::failure::{bare, caused};
 use crate::config::{Mqtt, Tls};
 use crate::model::Fault;
 use rumqttc::tokio_rustls::TlsConnector;
@@ -32,16 +31,16 @@ pub(super) async fn dial(mqtt: &Mqtt) -> Result<Box<dyn Wire>, Failure> {
     let Some(tls) = &mqtt.tls else { return Ok(Box::new(tcp)) };
     let config = tls_config(tls, &place)?;
     let name = ServerName::try_from(mqtt.host.clone()).map_err(|error| {
-        caused(
+        Failure::new(
             Fault::Misconfigured,
             format!("TLS to MQTT broker {place}: '{}' is neither a DNS name nor an IP address", mqtt.host),
-            error,
         )
+        .because(error)
     })?;
     match timeout(STEP_WAIT, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(handshake_failure(error, &place)),
-        Err(_) => Err(bare(
+        Err(_) => Err(Failure::new(
             Fault::Timeout,
             format!("TLS to MQTT broker {place}: no answer; check that this port speaks TLS"),
         )),
@@ -54,8 +53,8 @@ async fn connect(mqtt: &Mqtt, place: &str) -> Result<TcpStream, Failure> {
     let addresses: Vec<SocketAddr> =
         match timeout(STEP_WAIT, lookup_host((mqtt.host.as_str(), mqtt.port))).await {
             Ok(Ok(found)) => found.collect(),
-            Ok(Err(error)) => return Err(caused(Fault::Unreachable, resolving(), error)),
-            Err(late) => return Err(caused(Fault::Unreachable, resolving(), late)),
+            Ok(Err(error)) => return Err(Failure::new(Fault::Unreachable, resolving()).because(error)),
+            Err(late) => return Err(Failure::new(Fault::Unreachable, resolving()).because(late)),
         };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses.into_iter().take(4) {
@@ -73,7 +72,7 @@ async fn connect(mqtt: &Mqtt, place: &str) -> Result<TcpStream, Failure> {
     }
     let doing =
         format!("connecting to MQTT broker {place}: check that it runs, its address, port and firewall");
-    Err(caused(Fault::Unreachable, doing, last))
+    Err(Failure::new(Fault::Unreachable, doing).because(last))
 }
 
 fn tls_config(tls: &Tls, place: &str) -> Result<ClientConfig, Failure> {
@@ -83,20 +82,22 @@ fn tls_config(tls: &Tls, place: &str) -> Result<ClientConfig, Failure> {
     roots.add_parsable_certificates(system.certs);
     for cert in CertificateDer::pem_slice_iter(tls.ca_pem.as_deref().unwrap_or_default()) {
         let cert = cert.map_err(|error| {
-            caused(Fault::Misconfigured, doing("the configured CA file is not PEM"), error)
+            Failure::new(Fault::Misconfigured, doing("the configured CA file is not PEM")).because(error)
         })?;
         roots.add(cert).map_err(|error| {
-            caused(Fault::Misconfigured, doing("the configured CA certificate cannot be used"), error)
+            Failure::new(Fault::Misconfigured, doing("the configured CA certificate cannot be used"))
+                .because(error)
         })?;
     }
     if roots.is_empty() {
         let what = "no certificate to trust: the system has none and the configuration names no CA file";
-        return Err(bare(Fault::Misconfigured, doing(what)));
+        return Err(Failure::new(Fault::Misconfigured, doing(what)));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| caused(Fault::Internal, doing("no TLS version is available"), error))?;
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(
+            |error| Failure::new(Fault::Internal, doing("no TLS version is available")).because(error),
+        )?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -111,5 +112,5 @@ fn handshake_failure(error: io::Error, place: &str) -> Failure {
         Some(_) => (Fault::Protocol, "no TLS; check that this port speaks TLS"),
         None => (Fault::Gone, "it closed the connection during the handshake"),
     };
-    caused(fault, format!("TLS to MQTT broker {place}: {what}"), error)
+    Failure::new(fault, format!("TLS to MQTT broker {place}: {what}")).because(error)
 }

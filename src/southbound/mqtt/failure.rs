@@ -16,23 +16,13 @@ pub(super) enum Phase {
     Connected,
 }
 
-/// A failure without a deeper cause.
-pub(super) fn bare(fault: Fault, doing: String) -> Failure {
-    Failure { fault, doing, cause: None }
-}
-
-/// A failure with what caused it.
-pub(super) fn caused(fault: Fault, doing: String, cause: impl Error + Send + Sync + 'static) -> Failure {
-    Failure { fault, doing, cause: Some(Box::new(cause)) }
-}
-
 /// Judges an error of the library.
 pub(super) fn judge(error: ConnectionError, phase: Phase, mqtt: &Mqtt) -> Failure {
     let broker = format!("MQTT broker {}:{}", mqtt.host, mqtt.port);
     match error {
         ConnectionError::Io(error) => io_failure(error, phase, &broker),
-        ConnectionError::ConnectionRefused(code) => bare_refusal(code, &broker, mqtt),
-        ConnectionError::NetworkTimeout => bare(
+        ConnectionError::ConnectionRefused(code) => refused_connect(code, &broker, mqtt),
+        ConnectionError::NetworkTimeout => Failure::new(
             Fault::Timeout,
             format!(
                 "connecting to {broker}: no answer to CONNECT; check that MQTT{} listens on this port",
@@ -40,18 +30,18 @@ pub(super) fn judge(error: ConnectionError, phase: Phase, mqtt: &Mqtt) -> Failur
             ),
         ),
         ConnectionError::FlushTimeout => {
-            bare(Fault::Stalled, format!("writing to {broker}: it takes no more bytes"))
+            Failure::new(Fault::Stalled, format!("writing to {broker}: it takes no more bytes"))
         }
         ConnectionError::MqttState(error) => state_failure(error, phase, &broker),
-        error => caused(
+        error => Failure::new(
             Fault::Protocol,
             format!("speaking MQTT 3.1.1 with {broker}: check that it is an MQTT broker"),
-            error,
-        ),
+        )
+        .because(error),
     }
 }
 
-fn bare_refusal(code: ConnectReturnCode, broker: &str, mqtt: &Mqtt) -> Failure {
+fn refused_connect(code: ConnectReturnCode, broker: &str, mqtt: &Mqtt) -> Failure {
     let (fault, why) = match code {
         ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized if mqtt.login.is_some() => {
             (
@@ -71,7 +61,7 @@ fn bare_refusal(code: ConnectReturnCode, broker: &str, mqtt: &Mqtt) -> Failure {
         ConnectReturnCode::RefusedProtocolVersion => (Fault::Protocol, "it does not speak MQTT 3.1.1".into()),
         ConnectReturnCode::Success => (Fault::Protocol, "refused without a reason".into()),
     };
-    bare(fault, format!("connecting to {broker}: {why}"))
+    Failure::new(fault, format!("connecting to {broker}: {why}"))
 }
 
 fn io_failure(error: io::Error, phase: Phase, broker: &str) -> Failure {
@@ -91,13 +81,13 @@ fn state_failure(error: StateError, phase: Phase, broker: &str) -> Failure {
         }
         StateError::ConnectionAborted => gone(phase, broker, None),
         StateError::AwaitPingResp => {
-            bare(Fault::Timeout, format!("keeping {broker} alive: it did not answer PINGREQ"))
+            Failure::new(Fault::Timeout, format!("keeping {broker} alive: it did not answer PINGREQ"))
         }
-        error => caused(
+        error => Failure::new(
             Fault::Protocol,
             format!("speaking MQTT 3.1.1 with {broker}: check that it is an MQTT broker"),
-            error,
-        ),
+        )
+        .because(error),
     }
 }
 

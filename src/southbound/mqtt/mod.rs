@@ -10,7 +10,7 @@ use super::{Driver, DriverKind, Failure, Field, Links, Session};
 use crate::config::{Bus, BusKind, Device, Mqtt};
 use crate::model::{BusId, Delivery, DeviceId, Fault, Mono};
 use crate::runtime::Receipt;
-use failure::{Phase, bare, caused, judge};
+use failure::{Phase, judge};
 use futures_util::future::BoxFuture;
 use inbound::Inbound;
 use routes::Routes;
@@ -107,14 +107,17 @@ struct MqttSession {
     events: EventLoop,
     mark: Mark,
     since: Mono,
+    /// Whether a message was committed.
+    delivered: bool,
 }
 
 impl MqttSession {
     async fn open(broker: Arc<Broker>, field: &Field) -> Result<Self, Failure> {
         broker.check_filters()?;
         let mut mark: Mark = [0; 16];
-        getrandom::fill(&mut mark)
-            .map_err(|error| caused(Fault::Internal, "asking the system for random bytes".into(), error))?;
+        getrandom::fill(&mut mark).map_err(|error| {
+            Failure::new(Fault::Internal, "asking the system for random bytes").because(error)
+        })?;
         // The library never waits for room in this channel: it holds at most one acknowledgement for each message
         // between the two queues of `run` and the last read batch, and that is less than four windows.
         let (client, mut events) =
@@ -129,7 +132,7 @@ impl MqttSession {
                 Err(error) => return Err(judge(error, Phase::Connecting, &broker.mqtt)),
             }
         }
-        Ok(Self { broker, client, events, mark, since: field.clock.now().mono })
+        Ok(Self { broker, client, events, mark, since: field.clock.now().mono, delivered: false })
     }
 
     /// Reads until something fails. Never waits for a commit, only for room in the window.
@@ -196,16 +199,18 @@ impl MqttSession {
         broker: &Broker,
         client: &AsyncClient,
         mut committing: mpsc::Receiver<Committing>,
+        delivered: &mut bool,
     ) -> Failure {
         while let Some(Committing { receipt, ack }) = committing.recv().await {
             if receipt.await.is_err() {
                 break;
             }
+            *delivered = true;
             if let Some(ack) = ack
                 && let Err(error) = client.try_manual_ack(ack)
             {
                 let doing = format!("acknowledging a message to MQTT broker {}", broker.place());
-                return caused(Fault::Internal, doing, error);
+                return Failure::new(Fault::Internal, doing).because(error);
             }
         }
         stopping(broker)
@@ -230,10 +235,14 @@ impl Session for MqttSession {
             let failure = tokio::select! {
                 failure = Self::listen(broker, &self.client, &mut self.events, inbound, taken) => failure,
                 failure = Self::deliver(broker, field, taken_out, committing) => failure,
-                failure = Self::acknowledge(broker, &self.client, committing_out) => failure,
+                failure = Self::acknowledge(broker, &self.client, committing_out, &mut self.delivered) => failure,
             };
             broker.note_end(failure, field.clock.now().mono.since(self.since))
         })
+    }
+
+    fn delivered(&self) -> bool {
+        self.delivered
     }
 }
 
@@ -253,7 +262,7 @@ impl Broker {
                 let doing = format!(
                     "subscribing for device '{device}': '{filter}' is not an MQTT topic filter; check its address"
                 );
-                return Err(bare(Fault::Misconfigured, doing));
+                return Err(Failure::new(Fault::Misconfigured, doing));
             }
         }
         Ok(())
@@ -268,7 +277,7 @@ impl Broker {
         let kicks = self.kicks.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if kicks >= KICKS {
             failure.doing.push_str(&format!(
-                "; {kicks} times in a row within {} s: another client may use the client id '{}'",
+                "; again and again within {} s: another client may use the client id '{}'",
                 SHORT_LIFE.as_secs(),
                 self.mqtt.client_id
             ));
@@ -279,7 +288,7 @@ impl Broker {
 
 fn stopping(broker: &Broker) -> Failure {
     let doing = format!("handing on a message of MQTT broker {}: the gateway is stopping", broker.place());
-    bare(Fault::Internal, doing)
+    Failure::new(Fault::Internal, doing)
 }
 
 fn options(mqtt: &Mqtt, mark: Mark) -> MqttOptions {
@@ -329,7 +338,8 @@ impl<'a> Subscribing<'a> {
         let filters =
             self.asked.iter().map(|(filter, _)| SubscribeFilter::new((*filter).to_owned(), QoS::AtLeastOnce));
         client.try_subscribe_many(filters).map_err(|error| {
-            caused(Fault::Internal, format!("subscribing at MQTT broker {}", self.broker.place()), error)
+            Failure::new(Fault::Internal, format!("subscribing at MQTT broker {}", self.broker.place()))
+                .because(error)
         })
     }
 
@@ -347,7 +357,7 @@ impl<'a> Subscribing<'a> {
                         "subscribing for device '{device}': MQTT broker {} refuses '{filter}'; check its access list",
                         self.broker.place()
                     );
-                    return Err(bare(Fault::Misconfigured, doing));
+                    return Err(Failure::new(Fault::Misconfigured, doing));
                 }
             }
         }
@@ -357,7 +367,7 @@ impl<'a> Subscribing<'a> {
 
     fn late(&self) -> Failure {
         let place = self.broker.place();
-        bare(
+        Failure::new(
             Fault::Timeout,
             format!("subscribing at MQTT broker {place}: no SUBACK within {} s", SUBACK_WAIT.as_secs()),
         )

@@ -1,0 +1,153 @@
+//! A real Mosquitto broker on a free port, with its own directory, stopped when dropped.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// Longest wait for the broker to start, stop or take a message.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How the broker is set up.
+#[derive(Debug, Default, Clone)]
+pub struct Setup {
+    /// User name and password it asks for; anyone may connect without.
+    pub login: Option<(String, String)>,
+    /// Certificate and key files for TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// More lines for its configuration file.
+    pub extra: Vec<String>,
+}
+
+/// A running broker.
+pub struct Mosquitto {
+    port: u16,
+    dir: TempDir,
+    child: Option<Child>,
+    login: Option<(String, String)>,
+}
+
+impl Mosquitto {
+    /// Starts one that takes anyone.
+    pub async fn start() -> Self {
+        Self::start_with(&Setup::default()).await
+    }
+
+    /// Starts one as told.
+    pub async fn start_with(setup: &Setup) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let mut conf = String::new();
+        // As root Mosquitto would become the user `mosquitto`, who cannot write into our directory.
+        writeln!(conf, "user root\nlistener {port} 127.0.0.1").unwrap();
+        if let Some((cert, key)) = &setup.tls {
+            writeln!(conf, "certfile {}\nkeyfile {}", cert.display(), key.display()).unwrap();
+        }
+        writeln!(conf, "persistence true\npersistence_location {}/", dir.path().display()).unwrap();
+        writeln!(conf, "autosave_interval 1\nmax_queued_messages 0\nlog_dest none").unwrap();
+        match &setup.login {
+            Some((user, password)) => {
+                let file = dir.path().join("passwd");
+                let made = Command::new(program("mosquitto_passwd"))
+                    .args(["-b", "-c"])
+                    .arg(&file)
+                    .args([user, password])
+                    .status()
+                    .expect("mosquitto_passwd runs (apt-get install mosquitto)");
+                assert!(made.success());
+                writeln!(conf, "allow_anonymous false\npassword_file {}", file.display()).unwrap();
+            }
+            None => writeln!(conf, "allow_anonymous true").unwrap(),
+        }
+        for line in &setup.extra {
+            writeln!(conf, "{line}").unwrap();
+        }
+        std::fs::write(dir.path().join("mosquitto.conf"), conf).unwrap();
+        let mut broker = Self { port, dir, child: None, login: setup.login.clone() };
+        broker.launch().await;
+        broker
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its directory, for files that live as long as it does.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts it again with what it saved.
+    pub async fn launch(&mut self) {
+        let child = Command::new(program("mosquitto"))
+            .arg("-c")
+            .arg(self.dir.path().join("mosquitto.conf"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto runs (apt-get install mosquitto)");
+        self.child = Some(child);
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            assert!(Instant::now() < deadline, "mosquitto does not listen on port {}", self.port);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Stops it in good order: it saves its sessions.
+    pub async fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let ended = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        assert!(ended.expect("kill runs").success());
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().expect("its state").is_none() {
+            if Instant::now() >= deadline {
+                child.kill().expect("killed");
+                panic!("mosquitto does not stop");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Publishes with `mosquitto_pub`, QoS 1, and waits until the broker has it.
+    pub async fn publish(&self, topic: &str, payload: &[u8], more: &[&str]) {
+        let file = self.dir.path().join("payload");
+        std::fs::write(&file, payload).unwrap();
+        let mut command = tokio::process::Command::new("mosquitto_pub");
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic, "-f"]);
+        command.arg(&file).args(more).kill_on_drop(true);
+        if let Some((user, password)) = &self.login {
+            command.args(["-u", user, "-P", password]);
+        }
+        let done = tokio::time::timeout(PATIENCE, command.status()).await.expect("published in time");
+        assert!(done.expect("mosquitto_pub runs (apt-get install mosquitto-clients)").success(), "{topic}");
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Already gone is as good.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+/// Debian puts the broker into `/usr/sbin`, which is not on every user's path.
+fn program(name: &str) -> PathBuf {
+    ["/usr/sbin", "/usr/bin", "/usr/local/sbin"]
+        .iter()
+        .map(|dir| Path::new(dir).join(name))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| name.into())
+}
