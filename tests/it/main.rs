@@ -1,1 +1,4 @@
 //! Integration tests: one binary, one module per counterpart or property.
+
+mod mosquitto;
+mod mqtt;

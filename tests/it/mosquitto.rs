@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -114,18 +115,37 @@ impl Mosquitto {
         }
     }
 
-    /// Publishes with `mosquitto_pub`, QoS 1, and waits until the broker has it.
+    /// Publishes one message with QoS 1 and waits until the broker has it.
     pub async fn publish(&self, topic: &str, payload: &[u8], more: &[&str]) {
-        let file = self.dir.path().join("payload");
-        std::fs::write(&file, payload).unwrap();
+        let mut args = vec!["-s"];
+        args.extend(more);
+        self.mosquitto_pub(topic, payload, &args).await;
+    }
+
+    /// Publishes each line as a message with QoS 1 and waits until the broker has all.
+    pub async fn publish_lines(&self, topic: &str, lines: &str) {
+        self.mosquitto_pub(topic, lines.as_bytes(), &["-l"]).await;
+    }
+
+    async fn mosquitto_pub(&self, topic: &str, input: &[u8], args: &[&str]) {
         let mut command = tokio::process::Command::new("mosquitto_pub");
-        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic, "-f"]);
-        command.arg(&file).args(more).kill_on_drop(true);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic]).args(args);
         if let Some((user, password)) = &self.login {
             command.args(["-u", user, "-P", password]);
         }
-        let done = tokio::time::timeout(PATIENCE, command.status()).await.expect("published in time");
-        assert!(done.expect("mosquitto_pub runs (apt-get install mosquitto-clients)").success(), "{topic}");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("mosquitto_pub runs (apt-get install mosquitto-clients)");
+        let mut stdin = child.stdin.take().expect("its input");
+        let work = async {
+            stdin.write_all(input).await.expect("it reads");
+            drop(stdin);
+            child.wait().await.expect("it ends")
+        };
+        let status = tokio::time::timeout(PATIENCE, work).await.expect("published in time");
+        assert!(status.success(), "mosquitto_pub to {topic}: {status}");
     }
 }
 

@@ -75,7 +75,7 @@ impl Inbound<'_> {
             Ok(said) => self.observe(device, said, message, &mut inputs),
             Err(refusal) => {
                 self.answers(device, message, &mut inputs);
-                let keep_raw = false;
+                let keep_raw = !device.profile.personal();
                 inputs.extend(self.refuse(Some(device), refusal, message, keep_raw));
             }
         }
@@ -102,7 +102,7 @@ impl Inbound<'_> {
             }
         }
         if let (false, Some(refusal)) = (understood, first_refusal) {
-            let keep_raw = false;
+            let keep_raw = !devices.iter().any(|device| device.profile.personal());
             inputs.extend(self.refuse(None, refusal, message, keep_raw));
         }
         inputs
@@ -134,23 +134,23 @@ impl Inbound<'_> {
         message: &Message<'_>,
         inputs: &mut Vec<Input>,
     ) {
-        let link = said.iter().rev().find_map(|decoded| match decoded.body {
-            Body::Link(link) => Some(link),
-            Body::Reading(_) | Body::Event(_) => None,
-        });
-        match link {
-            // The device or its gateway says itself how it is: remembered, so that the next message is news.
-            Some(link) => drop(self.links.set(&device.id, link, message.now)),
-            None => self.answers(device, message, inputs),
+        // A device that says itself how it is, is believed: a message "offline" is no sign of life.
+        if !said.iter().any(|decoded| matches!(decoded.body, Body::Link(_))) {
+            self.answers(device, message, inputs);
         }
-        inputs.extend(said.into_iter().map(|decoded| {
-            Input::Observed(Observation {
+        for Decoded { device_time, body } in said {
+            if let Body::Link(link) = body
+                && self.links.set(&device.id, link, message.now).is_none()
+            {
+                continue;
+            }
+            inputs.push(Input::Observed(Observation {
                 device: device.id.clone(),
-                stamp: Stamp::new(decoded.device_time, message.now),
-                body: decoded.body,
+                stamp: Stamp::new(device_time, message.now),
+                body,
                 retained: message.retained,
-            })
-        }));
+            }));
+        }
     }
 
     /// A live message shows that its device answers; a retained one only that it once did.

@@ -1,6 +1,7 @@
 //! Which devices a topic belongs to, and which filters to subscribe.
 
 use crate::config::Device;
+use crate::profile::topic_matches;
 use std::collections::{BTreeMap, HashMap};
 
 /// The topics of the devices on one broker. Devices are named by their index.
@@ -51,7 +52,7 @@ impl Routes {
         let mut found: Vec<usize> = self
             .wildcard
             .iter()
-            .filter(|(filter, _)| rumqttc::matches(topic, filter))
+            .filter(|(filter, _)| topic_matches(filter, topic))
             .flat_map(|(_, owners)| owners.iter().copied())
             .collect();
         found.sort_unstable();
