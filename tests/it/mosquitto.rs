@@ -30,6 +30,8 @@ pub struct Mosquitto {
     dir: TempDir,
     child: Option<Child>,
     login: Option<(String, String)>,
+    /// The configuration file without its first lines.
+    conf: String,
 }
 
 impl Mosquitto {
@@ -41,10 +43,7 @@ impl Mosquitto {
     /// Starts one as told.
     pub async fn start_with(setup: &Setup) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
         let mut conf = String::new();
-        // As root Mosquitto would become the user `mosquitto`, who cannot write into our directory.
-        writeln!(conf, "user root\nlistener {port} 127.0.0.1").unwrap();
         if let Some((cert, key)) = &setup.tls {
             writeln!(conf, "certfile {}\nkeyfile {}", cert.display(), key.display()).unwrap();
         }
@@ -67,10 +66,15 @@ impl Mosquitto {
         for line in &setup.extra {
             writeln!(conf, "{line}").unwrap();
         }
-        std::fs::write(dir.path().join("mosquitto.conf"), conf).unwrap();
-        let mut broker = Self { port, dir, child: None, login: setup.login.clone() };
-        broker.launch().await;
-        broker
+        let mut broker = Self { port: 0, dir, child: None, login: setup.login.clone(), conf };
+        // Somebody may take a free port before Mosquitto does.
+        for _ in 0..5 {
+            broker.port = free_port();
+            if broker.try_launch().await {
+                return broker;
+            }
+        }
+        panic!("mosquitto does not start; try `mosquitto -c` with:\n{}", broker.conf);
     }
 
     /// Where it listens, on 127.0.0.1.
@@ -78,23 +82,33 @@ impl Mosquitto {
         self.port
     }
 
-    /// Its directory, for files that live as long as it does.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
+    /// Starts it again on the same port, with what it saved.
+    pub async fn launch(&mut self) {
+        assert!(self.try_launch().await, "mosquitto does not start again on port {}", self.port);
     }
 
-    /// Starts it again with what it saved.
-    pub async fn launch(&mut self) {
+    async fn try_launch(&mut self) -> bool {
+        let file = self.dir.path().join("mosquitto.conf");
+        // As root Mosquitto would become the user `mosquitto`, who cannot write into our directory.
+        let head = format!("user root\nlistener {} 127.0.0.1\n", self.port);
+        std::fs::write(&file, head + &self.conf).unwrap();
         let child = Command::new(program("mosquitto"))
             .arg("-c")
-            .arg(self.dir.path().join("mosquitto.conf"))
+            .arg(&file)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("mosquitto runs (apt-get install mosquitto)");
-        self.child = Some(child);
+        let child = self.child.insert(child);
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        loop {
+            let listens = TcpStream::connect(("127.0.0.1", self.port)).await.is_ok();
+            if child.try_wait().expect("its state").is_some() {
+                return false;
+            }
+            if listens {
+                return true;
+            }
             assert!(Instant::now() < deadline, "mosquitto does not listen on port {}", self.port);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -117,7 +131,7 @@ impl Mosquitto {
 
     /// Publishes one message with QoS 1 and waits until the broker has it.
     pub async fn publish(&self, topic: &str, payload: &[u8], more: &[&str]) {
-        let mut args = vec!["-s"];
+        let mut args = vec![if payload.is_empty() { "-n" } else { "-s" }];
         args.extend(more);
         self.mosquitto_pub(topic, payload, &args).await;
     }

@@ -94,7 +94,7 @@ fn state_failure(error: StateError, phase: Phase, broker: &str) -> Failure {
 fn gone(phase: Phase, broker: &str, cause: Option<Box<dyn Error + Send + Sync>>) -> Failure {
     let doing = match phase {
         Phase::Connecting => format!(
-            "connecting to {broker}: it closed the connection before accepting; check whether this port wants TLS"
+            "connecting to {broker}: it closed the connection before accepting; check that it is an MQTT broker, and whether this port wants TLS"
         ),
         Phase::Connected => format!("listening to {broker}: the connection was closed"),
     };

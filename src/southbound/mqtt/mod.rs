@@ -255,7 +255,16 @@ impl Broker {
         self.devices.get(index).map_or("?", |device| device.id.as_str())
     }
 
+    /// A broker would answer a malformed filter by closing the connection, and an address with a wildcard would
+    /// take other devices' messages for its own.
     fn check_filters(&self) -> Result<(), Failure> {
+        if let Some(Device { id, address, .. }) = self.devices.iter().find(|d| d.address.contains(['+', '#']))
+        {
+            let doing = format!(
+                "subscribing for device '{id}': its address '{address}' has a wildcard; write the name of one device"
+            );
+            return Err(Failure::new(Fault::Misconfigured, doing));
+        }
         for (filter, index) in self.routes.filters() {
             if !rumqttc::valid_filter(filter) {
                 let device = self.device_name(index);
