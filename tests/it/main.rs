@@ -1,3 +1,5 @@
 //! Integration tests: one binary, one module per counterpart or property.
 
 mod config;
+mod mosquitto;
+mod mqtt;
