@@ -3,6 +3,8 @@
 //! A [`Driver`] knows one connection. It opens a [`Session`], and the session runs until it fails; neither retries,
 //! sleeps after a failure or logs it: `supervise` does, once, for all.
 
+pub mod onvif;
+
 use crate::config::{Bus, Device, Site};
 use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, Observation, SiteKey, Stamp, Wall};
 use crate::runtime::{Clock, Inlet, Tally};
