@@ -1,7 +1,12 @@
 //! The field: drivers turn wires into samples, profiles turn samples into observations.
 //!
 //! A [`Driver`] knows one connection. It opens a [`Session`], and the session runs until it fails; neither retries,
-//! sleeps after a failure or logs it: `supervise` does, once, for all.
+//! sleeps after a failure or logs it: [`supervise()`] does, once, for all.
+
+pub mod modbus;
+pub mod supervise;
+
+pub use supervise::supervise;
 
 pub mod onvif;
 
@@ -40,6 +45,20 @@ pub struct Failure {
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+impl Failure {
+    /// A failure with no error behind it.
+    pub fn new(fault: Fault, doing: impl Into<String>) -> Self {
+        Self { fault, doing: doing.into(), cause: None }
+    }
+
+    /// The same failure, caused by `error`.
+    #[must_use]
+    pub fn because(mut self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(error.into());
+        self
+    }
+}
+
 /// One connection to the field.
 pub trait Driver: Send + Sync {
     /// The bus it belongs to.
@@ -54,6 +73,10 @@ pub trait Driver: Send + Sync {
 pub trait Session: Send {
     /// Works until it fails. Dropping the future closes the connection.
     fn run<'a>(&'a mut self, field: &'a Field) -> BoxFuture<'a, Failure>;
+    /// Whether anything of use came through since it was opened: if so, the next try comes soon.
+    fn delivered(&self) -> bool {
+        false
+    }
 }
 
 /// Which devices answer, as last told to the pipe; tells it again only when that changes.
@@ -89,6 +112,15 @@ pub struct DriverKind {
     pub name: &'static str,
     /// What it is, in one line.
     pub doc: &'static str,
-    /// The drivers for a bus and the devices on it.
+    /// The drivers for a bus and the devices on it; none for a bus of another kind or without devices.
     pub drivers: fn(&Bus, &[Device]) -> Vec<Arc<dyn Driver>>,
+}
+
+/// Every kind of bus there is. A new one is a folder here and a line in this table.
+pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND];
+
+/// The drivers for a bus and the devices on it, of whatever kind the bus is.
+#[must_use]
+pub fn drivers(bus: &Bus, devices: &[Device]) -> Vec<Arc<dyn Driver>> {
+    DRIVER_KINDS.iter().flat_map(|kind| (kind.drivers)(bus, devices)).collect()
 }
