@@ -4,11 +4,10 @@
 //! sleeps after a failure or logs it: [`supervise()`] does, once, for all.
 
 pub mod modbus;
+pub mod onvif;
 pub mod supervise;
 
 pub use supervise::supervise;
-
-pub mod onvif;
 
 use crate::config::{Bus, Device, Site};
 use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, Observation, SiteKey, Stamp, Wall};

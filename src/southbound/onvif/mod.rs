@@ -56,9 +56,8 @@ impl Memory {
         until.store(now.plus(LOGIN_HOLD).0, Ordering::Relaxed);
     }
 
-    fn held(until: &AtomicU64, now: Mono) -> Option<Duration> {
-        let left = Mono(until.load(Ordering::Relaxed)).since(now);
-        (!left.is_zero()).then_some(left)
+    fn held(until: &AtomicU64, now: Mono) -> bool {
+        now < Mono(until.load(Ordering::Relaxed))
     }
 
     pub(crate) fn hold_login(&self, now: Mono) {
@@ -70,7 +69,7 @@ impl Memory {
     }
 
     pub(crate) fn stream_held(&self, now: Mono) -> bool {
-        Self::held(&self.stream_held, now).is_some()
+        Self::held(&self.stream_held, now)
     }
 
     pub(crate) fn told(&self) -> Option<Liveness> {
@@ -118,16 +117,12 @@ impl Camera {
 
     async fn connect(&self, field: &Field) -> Result<CameraSession, Failure> {
         let now = field.clock.now().mono;
-        if let Some(left) = Memory::held(&self.memory.login_held, now) {
-            return Err(Failure {
-                fault: Fault::Unauthorized,
-                doing: format!(
-                    "waiting {} min before the login is tried again: it was refused, and more tries would lock the \
-                     camera's account",
-                    left.as_secs().div_ceil(60)
-                ),
-                cause: None,
-            });
+        if Memory::held(&self.memory.login_held, now) {
+            return Err(Failure::new(
+                Fault::Unauthorized,
+                "log in: it was refused, and is not tried again for half an hour, so that the camera does not lock the \
+                 account",
+            ));
         }
         let url = self.address()?;
         let requests = field.tally.requests.of(&self.bus);

@@ -15,6 +15,7 @@ use crate::southbound::{Failure, Field, Session, link_input};
 use futures_util::future::BoxFuture;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 use url::Url;
@@ -45,6 +46,8 @@ struct Ear {
     bus: BusId,
     device: Device,
     memory: Arc<Memory>,
+    /// Whether any pull was answered.
+    answered: AtomicBool,
 }
 
 /// What watching the stream needs.
@@ -74,7 +77,12 @@ impl CameraSession {
         found: Found,
     ) -> Self {
         let (bus, device, memory) = (bus.clone(), device.clone(), Arc::clone(memory));
-        let ear = Ear { bus: bus.clone(), device: device.clone(), memory: Arc::clone(&memory) };
+        let ear = Ear {
+            bus: bus.clone(),
+            device: device.clone(),
+            memory: Arc::clone(&memory),
+            answered: AtomicBool::new(false),
+        };
         let watch = Watch { bus, device, settings: settings.clone(), streams: found.streams, memory };
         Self { client, events: found.events, watch, ear }
     }
@@ -92,6 +100,10 @@ impl Session for CameraSession {
                 failure = self.watch.watch(field) => failure,
             }
         })
+    }
+
+    fn delivered(&self) -> bool {
+        self.ear.answered.load(Ordering::Relaxed)
     }
 }
 
@@ -177,6 +189,7 @@ impl Ear {
                 Err(error) => return Ended::Failed(self.pull_failed(error, place, field).await),
             };
             worked = true;
+            self.answered.store(true, Ordering::Relaxed);
             if left_ms.is_some_and(|left| left < RENEW_BELOW_MS) {
                 let body = ops::ask_renewal();
                 match client.call(ops::RENEW, place, references, &body, Duration::ZERO).await {
