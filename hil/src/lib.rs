@@ -1,1 +1,4 @@
 //! hil
+
+#[cfg(feature = "doubles")]
+pub mod doubles;

@@ -5,6 +5,7 @@
 
 pub mod modbus;
 pub mod mqtt;
+pub mod onvif;
 pub mod supervise;
 
 pub use supervise::supervise;

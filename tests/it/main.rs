@@ -3,3 +3,4 @@
 mod config;
 mod mosquitto;
 mod mqtt;
+mod camera;
