@@ -1,0 +1,1 @@
+//! The pump against scripted platforms, in virtual time.
