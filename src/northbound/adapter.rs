@@ -132,6 +132,9 @@ pub enum AdapterError {
     },
 }
 
+/// Makes the adapter of a destination.
+pub type MakeAdapter = fn(&Destination, Interface) -> Result<Box<dyn PlatformAdapter>, AdapterError>;
+
 /// A family of platform interfaces that can be named in the configuration.
 pub struct AdapterKind {
     /// Its kind in the configuration.
@@ -145,7 +148,7 @@ pub struct AdapterKind {
     /// Paths and answers unless agreed otherwise.
     pub interface: fn() -> Interface,
     /// Makes the adapter.
-    pub make: fn(&Destination, Interface) -> Result<Box<dyn PlatformAdapter>, AdapterError>,
+    pub make: MakeAdapter,
 }
 
 /// Every family.

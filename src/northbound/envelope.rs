@@ -52,7 +52,8 @@ fn word_of(value: &Value) -> Option<String> {
 
 /// One short line of what a platform said, without control characters.
 pub(super) fn line(text: &str) -> String {
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SAID_CHARS).collect()
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim().chars().take(MAX_SAID_CHARS).collect()
 }
 
 /// What the code of an answer means.
@@ -70,7 +71,7 @@ impl Envelope {
     /// The body's code, its meaning and what the platform said; `None` when the body is not this envelope.
     pub(super) fn read(&self, body: &Value) -> Option<(Meaning, String)> {
         let code = body.pointer(&self.code).and_then(word_of)?;
-        let listed = |codes: &[String]| codes.iter().any(|c| *c == code);
+        let listed = |codes: &[String]| codes.contains(&code);
         let meaning = [
             (&self.ok, Meaning::Ok),
             (&self.token_expired, Meaning::TokenExpired),

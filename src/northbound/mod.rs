@@ -14,14 +14,14 @@ mod status;
 mod uplink;
 
 pub use adapter::{
-    ADAPTER_KINDS, AdapterError, AdapterKind, EncodeContext, Interface, PlatformAdapter, Request,
-    TokenVerdict, Verdict, Why, adapter_for,
+    ADAPTER_KINDS, AdapterError, AdapterKind, EncodeContext, Interface, MakeAdapter, PlatformAdapter,
+    Request, TokenVerdict, Verdict, Why, adapter_for,
 };
 pub use batch::{Batch, Sender};
 pub use eduyun::{Eduyun, key_info};
 pub use envelope::{Envelope, PartialFailure};
 pub use pump::{Limits, Outcome, Pump, Step};
-pub use reply::{Lost, Reply, parse_http_date, parse_retry_after};
+pub use reply::{Lost, NoReply, Reply, parse_http_date, parse_retry_after};
 pub use shield::{Shield, content_md5, signature, string_to_sign};
 pub use status::{DestinationStatus, UplinkState};
-pub use uplink::{Owed, Uplink, UplinkError};
+pub use uplink::{Owed, STOP_GRACE, Uplink, UplinkError};

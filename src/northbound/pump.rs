@@ -4,9 +4,10 @@
 //! was split into, and sends it unchanged until then. Alarms go first; an alarm that is new does not wait for the
 //! backlog's next try, only for a pause the platform itself asked for.
 
+use super::envelope::line;
 use super::status::in_words;
 use super::{
-    Batch, DestinationStatus, EncodeContext, Lost, PlatformAdapter, Reply, Request, Sender, TokenVerdict,
+    Batch, DestinationStatus, EncodeContext, NoReply, PlatformAdapter, Reply, Request, Sender, TokenVerdict,
     UplinkState, Verdict, Why,
 };
 use crate::model::{Lane, Mono, Now, OutboxItem, Secret};
@@ -214,12 +215,12 @@ impl Pump {
     }
 
     /// Takes the answer to the request that was sent last.
-    pub fn replied(&mut self, now: Now, answer: Result<Reply, Lost>) -> Outcome {
+    pub fn replied(&mut self, now: Now, answer: Result<Reply, NoReply>) -> Outcome {
         let Some((asked, lane)) = self.in_flight.take() else { return Outcome::default() };
         let reply = match answer {
             Ok(reply) => reply,
-            Err(lost) => {
-                let why = Why { word: lost.as_str(), said: String::new() };
+            Err(NoReply { lost, cause }) => {
+                let why = Why { word: lost.as_str(), said: line(&cause) };
                 return self.retry(now, lane, why, None);
             }
         };
@@ -358,6 +359,9 @@ impl Pump {
     /// Halves a batch that was refused as a whole; a single record is set aside with the reason.
     fn split(&mut self, now: Now, lane: Lane, attempt: Attempt, why: Why) -> Outcome {
         let Attempt { batch, unknown_tries } = attempt;
+        // The platform answers, so the uplink works; what it refuses is seen in `set_aside` and the last error.
+        self.status.state = UplinkState::Up;
+        self.status.consecutive_failures = 0;
         let single = batch.items.first().map(|i| (i.seq, i.uid.clone()));
         if let Some((earlier, later)) = batch.halves(&self.sender) {
             let pending = &mut self.queue_mut(lane).pending;

@@ -53,6 +53,21 @@ impl Lost {
     }
 }
 
+/// No answer, and what the network said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoReply {
+    /// For code.
+    pub lost: Lost,
+    /// For people: the causes on one line, without URLs; possibly nothing.
+    pub cause: String,
+}
+
+impl From<Lost> for NoReply {
+    fn from(lost: Lost) -> Self {
+        Self { lost, cause: String::new() }
+    }
+}
+
 /// Reads an HTTP date (RFC 9110 5.6.7).
 #[must_use]
 pub fn parse_http_date(text: &str) -> Option<Wall> {

@@ -1,8 +1,8 @@
 //! The task of one destination: it does what its [`Pump`] decides, over HTTP and against the store.
 
 use super::{
-    AdapterError, DestinationStatus, Limits, Lost, Outcome, Pump, Reply, Request, Sender, Step, adapter_for,
-    parse_http_date, parse_retry_after,
+    AdapterError, DestinationStatus, Limits, Lost, NoReply, Outcome, Pump, Reply, Request, Sender, Step,
+    adapter_for, parse_http_date, parse_retry_after,
 };
 use crate::config::{Destination, Site};
 use crate::model::{DestinationId, OutboxItem};
@@ -75,6 +75,12 @@ pub enum UplinkError {
         #[source]
         source: reqwest::Error,
     },
+    /// The file of certificates holds none.
+    #[error("destination '{id}': ca_file holds no certificate; expected PEM, '-----BEGIN CERTIFICATE-----'")]
+    NoCertificate {
+        /// Which.
+        id: DestinationId,
+    },
     /// The machine gives no random numbers.
     #[error("no random numbers from the system")]
     Random(#[source] getrandom::Error),
@@ -107,7 +113,7 @@ impl<S: Owed> Uplink<S> {
         let id = destination.id.clone();
         let adapter = adapter_for(destination)
             .map_err(|source| UplinkError::Adapter { id: destination.id.clone(), source })?;
-        let client = client(destination).map_err(|source| UplinkError::Client { id: id.clone(), source })?;
+        let client = client(destination)?;
         let limits = Limits { max_records: destination.max_records, max_bytes: destination.max_bytes };
         let seed = getrandom::u64().map_err(UplinkError::Random)?;
         let pump = Pump::new(adapter, Sender::from(site), limits, seed);
@@ -205,7 +211,7 @@ impl<S: Owed> Uplink<S> {
         &self,
         request: &Request,
         stop: &mut watch::Receiver<bool>,
-    ) -> Option<Result<Reply, Lost>> {
+    ) -> Option<Result<Reply, NoReply>> {
         let sending = self.send(request);
         tokio::pin!(sending);
         tokio::select! {
@@ -214,7 +220,7 @@ impl<S: Owed> Uplink<S> {
         }
     }
 
-    async fn send(&self, request: &Request) -> Result<Reply, Lost> {
+    async fn send(&self, request: &Request) -> Result<Reply, NoReply> {
         let mut builder = self
             .client
             .post(format!("{}{}", self.base_url, request.path))
@@ -226,7 +232,7 @@ impl<S: Owed> Uplink<S> {
             let pairs: Vec<_> = request.query.iter().map(|(name, value)| (*name, value.expose())).collect();
             builder = builder.query(&pairs);
         }
-        let mut response = builder.body(request.body.clone()).send().await.map_err(|e| self.lost(e))?;
+        let mut response = builder.body(request.body.clone()).send().await.map_err(no_reply)?;
         let header =
             |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let date = header("date").and_then(|text| parse_http_date(&text));
@@ -234,26 +240,13 @@ impl<S: Owed> Uplink<S> {
         let retry_after = header("retry-after").and_then(|text| parse_retry_after(&text, reckon_from));
         let status = response.status().as_u16();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| self.lost(e))? {
+        while let Some(chunk) = response.chunk().await.map_err(no_reply)? {
             if body.len() + chunk.len() > MAX_REPLY {
-                return Err(Lost::TooLong);
+                return Err(Lost::TooLong.into());
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Reply { status, retry_after, date, body })
-    }
-
-    /// Sorts an error of the client and notes its cause; the URL stays out of the log, it may hold a token.
-    fn lost(&self, error: reqwest::Error) -> Lost {
-        let error = error.without_url();
-        tracing::debug!(destination = %self.id, error = %Chain(&error), "no answer");
-        if error.is_timeout() {
-            Lost::Timeout
-        } else if error.is_connect() || error.is_builder() {
-            Lost::Connect
-        } else {
-            Lost::Broken
-        }
     }
 
     fn count(&self, outcome: Outcome) {
@@ -268,7 +261,7 @@ impl<S: Owed> Uplink<S> {
             self.tally.upload_failures.of(&(self.id.clone(), why.word)).one();
             let failures = self.pump.status().consecutive_failures;
             // The first failure of a row is news, the following ones are not.
-            if failures <= 1 {
+            if failures == 1 {
                 tracing::warn!(destination = %self.id, why = why.word, said = why.said, "the platform did not take a request");
             } else {
                 tracing::debug!(destination = %self.id, why = why.word, said = why.said, failures, "still not");
@@ -312,8 +305,23 @@ fn nonce() -> Result<[u8; 16], UplinkError> {
     Ok(nonce)
 }
 
+/// Sorts an error of the client; the URL is left out, it may hold a token.
+fn no_reply(error: reqwest::Error) -> NoReply {
+    let error = error.without_url();
+    let lost = if error.is_timeout() {
+        Lost::Timeout
+    } else if error.is_connect() || error.is_builder() {
+        Lost::Connect
+    } else {
+        Lost::Broken
+    };
+    NoReply { lost, cause: Chain(&error).to_string() }
+}
+
 /// A client that verifies its peer, follows no redirect and asks no proxy of the environment.
-fn client(destination: &Destination) -> Result<reqwest::Client, reqwest::Error> {
+fn client(destination: &Destination) -> Result<reqwest::Client, UplinkError> {
+    let id = &destination.id;
+    let wrong = |source| UplinkError::Client { id: id.clone(), source };
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Losing a race against another uplink is as good.
         rustls::crypto::ring::default_provider().install_default().ok();
@@ -321,13 +329,18 @@ fn client(destination: &Destination) -> Result<reqwest::Client, reqwest::Error> 
     let mut builder = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
+        // The pump alone decides what is sent again.
         .retry(reqwest::retry::never())
         .timeout(destination.timeout)
         .connect_timeout(CONNECT_LIMIT.min(destination.timeout))
         .pool_max_idle_per_host(1)
         .user_agent(concat!("schoolgate/", env!("CARGO_PKG_VERSION")));
     if let Some(pem) = &destination.ca_pem {
-        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
+        let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(wrong)?;
+        if roots.is_empty() {
+            return Err(UplinkError::NoCertificate { id: id.clone() });
+        }
+        builder = builder.tls_certs_merge(roots);
     }
-    builder.build()
+    builder.build().map_err(wrong)
 }
