@@ -4,3 +4,4 @@ mod config;
 mod mosquitto;
 mod mqtt;
 mod camera;
+mod north;
