@@ -3,9 +3,27 @@
 //! A profile is a directory `device-profiles/<class>/<vendor>-<model>/` with `profile.toml` and golden vectors in
 //! `vectors.toml`. It is loaded at start; a new meter model needs no new program.
 
-use crate::document::Problems;
-use crate::model::{Body, DeviceId, EventKind, PointId, PointKind, ProfileId, SiteKey, Text, Unit, Wall};
+mod json;
+mod message;
+mod modbus;
+mod onvif;
+mod parse;
+mod topic;
+pub mod vectors;
+
+#[cfg(test)]
+mod tests;
+
+pub use parse::parse;
+pub use topic::topic_matches;
+
+use crate::model::{
+    Body, DeviceId, Doubt, EventKind, PointId, PointKind, ProfileId, Reading, SiteKey, Text, Unit, Wall,
+};
 use jiff::tz::TimeZone;
+use message::Messages;
+use modbus::Registers;
+use onvif::Notifications;
 
 /// What decoding needs to know besides the bytes.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +55,22 @@ pub struct Point {
     pub range: Option<(f64, f64)>,
 }
 
+impl Point {
+    /// A decoded value, doubted when outside the range.
+    fn reading(&self, value: f64) -> Reading {
+        let reading = Reading::new(self.id.clone(), value, self.unit, self.kind);
+        match self.range {
+            Some((low, high)) if !(low..=high).contains(&value) => reading.doubted(Doubt::OutOfRange),
+            _ => reading,
+        }
+    }
+
+    /// No value, and why.
+    fn absent(&self, doubt: Doubt) -> Reading {
+        Reading::absent(self.id.clone(), self.unit, self.kind, doubt)
+    }
+}
+
 /// One decoded thing: what, and the device's own time if it gave one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
@@ -50,10 +84,17 @@ pub struct Decoded {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refusal {
-    /// One word for the metric: `not_utf8`, `not_json`, `too_deep`, `bad_type`, `missing_field`, `short` …
+    /// One word for the metric: `empty`, `not_utf8`, `not_json`, `too_deep`, `bad_number`, `duplicate_key`,
+    /// `bad_type`, `missing_field`, `unknown_value`, `nothing_known` or `wrong_topic`.
     pub kind: &'static str,
-    /// What was wrong, where in the payload, and what was expected; never the value of a personal field.
+    /// What was wrong, where in the payload, and what was expected; never a value of the payload.
     pub reason: String,
+}
+
+impl Refusal {
+    fn new(kind: &'static str, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
 }
 
 /// Which Modbus table a register is in (MODBUS Application Protocol V1.1b3, section 4.3).
@@ -103,12 +144,27 @@ pub struct Profile {
     pub id: ProfileId,
     /// What it is: `energy-meter`, `sensor`, `card-reader` …
     pub class: String,
+    /// Its name for people.
+    pub name: Text,
+    /// Where the addresses, fields and scales come from: manual, page, standard.
+    pub source: String,
+    /// Whether it was tried on a real device.
+    pub confirmed: bool,
     /// What kind of bus it hangs on.
     pub protocol: Protocol,
     /// The quantities it gives.
     pub points: Vec<Point>,
     /// The kinds of events it gives.
     pub events: Vec<EventKind>,
+    wire: Wire,
+}
+
+/// How its words on the wire become points and events.
+#[derive(Debug)]
+enum Wire {
+    Modbus(Registers),
+    Mqtt(Messages),
+    Onvif(Notifications),
 }
 
 impl Profile {
@@ -118,39 +174,62 @@ impl Profile {
         self.points.iter().find(|p| p.id.as_str() == id)
     }
 
+    /// Whether its raw payloads can hold what names a person; then none of their bytes may be kept.
+    #[must_use]
+    pub fn personal(&self) -> bool {
+        match &self.wire {
+            Wire::Mqtt(messages) => messages.personal(),
+            Wire::Modbus(_) | Wire::Onvif(_) => false,
+        }
+    }
+
     /// Modbus: where every point stands, in no particular order.
     #[must_use]
     pub fn registers(&self) -> Vec<RegisterSpan> {
-        Vec::new()
+        match &self.wire {
+            Wire::Modbus(registers) => registers.spans(),
+            Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
     }
 
     /// Modbus: the limits of one read.
     #[must_use]
     pub fn modbus_limits(&self) -> ModbusLimits {
-        ModbusLimits { max_registers: 125, max_gap: 0 }
+        match &self.wire {
+            Wire::Modbus(registers) => registers.limits(),
+            Wire::Mqtt(_) | Wire::Onvif(_) => ModbusLimits { max_registers: 125, max_gap: 0 },
+        }
     }
 
     /// Modbus: decodes every point that stands wholly within the words read from `address` on.
+    ///
+    /// Registers carry no device time, so `device_time` is always `None`.
     #[must_use]
     pub fn decode_registers(
         &self,
-        cx: &Context<'_>,
+        _cx: &Context<'_>,
         table: RegisterTable,
         address: u16,
         words: &[u16],
     ) -> Vec<Decoded> {
-        let _ = (cx, table, address, words);
-        Vec::new()
+        match &self.wire {
+            Wire::Modbus(registers) => registers.decode(table, address, words),
+            Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
     }
 
     /// MQTT: the topic filters to subscribe for a device of this address.
     #[must_use]
     pub fn topics(&self, address: &str) -> Vec<String> {
-        let _ = address;
-        Vec::new()
+        match &self.wire {
+            Wire::Mqtt(messages) => messages.topics(address),
+            Wire::Modbus(_) | Wire::Onvif(_) => Vec::new(),
+        }
     }
 
     /// MQTT: decodes one message. An empty list is a message that says nothing new (an empty action).
+    ///
+    /// A message that holds a help or fire event gives at least that event, whatever else is wrong with it.
     ///
     /// # Errors
     /// [`Refusal`] when it cannot be understood.
@@ -161,8 +240,12 @@ impl Profile {
         topic: &str,
         payload: &[u8],
     ) -> Result<Vec<Decoded>, Refusal> {
-        let _ = (cx, address, topic, payload);
-        Ok(Vec::new())
+        match &self.wire {
+            Wire::Mqtt(messages) => messages.decode(cx, address, topic, payload),
+            Wire::Modbus(_) | Wire::Onvif(_) => {
+                Err(Refusal::new("wrong_topic", "a device of this profile sends no MQTT messages"))
+            }
+        }
     }
 
     /// ONVIF: decodes one notification. An empty list is a topic the profile does not name.
@@ -171,11 +254,13 @@ impl Profile {
     /// [`Refusal`] when it cannot be understood.
     pub fn decode_notification(
         &self,
-        cx: &Context<'_>,
+        _cx: &Context<'_>,
         note: &Notification,
     ) -> Result<Vec<Decoded>, Refusal> {
-        let _ = (cx, note);
-        Ok(Vec::new())
+        match &self.wire {
+            Wire::Onvif(notifications) => notifications.decode(note),
+            Wire::Modbus(_) | Wire::Mqtt(_) => Ok(Vec::new()),
+        }
     }
 }
 
@@ -192,11 +277,4 @@ pub struct Notification {
     pub source: Vec<(String, String)>,
     /// `Data` simple items, in order.
     pub data: Vec<(String, String)>,
-}
-
-/// Reads a profile; problems are noted, and `None` is returned when there is any.
-#[must_use]
-pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
-    let _ = (file, text, problems);
-    None
 }

@@ -1,0 +1,234 @@
+//! Reading a JSON payload that may be broken or hostile, keeping only the fields a profile names.
+//!
+//! What a profile does not name is skipped by the parser and never held: a photograph in a card reader's message
+//! is not even copied.
+
+use super::Refusal;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+use serde_json::error::Category;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+
+/// Deepest nesting of objects and lists. Checked by a scan before parsing, so the parser never recurses further.
+pub(super) const MAX_DEPTH: usize = 32;
+
+/// One field of a payload. It has no `Debug`: it may name a person.
+pub(super) enum Leaf {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List,
+    Object,
+}
+
+impl Leaf {
+    /// What it is, for a refusal's reason.
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "true or false",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
+
+    /// The word a profile's value maps look up: texts trimmed, `true`, `1`, `2.5`; none for lists and objects.
+    pub(super) fn word(&self) -> Option<String> {
+        match self {
+            Self::Bool(flag) => Some(flag.to_string()),
+            Self::Number(number) => match number.as_f64() {
+                Some(float) if number.is_f64() => Some(float.to_string()),
+                _ => Some(number.to_string()),
+            },
+            Self::Text(text) => Some(text.trim().to_owned()),
+            Self::Null | Self::List | Self::Object => None,
+        }
+    }
+}
+
+/// The fields of one payload by JSON pointer (RFC 6901).
+#[derive(Default)]
+pub(super) struct Fields {
+    found: BTreeMap<String, Leaf>,
+    trouble: Option<Refusal>,
+}
+
+impl Fields {
+    /// The field at a pointer; null counts as not there.
+    pub(super) fn get(&self, pointer: &str) -> Option<&Leaf> {
+        self.found.get(pointer).filter(|leaf| !matches!(leaf, Leaf::Null))
+    }
+
+    /// A scalar where a wanted field's parent should be, if there was one.
+    pub(super) fn take_trouble(&mut self) -> Option<Refusal> {
+        self.trouble.take()
+    }
+}
+
+/// Strips a byte order mark and checks the encoding.
+pub(super) fn text(payload: &[u8]) -> Result<&str, Refusal> {
+    let payload = payload.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(payload);
+    std::str::from_utf8(payload).map_err(|error| {
+        Refusal::new("not_utf8", format!("byte {} is not UTF-8; expected JSON in UTF-8", error.valid_up_to()))
+    })
+}
+
+/// Reads the wanted fields of a payload.
+pub(super) fn read(text: &str, wanted: &BTreeSet<String>) -> Result<Fields, Refusal> {
+    if text.trim().is_empty() {
+        return Err(Refusal::new("empty", "the payload is empty; expected JSON"));
+    }
+    check_depth(text)?;
+    let mut fields = Fields::default();
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let walk = Walk { wanted, fields: &mut fields, path: String::new() };
+    walk.deserialize(&mut parser).and_then(|()| parser.end()).map_err(|error| refusal(&error))?;
+    Ok(fields)
+}
+
+/// The parser's errors name a position and never quote the payload.
+fn refusal(error: &serde_json::Error) -> Refusal {
+    let kind = match error.classify() {
+        // The walk takes every type, so the only data error is its own.
+        Category::Data => "duplicate_key",
+        _ if error.to_string().starts_with("number out of range") => "bad_number",
+        Category::Io | Category::Syntax | Category::Eof => "not_json",
+    };
+    Refusal::new(kind, error.to_string())
+}
+
+fn check_depth(text: &str) -> Result<(), Refusal> {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => depth += 1,
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            let reason = format!("more than {MAX_DEPTH} objects or lists within each other at byte {at}");
+            return Err(Refusal::new("too_deep", reason));
+        }
+    }
+    Ok(())
+}
+
+/// Walks one value at `path`.
+struct Walk<'a> {
+    wanted: &'a BTreeSet<String>,
+    fields: &'a mut Fields,
+    path: String,
+}
+
+impl Walk<'_> {
+    fn has_wanted_below(&self, path: &str) -> bool {
+        let below = format!("{path}/");
+        self.wanted.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))
+    }
+
+    fn keep(self, leaf: Leaf) {
+        let container = matches!(leaf, Leaf::List | Leaf::Object | Leaf::Null);
+        if !container && self.fields.trouble.is_none() && self.has_wanted_below(&self.path) {
+            let place = if self.path.is_empty() { "the payload" } else { &self.path };
+            let reason = format!("{place} is {}; expected an object", leaf.what());
+            self.fields.trouble = Some(Refusal::new("bad_type", reason));
+        }
+        if self.wanted.contains(&self.path) {
+            self.fields.found.insert(self.path, leaf);
+        }
+    }
+
+    /// The walk for a child, unless nothing in it is wanted.
+    fn child(&mut self, key: &str) -> Option<Walk<'_>> {
+        let path = format!("{}/{key}", self.path);
+        let wanted = self.wanted.contains(&path) || self.has_wanted_below(&path);
+        wanted.then_some(Walk { wanted: self.wanted, fields: self.fields, path })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.keep(Leaf::Null);
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<(), E> {
+        self.keep(Leaf::Bool(flag));
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.keep(Leaf::Number(number.into()));
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.keep(Leaf::Number(number.into()));
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        self.keep(Number::from_f64(number).map_or(Leaf::Null, Leaf::Number));
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        if self.wanted.contains(&self.path) || self.has_wanted_below(&self.path) {
+            self.keep(Leaf::Text(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let escaped = key.replace('~', "~0").replace('/', "~1");
+            if !seen.insert(key) {
+                return Err(A::Error::custom("the same key stands twice in one object"));
+            }
+            match self.child(&escaped) {
+                Some(child) => map.next_value_seed(child)?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        self.keep(Leaf::Object);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        for index in 0_usize.. {
+            let more = match self.child(&index.to_string()) {
+                Some(child) => seq.next_element_seed(child)?.is_some(),
+                None => seq.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                break;
+            }
+        }
+        self.keep(Leaf::List);
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! ONVIF: which notification topics of a camera are which events (ONVIF Core Specification, section 9).
+
+use super::parse::{self, Phases};
+use super::{Decoded, Notification, Refusal};
+use crate::document::Reader;
+use crate::model::{Body, Event, EventKind, Phase};
+use std::collections::BTreeSet;
+
+/// What one or several topics mean.
+#[derive(Debug)]
+struct Meaning {
+    topics: Vec<String>,
+    kind: EventKind,
+    /// The data item that tells start from end; none for a topic that is a moment in itself.
+    item: Option<(String, Phases)>,
+    /// The item kept as the event's code, such as the token of an input.
+    code: Option<String>,
+}
+
+impl Meaning {
+    fn parse(reader: &Reader<'_>, taken: &mut BTreeSet<String>) -> Option<Self> {
+        let kind = parse::event_kind(reader);
+        let mut topics = Vec::new();
+        for (topic, spot) in reader.texts("topics") {
+            let clean = plain_topic(&topic);
+            if clean.is_empty() || clean != topic {
+                reader.problems().at(
+                    &spot,
+                    format!("'{topic}' is not a topic"),
+                    "write it without namespace prefixes: \"VideoSource/SignalLoss/ImagingService\"",
+                );
+            } else if !taken.insert(clean.clone()) {
+                reader.problems().at(&spot, format!("'{topic}' is there twice"), "keep one of them");
+            }
+            topics.push(clean);
+        }
+        if topics.is_empty() {
+            reader.problem(
+                "topics",
+                "'topics' is missing or empty",
+                "add topics = [\"VideoSource/MotionAlarm\"]",
+            );
+        }
+        let item = reader
+            .text_opt("item")
+            .map(|item| (item, Phases::parse_opt(reader).unwrap_or_else(Phases::boolean)));
+        let moment = reader.flag_opt("moment") == Some(true);
+        if item.is_some() == moment || (moment && reader.has("phases")) {
+            reader.problem(
+                "moment",
+                "a notification is either told by a data item or a moment in itself",
+                "write item = \"State\", or moment = true, and not both",
+            );
+        }
+        let code = reader.text_opt("code");
+        Some(Self { topics, kind: kind?, item, code })
+    }
+
+    fn decode(&self, note: &Notification) -> Result<Option<Event>, Refusal> {
+        let phase = match &self.item {
+            None => Some(Phase::Moment),
+            Some((item, phases)) => {
+                let value = find(&note.data, item).ok_or_else(|| {
+                    Refusal::new("missing_field", format!("{}: no data item '{item}'", self.topic(note)))
+                })?;
+                phases.of(value.trim()).ok_or_else(|| {
+                    let known = phases.known();
+                    let reason = format!("{}: data item '{item}': expected one of {known}", self.topic(note));
+                    Refusal::new("unknown_value", reason)
+                })?
+            }
+        };
+        let Some(phase) = phase else { return Ok(None) };
+        let mut event = Event::bare(self.kind, phase);
+        let code = self.code.as_ref().and_then(|c| find(&note.source, c).or_else(|| find(&note.data, c)));
+        event.code = code.map(|c| c.trim().chars().take(super::message::MAX_TEXT_CHARS).collect());
+        Ok(Some(event))
+    }
+
+    /// The profile's own word for the topic, so that a reason never repeats what a camera sent.
+    fn topic(&self, note: &Notification) -> &str {
+        let topic = plain_topic(&note.topic);
+        self.topics.iter().find(|t| **t == topic).map_or("", String::as_str)
+    }
+}
+
+fn find<'n>(items: &'n [(String, String)], name: &str) -> Option<&'n str> {
+    items.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+}
+
+/// A topic without blanks and namespace prefixes.
+fn plain_topic(topic: &str) -> String {
+    let levels = topic.trim().split('/').map(|level| level.rsplit(':').next().unwrap_or(level).trim());
+    levels.collect::<Vec<_>>().join("/")
+}
+
+/// A camera's topics.
+#[derive(Debug)]
+pub(super) struct Notifications(Vec<Meaning>);
+
+impl Notifications {
+    /// Reads every `[[notification]]`.
+    pub(super) fn parse(reader: &Reader<'_>) -> Self {
+        let tables = reader.tables("notification");
+        if tables.is_empty() {
+            reader.problem(
+                "notification",
+                "the profile has no notification",
+                "write one `[[notification]]` per kind of event",
+            );
+        }
+        let mut taken = BTreeSet::new();
+        let mut meanings = Vec::new();
+        for table in tables {
+            meanings.extend(Meaning::parse(&table, &mut taken));
+            table.finish();
+        }
+        Self(meanings)
+    }
+
+    pub(super) fn events(&self) -> Vec<EventKind> {
+        self.0.iter().map(|m| m.kind).collect()
+    }
+
+    pub(super) fn decode(&self, note: &Notification) -> Result<Vec<Decoded>, Refusal> {
+        let topic = plain_topic(&note.topic);
+        let Some(meaning) = self.0.iter().find(|m| m.topics.contains(&topic)) else { return Ok(Vec::new()) };
+        let event = meaning.decode(note)?;
+        let decoded = event.map(|event| Decoded { device_time: note.utc_time, body: Body::Event(event) });
+        Ok(decoded.into_iter().collect())
+    }
+}

@@ -1,0 +1,226 @@
+//! Reading `profile.toml`: the header, and what every protocol's points and events share.
+
+use super::message::Messages;
+use super::modbus::Registers;
+use super::onvif::Notifications;
+use super::{Point, Profile, Protocol, Wire};
+use crate::document::{Document, Problems, Reader};
+use crate::model::{EventKind, Phase, PointId, PointKind, ProfileId, Text, Unit};
+use std::collections::BTreeSet;
+
+/// Reads a profile; problems are noted, and `None` is returned when there is any.
+#[must_use]
+pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
+    let before = problems.len();
+    let document = Document::parse(file, text, problems);
+    let reader = document.reader(problems);
+    if problems.len() > before {
+        return None;
+    }
+    let header = header(&reader);
+    let protocol = reader.word(
+        "protocol",
+        &[("modbus", Protocol::Modbus), ("mqtt", Protocol::Mqtt), ("onvif", Protocol::Onvif)],
+    )?;
+    let (wire, points, events) = match protocol {
+        Protocol::Modbus => {
+            let registers = Registers::parse(&reader);
+            let points = registers.points();
+            (Wire::Modbus(registers), points, Vec::new())
+        }
+        Protocol::Mqtt => {
+            let messages = Messages::parse(&reader);
+            let (points, events) = (messages.points(), messages.events());
+            (Wire::Mqtt(messages), points, events)
+        }
+        Protocol::Onvif => {
+            let notifications = Notifications::parse(&reader);
+            let events = notifications.events();
+            (Wire::Onvif(notifications), Vec::new(), events)
+        }
+    };
+    reader.finish();
+    let (id, class, name, source, confirmed) = header?;
+    (problems.len() == before).then_some(Profile {
+        id,
+        class,
+        name,
+        source,
+        confirmed,
+        protocol,
+        points,
+        events: in_order_once(events),
+        wire,
+    })
+}
+
+fn header(reader: &Reader<'_>) -> Option<(ProfileId, String, Text, String, bool)> {
+    let id = reader.parsed("id", "write `<vendor>-<model>` in lower case", ProfileId::new);
+    let class = reader.parsed("class", "write a word such as \"energy-meter\" or \"sensor\"", |text| {
+        let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        if good { Ok(text.to_owned()) } else { Err("a class has lower-case letters and '-' only") }
+    });
+    let vendor = required_text(reader, "vendor");
+    let model = required_text(reader, "model");
+    if let (Some(id), Some(vendor), Some(model)) = (&id, vendor, model) {
+        let expected = format!("{}-{}", slug(&vendor), slug(&model));
+        if id.as_str() != expected {
+            reader.problem(
+                "id",
+                "'id' is not made of vendor and model",
+                format!("write id = \"{expected}\", or change vendor or model"),
+            );
+        }
+    }
+    let name = name(reader);
+    let source = required_text(reader, "source");
+    let confirmed = reader.flag_opt("confirmed");
+    if !reader.has("confirmed") {
+        reader.problem(
+            "confirmed",
+            "'confirmed' is missing",
+            "add `confirmed = true` if a real device was read with this profile, else `confirmed = false`",
+        );
+    }
+    Some((id?, class?, name?, source?, confirmed?))
+}
+
+/// Lower-case letters and digits, everything else a single '-'.
+fn slug(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty());
+    words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
+}
+
+fn required_text(reader: &Reader<'_>, key: &str) -> Option<String> {
+    reader.parsed(key, "write at least one word", |text| {
+        if text.trim().is_empty() { Err("the text is empty") } else { Ok(text.to_owned()) }
+    })
+}
+
+fn name(reader: &Reader<'_>) -> Option<Text> {
+    let (zh, en) = (required_text(reader, "name_zh"), required_text(reader, "name_en"));
+    Some(Text::new(zh?, en?))
+}
+
+fn in_order_once(events: Vec<EventKind>) -> Vec<EventKind> {
+    let mut seen = BTreeSet::new();
+    events.into_iter().filter(|kind| seen.insert(*kind)).collect()
+}
+
+/// What a point is, whatever wire it comes by; `taken` are the ids used so far.
+pub(super) fn point(reader: &Reader<'_>, taken: &mut BTreeSet<PointId>) -> Option<Point> {
+    let id = reader.parsed("id", "write an id such as \"energy_import\"", PointId::new);
+    if let Some(id) = &id
+        && !taken.insert(id.clone())
+    {
+        reader.problem("id", format!("the point '{id}' is there twice"), "give every point its own id");
+    }
+    let name = name(reader);
+    let units: Vec<(&str, Unit)> = Unit::ALL.iter().map(|u| (u.symbol(), *u)).collect();
+    let unit = reader.word("unit", &units);
+    let kinds = [("gauge", PointKind::Gauge), ("counter", PointKind::Counter), ("state", PointKind::State)];
+    let kind = reader.word_opt("kind", &kinds).unwrap_or(PointKind::Gauge);
+    let wrap = reader.number_opt("wrap", f64::MIN_POSITIVE..=1e18);
+    if wrap.is_some() && kind != PointKind::Counter {
+        reader.problem(
+            "wrap",
+            "'wrap' on a point that does not count",
+            "write kind = \"counter\" or drop `wrap`",
+        );
+    }
+    let range = range(reader);
+    Some(Point { id: id?, name: name?, unit: unit?, kind, wrap, range })
+}
+
+fn range(reader: &Reader<'_>) -> Option<(f64, f64)> {
+    if !reader.has("range") {
+        return None;
+    }
+    match reader.numbers("range").as_slice() {
+        [(low, _), (high, _)] if low < high => Some((*low, *high)),
+        _ => {
+            reader.problem("range", "'range' is not two rising numbers", "write range = [lowest, highest]");
+            None
+        }
+    }
+}
+
+/// How a raw number becomes a value: `raw × scale + offset`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Scale {
+    factor: f64,
+    divide: bool,
+    offset: f64,
+}
+
+impl Scale {
+    /// Reads `scale` and `offset`; missing are 1 and 0.
+    pub(super) fn parse(reader: &Reader<'_>) -> Self {
+        let scale = reader.number_opt("scale", -1e12..=1e12).unwrap_or(1.0);
+        if scale == 0.0 {
+            reader.problem("scale", "'scale' is 0", "write what one raw step is worth, such as 0.1");
+        }
+        let offset = reader.number_opt("offset", -1e12..=1e12).unwrap_or(0.0);
+        // 0.01 has no exact binary form, 100 has: 12345 / 100 is 123.45, 12345 × 0.01 is not.
+        let inverse = (1.0 / scale).round();
+        let divide = inverse.abs() > 1.0 && (scale * inverse - 1.0).abs() < 1e-12;
+        Self { factor: if divide { inverse } else { scale }, divide, offset }
+    }
+
+    pub(super) fn apply(self, raw: f64) -> f64 {
+        let scaled = if self.divide { raw / self.factor } else { raw * self.factor };
+        scaled + self.offset
+    }
+}
+
+/// Words of a device and the phase each means; `None` is a word that is no event.
+#[derive(Debug)]
+pub(super) struct Phases(Vec<(String, Option<Phase>)>);
+
+impl Phases {
+    /// Reads the table `phases`.
+    pub(super) fn parse_opt(reader: &Reader<'_>) -> Option<Self> {
+        let table = reader.table_opt("phases")?;
+        let words = [
+            ("start", Some(Phase::Start)),
+            ("end", Some(Phase::End)),
+            ("moment", Some(Phase::Moment)),
+            ("none", None),
+        ];
+        let keys: Vec<&str> = table.keys().collect();
+        if keys.is_empty() {
+            reader.problem(
+                "phases",
+                "'phases' is empty",
+                "write what each value means: { \"true\" = \"start\" }",
+            );
+        }
+        let phases =
+            keys.iter().filter_map(|k| Some(((*k).to_owned(), table.word_opt(k, &words)?))).collect();
+        table.finish();
+        Some(Self(phases))
+    }
+
+    /// As XML Schema writes a boolean: true is a start, false an end.
+    pub(super) fn boolean() -> Self {
+        let (start, end) = (Some(Phase::Start), Some(Phase::End));
+        Self(vec![("true".into(), start), ("1".into(), start), ("false".into(), end), ("0".into(), end)])
+    }
+
+    /// What a word means; the outer `None` is a word nobody listed.
+    pub(super) fn of(&self, word: &str) -> Option<Option<Phase>> {
+        let find = |wanted: &str| self.0.iter().find(|(w, _)| w == wanted).map(|(_, phase)| *phase);
+        find(word).or_else(|| find("*"))
+    }
+
+    /// The listed words, for a refusal.
+    pub(super) fn known(&self) -> String {
+        self.0.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Reads `kind` of an event.
+pub(super) fn event_kind(reader: &Reader<'_>) -> Option<EventKind> {
+    let kinds: Vec<(&str, EventKind)> = EventKind::ALL.iter().map(|k| (k.as_str(), *k)).collect();
+    reader.word("kind", &kinds)
+}

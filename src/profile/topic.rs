@@ -1,0 +1,39 @@
+//! MQTT topic filters.
+
+/// Whether a topic filter matches a topic (MQTT 3.1.1, section 4.7): `+` is one level, `#` the rest, its parent
+/// level included, and neither matches a first level that begins with `$`.
+#[must_use]
+pub fn topic_matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for wanted in filter.split('/') {
+        if wanted == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if wanted == "+" || wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+/// Why a text cannot be the topic filter of a profile.
+pub(super) fn check_filter(filter: &str) -> Result<String, &'static str> {
+    if filter.matches("{address}").count() != 1 {
+        return Err("the topic names the device nowhere or twice");
+    }
+    let rest = filter.replace("{address}", "x");
+    if rest.contains(['{', '}', '\0']) || rest.len() > 1000 {
+        return Err("the topic has a brace that is not `{address}`, a zero character, or over 1000 bytes");
+    }
+    let last = rest.split('/').count() - 1;
+    for (i, level) in rest.split('/').enumerate() {
+        if (level.contains('+') && level != "+") || (level.contains('#') && (level != "#" || i != last)) {
+            return Err("a wildcard stands beside other characters, or `#` not at the end");
+        }
+    }
+    Ok(filter.to_owned())
+}

@@ -1,0 +1,324 @@
+//! Golden vectors: what a device sent, byte for byte, and exactly what a profile must make of it.
+//!
+//! They are kept in `vectors.toml` beside the profile and also run by whoever writes a profile in the field.
+
+use super::{Context, Decoded, Notification, Profile, Protocol, Refusal, RegisterTable, Wire};
+use crate::document::{Document, Problems, Reader, Spot};
+use crate::model::{
+    Body, DeviceId, Event, EventKind, Fault, Link, Personal, PointId, Quality, Reading, SiteKey, Wall,
+};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
+
+/// Runs a profile's vectors and returns how many there were. Every mismatch is a problem with its place, what was
+/// expected and what came; so is a point or event kind of the profile that no vector gives a value for.
+///
+/// Vectors are decoded at UTC+8 under a site key of 32 bytes of value 7.
+#[must_use]
+pub fn check(profile: &Profile, file: &str, text: &str, problems: &Problems) -> usize {
+    let before = problems.len();
+    let document = Document::parse(file, text, problems);
+    if problems.len() > before {
+        return 0;
+    }
+    let reader = document.reader(problems);
+    let zone = TimeZone::fixed(jiff::tz::offset(8));
+    let site_key = SiteKey::new([7; 32]);
+    let Ok(device) = DeviceId::new("vector") else { return 0 };
+    let cx = Context { device: &device, now: Wall(0), site_key: &site_key, zone: &zone };
+    let mut run = Run { profile, cx, points: BTreeSet::new(), events: BTreeSet::new() };
+    let kind = match profile.protocol {
+        Protocol::Modbus => "registers",
+        Protocol::Mqtt => "message",
+        Protocol::Onvif => "notification",
+    };
+    let vectors = reader.tables(kind);
+    if vectors.is_empty() {
+        reader.problem(kind, "there are no vectors", format!("add at least one `[[{kind}]]`"));
+    }
+    let checked = vectors.len();
+    for vector in vectors {
+        run.vector(&vector);
+        vector.finish();
+    }
+    run.coverage(&reader);
+    reader.finish();
+    checked
+}
+
+struct Run<'a> {
+    profile: &'a Profile,
+    cx: Context<'a>,
+    points: BTreeSet<PointId>,
+    events: BTreeSet<EventKind>,
+}
+
+type Outcome = Result<Vec<Decoded>, Refusal>;
+
+impl Run<'_> {
+    fn vector(&mut self, vector: &Reader<'_>) {
+        let before = vector.problems().len();
+        let _name = vector.text("name");
+        let outcome = match self.profile.protocol {
+            Protocol::Modbus => self.registers(vector),
+            Protocol::Mqtt => self.message(vector),
+            Protocol::Onvif => self.notification(vector),
+        };
+        let expected = self.expected(vector);
+        let (Some(outcome), true) = (outcome, vector.problems().len() == before) else { return };
+        self.compare(vector, outcome, expected);
+    }
+
+    fn registers(&self, vector: &Reader<'_>) -> Option<Outcome> {
+        let table =
+            vector.word("table", &[("holding", RegisterTable::Holding), ("input", RegisterTable::Input)]);
+        let address = vector.integer("address", 0..=0xFFFF).and_then(|a| u16::try_from(a).ok());
+        let words = vector.parsed("words", "write registers as four digits each: \"435C 199A\"", |text| {
+            let word = |w: &str| if w.len() == 4 { u16::from_str_radix(w, 16).ok() } else { None };
+            text.split_whitespace().map(word).collect::<Option<Vec<u16>>>().ok_or("a word is not hexadecimal")
+        });
+        Some(Ok(self.profile.decode_registers(&self.cx, table?, address?, &words?)))
+    }
+
+    fn message(&self, vector: &Reader<'_>) -> Option<Outcome> {
+        let address = vector.text("address");
+        let topic = vector.text("topic");
+        let payload = if vector.has("payload_hex") {
+            vector.parsed("payload_hex", "write two digits per byte: \"7B 7D\"", |text| {
+                let byte = |b: &str| if b.len() == 2 { u8::from_str_radix(b, 16).ok() } else { None };
+                text.split_whitespace()
+                    .map(byte)
+                    .collect::<Option<Vec<u8>>>()
+                    .ok_or("a byte is not hexadecimal")
+            })
+        } else {
+            vector.text("payload").map(String::into_bytes)
+        };
+        Some(self.profile.decode_message(&self.cx, &address?, &topic?, &payload?))
+    }
+
+    fn notification(&self, vector: &Reader<'_>) -> Option<Outcome> {
+        let note = Notification {
+            topic: vector.text("topic")?,
+            utc_time: vector.parsed_opt("utc_time", "write RFC 3339", wall),
+            initialized: vector.flag_opt("initialized").unwrap_or(false),
+            source: vector.texts_by_key("source"),
+            data: vector.texts_by_key("data"),
+        };
+        Some(self.profile.decode_notification(&self.cx, &note))
+    }
+
+    fn expected(&self, vector: &Reader<'_>) -> Expected {
+        let link = [("up", Link::Up), ("down", Link::Down(Fault::Unreachable))];
+        let mut points = Vec::new();
+        for table in vector.tables("point") {
+            points.extend(self.expected_point(&table).map(|p| (p, table.here())));
+            table.finish();
+        }
+        let mut events = Vec::new();
+        for table in vector.tables("event") {
+            events.extend(self.expected_event(&table).map(|e| (e, table.here())));
+            table.finish();
+        }
+        Expected {
+            points,
+            events,
+            link: vector.word_opt("link", &link),
+            device_time: vector.parsed_opt("device_time", "write RFC 3339", wall),
+            refused: vector.text_opt("refused"),
+        }
+    }
+
+    fn expected_point(&self, table: &Reader<'_>) -> Option<ExpectedPoint> {
+        let id = table.text("id")?;
+        let quality = table.text_opt("quality").unwrap_or_else(|| "good".to_owned());
+        let value = table.number_opt("value", f64::MIN..=f64::MAX);
+        let unit = table.text("unit")?;
+        Some(ExpectedPoint { id, value, unit, quality })
+    }
+
+    fn expected_event(&self, table: &Reader<'_>) -> Option<String> {
+        let words = ["kind", "phase", "serial", "code", "carrier", "service", "direction", "result"];
+        let mut parts: Vec<String> =
+            words.iter().filter_map(|key| Some(format!("{key} {}", table.text_opt(key)?))).collect();
+        if let Some(number) = table.text_opt("person") {
+            parts.push(format!("person {}", Personal::new(number).pseudonym(self.cx.site_key).as_str()));
+        }
+        Some(parts.join(", "))
+    }
+
+    fn compare(&mut self, vector: &Reader<'_>, outcome: Outcome, expected: Expected) {
+        let decoded = match (outcome, &expected.refused) {
+            (Ok(decoded), None) => decoded,
+            (Err(refusal), Some(kind)) if refusal.kind == kind => return,
+            (Err(refusal), kind) => {
+                let kind = kind.as_ref().map_or("no refusal".to_owned(), |k| format!("refused = \"{k}\""));
+                mismatch(vector, &vector.here(), &kind, &format!("{}: {refusal}", refusal.kind));
+                return;
+            }
+            (Ok(_), Some(kind)) => {
+                mismatch(vector, &vector.spot("refused"), &format!("refused = \"{kind}\""), "no refusal");
+                return;
+            }
+        };
+        for one in decoded.iter().filter(|d| d.device_time != expected.device_time) {
+            let said = |time: Option<Wall>| time.map_or("no device time".to_owned(), |t| t.to_string());
+            mismatch(
+                vector,
+                &vector.spot("device_time"),
+                &said(expected.device_time),
+                &said(one.device_time),
+            );
+            break;
+        }
+        let mut readings: Vec<Reading> = Vec::new();
+        let mut events: Vec<Event> = Vec::new();
+        let mut link = None;
+        for one in decoded {
+            match one.body {
+                Body::Reading(reading) => readings.push(reading),
+                Body::Event(event) => events.push(event),
+                Body::Link(l) => link = Some(l),
+            }
+        }
+        if link != expected.link {
+            mismatch(vector, &vector.spot("link"), &format!("{:?}", expected.link), &format!("{link:?}"));
+        }
+        self.compare_points(vector, readings, expected.points);
+        self.compare_events(vector, &events, &expected.events);
+    }
+
+    fn compare_points(
+        &mut self,
+        vector: &Reader<'_>,
+        mut got: Vec<Reading>,
+        expected: Vec<(ExpectedPoint, Spot)>,
+    ) {
+        for (point, spot) in expected {
+            let Some(at) = got.iter().position(|r| r.point.as_str() == point.id) else {
+                mismatch(vector, &spot, &point.said(), "no such point");
+                continue;
+            };
+            let reading = got.swap_remove(at);
+            if point.same(&reading, self.single(&point.id)) {
+                if reading.value.is_some() {
+                    self.points.insert(reading.point);
+                }
+            } else {
+                mismatch(vector, &spot, &point.said(), &said(&reading));
+            }
+        }
+        for reading in got {
+            mismatch(
+                vector,
+                &vector.here(),
+                "no further point",
+                &format!("{} {}", reading.point, said(&reading)),
+            );
+        }
+    }
+
+    fn compare_events(&mut self, vector: &Reader<'_>, got: &[Event], expected: &[(String, Spot)]) {
+        for (i, event) in got.iter().enumerate() {
+            let said = said_event(event);
+            match expected.get(i) {
+                Some((wanted, _)) if *wanted == said => {
+                    self.events.insert(event.kind);
+                }
+                Some((wanted, spot)) => mismatch(vector, spot, wanted, &said),
+                None => mismatch(vector, &vector.here(), "no further event", &said),
+            }
+        }
+        for (wanted, spot) in expected.iter().skip(got.len()) {
+            mismatch(vector, spot, wanted, "no such event");
+        }
+    }
+
+    /// Whether a point is sent as a 32-bit float; then values are compared as such.
+    fn single(&self, point: &str) -> bool {
+        match &self.profile.wire {
+            Wire::Modbus(registers) => registers.is_float32(point),
+            Wire::Mqtt(_) | Wire::Onvif(_) => false,
+        }
+    }
+
+    fn coverage(&self, reader: &Reader<'_>) {
+        let points = self.profile.points.iter().filter(|p| !self.points.contains(&p.id));
+        let events = self.profile.events.iter().filter(|kind| !self.events.contains(kind));
+        let missing =
+            points.map(|p| format!("point '{}'", p.id)).chain(events.map(|k| format!("event '{k}'")));
+        for what in missing {
+            reader.problems().at(
+                &reader.here(),
+                format!("no vector gives the {what} of the profile"),
+                "add a vector that does",
+            );
+        }
+    }
+}
+
+fn wall(text: &str) -> Result<Wall, jiff::Error> {
+    text.parse::<Timestamp>().map(|t| Wall(t.as_millisecond()))
+}
+
+fn mismatch(vector: &Reader<'_>, spot: &Spot, expected: &str, got: &str) {
+    let message = format!("the profile gives: {got}");
+    vector.problems().at(spot, message, format!("expected: {expected}; mend the profile or the vector"));
+}
+
+struct Expected {
+    points: Vec<(ExpectedPoint, Spot)>,
+    events: Vec<(String, Spot)>,
+    link: Option<Link>,
+    device_time: Option<Wall>,
+    refused: Option<String>,
+}
+
+struct ExpectedPoint {
+    id: String,
+    value: Option<f64>,
+    unit: String,
+    /// `good`, or the doubt's word.
+    quality: String,
+}
+
+impl ExpectedPoint {
+    #[expect(clippy::cast_possible_truncation, reason = "the device sent this many digits and no more")]
+    fn same(&self, reading: &Reading, single: bool) -> bool {
+        let value = match (self.value, reading.value) {
+            (Some(a), Some(b)) if single => (a as f32).to_bits() == (b as f32).to_bits(),
+            (a, b) => a == b,
+        };
+        value && self.unit == reading.unit.symbol() && self.quality == quality(reading.quality)
+    }
+
+    fn said(&self) -> String {
+        let value = self.value.map_or("no value".to_owned(), |v| v.to_string());
+        format!("{} {value} {}, {}", self.id, self.unit, self.quality)
+    }
+}
+
+fn said(reading: &Reading) -> String {
+    let value = reading.value.map_or("no value".to_owned(), |v| v.to_string());
+    format!("{value} {}, {}", reading.unit, quality(reading.quality))
+}
+
+fn quality(quality: Quality) -> &'static str {
+    quality.doubt().map_or("good", |doubt| doubt.as_str())
+}
+
+/// An event in the order and words of a vector.
+fn said_event(event: &Event) -> String {
+    let mut parts = vec![format!("kind {}", event.kind), format!("phase {}", event.phase)];
+    parts.extend(event.serial.iter().map(|serial| format!("serial {serial}")));
+    parts.extend(event.code.iter().map(|code| format!("code {code}")));
+    if let Some(credential) = &event.credential {
+        parts.push(format!("carrier {}", credential.carrier));
+        parts.push(format!("service {}", credential.service));
+        parts.push(format!("direction {}", credential.direction));
+        parts.push(format!("result {}", credential.result));
+        parts.extend(credential.person.iter().map(|person| format!("person {}", person.as_str())));
+    }
+    parts.join(", ")
+}
