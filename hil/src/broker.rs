@@ -30,8 +30,13 @@ impl Broker {
     ///
     /// # Errors
     /// When the port is taken or the directory cannot be used.
-    pub async fn start(port: u16, dir: &Path, users: &[User<'_>]) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let storage = StorageConfig::new().with_backend(StorageBackend::File).with_base_dir(dir.to_path_buf());
+    pub async fn start(
+        port: u16,
+        dir: &Path,
+        users: &[User<'_>],
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let storage =
+            StorageConfig::new().with_backend(StorageBackend::File).with_base_dir(dir.to_path_buf());
         let mut config = BrokerConfig::new()
             .with_bind_addresses(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))])
             .with_max_packet_size(1024 * 1024)

@@ -6,10 +6,10 @@
 pub mod broker;
 pub mod camera;
 pub mod chance;
-//DEMO
+pub mod demo;
 pub mod meters;
 pub mod moment;
 pub mod platform;
-//SCH
+pub mod school;
 pub mod tasks;
 pub mod things;

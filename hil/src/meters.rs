@@ -116,7 +116,10 @@ impl Meter {
             Make::EastronSdm630 => sdm630(&self.measure()),
             Make::AcrelAdl400 => adl400(&self.measure()),
         };
-        registers.get(start..start + usize::from(count)).map(<[u16]>::to_vec).ok_or(ExceptionCode::IllegalDataAddress)
+        registers
+            .get(start..start + usize::from(count))
+            .map(<[u16]>::to_vec)
+            .ok_or(ExceptionCode::IllegalDataAddress)
     }
 }
 
@@ -199,7 +202,8 @@ impl Service for Units {
 
     fn call(&self, asked: Self::Request) -> Self::Future {
         // A unit that is not there stays silent, as on a real line.
-        let Some(meter) = usize::from(asked.slave).checked_sub(1).and_then(|index| self.meters.get(index)) else {
+        let Some(meter) = usize::from(asked.slave).checked_sub(1).and_then(|index| self.meters.get(index))
+        else {
             return ready(Ok(None));
         };
         let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
@@ -269,7 +273,7 @@ impl Meters {
 mod tests {
     use super::*;
     use tokio_modbus::client::{Reader, tcp};
-    use tokio_modbus::prelude::{Slave, SlaveContext};
+    use tokio_modbus::prelude::Slave;
 
     fn float(words: &[u16]) -> f32 {
         f32::from_bits(u32::from(words[0]) << 16 | u32::from(words[1]))

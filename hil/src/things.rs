@@ -149,7 +149,8 @@ async fn sensors((client, sent): Link, names: Vec<String>, every: Duration) {
             *celsius = (*celsius + chance.between(-0.15, 0.15)).clamp(16.0, 28.0);
             *percent = (*percent + chance.between(-0.4, 0.4)).clamp(30.0, 70.0);
             // The first sensor hangs in the machine room, whose cooling fails for six reports of every twelve.
-            let shown = if number == 0 && round % 12 >= 3 && round % 12 < 9 { *celsius + 14.0 } else { *celsius };
+            let shown =
+                if number == 0 && round % 12 >= 3 && round % 12 < 9 { *celsius + 14.0 } else { *celsius };
             let payload = json!({
                 "temperature": (shown * 100.0).round() / 100.0,
                 "humidity": (*percent * 100.0).round() / 100.0,
@@ -202,7 +203,8 @@ async fn button((client, sent): Link, name: String, after: Duration, every: Dura
 async fn reader((client, sent): Link, id: String, number: u64, every: Duration) {
     let mut chance = Chance::seeded(9_000 + number);
     let mut record = 1_000 * (number + 1);
-    let online = json!({"operator": "Online", "info": {"facesluiceId": id, "facesluiceName": format!("门口 {id}")}});
+    let online =
+        json!({"operator": "Online", "info": {"facesluiceId": id, "facesluiceName": format!("门口 {id}")}});
     publish(&client, "mqtt/face/basic".into(), online.to_string(), false).await;
     sleep(every.mul_f64(chance.fraction())).await;
     let mut denied_in_a_row = 0;

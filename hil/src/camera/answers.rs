@@ -162,7 +162,8 @@ async fn pull(device: &Device, asked: &Asked) -> Result<String, Refusal> {
     let limit = limit.ok_or_else(|| invalid("MessageLimit"))?;
     // A pull keeps the subscription alive (ONVIF Core, 9.2.2).
     device.watch.prolong(id, Duration::from_secs(wait + 60));
-    let messages = device.watch.pull(id, Duration::from_secs(wait), limit).await.ok_or_else(|| unknown(asked))?;
+    let messages =
+        device.watch.pull(id, Duration::from_secs(wait), limit).await.ok_or_else(|| unknown(asked))?;
     device.counts.pulled.fetch_add(messages.len() as u64, Ordering::Relaxed);
     let (now, end) = times(device, 60);
     Ok(format!(

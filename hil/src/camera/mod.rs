@@ -87,9 +87,12 @@ impl Camera {
         let account =
             rtsp::Account { username: settings.username.clone(), password: settings.password.clone() };
         tasks.spawn(rtsp::serve(video, account, Arc::clone(&counts)));
-        tasks.spawn(Arc::clone(&watch).play(settings.motion_every, settings.tamper_every, settings.skew_secs));
-        let device =
-            Device { settings, http, rtsp, watch: Arc::clone(&watch), counts: Arc::clone(&counts) };
+        tasks.spawn(Arc::clone(&watch).play(
+            settings.motion_every,
+            settings.tamper_every,
+            settings.skew_secs,
+        ));
+        let device = Device { settings, http, rtsp, watch: Arc::clone(&watch), counts: Arc::clone(&counts) };
         let routes = Router::new()
             .route("/onvif/{service}", post(answer))
             .route("/snapshot", get(async || ([(header::CONTENT_TYPE, "image/jpeg")], SNAPSHOT)))
@@ -127,8 +130,14 @@ impl Camera {
 }
 
 async fn answer(State(device): State<Arc<Device>>, body: Bytes) -> Response {
-    let Ok(asked) = std::str::from_utf8(&body).map_err(|_| ()).and_then(|text| soap::parse(text).ok_or(())) else {
-        return fault(StatusCode::BAD_REQUEST, "SOAP-ENV:Sender", "ter:WellFormed", "the request is not SOAP");
+    let Ok(asked) = std::str::from_utf8(&body).map_err(|_| ()).and_then(|text| soap::parse(text).ok_or(()))
+    else {
+        return fault(
+            StatusCode::BAD_REQUEST,
+            "SOAP-ENV:Sender",
+            "ter:WellFormed",
+            "the request is not SOAP",
+        );
     };
     // Only these may be asked without a token (ONVIF Core, 5.9.4.3: access class PRE_AUTH).
     let open = matches!(asked.operation.as_str(), "GetSystemDateAndTime" | "GetCapabilities" | "GetServices");

@@ -69,7 +69,8 @@ async fn converse(stream: TcpStream, account: &Account, counts: &Counts) -> std:
     while let Ok(Ok(Some(asked))) = timeout(SESSION_TIMEOUT, next_request(&mut read)).await {
         let cseq = asked.headers.get("cseq").cloned().unwrap_or_default();
         let reply = |status: &str, headers: &str, body: &str| {
-            let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+            let length =
+                if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
             format!("RTSP/1.0 {status}\r\nCSeq: {cseq}\r\n{headers}{length}\r\n{body}").into_bytes()
         };
         let in_session = format!("Session: {session};timeout={}\r\n", SESSION_TIMEOUT.as_secs());
@@ -84,7 +85,8 @@ async fn converse(stream: TcpStream, account: &Account, counts: &Counts) -> std:
             match asked.method.as_str() {
                 "DESCRIBE" => {
                     counts.described.fetch_add(1, Ordering::Relaxed);
-                    let headers = format!("Content-Type: application/sdp\r\nContent-Base: {}/\r\n", asked.url);
+                    let headers =
+                        format!("Content-Type: application/sdp\r\nContent-Base: {}/\r\n", asked.url);
                     reply("200 OK", &headers, &sdp())
                 }
                 "SETUP" => match interleaved(&asked) {
@@ -172,7 +174,8 @@ async fn next_request(
 
 /// Whether the request carries the right Digest (RFC 2069 form, as most cameras offer it).
 fn admitted(asked: &Request, nonce: &str, account: &Account) -> bool {
-    let Some(fields) = asked.headers.get("authorization").and_then(|text| text.strip_prefix("Digest ")) else {
+    let Some(fields) = asked.headers.get("authorization").and_then(|text| text.strip_prefix("Digest "))
+    else {
         return false;
     };
     let fields: BTreeMap<&str, &str> = fields
@@ -311,8 +314,7 @@ mod tests {
 
     #[test]
     fn fragments_put_together_are_the_unit() {
-        let unit: Vec<u8> =
-            std::iter::once(0x65).chain((0..3_000u32).map(|n| (n % 251) as u8 + 1)).collect();
+        let unit: Vec<u8> = std::iter::once(0x65).chain((0..3_000u32).map(|n| (n % 251) as u8 + 1)).collect();
         let pieces = payloads(&unit);
         assert_eq!(pieces.len(), 3);
         assert_eq!((pieces[0][1] & 0xc0, pieces[1][1] & 0xc0, pieces[2][1] & 0xc0), (0x80, 0, 0x40));

@@ -69,8 +69,12 @@ pub(super) fn parse(text: &str) -> Option<Asked> {
     asked.subscription = header.remove("SubscriptionId");
     if let Some(username) = header.remove("Username") {
         let mut take = |name: &str| header.remove(name).unwrap_or_default();
-        asked.token =
-            Some(Token { username, digest: take("Password"), nonce: take("Nonce"), created: take("Created") });
+        asked.token = Some(Token {
+            username,
+            digest: take("Password"),
+            nonce: take("Nonce"),
+            created: take("Created"),
+        });
     }
     (path.is_empty() && !asked.operation.is_empty()).then_some(asked)
 }

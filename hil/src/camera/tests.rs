@@ -76,7 +76,8 @@ async fn a_pull_point_tells_states_then_changes_and_ends() {
     let (status, text) = ask(&camera, Some(0), "", create).await;
     assert_eq!(status, 200, "{text}");
     let id = subscription_of(&text);
-    let pull = "<e:PullMessages><e:Timeout>PT10S</e:Timeout><e:MessageLimit>1000</e:MessageLimit></e:PullMessages>";
+    let pull =
+        "<e:PullMessages><e:Timeout>PT10S</e:Timeout><e:MessageLimit>1000</e:MessageLimit></e:PullMessages>";
     let (status, text) = ask(&camera, Some(0), "", pull).await;
     assert!(status == 400 && text.contains("ReferenceParameters"), "{text}");
     let (_, text) = ask(&camera, Some(0), &id, pull).await;

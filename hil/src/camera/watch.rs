@@ -79,7 +79,12 @@ impl Watch {
     }
 
     /// Moves and is covered for ever.
-    pub(super) async fn play(self: Arc<Self>, motion_every: Duration, tamper_every: Duration, skew_secs: i64) {
+    pub(super) async fn play(
+        self: Arc<Self>,
+        motion_every: Duration,
+        tamper_every: Duration,
+        skew_secs: i64,
+    ) {
         let motion = self.toggle(Topic::Motion, motion_every, motion_every / 2, skew_secs);
         let tamper = self.toggle(Topic::Tamper, tamper_every, Duration::from_secs(2), skew_secs);
         tokio::join!(motion, tamper);

@@ -64,7 +64,10 @@ pub(super) async fn token(State(desk): State<Arc<Desk>>, Json(proof): Json<Proof
 }
 
 /// Whether the request carries the valid token; otherwise a code and why not.
-pub(super) fn admit(desk: &Desk, query: &BTreeMap<String, String>) -> Result<(), (&'static str, &'static str)> {
+pub(super) fn admit(
+    desk: &Desk,
+    query: &BTreeMap<String, String>,
+) -> Result<(), (&'static str, &'static str)> {
     let given = query.get("accessToken").ok_or(("100002", "accessToken 缺失"))?;
     match &desk.ledger().token {
         Some(token) if token.text == *given && token.ends > Instant::now() => Ok(()),

@@ -91,9 +91,11 @@ impl Ledger {
         for record in records {
             let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
             let (uid, kind, device) = (text("uid"), text("record"), text("device"));
-            let Some(seq) = record.get("seq").and_then(Value::as_u64).filter(|_| !uid.is_empty() && !kind.is_empty())
+            let Some(seq) =
+                record.get("seq").and_then(Value::as_u64).filter(|_| !uid.is_empty() && !kind.is_empty())
             else {
-                failed.push(json!({"uid": uid, "code": "400001", "message": "uid, record and seq are needed"}));
+                failed
+                    .push(json!({"uid": uid, "code": "400001", "message": "uid, record and seq are needed"}));
                 continue;
             };
             if acknowledge && self.acknowledged.insert(uid.clone()) {

@@ -95,7 +95,9 @@ impl Desk {
             Family::Shield => json!({"code": code, "message": why, "data": more, "success": code == "1"}),
             Family::Eduyun => json!({"retCode": code, "retDesc": why}),
         };
-        if let (Family::Eduyun, Value::Object(more), Some(body)) = (self.settings.family, more, body.as_object_mut()) {
+        if let (Family::Eduyun, Value::Object(more), Some(body)) =
+            (self.settings.family, more, body.as_object_mut())
+        {
             body.extend(more);
         }
         (status, axum::Json(body)).into_response()
@@ -184,7 +186,9 @@ async fn records(
     }
     match mood {
         Mood::Broken => return (StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response(),
-        Mood::TooMany => return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response(),
+        Mood::TooMany => {
+            return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response();
+        }
         Mood::Busy => return desk.answer(StatusCode::OK, codes.busy, "系统繁忙", Value::Null),
         Mood::Take | Mood::CutAfterTaking => {}
     }

@@ -10,8 +10,12 @@ fn client() -> reqwest::Client {
 }
 
 async fn platform(family: Family, moods: &[Mood]) -> Platform {
-    let settings =
-        Settings { family, app_id: "AP000001".into(), secret: "0123456789abcdef".into(), moods: moods.to_vec() };
+    let settings = Settings {
+        family,
+        app_id: "AP000001".into(),
+        secret: "0123456789abcdef".into(),
+        moods: moods.to_vec(),
+    };
     Platform::start(0, settings).await.unwrap()
 }
 
@@ -29,8 +33,14 @@ fn published_signatures_are_met() {
     assert_eq!(md5, "B5ne8dKCUuEAZ2cU4bxAwg==");
     for (parts, wanted) in [
         (vec!["/getSchool", NONCE, TIME, "test-app"], "b16v7TOpdckIHYspR33hFPUfmUQPwpyfqEm47glUklI="),
-        (vec!["/getSchool?schoolId=1", NONCE, TIME, "test-app"], "tBXuXUwRXY8qefm5PdIew/M5VpApbqsz67y4AvX8VH0="),
-        (vec!["/getSchool", "", NONCE, TIME, "test-app", &md5], "Y5l0ssbWdGGq5CAJuJQuaa1qbpLuZlvArmD8NmWTT+0="),
+        (
+            vec!["/getSchool?schoolId=1", NONCE, TIME, "test-app"],
+            "tBXuXUwRXY8qefm5PdIew/M5VpApbqsz67y4AvX8VH0=",
+        ),
+        (
+            vec!["/getSchool", "", NONCE, TIME, "test-app", &md5],
+            "Y5l0ssbWdGGq5CAJuJQuaa1qbpLuZlvArmD8NmWTT+0=",
+        ),
     ] {
         assert_eq!(signature("test-secret", &parts), wanted);
     }
