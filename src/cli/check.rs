@@ -1,23 +1,21 @@
 //! `schoolgate check`: tells everything that is wrong in the configuration, or what was understood.
 
-use super::{DEFAULT_CONFIG, EXIT_USAGE};
+use super::{At, EXIT_USAGE};
 use crate::config::{self, Config};
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Check the configuration: every problem at once, with its place and what to write instead.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// The configuration; `conf.d/*.toml` beside it belongs to it.
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONFIG)]
-    config: PathBuf,
+    #[command(flatten)]
+    at: At,
 }
 
 impl Check {
     /// Exits with 0 when all is well, else with 64.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        match config::load(&self.config) {
+        match config::load(&self.at.config) {
             Ok(config) => {
                 writeln!(out, "{}", understood(&config))?;
                 Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ use crate::model::{
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A reading as it is stored.
@@ -309,14 +309,4 @@ impl Pipeline {
 
 fn wrap_of(world: &World, device: &DeviceId, point: &PointId) -> Option<f64> {
     world.devices.get(device)?.profile.point(point.as_str())?.wrap
-}
-
-/// Counts of a commit by bus, for the tally: the bus of each device comes from the configuration.
-#[must_use]
-pub fn count_by<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, u64> {
-    let mut counts = BTreeMap::new();
-    for key in keys {
-        *counts.entry(key).or_insert(0) += 1;
-    }
-    counts
 }

@@ -2,7 +2,7 @@
 
 use super::timers::Timers;
 use super::{Finding, Rule, Watch};
-use crate::model::{DeviceId, Mono, Now, Observation};
+use crate::model::{DeviceId, Mono, Now, Observation, RuleId};
 use std::collections::BTreeMap;
 
 /// Owns the rules and their deadlines.
@@ -32,6 +32,11 @@ impl Engine {
             }
         }
         Self { rules, everywhere, by_device, deadlines: Timers::new() }
+    }
+
+    /// The ids of all rules.
+    pub fn ids(&self) -> impl Iterator<Item = &RuleId> {
+        self.rules.iter().map(|rule| rule.id())
     }
 
     /// The gateway has started: every rule forgets what it knew and arms its timers.

@@ -59,7 +59,7 @@ pub struct Finding {
 }
 
 /// A rule. Deadlines are on the monotonic clock; school time is asked of the calendar by wall time.
-pub trait Rule: Send + std::fmt::Debug {
+pub trait Rule: Send + Sync + std::fmt::Debug {
     /// Its id.
     fn id(&self) -> &RuleId;
     /// Which observations it wants to see; asked once.

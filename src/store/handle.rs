@@ -3,10 +3,9 @@
 use super::{Committed, Settlement, Store, StoreError};
 use crate::model::{DestinationId, OutboxItem, Wall};
 use crate::pipeline::Commit;
-use crate::runtime::Tally;
+use crate::runtime::{Clock, Tally};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests waiting for the thread; a full queue makes the sender wait.
@@ -17,7 +16,7 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 enum Request {
     Commit(Box<Commit>, Answer<Committed>),
     Owed(DestinationId, usize, Answer<Vec<OutboxItem>>),
-    Settle(DestinationId, Settlement, Wall, Answer<()>),
+    Settle(DestinationId, Settlement, Answer<()>),
     Prune(Wall, u32, Answer<usize>),
 }
 
@@ -32,19 +31,24 @@ pub struct Handle {
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn open(store: Store, tally: Arc<Tally>) -> Result<(Handle, JoinHandle<()>), StoreError> {
+pub fn open(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    tally: Arc<Tally>,
+) -> Result<(Handle, JoinHandle<()>), StoreError> {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (owed_changed, owed) = watch::channel(0);
     let path = store.path().to_owned();
     let thread = std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || Worker { store, tally, owed_changed }.run(inbox))
+        .spawn(move || Worker { store, clock, tally, owed_changed }.run(inbox))
         .map_err(|cause| StoreError::File { path, doing: "starting the store's thread", cause })?;
     Ok((Handle { requests, owed }, thread))
 }
 
 struct Worker {
     store: Store,
+    clock: Arc<dyn Clock>,
     tally: Arc<Tally>,
     owed_changed: watch::Sender<u64>,
 }
@@ -79,8 +83,8 @@ impl Worker {
             match request {
                 Request::Commit(..) => {}
                 Request::Owed(to, limit, answer) => tell(answer, self.store.owed(&to, limit)),
-                Request::Settle(to, settlement, at, answer) => {
-                    let outcome = self.store.settle(&to, &settlement, at);
+                Request::Settle(to, settlement, answer) => {
+                    let outcome = self.store.settle(&to, &settlement, self.clock.now().wall);
                     self.count_backlog();
                     tell(answer, outcome);
                 }
@@ -169,12 +173,12 @@ impl Handle {
         self.ask(|answer| Request::Owed(to.clone(), limit, answer)).await
     }
 
-    /// Makes a platform's answer durable. `at` is the wall time written beside records set aside.
+    /// Makes a platform's answer durable.
     ///
     /// # Errors
     /// When the database cannot be written or the store is closed.
-    pub async fn settle(&self, to: &DestinationId, answer: Settlement, at: Wall) -> Result<(), StoreError> {
-        self.ask(|reply| Request::Settle(to.clone(), answer, at, reply)).await
+    pub async fn settle(&self, to: &DestinationId, answer: Settlement) -> Result<(), StoreError> {
+        self.ask(|reply| Request::Settle(to.clone(), answer, reply)).await
     }
 
     /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many.
@@ -191,6 +195,3 @@ impl Handle {
         self.owed.clone()
     }
 }
-
-/// How long a stop waits for the store's thread to close the file.
-pub const CLOSE_GRACE: Duration = Duration::from_millis(1500);
