@@ -1,3 +1,4 @@
 //! Integration tests: one binary, one module per counterpart or property.
 
 mod config;
+mod profiles;
