@@ -2,6 +2,7 @@
 
 use super::{At, EXIT_USAGE};
 use crate::config::{self, Config};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -40,7 +41,19 @@ fn understood(config: &Config) -> String {
         format!("{} and {always} always on", counted(config.rules.len() - always, "rule")),
         counted(config.destinations.len(), "destination"),
     ];
-    format!("ok: {}", parts.join(", "))
+    let unconfirmed: BTreeSet<&str> = config
+        .devices
+        .values()
+        .filter(|device| !device.profile.confirmed)
+        .map(|device| device.profile.id.as_str())
+        .collect();
+    let mut line = format!("ok: {}", parts.join(", "));
+    if !unconfirmed.is_empty() {
+        let names: Vec<&str> = unconfirmed.into_iter().collect();
+        line.push_str("; device profiles not yet confirmed on a real device: ");
+        line.push_str(&names.join(", "));
+    }
+    line
 }
 
 fn counted(count: usize, what: &str) -> String {

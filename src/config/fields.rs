@@ -1,24 +1,9 @@
 //! Values that several tables share: hosts, URLs, spans of time, and secrets that must not be written here.
 
-use crate::document::{Problem, Reader};
+use crate::document::{Problem, Reader, SECRET_KEYS};
 use std::net::IpAddr;
 use std::time::Duration;
 use url::{Host, Url};
-
-/// Keys under which people write secrets.
-const SECRET_KEYS: &[&str] = &[
-    "api_key",
-    "app_key",
-    "app_secret",
-    "key",
-    "passphrase",
-    "passwd",
-    "password",
-    "pwd",
-    "secret",
-    "secret_key",
-    "token",
-];
 
 /// Notes a problem at `key` without showing its value.
 pub(super) fn quiet(reader: &Reader<'_>, key: &str, message: impl Into<String>, advice: &str) {

@@ -195,3 +195,6 @@ pub enum DestinationKind {
     /// Access token from app id and an HMAC-SHA1 key proof (the eduyun family of several cities).
     Eduyun,
 }
+
+#[cfg(test)]
+mod tests;

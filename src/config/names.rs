@@ -29,7 +29,7 @@ impl Names {
         if let Some(first) = self.first.get(&text) {
             reader.problem(
                 "id",
-                format!("there are two {}s '{text}'; the first is at {}", self.what, at(first)),
+                format!("the {} '{text}' is written twice; the first is at {}", self.what, at(first)),
                 "give each its own id",
             );
             return None;

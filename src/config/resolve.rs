@@ -4,12 +4,12 @@ use super::attached::{Attached, Unreadable};
 use super::device::Around;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
+use super::rule::Undecided;
 use super::{Config, Site, bus, destination, device, place, rule, site};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
-use crate::rules::{self, World};
+use crate::rules::{self, Rule, World};
 use jiff::tz::TimeZone;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,7 +28,6 @@ pub struct Sources<'a> {
 /// Reads a configuration; problems are noted, and `None` is returned when there is any.
 #[must_use]
 pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
-    let rule_problems = Problems::new();
     let documents: Vec<Document<'_>> =
         sources.files.iter().map(|(file, text)| Document::parse(file, text, problems)).collect();
     let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(problems)).collect();
@@ -58,16 +57,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
 
     let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
-    let broken: BTreeSet<String> = device_names
-        .ids()
-        .filter(|id| !world.devices.contains_key(*id))
-        .chain(place_names.ids().filter(|id| !places.contains_key(*id)))
-        .map(ToOwned::to_owned)
-        .collect();
-    let rule_roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(&rule_problems)).collect();
-    let mut rules = rule::rules(every(&rule_roots, "rule"), &mut Names::of("rule"), &world);
-    drop(rule_roots);
-    rule::pass_on(rule_problems, &broken, problems);
+    let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
     for root in roots {
         let _rules = root.has("rule");
         root.finish();
@@ -89,6 +79,31 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         rules,
         destinations,
     })
+}
+
+/// Reads the rules; slips that only follow from a broken device or place are not told.
+fn read_rules(
+    documents: &[Document<'_>],
+    devices: &Names,
+    places: &Names,
+    world: &World,
+    problems: &Problems,
+) -> Vec<Box<dyn Rule>> {
+    let mut undecided = Undecided::default();
+    undecided.ids.extend(devices.ids().filter(|id| !world.devices.contains_key(*id)).map(ToOwned::to_owned));
+    let any_device_unknown = !undecided.ids.is_empty();
+    undecided.ids.extend(places.ids().filter(|id| !world.places.contains_key(*id)).map(ToOwned::to_owned));
+    let heard = Problems::new();
+    let rules = {
+        let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(&heard)).collect();
+        let tables = every(&roots, "rule");
+        if any_device_unknown {
+            undecided.note_choices(&tables, places);
+        }
+        rule::rules(tables, &mut Names::of("rule"), world)
+    };
+    undecided.pass_on(heard, problems);
+    rules
 }
 
 /// The table `[key]` of whichever file has it; a second one is a problem.

@@ -1,7 +1,7 @@
 //! `[[rule]]`: the id and kind are read here, the rest by the kind itself.
 
 use super::names::Names;
-use crate::document::{Problems, Reader};
+use crate::document::{Problems, Reader, Spot};
 use crate::model::RuleId;
 use crate::rules::{RULE_KINDS, Rule, RuleKind, World};
 use std::collections::BTreeSet;
@@ -33,11 +33,35 @@ pub(super) fn rules(readers: Vec<Reader<'_>>, names: &mut Names, world: &World) 
     rules
 }
 
-/// Passes on the problems of rules, except those that only say that a broken device or place is unknown.
-pub(super) fn pass_on(from: Problems, broken: &BTreeSet<String>, to: &Problems) {
-    for problem in from.into_sorted() {
-        if !broken.contains(problem.spot.text.trim_matches('"')) {
-            to.add(problem);
+/// What cannot be judged because something else is broken and told already.
+#[derive(Debug, Default)]
+pub(super) struct Undecided {
+    /// Devices and places with problems: a rule that names one is not to blame.
+    pub(super) ids: BTreeSet<String>,
+    /// Where rules choose by class or place, while some device may have any class.
+    pub(super) choices: BTreeSet<Spot>,
+}
+
+impl Undecided {
+    /// Notes where the rules choose by class, or by a place that exists.
+    pub(super) fn note_choices(&mut self, rules: &[Reader<'_>], places: &Names) {
+        for reader in rules {
+            for key in reader.keys().filter(|key| matches!(*key, "class" | "place")) {
+                let spot = reader.spot(key);
+                if key == "class" || places.has(spot.text.trim_matches('"')) {
+                    self.choices.insert(spot);
+                }
+            }
+        }
+    }
+
+    /// Passes on the problems of rules that can be judged.
+    pub(super) fn pass_on(&self, from: Problems, to: &Problems) {
+        for problem in from.into_sorted() {
+            let named = self.ids.contains(problem.spot.text.trim_matches('"'));
+            if !named && !self.choices.contains(&problem.spot) {
+                to.add(problem);
+            }
         }
     }
 }

@@ -377,18 +377,42 @@ pub fn one_of(written: &str, known: &[&str]) -> String {
     }
 }
 
-/// Levenshtein distance in characters.
+/// How many characters to add, drop, change or swap with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let at = |row: &[usize], k: usize| row.get(k).copied().unwrap_or(usize::MAX / 2);
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
+    for (i, ca) in a.iter().enumerate() {
         let mut next = vec![i + 1];
         for (j, cb) in b.iter().enumerate() {
-            let at = |r: &[usize], k: usize| r.get(k).copied().unwrap_or(usize::MAX - 1);
-            let change = at(&row, j) + usize::from(ca != *cb);
-            next.push(change.min(at(&row, j + 1) + 1).min(at(&next, j) + 1));
+            let mut cost = at(&row, j) + usize::from(ca != cb);
+            cost = cost.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(cb) && b.get(j - 1) == Some(ca);
+            if swapped {
+                cost = cost.min(at(&before, j - 1) + 1);
+            }
+            next.push(cost);
         }
-        row = next;
+        before = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn a_swap_is_one_slip() {
+        for (a, b, slips) in [
+            ("host", "host", 0),
+            ("hots", "host", 1),
+            ("", "abc", 3),
+            ("aest", "east", 1),
+            ("prot", "parts", 3),
+        ] {
+            assert_eq!(distance(a, b), slips, "{a} {b}");
+        }
+    }
 }

@@ -162,7 +162,7 @@ impl Run<'_> {
                 return;
             }
         };
-        for one in decoded.iter().filter(|d| d.device_time != expected.device_time) {
+        if let Some(one) = decoded.iter().find(|d| d.device_time != expected.device_time) {
             let said = |time: Option<Wall>| time.map_or("no device time".to_owned(), |t| t.to_string());
             mismatch(
                 vector,
@@ -170,7 +170,6 @@ impl Run<'_> {
                 &said(expected.device_time),
                 &said(one.device_time),
             );
-            break;
         }
         let mut readings: Vec<Reading> = Vec::new();
         let mut events: Vec<Event> = Vec::new();

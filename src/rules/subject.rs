@@ -226,7 +226,7 @@ pub(super) fn converted(reader: &Reader<'_>, value: f64, unit: Unit, point: &Poi
         let fitting: Vec<_> = Unit::ALL.iter().filter(|u| u.quantity() == point.unit.quantity()).collect();
         reader.problem(
             "unit",
-            format!("a limit in {unit} does not fit the point '{}', which is in {}", point.id, point.unit),
+            format!("a limit in {unit} does not fit the point '{}'", point.id),
             known("units that fit", fitting),
         );
     }

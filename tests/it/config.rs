@@ -118,6 +118,8 @@ fn files_that_cannot_be_a_configuration_are_refused() {
     fs::create_dir(dir.join("gateway.toml")).unwrap();
     assert!(said().starts_with("gateway.toml:1:1: gateway.toml is not a plain file"));
     fs::remove_dir(dir.join("gateway.toml")).unwrap();
+    fs::write(dir.join("gateway.toml"), format!("{site}a = {}", "[".repeat(1 << 20))).unwrap();
+    assert!(said().contains("gateway.toml:6:"));
     fs::write(dir.join("gateway.toml"), site).unwrap();
     fs::create_dir(dir.join("conf.d")).unwrap();
     fs::write(dir.join("conf.d/big.toml"), "#".repeat(5 << 20)).unwrap();
@@ -127,6 +129,25 @@ fn files_that_cannot_be_a_configuration_are_refused() {
         fs::write(dir.join(format!("conf.d/{n}.toml")), "").unwrap();
     }
     assert!(said().contains("conf.d has 300 files"));
+}
+
+/// An unknown key in a table makes the check list the known ones; the manual must have them all.
+#[test]
+fn every_key_and_rule_kind_is_in_the_manual() {
+    let manual = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let once = ["site", "store", "http", "uploads", "profiles"].map(|t| format!("[{t}]\nzzz = 1\n"));
+    let bus = ["modbus-tcp", "mqtt", "onvif"].map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n"));
+    let many = ["place", "device", "destination"].map(|t| format!("[[{t}]]\nzzz = 1\n"));
+    let text = [once.as_slice(), &bus, &many].concat().concat() + "[[rule]]\nkind = \"zzz\"\n[zzz]\n";
+    fs::write(temp.path().join("gateway.toml"), text).unwrap();
+    let (_, said) = check(temp.path());
+    let lists: Vec<&str> = said.split("-> write one of: ").skip(1).filter_map(|s| s.lines().next()).collect();
+    assert_eq!(lists.len(), 13, "{said}");
+    for key in lists.iter().flat_map(|list| list.split(", ")) {
+        let written = [format!("`{key}`"), format!("[{key}]")].iter().any(|form| manual.contains(form));
+        assert!(written, "'{key}' is missing in docs/configuration.md");
+    }
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod config;
 mod mosquitto;
 mod mqtt;
 mod north;
+mod profiles;
