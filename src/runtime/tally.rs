@@ -82,6 +82,8 @@ pub struct Tally {
     pub device_faults: Family<(DeviceId, Fault)>,
     /// Replies that came too late or to another request and were thrown away, by bus.
     pub stale_replies: Family<BusId>,
+    /// Polls left out because the bus could not keep up with its periods, by bus.
+    pub skipped_polls: Family<BusId>,
     /// Sessions opened, by bus.
     pub connects: Family<BusId>,
     /// Alarms raised, by class word.

@@ -112,8 +112,11 @@ pub struct DriverKind {
     /// What it is, in one line.
     pub doc: &'static str,
     /// The drivers for a bus and the devices on it; none for a bus of another kind or without devices.
-    pub drivers: fn(&Bus, &[Device]) -> Vec<Arc<dyn Driver>>,
+    pub drivers: MakeDrivers,
 }
+
+/// Makes the drivers for a bus and the devices on it.
+pub type MakeDrivers = fn(&Bus, &[Device]) -> Vec<Arc<dyn Driver>>;
 
 /// Every kind of bus there is. A new one is a folder here and a line in this table.
 pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND, mqtt::KIND];

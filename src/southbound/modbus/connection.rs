@@ -1,0 +1,379 @@
+//! One TCP connection to a Modbus endpoint: one request at a time, and no reply is ever taken for another's.
+//!
+//! Every request has a transaction id of its own, and only the reply with that id, that unit, that function and
+//! exactly the bytes asked for is believed. A reply that comes after its deadline is recognised by its id and thrown
+//! away while the next one is waited for, so a timeout costs one read and not the connection. Whatever leaves doubt
+//! about where the next frame begins or whose it is closes the connection; the next read opens a new one.
+//!
+//! Ids start at random and go on over reconnects. They are 16 bits wide and therefore come round again after 65,535
+//! requests; an id whose reply is still owed is passed over.
+
+use super::exception::Exception;
+use super::frame::{self, MAX_ADU, MAX_QUANTITY, Request, Verdict};
+use crate::model::Fault;
+use crate::profile::RegisterTable;
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Longest wait for a TCP connection: the second SYN is sent after 1 s, the third after 3 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many timeouts in a row, of whatever units, mean that the connection itself may be dead.
+const TIMEOUTS_TO_RECONNECT: u8 = 3;
+/// Most ids whose reply is owed; one more and the connection is closed.
+const MAX_OWED: usize = 32;
+/// A reply to one of so many requests before this one is late; any other id was never asked for.
+const LATE_WINDOW: u16 = 1024;
+
+/// Why a read gave no values.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The connection could not be opened.
+    #[error("no connection to {endpoint}")]
+    Connect {
+        /// Host and port.
+        endpoint: String,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Nothing came within the deadline.
+    #[error("no reply within {} ms", within.as_millis())]
+    Timeout {
+        /// The deadline.
+        within: Duration,
+    },
+    /// The reply was not whole at the deadline.
+    #[error("only {bytes} bytes of a reply within {} ms", within.as_millis())]
+    Partial {
+        /// The deadline.
+        within: Duration,
+        /// What had come.
+        bytes: usize,
+    },
+    /// The other side closed the connection.
+    #[error("the other side closed the connection")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broke(#[source] io::Error),
+    /// The device, or the converter before it, said no.
+    #[error("{0}")]
+    Exception(Exception),
+    /// The reply is not what the protocol says.
+    #[error("{what}")]
+    Malformed {
+        /// What is wrong, and what was expected.
+        what: String,
+        /// The bytes, at most one frame.
+        raw: Vec<u8>,
+    },
+    /// The reply is the request itself.
+    #[error("the reply is our own request: check the RS-485 A/B wires, or turn off echo in the converter")]
+    Echo,
+    /// The reply has transaction id 0, which is never asked with.
+    #[error(
+        "the reply has transaction id 0 instead of {asked}: the converter does not copy transaction ids, so a late \
+         reply could not be told from a fresh one; update its firmware or set it to true Modbus TCP"
+    )]
+    NoTransactionId {
+        /// The id of the request.
+        asked: u16,
+    },
+    /// Replies came, but only with ids that were never asked with.
+    #[error(
+        "no reply with transaction id {asked}, but one with {answered}, which was not asked: the converter garbles \
+         transaction ids, or another program uses this connection"
+    )]
+    WrongTransactionId {
+        /// The id of the request.
+        asked: u16,
+        /// The last id seen.
+        answered: u16,
+    },
+    /// The reply came for another unit.
+    #[error("unit {answered} answers for unit {asked}: check the unit id in the configuration")]
+    WrongUnit {
+        /// The unit asked.
+        asked: u8,
+        /// The unit in the reply.
+        answered: u8,
+    },
+    /// Such a read does not exist; nothing was sent.
+    #[error("cannot read {quantity} registers from {address}: 1 to 125 in one read, none behind 65535")]
+    NoSuchRead {
+        /// First register.
+        address: u16,
+        /// How many.
+        quantity: u16,
+    },
+}
+
+impl ReadError {
+    /// What kind of fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Connect { .. } => Fault::Unreachable,
+            Self::Timeout { .. } | Self::Partial { .. } => Fault::Timeout,
+            Self::Closed | Self::Broke(_) => Fault::Gone,
+            Self::Exception(exception) => exception.fault(),
+            Self::Malformed { .. }
+            | Self::Echo
+            | Self::NoTransactionId { .. }
+            | Self::WrongTransactionId { .. }
+            | Self::WrongUnit { .. } => Fault::Protocol,
+            Self::NoSuchRead { .. } => Fault::Misconfigured,
+        }
+    }
+}
+
+/// What was received and not yet used.
+#[derive(Debug)]
+struct Inbox {
+    bytes: [u8; MAX_ADU],
+    filled: usize,
+}
+
+impl Inbox {
+    fn held(&self) -> &[u8] {
+        self.bytes.get(..self.filled).unwrap_or_default()
+    }
+
+    /// Room for more; never empty unless a whole frame is held.
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.bytes.copy_within(len.min(self.filled)..self.filled, 0);
+        self.filled = self.filled.saturating_sub(len);
+    }
+}
+
+/// Replies that were thrown away while one was waited for.
+#[derive(Debug, Default, Clone, Copy)]
+struct Strangers {
+    id: Option<u16>,
+    unit: Option<u8>,
+}
+
+/// A connection to one Modbus TCP endpoint, with one owner. After a failure that leaves doubt it is closed, and the
+/// next [`Connection::read`] opens it again.
+#[derive(Debug)]
+pub struct Connection {
+    host: String,
+    port: u16,
+    timeout: Duration,
+    stream: Option<TcpStream>,
+    inbox: Inbox,
+    last_id: u16,
+    owed: VecDeque<u16>,
+    timeouts_in_row: u8,
+    stale: u64,
+}
+
+impl Connection {
+    /// Connects. `timeout` is the longest wait for one whole reply, from sending the request to its last byte.
+    ///
+    /// # Errors
+    /// [`ReadError::Connect`].
+    pub async fn connect(host: &str, port: u16, timeout: Duration) -> Result<Self, ReadError> {
+        let mut connection = Self {
+            host: host.to_owned(),
+            port,
+            timeout,
+            stream: None,
+            inbox: Inbox { bytes: [0; MAX_ADU], filled: 0 },
+            last_id: getrandom::u32().map_or(0, |random| u16::try_from(random >> 16).unwrap_or(0)),
+            owed: VecDeque::with_capacity(MAX_OWED),
+            timeouts_in_row: 0,
+            stale: 0,
+        };
+        connection.reopen().await?;
+        Ok(connection)
+    }
+
+    /// Whether the next read uses the connection that stands.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Closes what stands and connects anew.
+    ///
+    /// # Errors
+    /// [`ReadError::Connect`].
+    pub async fn reopen(&mut self) -> Result<(), ReadError> {
+        self.close();
+        let dial = TcpStream::connect((self.host.as_str(), self.port));
+        let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
+            Ok(dialled) => dialled,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s")),
+        };
+        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        match stream {
+            Ok(stream) => {
+                self.stream = Some(stream);
+                Ok(())
+            }
+            Err(cause) => Err(ReadError::Connect { endpoint: format!("{}:{}", self.host, self.port), cause }),
+        }
+    }
+
+    /// How many replies were thrown away since last asked.
+    pub fn take_stale_replies(&mut self) -> u64 {
+        std::mem::take(&mut self.stale)
+    }
+
+    /// Reads `quantity` registers from `address` on: exactly that many values, or none.
+    ///
+    /// May be dropped at any time: the connection is then closed, and the next read opens a new one.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`Connection::is_open`] tells whether the connection outlived it.
+    pub async fn read(
+        &mut self,
+        unit: u8,
+        table: RegisterTable,
+        address: u16,
+        quantity: u16,
+    ) -> Result<Vec<u16>, ReadError> {
+        let past_end = u32::from(address) + u32::from(quantity) > 0x1_0000;
+        if quantity == 0 || quantity > MAX_QUANTITY || past_end {
+            return Err(ReadError::NoSuchRead { address, quantity });
+        }
+        if self.stream.is_none() {
+            self.reopen().await?;
+        }
+        let Some(mut stream) = self.stream.take() else { return Err(ReadError::Closed) };
+        let request = Request { id: self.next_id(), unit, table, address, quantity };
+        let mut strangers = Strangers::default();
+        let within = self.timeout;
+        let exchange = self.exchange(&mut stream, request, &mut strangers);
+        let outcome = match tokio::time::timeout(within, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.ran_out(request, strangers)),
+        };
+        if self.settle(request, &outcome) {
+            self.stream = Some(stream);
+        } else {
+            self.close();
+        }
+        outcome
+    }
+
+    fn close(&mut self) {
+        self.stream = None;
+        self.inbox.filled = 0;
+        self.timeouts_in_row = 0;
+    }
+
+    /// The next id: never 0, never one whose reply is owed.
+    fn next_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.wrapping_add(1);
+            if self.last_id != 0 && !self.owed.contains(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        stream: &mut TcpStream,
+        request: Request,
+        strangers: &mut Strangers,
+    ) -> Result<Vec<u16>, ReadError> {
+        stream.write_all(&request.encode()).await.map_err(ReadError::Broke)?;
+        loop {
+            if let Some(words) = self.look(request, strangers)? {
+                return Ok(words);
+            }
+            match stream.read(self.inbox.room()).await {
+                Ok(0) => return Err(ReadError::Closed),
+                Ok(n) => self.inbox.filled += n,
+                Err(error) => return Err(ReadError::Broke(error)),
+            }
+        }
+    }
+
+    /// Takes whole frames out of the inbox until one answers the request or none is left.
+    fn look(&mut self, request: Request, strangers: &mut Strangers) -> Result<Option<Vec<u16>>, ReadError> {
+        loop {
+            let held = self.inbox.held();
+            let frame = match frame::first_frame(held) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(None),
+                Err(what) => return Err(ReadError::Malformed { what, raw: held.to_vec() }),
+            };
+            let len = frame.len;
+            if frame.id == request.id && frame.unit == request.unit {
+                let answer = answer(request, held.get(..len).unwrap_or_default(), frame.pdu);
+                self.inbox.consume(len);
+                return answer.map(Some);
+            }
+            if frame.id == 0 {
+                return Err(ReadError::NoTransactionId { asked: request.id });
+            }
+            if frame.id == request.id {
+                strangers.unit = Some(frame.unit);
+            } else if request.id.wrapping_sub(frame.id) > LATE_WINDOW {
+                strangers.id = Some(frame.id);
+            }
+            let id = frame.id;
+            self.owed.retain(|owed| *owed != id);
+            self.stale += 1;
+            self.inbox.consume(len);
+        }
+    }
+
+    /// What to call it that the deadline passed.
+    fn ran_out(&self, request: Request, strangers: Strangers) -> ReadError {
+        let within = self.timeout;
+        if let Some(answered) = strangers.unit {
+            return ReadError::WrongUnit { asked: request.unit, answered };
+        }
+        if let Some(answered) = strangers.id {
+            return ReadError::WrongTransactionId { asked: request.id, answered };
+        }
+        match self.inbox.filled {
+            0 => ReadError::Timeout { within },
+            bytes => ReadError::Partial { within, bytes },
+        }
+    }
+
+    /// Notes how a request ended; whether the connection may be used again.
+    fn settle(&mut self, request: Request, outcome: &Result<Vec<u16>, ReadError>) -> bool {
+        match outcome {
+            Ok(_) | Err(ReadError::Exception(_)) => {
+                self.timeouts_in_row = 0;
+                true
+            }
+            Err(error) => {
+                let full = self.owed.len() >= MAX_OWED;
+                if full {
+                    self.owed.clear();
+                }
+                self.owed.push_back(request.id);
+                self.timeouts_in_row += 1;
+                let late_is_harmless = matches!(error, ReadError::Timeout { .. });
+                late_is_harmless && !full && self.timeouts_in_row < TIMEOUTS_TO_RECONNECT
+            }
+        }
+    }
+}
+
+fn answer(request: Request, frame: &[u8], pdu: &[u8]) -> Result<Vec<u16>, ReadError> {
+    match request.judge(pdu) {
+        Ok(data) => Ok(data.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect()),
+        Err(Verdict::Exception(exception)) => Err(ReadError::Exception(exception)),
+        Err(Verdict::Echo) => Err(ReadError::Echo),
+        Err(Verdict::Malformed(what)) => Err(ReadError::Malformed { what, raw: frame.to_vec() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! The poll loop of one bus: the device that is due first, one request, its answer into the pipe, and again.
+
+use super::connection::{Connection, ReadError};
+use super::exception::Exception;
+use super::plan::Block;
+use super::schedule::Schedule;
+use super::unit::{PolledUnit, Progress};
+use crate::config::Device;
+use crate::model::{BusId, Delivery, DeviceId, Fault, Input, Link, Mono, Observation, Refused, Stamp};
+use crate::profile::{Context, RegisterTable};
+use crate::runtime::tally::Count;
+use crate::runtime::{Chain, lanes::Stopping};
+use crate::southbound::{Failure, Field, Links, Session, supervise};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Shortest time between two connects to the same endpoint, so that a broken converter is not stormed.
+const BETWEEN_CONNECTS: Duration = Duration::from_secs(2);
+
+/// An open connection and the devices polled over it.
+pub(super) struct Poller {
+    bus: BusId,
+    connection: Connection,
+    gap: Duration,
+    units: Vec<PolledUnit>,
+    /// Devices that cannot be polled as they are configured.
+    unpollable: Vec<DeviceId>,
+    schedule: Schedule,
+    links: Links,
+    requests: Arc<Count>,
+    stale: Arc<Count>,
+    skipped: Arc<Count>,
+    connected: Mono,
+    /// Whether anything answered since the last connect.
+    heard: bool,
+    delivered: bool,
+}
+
+impl Poller {
+    pub(super) fn new(
+        bus: &BusId,
+        connection: Connection,
+        timeout: Duration,
+        gap: Duration,
+        devices: &[Device],
+        field: &Field,
+    ) -> Self {
+        let units: Vec<PolledUnit> = devices.iter().filter_map(PolledUnit::new).collect();
+        let polled = |device: &Device| units.iter().any(|unit| unit.device.id == device.id);
+        let unpollable = devices.iter().filter(|d| !polled(d)).map(|d| d.id.clone()).collect();
+        let periods: Vec<Duration> = units.iter().map(|unit| unit.device.poll).collect();
+        let now = field.clock.now().mono;
+        Self {
+            schedule: Schedule::new(&periods, timeout, supervise::seed(bus), now),
+            bus: bus.clone(),
+            connection,
+            gap,
+            units,
+            unpollable,
+            links: Links::default(),
+            requests: field.tally.requests.of(bus),
+            stale: field.tally.stale_replies.of(bus),
+            skipped: field.tally.skipped_polls.of(bus),
+            connected: now,
+            heard: false,
+            delivered: false,
+        }
+    }
+
+    async fn poll_for_ever(&mut self, field: &Field) -> Result<std::convert::Infallible, Failure> {
+        for device in std::mem::take(&mut self.unpollable) {
+            tracing::error!(bus = %self.bus, %device, "not polled: its address is no unit id (0 to 255) \
+                or its profile has no registers; run `schoolgate check`");
+            self.tell(field, &device, Link::Down(Fault::Misconfigured)).await?;
+        }
+        loop {
+            let Some((index, due)) = self.schedule.first_due() else { std::future::pending().await };
+            let wait = due.since(field.clock.now().mono);
+            if wait.is_zero() {
+                self.one_request(index, field).await?;
+            } else {
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+
+    async fn one_request(&mut self, index: usize, field: &Field) -> Result<(), Failure> {
+        let now = field.clock.now().mono;
+        let Some(polled) = self.units.get_mut(index) else { return Ok(()) };
+        let Some(block) = polled.next_block(now) else { return Ok(()) };
+        let unit = polled.unit;
+        if !self.connection.is_open() {
+            self.reconnect(field).await?;
+        }
+        self.requests.one();
+        let outcome = self.connection.read(unit, block.table, block.address, block.words).await;
+        self.stale.add(self.connection.take_stale_replies());
+        self.heard |= matches!(outcome, Ok(_) | Err(ReadError::Exception(_)));
+        let progress = match outcome {
+            Ok(words) => self.take_values(index, &block, &words, field).await?,
+            Err(error) if error.fault() == Fault::Gone => return self.gone(error),
+            Err(error) => self.take_failure(index, &block, &error, field).await?,
+        };
+        let now = field.clock.now().mono;
+        match progress {
+            Progress::More => {}
+            Progress::Done => self.skipped.add(self.schedule.polled(index, now)),
+            Progress::Missed => self.schedule.missed(index, now),
+        }
+        if !self.gap.is_zero() {
+            tokio::time::sleep(self.gap).await;
+        }
+        Ok(())
+    }
+
+    /// Many endpoints close a connection that was idle or long: that is no failure if the next one works.
+    fn gone(&self, error: ReadError) -> Result<(), Failure> {
+        if self.heard {
+            tracing::debug!(bus = %self.bus, "{}; connecting again", Chain(&error));
+            return Ok(());
+        }
+        Err(Failure::new(error.fault(), format!("poll bus '{}' by Modbus TCP", self.bus)).because(error))
+    }
+
+    async fn reconnect(&mut self, field: &Field) -> Result<(), Failure> {
+        let since = field.clock.now().mono.since(self.connected);
+        tokio::time::sleep(BETWEEN_CONNECTS.saturating_sub(since)).await;
+        self.connected = field.clock.now().mono;
+        self.heard = false;
+        field.tally.connects.of(&self.bus).one();
+        self.connection.reopen().await.map_err(|error| {
+            let doing = format!("connect bus '{}' by Modbus TCP again", self.bus);
+            Failure::new(error.fault(), doing).because(error)
+        })
+    }
+
+    async fn take_values(
+        &mut self,
+        index: usize,
+        block: &Block,
+        words: &[u16],
+        field: &Field,
+    ) -> Result<Progress, Failure> {
+        let Some(polled) = self.units.get_mut(index) else { return Ok(Progress::More) };
+        let progress = polled.answered();
+        let now = field.clock.now().wall;
+        let device = polled.device.id.clone();
+        let cx = Context { device: &device, now, site_key: &field.site_key, zone: &field.site.zone };
+        let decoded = polled.device.profile.decode_registers(&cx, block.table, block.address, words);
+        let inputs: Vec<Input> = decoded
+            .into_iter()
+            .map(|decoded| {
+                Input::Observed(Observation {
+                    device: device.clone(),
+                    stamp: Stamp::new(decoded.device_time, now),
+                    body: decoded.body,
+                    retained: false,
+                })
+            })
+            .collect();
+        self.tell(field, &device, Link::Up).await?;
+        self.offer(field, inputs)?;
+        self.delivered = true;
+        Ok(progress)
+    }
+
+    async fn take_failure(
+        &mut self,
+        index: usize,
+        block: &Block,
+        error: &ReadError,
+        field: &Field,
+    ) -> Result<Progress, Failure> {
+        let now = field.clock.now();
+        let Some(polled) = self.units.get_mut(index) else { return Ok(Progress::More) };
+        let device = polled.device.id.clone();
+        let (progress, left_out) = match error {
+            ReadError::Exception(Exception::IllegalAddress | Exception::IllegalValue) => {
+                polled.split(now.mono)
+            }
+            ReadError::Exception(Exception::IllegalFunction) => (polled.leave_out(now.mono), true),
+            _ => (polled.failed(), false),
+        };
+        let (fault, what) = (error.fault(), origin(polled.unit, block));
+        let down = polled.is_down();
+        if progress == Progress::More && !left_out {
+            tracing::debug!(bus = %self.bus, %device, "{what}: {}; reading it in halves", Chain(error));
+            return Ok(progress);
+        }
+        field.tally.device_faults.of(&(device.clone(), fault)).one();
+        if left_out {
+            tracing::warn!(bus = %self.bus, %device, advice = fault.advice().en, "{what}: {}; left out for an hour",
+                Chain(error));
+        } else {
+            tracing::debug!(bus = %self.bus, %device, %fault, "{what}: {}", Chain(error));
+        }
+        if let ReadError::Malformed { what: reason, raw } = error {
+            self.offer(
+                field,
+                vec![self.quarantined(&device, what.clone(), reason, raw, Stamp::new(None, now.wall))],
+            )?;
+        }
+        if down && progress == Progress::Missed && self.tell(field, &device, Link::Down(fault)).await? {
+            tracing::warn!(bus = %self.bus, %device, %fault, advice = fault.advice().en, "device down: {what}: {}",
+                Chain(error));
+        }
+        Ok(progress)
+    }
+
+    fn quarantined(
+        &self,
+        device: &DeviceId,
+        origin: String,
+        reason: &str,
+        raw: &[u8],
+        stamp: Stamp,
+    ) -> Input {
+        Input::Refused(Refused {
+            device: Some(device.clone()),
+            bus: self.bus.clone(),
+            origin,
+            kind: "bad_reply",
+            reason: reason.to_owned(),
+            raw: raw.iter().copied().take(Refused::MAX_KEPT).collect(),
+            raw_len: raw.len(),
+            stamp,
+        })
+    }
+
+    /// Tells the pipe how a device is; whether that was news.
+    async fn tell(&mut self, field: &Field, device: &DeviceId, link: Link) -> Result<bool, Failure> {
+        let Some(input) = self.links.set(device, link, field.clock.now().wall) else { return Ok(false) };
+        let delivery = Delivery { bus: Some(self.bus.clone()), key: None, inputs: vec![input] };
+        // Nothing to answer for: the receipt is not waited for.
+        match field.inlet.deliver(delivery).await {
+            Ok(_receipt) => Ok(true),
+            Err(stopping) => Err(stopped(stopping)),
+        }
+    }
+
+    fn offer(&self, field: &Field, inputs: Vec<Input>) -> Result<(), Failure> {
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        let delivery = Delivery { bus: Some(self.bus.clone()), key: None, inputs };
+        field.inlet.offer(delivery).map_err(stopped)
+    }
+}
+
+fn stopped(stopping: Stopping) -> Failure {
+    Failure::new(Fault::Internal, "put readings into the pipe").because(stopping)
+}
+
+fn origin(unit: u8, block: &Block) -> String {
+    let table = match block.table {
+        RegisterTable::Holding => "holding",
+        RegisterTable::Input => "input",
+    };
+    format!("unit {unit}, {} {table} registers from {}", block.words, block.address)
+}
+
+impl Session for Poller {
+    fn run<'a>(&'a mut self, field: &'a Field) -> BoxFuture<'a, Failure> {
+        Box::pin(async move {
+            match self.poll_for_ever(field).await {
+                Err(failure) => failure,
+                Ok(never) => match never {},
+            }
+        })
+    }
+
+    fn delivered(&self) -> bool {
+        self.delivered
+    }
+}
