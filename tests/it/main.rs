@@ -2,7 +2,9 @@
 
 mod camera;
 mod config;
+#[cfg(test)]
 mod mosquitto;
+#[cfg(test)]
 mod mqtt;
 mod north;
 mod profiles;

@@ -197,7 +197,7 @@ async fn a_message_is_acknowledged_after_its_commit_and_not_before() {
     let mut session = open(&driver, &field).await;
     let held = during(&mut *session, &field, async {
         let parcel = next(&mut outlet).await;
-        assert_eq!((values(&parcel.delivery), redelivered(&parcel.delivery)), (vec![21.5], false));
+        assert_eq!(values(&parcel.delivery), [21.5]);
         parcel
     })
     .await;
