@@ -37,11 +37,10 @@ impl Broker {
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let storage =
             StorageConfig::new().with_backend(StorageBackend::File).with_base_dir(dir.to_path_buf());
-        let mut config = BrokerConfig::new()
+        let config = BrokerConfig::new()
             .with_bind_addresses(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))])
             .with_max_packet_size(1024 * 1024)
             .with_storage(storage);
-        config.auth_config.allow_anonymous = users.is_empty();
         let mut broker = MqttBroker::with_config(config).await?;
         if !users.is_empty() {
             let doors = PasswordAuthProvider::new();

@@ -1,7 +1,7 @@
 //! Command line of the simulated school.
 
 use clap::{Parser, Subcommand};
-use hil::demo;
+use hil::{demo, school};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,6 +15,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Starts the school alone and says where everything is, for trying a client by hand; ends with Ctrl-C.
+    School {
+        /// Where the broker keeps its files.
+        #[arg(long, default_value = "target/school")]
+        dir: PathBuf,
+    },
     /// Starts the school and a real gateway in it, and shows what happens.
     Demo {
         /// The gateway's program.
@@ -36,16 +42,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Command::Demo { gateway, secs, templates, profiles, dir } = Arguments::parse().command;
-    let secs = match secs.map_or_else(demo::secs_from_environment, |secs| Ok(Some(secs))) {
-        Ok(secs) => secs,
-        Err(why) => {
-            eprintln!("{why}");
-            return ExitCode::from(64);
-        }
-    };
     drop(rustls::crypto::ring::default_provider().install_default());
-    let plan = demo::Plan { gateway, secs, templates, profiles, dir };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -53,11 +50,24 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(demo::run(&plan)) {
+    let done = match Arguments::parse().command {
+        Command::School { dir } => runtime.block_on(school::show(&dir)).map(|()| true),
+        Command::Demo { gateway, secs, templates, profiles, dir } => {
+            let secs = match secs.map_or_else(demo::secs_from_environment, |secs| Ok(Some(secs))) {
+                Ok(secs) => secs,
+                Err(why) => {
+                    eprintln!("{why}");
+                    return ExitCode::from(64);
+                }
+            };
+            runtime.block_on(demo::run(&demo::Plan { gateway, secs, templates, profiles, dir }))
+        }
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("demo: {error}");
+            eprintln!("schoolgate-hil: {error}");
             ExitCode::FAILURE
         }
     }

@@ -89,8 +89,8 @@ impl School {
             readers: (1001..=1010).map(|id| id.to_string()).collect(),
             card_every: Duration::from_secs(6),
             button: Some("help-01".into()),
-            button_after: Duration::from_secs(12),
-            button_every: Duration::from_secs(60),
+            button_after: Duration::from_secs(4),
+            button_every: Duration::from_secs(20),
         });
         let cameras = [
             camera("校门摄像机", secrets, 0).await?,
@@ -100,6 +100,31 @@ impl School {
         let city = platform(Family::Eduyun, "demo-city", &secrets.city, &CITY_MOODS).await?;
         Ok(Self { meters, broker, things, cameras, province, city })
     }
+}
+
+/// Starts a school and says on standard output where everything is, with the secrets made for this run; ends with
+/// Ctrl-C. For trying a client by hand.
+///
+/// # Errors
+/// When the school cannot be started.
+pub async fn show(dir: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let secrets = Secrets::random();
+    let school = School::start(dir, &secrets).await?;
+    println!("modbus    {} (Eastron SDM630, units 1 to {UNITS})", school.meters[0].address());
+    println!("modbus    {} (Acrel ADL400, units 1 to {UNITS})", school.meters[1].address());
+    println!("mqtt      {} (user gateway, password {})", school.broker.address(), secrets.mqtt);
+    for camera in &school.cameras {
+        println!("camera    {} and {}", camera.device_url(), camera.stream_url());
+    }
+    println!("cameras   user viewer, password {}", secrets.cameras);
+    println!(
+        "province  {} (application demo-province, secret {})",
+        school.province.base_url(),
+        secrets.province
+    );
+    println!("city      {} (application demo-city, key {})", school.city.base_url(), secrets.city);
+    tokio::signal::ctrl_c().await?;
+    Ok(())
 }
 
 async fn camera(name: &str, secrets: &Secrets, skew_secs: i64) -> std::io::Result<Camera> {
