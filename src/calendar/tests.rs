@@ -88,7 +88,7 @@ fn the_next_change_is_the_next_bell_that_rings() {
 }
 
 #[test]
-fn the_next_change_agrees_with_asking_every_minute() {
+fn the_next_change_agrees_with_asking_every_five_minutes() {
     for (calendar, zone, from) in [
         (example(), china(), "2026-09-17T00:00"),
         (Calendar::default_school(eastern()), eastern(), "2026-10-30T00:00"),
@@ -101,7 +101,7 @@ fn the_next_change_agrees_with_asking_every_minute() {
         let mut changes = 0;
         while now < end {
             let before = calendar.is_teaching_time(now);
-            now = now.plus_ms(60_000);
+            now = now.plus_ms(300_000);
             let changed = calendar.is_teaching_time(now) != before;
             assert_eq!(changed, now == due, "{now}");
             if changed {

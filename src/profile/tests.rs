@@ -420,3 +420,47 @@ fn topic_filters() {
         assert_eq!(topic_matches(filter, topic), expected, "{filter} {topic}");
     }
 }
+
+#[test]
+fn an_address_never_widens_a_subscription() {
+    let profile = parsed(&mqtt(HELP));
+    for good in ["a1", "school/floor 2/help-1", "门禁"] {
+        assert!(profile.check_address(good).is_ok(), "{good}");
+    }
+    for bad in ["", "#", "+", "a/+/b", "/a", "a/", "a\0", &"a".repeat(257)] {
+        assert!(profile.check_address(bad).is_err(), "{bad}");
+    }
+}
+
+/// A thousand small damages to good payloads: whatever comes out, nothing panics and no number gets out.
+#[test]
+fn damaged_payloads_neither_panic_nor_leak() {
+    let reader = parsed(&mqtt(READER));
+    let button = parsed(&mqtt(HELP));
+    let good = br#"{"op":"Rec","info":{"id":1,"card":"0012345678","pic":"A"},"action":"sos","n":7,"t":1725234065.5}"#;
+    let mut seed = 0x5EED_u64;
+    let mut next = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    let mut refused = 0;
+    for _ in 0..1000 {
+        let mut payload = good.to_vec();
+        for _ in 0..=next(3) {
+            let at = next(payload.len());
+            match next(4) {
+                0 => payload[at] = u8::try_from(next(256)).unwrap(),
+                1 => payload.truncate(at.max(1)),
+                2 => payload.insert(at, b"{}[]\",:\\0e-"[next(11)]),
+                _ => drop(payload.splice(at..at, good[..next(good.len())].to_vec())),
+            }
+        }
+        for profile in [&reader, &button] {
+            let outcome = message(profile, &payload);
+            refused += usize::from(outcome.is_err());
+            let shown = format!("{outcome:?}");
+            assert!(!shown.contains("0012345678"), "{shown}");
+        }
+    }
+    assert!(refused > 500, "the damage was felt: {refused}");
+}

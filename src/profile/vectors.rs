@@ -182,7 +182,12 @@ impl Run<'_> {
             }
         }
         if link != expected.link {
-            mismatch(vector, &vector.spot("link"), &format!("{:?}", expected.link), &format!("{link:?}"));
+            let said = |link| match link {
+                None => "no link",
+                Some(Link::Up) => "link up",
+                Some(Link::Down(_)) => "link down",
+            };
+            mismatch(vector, &vector.spot("link"), said(expected.link), said(link));
         }
         self.compare_points(vector, readings, expected.points);
         self.compare_events(vector, &events, &expected.events);

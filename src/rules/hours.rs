@@ -13,17 +13,20 @@ pub(super) const RECHECK: Duration = Duration::from_secs(60);
 pub(super) struct Hours {
     calendar: Arc<Calendar>,
     outside: Option<bool>,
+    /// When the answer changes, unless the wall clock is set before.
+    bell: Option<Mono>,
     ask: Option<Mono>,
 }
 
 impl Hours {
     pub(super) fn new(calendar: Arc<Calendar>) -> Self {
-        Self { calendar, outside: None, ask: None }
+        Self { calendar, outside: None, bell: None, ask: None }
     }
 
     /// Forgets the answer and asks at once.
     pub(super) fn start(&mut self, now: Now) {
         self.outside = None;
+        self.bell = None;
         self.ask = Some(now.mono);
     }
 
@@ -34,8 +37,9 @@ impl Hours {
         if changed || self.ask.is_none_or(|at| at <= now.mono) {
             let bell = self.calendar.next_change(now.wall).filter(|_| outside.is_some());
             let pause = bell.and_then(|bell| u64::try_from(bell.since(now.wall)).ok());
-            let pause = pause.map_or(RECHECK, Duration::from_millis).min(RECHECK);
-            self.ask = Some(now.mono.plus(pause));
+            self.bell = pause.map(|ms| now.mono.plus(Duration::from_millis(ms)));
+            let recheck = now.mono.plus(RECHECK);
+            self.ask = Some(self.bell.map_or(recheck, |bell| bell.min(recheck)));
         }
         self.outside = outside;
         changed
@@ -44,6 +48,11 @@ impl Hours {
     /// The last answer; `None` while our clock cannot be true.
     pub(super) fn outside(&self) -> Option<bool> {
         self.outside
+    }
+
+    /// When the answer will change, as far as is known.
+    pub(super) fn bell(&self) -> Option<Mono> {
+        self.bell
     }
 
     /// When to ask again.

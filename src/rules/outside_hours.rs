@@ -86,18 +86,24 @@ impl Rule for OutsideHours {
     }
 
     fn expire(&mut self, now: Now, out: &mut Vec<Finding>) {
+        // In the order in which they were due: a call that comes late must not let the bell undo an earlier timer.
+        let end = now.mono.plus(Duration::from_millis(1));
+        self.expire_before(self.hours.bell().map_or(end, |bell| bell.min(end)), out);
         if self.hours.deadline().is_some_and(|at| at <= now.mono) {
             self.look(now, out);
         }
-        for device in self.timers.take_due(now.mono) {
-            if let Some(watching) = self.watching.get_mut(&device) {
-                out.extend(watching.say(&self.header, true));
-            }
-        }
+        self.expire_before(end, out);
     }
 }
 
 impl OutsideHours {
+    fn expire_before(&mut self, end: Mono, out: &mut Vec<Finding>) {
+        while self.timers.next().is_some_and(|at| at < end) {
+            let watching = self.timers.pop().and_then(|device| self.watching.get_mut(&device));
+            out.extend(watching.and_then(|watching| watching.say(&self.header, true)));
+        }
+    }
+
     /// Asks the calendar, and judges every device again when its answer has changed.
     fn look(&mut self, now: Now, out: &mut Vec<Finding>) {
         if self.hours.look(now) {

@@ -62,3 +62,23 @@ impl<K: Ord + Clone> Timers<K> {
         self.queue.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_comes_first_and_a_new_deadline_replaces_the_old() {
+        let mut timers = Timers::new();
+        for (key, at) in [("a", 5), ("b", 3), ("c", 9)] {
+            timers.set(&key, Some(Mono(at)));
+        }
+        timers.set(&"b", Some(Mono(7)));
+        timers.set(&"c", None);
+        timers.set(&"d", None);
+        assert_eq!(timers.next(), Some(Mono(5)));
+        assert_eq!(timers.take_due(Mono(4)), Vec::<&str>::new());
+        assert_eq!(timers.take_due(Mono(7)), ["a", "b"]);
+        assert!(timers.next().is_none() && !timers.is_set(&"a"));
+    }
+}

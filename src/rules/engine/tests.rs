@@ -1,8 +1,55 @@
 //! Rules see what they watch, and deadlines are exact and idempotent.
 
-use crate::model::{EventKind, Mono, Phase};
+use crate::model::{EventKind, Mono, Now, Observation, Phase, RuleId};
 use crate::rules::testing::{Player, device, local, parse, world};
-use crate::rules::{Watch, always};
+use crate::rules::{Finding, Rule, Watch, always};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Counts what it is shown.
+#[derive(Debug)]
+struct Counting {
+    id: RuleId,
+    watch: Watch,
+    seen: Arc<AtomicUsize>,
+}
+
+impl Rule for Counting {
+    fn id(&self) -> &RuleId {
+        &self.id
+    }
+    fn watches(&self) -> Watch {
+        self.watch.clone()
+    }
+    fn start(&mut self, _: Now) {}
+    fn observe(&mut self, _: Now, _: &Observation, _: &mut Vec<Finding>) {
+        self.seen.fetch_add(1, Ordering::Relaxed);
+    }
+    fn next_deadline(&self) -> Option<Mono> {
+        None
+    }
+    fn expire(&mut self, _: Now, _: &mut Vec<Finding>) {}
+}
+
+#[test]
+fn a_rule_is_shown_only_what_it_watches() {
+    let counts: Vec<_> = (0..4).map(|_| Arc::new(AtomicUsize::new(0))).collect();
+    let watches = [
+        Watch::All,
+        Watch::Devices(vec![device("m1")]),
+        Watch::Devices(vec![device("m1"), device("m2")]),
+        Watch::Devices(Vec::new()),
+    ];
+    let rule = |(watch, seen): (Watch, &Arc<AtomicUsize>)| {
+        let id = RuleId::new("counting").expect("an id");
+        Box::new(Counting { id, watch, seen: Arc::clone(seen) }) as Box<dyn Rule>
+    };
+    let rules = watches.into_iter().zip(&counts).map(rule).collect();
+    let mut player = Player::new(rules, local("2026-10-09T12:00"));
+    player.power("m1", 1.0).power("m2", 1.0).power("m2", 2.0).power("k1", 1.0);
+    let seen: Vec<_> = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+    assert_eq!(seen, [4, 1, 3, 0]);
+}
 
 const SCHOOL: &str = r#"
 [[rule]]

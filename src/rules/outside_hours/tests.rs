@@ -26,6 +26,16 @@ fn teaching_ends_it_to_the_millisecond() {
 }
 
 #[test]
+fn a_late_call_decides_in_the_order_in_which_things_were_due() {
+    let mut player = Player::at("2026-10-12T07:49:59", "outside_hours", RULE);
+    player.power("m1", 3000.0).wait(595).stall(10).wait_ms(0);
+    assert_eq!(player.said(), ["m1 holds", "m1 ended", "m2 ended"], "due at 07:59:59, the bell at 08:00");
+    let mut player = Player::at("2026-10-12T07:50:01", "outside_hours", RULE);
+    player.power("m1", 3000.0).wait(595).stall(10).wait_ms(0);
+    assert_eq!(player.said(), ["m1 ended", "m2 ended"], "the bell at 08:00, due at 08:00:01");
+}
+
+#[test]
 fn a_load_that_drops_starts_the_wait_anew() {
     let mut player = Player::at("2026-10-10T12:00", "outside_hours", RULE);
     player.power("m1", 3000.0).wait(599).power("m1", 100.0);

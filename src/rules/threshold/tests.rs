@@ -103,7 +103,7 @@ fn reference(series: &[Option<f64>], on: usize, off: usize) -> Vec<(usize, bool)
         // Once with what was known before this second, once with its reading.
         for known in [second, second + 1] {
             let good = || series[..known].iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?)));
-            let Some(verdict) = good().last().and_then(|(_, value)| judge(value)) else { continue };
+            let Some(verdict) = good().next_back().and_then(|(_, value)| judge(value)) else { continue };
             let run: Vec<usize> = good()
                 .collect::<Vec<_>>()
                 .into_iter()
