@@ -181,11 +181,7 @@ impl Pump {
             self.in_flight = Some((Asked::Token, lane));
             return Step::Send(request);
         }
-        let queue = match lane {
-            Lane::Alarm => &self.alarms,
-            Lane::Aggregate => &self.aggregates,
-        };
-        let Some(attempt) = queue.pending.front() else { return Step::Wait(None) };
+        let Some(attempt) = self.queue(lane).pending.front() else { return Step::Wait(None) };
         let request = self.adapter.encode(&cx, &attempt.batch);
         self.in_flight = Some((Asked::Records, lane));
         Step::Send(request)

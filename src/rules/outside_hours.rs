@@ -17,7 +17,7 @@ pub(super) const KIND: RuleKind = RuleKind {
     doc: "A load stays above a limit outside teaching time (section `[calendar]`). The bell counts as well as \
           readings: the alarm ends when teaching begins. While the gateway's clock is not set, nothing is judged.",
     example: r#"class = "energy-meter"         # which devices; see "Which devices"
-point = "power_active"
+point = "power_total"
 above = 2.0
 unit = "kW"                    # any unit of the point's quantity
 for_secs = 900                 # this long outside teaching time; 900 unless told otherwise

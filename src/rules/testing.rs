@@ -25,7 +25,7 @@ confirmed = false
 protocol = "modbus"
 
 [[point]]
-id = "power_active"
+id = "power_total"
 name_zh = "有功功率"
 name_en = "active power"
 unit = "W"
@@ -43,7 +43,7 @@ fn profile(id: &str, class: &str, points: &[(&str, Unit, (f64, f64))], events: &
     profile.id = ProfileId::new(id).expect("an id");
     profile.class = class.into();
     let names = |id: &str| match id {
-        "power_active" => Text::new("有功功率", "active power"),
+        "power_total" => Text::new("有功功率", "active power"),
         _ => Text::new("温度", "temperature"),
     };
     profile.points = points
@@ -74,7 +74,7 @@ pub(super) fn local(text: &str) -> Wall {
 
 /// Two buildings, meters, a sensor, a card reader, a camera and a help button.
 pub(super) fn world() -> World {
-    let power = |unit, most| [("power_active", unit, (0.0, most))];
+    let power = |unit, most| [("power_total", unit, (0.0, most))];
     let watts = profile("acme-w", "energy-meter", &power(Unit::Watt, 60_000.0), &[]);
     let kilowatts = profile("acme-kw", "energy-meter", &power(Unit::Kilowatt, 60.0), &[]);
     let sensor = profile("acme-t", "sensor", &[("temperature", Unit::Celsius, (-40.0, 85.0))], &[]);
@@ -239,7 +239,7 @@ impl Player {
     pub(super) fn power(&mut self, id: &str, value: f64) -> &mut Self {
         let unit = if id == "k1" { Unit::Kilowatt } else { Unit::Watt };
         let reading =
-            Reading::new(PointId::new("power_active").expect("an id"), value, unit, PointKind::Gauge);
+            Reading::new(PointId::new("power_total").expect("an id"), value, unit, PointKind::Gauge);
         self.see(&self.observation(id, Body::Reading(reading)))
     }
 

@@ -16,7 +16,7 @@ pub(super) const KIND: RuleKind = RuleKind {
     doc: "A value is above or below a limit, with a deadband and delays against flutter. Doubted, absent and \
           retained values neither raise nor clear.",
     example: r#"class = "energy-meter"         # which devices; see "Which devices"
-point = "power_active"
+point = "power_total"
 above = 5.0                    # or below = …
 unit = "kW"                    # any unit of the point's quantity
 deadband = 0.2                 # clears at 4.8 kW; 0 unless told otherwise

@@ -4,7 +4,7 @@ use crate::model::{Fault, Link};
 use crate::rules::testing::{Player, local, one_slip};
 
 const RULE: &str =
-    "devices = [\"m1\", \"m2\"]\npoint = \"power_active\"\nabove = 2\nunit = \"kW\"\nfor_secs = 600\n";
+    "devices = [\"m1\", \"m2\"]\npoint = \"power_total\"\nabove = 2\nunit = \"kW\"\nfor_secs = 600\n";
 
 #[test]
 fn the_bell_starts_the_wait_without_a_reading() {

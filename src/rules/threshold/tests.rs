@@ -4,9 +4,9 @@ use crate::model::{AlarmClass, Body, Doubt, PointId, PointKind, Priority, Readin
 use crate::rules::Level;
 use crate::rules::testing::{Dice, Player, local, one_slip};
 
-const RULE: &str = "devices = [\"m1\"]\npoint = \"power_active\"\nabove = 5\nunit = \"kW\"\ndeadband = 0.2\n\
+const RULE: &str = "devices = [\"m1\"]\npoint = \"power_total\"\nabove = 5\nunit = \"kW\"\ndeadband = 0.2\n\
                     on_delay_secs = 30\noff_delay_secs = 60\nalarm_class = \"energy\"\npriority = \"high\"\n";
-const PLAIN: &str = "devices = [\"m1\", \"k1\"]\npoint = \"power_active\"\nabove = 5\nunit = \"kW\"\n";
+const PLAIN: &str = "devices = [\"m1\", \"k1\"]\npoint = \"power_total\"\nabove = 5\nunit = \"kW\"\n";
 
 #[test]
 fn raises_and_clears_after_the_delays_to_the_millisecond() {
@@ -43,7 +43,7 @@ fn the_limit_is_in_the_unit_of_each_point() {
 
 #[test]
 fn below_is_the_mirror_of_above() {
-    let rule = "devices = [\"m1\"]\npoint = \"power_active\"\nbelow = 100\nunit = \"W\"\ndeadband = 20\n";
+    let rule = "devices = [\"m1\"]\npoint = \"power_total\"\nbelow = 100\nunit = \"W\"\ndeadband = 20\n";
     let mut player = Player::of("threshold", rule);
     assert_eq!(player.power("m1", 99.0).said(), ["m1 holds"]);
     assert!(player.power("m1", 119.0).said().is_empty());
@@ -54,7 +54,7 @@ fn below_is_the_mirror_of_above() {
 fn doubted_absent_and_retained_values_decide_nothing() {
     let mut player = Player::of("threshold", PLAIN);
     let reading = |value| {
-        Reading::new(PointId::new("power_active").expect("an id"), value, Unit::Watt, PointKind::Gauge)
+        Reading::new(PointId::new("power_total").expect("an id"), value, Unit::Watt, PointKind::Gauge)
     };
     for value in [9000.0, 10.0] {
         let doubted = Body::Reading(reading(value).doubted(Doubt::OutOfRange));
@@ -137,7 +137,7 @@ fn agrees_with_a_naive_reference_on_random_series() {
             })
             .collect();
         let rule = format!(
-            "devices = [\"m1\"]\npoint = \"power_active\"\nabove = 100\nunit = \"W\"\ndeadband = 10\n\
+            "devices = [\"m1\"]\npoint = \"power_total\"\nabove = 100\nunit = \"W\"\ndeadband = 10\n\
              on_delay_secs = {on}\noff_delay_secs = {off}\n"
         );
         let mut player = Player::of("threshold", &rule);
@@ -174,7 +174,7 @@ fn slips_are_told_with_what_to_write() {
     one_slip("threshold", &PLAIN.replace("kW", "V"), &["a limit in V does not fit", "W, kW"]);
     one_slip("threshold", &rule("kW", "V"), &["a limit in V does not fit", "W, kW"]);
     one_slip("threshold", &rule("kW", "KW"), &["'rule.unit' cannot be"]);
-    one_slip("threshold", &rule("power_active", "power"), &["acme", "no point 'power'"]);
+    one_slip("threshold", &rule("power_total", "power"), &["acme", "no point 'power'"]);
     one_slip("threshold", &rule("above = 5\n", ""), &["'rule.above' is missing"]);
     one_slip("threshold", &rule("above = 5", "above = 5\nbelow = 1"), &["two limits"]);
     one_slip("threshold", &rule("above = 5", "above = 5\nhigher = 1"), &["'higher' is not a key"]);
