@@ -1,4 +1,5 @@
 //! Integration tests: one binary, one module per counterpart or property.
 
+#[cfg(test)]
 mod config;
 mod profiles;
