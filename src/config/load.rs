@@ -105,6 +105,13 @@ fn read_profiles(base: &Path, files: &[(String, String)], problems: &Problems) -
             return ProfileSet::unreadable();
         }
     };
+    if paths.len() > MAX_PROFILES {
+        problems.add(Problem {
+            spot: whole(&dir),
+            message: format!("there are {} device profiles", paths.len()),
+            advice: format!("keep the {MAX_PROFILES} that are used"),
+        });
+    }
     let mut texts = Vec::new();
     for path in paths.into_iter().take(MAX_PROFILES) {
         match read_text(&path, MAX_DOCUMENT_BYTES) {

@@ -66,12 +66,9 @@ impl<'t> Document<'t> {
             let spot = document.spot(error.span().unwrap_or(0..0));
             if spot.line != last_line {
                 last_line = spot.line;
-                problems.add(Problem {
-                    spot,
-                    message: format!("this is not TOML: {}", error.message()),
-                    advice: "write `key = value` lines under `[table]` headings; texts go in double quotes"
-                        .into(),
-                });
+                let advice = syntax_advice(error.message(), document.line(spot.line));
+                let message = format!("this is not TOML: {}", error.message());
+                problems.add(Problem { spot, message, advice: advice.into() });
             }
         }
         document
@@ -89,6 +86,12 @@ impl<'t> Document<'t> {
         Reader::new(self, self.root.get_ref(), self.root.span(), String::new(), problems)
     }
 
+    /// The text of a line, 1-based.
+    fn line(&self, number: usize) -> &'t str {
+        let begin = number.checked_sub(1).and_then(|at| self.lines.get(at)).copied().unwrap_or(0);
+        self.text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or("")
+    }
+
     /// The place of a range of bytes: 1-based line, 1-based column in characters, and the first line of the text.
     fn spot(&self, span: Range<usize>) -> Spot {
         let start = span.start.min(self.text.len());
@@ -103,6 +106,17 @@ impl<'t> Document<'t> {
             column: before.chars().count() + 1,
             text: if is_secret(before, text) { "…".into() } else { text.chars().take(120).collect() },
         }
+    }
+}
+
+/// What to write instead of a line that is not TOML, by the slips people make most.
+fn syntax_advice(message: &str, line: &str) -> &'static str {
+    if message.contains("duplicate key") {
+        "keep one of the two"
+    } else if line.contains(['“', '”', '‘', '’', '＝', '［', '］', '＂']) {
+        "write plain \" = [ ] instead of full-width ones (请用英文输入法的引号、等号和方括号)"
+    } else {
+        "write `key = value` lines under `[table]` headings; texts go in double quotes"
     }
 }
 

@@ -62,6 +62,7 @@ fn compare(cases: &[PathBuf], code: i32) {
             fs::write(&expected, &said).unwrap();
         }
         let wanted = fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(code == 64, said.contains("\n    -> "), "{}: {said}", case.display());
         if found != Some(code) || said != wanted {
             wrong.push(format!(
                 "{} exits with {found:?}\n--- wanted\n{wanted}--- said\n{said}",

@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one module per counterpart or property.
 
 mod camera;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod mosquitto;
