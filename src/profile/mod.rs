@@ -3,11 +3,14 @@
 //! A profile is a directory `device-profiles/<class>/<vendor>-<model>/` with `profile.toml` and golden vectors in
 //! `vectors.toml`. It is loaded at start; a new meter model needs no new program.
 
+mod credential;
+mod fields;
 mod json;
 mod message;
 mod modbus;
 mod onvif;
 mod parse;
+mod pointer;
 mod topic;
 pub mod vectors;
 
@@ -180,6 +183,17 @@ impl Profile {
         match &self.wire {
             Wire::Mqtt(messages) => messages.personal(),
             Wire::Modbus(_) | Wire::Onvif(_) => false,
+        }
+    }
+
+    /// Whether a text can be the address of a device of this profile, where the profile can tell.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write instead.
+    pub fn check_address(&self, address: &str) -> Result<(), &'static str> {
+        match &self.wire {
+            Wire::Mqtt(_) => topic::check_address(address),
+            Wire::Modbus(_) | Wire::Onvif(_) => Ok(()),
         }
     }
 

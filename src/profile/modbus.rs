@@ -3,7 +3,7 @@
 use super::parse::{self, Scale};
 use super::{Decoded, ModbusLimits, Point, RegisterSpan, RegisterTable};
 use crate::document::Reader;
-use crate::model::{Body, Doubt, Reading};
+use crate::model::{Body, Doubt, PointId, Reading};
 use std::collections::BTreeSet;
 
 /// The most points in one profile.
@@ -111,7 +111,7 @@ impl Register {
         reader: &Reader<'_>,
         order: Order,
         max_words: u16,
-        taken: &mut BTreeSet<crate::model::PointId>,
+        taken: &mut BTreeSet<PointId>,
     ) -> Option<Self> {
         let point = parse::point(reader, taken);
         let tables = [("holding", RegisterTable::Holding), ("input", RegisterTable::Input)];

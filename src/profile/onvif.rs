@@ -1,6 +1,7 @@
 //! ONVIF: which notification topics of a camera are which events (ONVIF Core Specification, section 9).
 
 use super::parse::{self, Phases};
+use super::pointer::MAX_TEXT_CHARS;
 use super::{Decoded, Notification, Refusal};
 use crate::document::Reader;
 use crate::model::{Body, Event, EventKind, Phase};
@@ -73,7 +74,7 @@ impl Meaning {
         let Some(phase) = phase else { return Ok(None) };
         let mut event = Event::bare(self.kind, phase);
         let code = self.code.as_ref().and_then(|c| find(&note.source, c).or_else(|| find(&note.data, c)));
-        event.code = code.map(|c| c.trim().chars().take(super::message::MAX_TEXT_CHARS).collect());
+        event.code = code.map(|c| c.trim().chars().take(MAX_TEXT_CHARS).collect());
         Ok(Some(event))
     }
 

@@ -162,7 +162,7 @@ impl Run<'_> {
                 return;
             }
         };
-        for one in decoded.iter().filter(|d| d.device_time != expected.device_time) {
+        if let Some(one) = decoded.iter().find(|d| d.device_time != expected.device_time) {
             let said = |time: Option<Wall>| time.map_or("no device time".to_owned(), |t| t.to_string());
             mismatch(
                 vector,
@@ -170,7 +170,6 @@ impl Run<'_> {
                 &said(expected.device_time),
                 &said(one.device_time),
             );
-            break;
         }
         let mut readings: Vec<Reading> = Vec::new();
         let mut events: Vec<Event> = Vec::new();
@@ -183,7 +182,12 @@ impl Run<'_> {
             }
         }
         if link != expected.link {
-            mismatch(vector, &vector.spot("link"), &format!("{:?}", expected.link), &format!("{link:?}"));
+            let said = |link| match link {
+                None => "no link",
+                Some(Link::Up) => "link up",
+                Some(Link::Down(_)) => "link down",
+            };
+            mismatch(vector, &vector.spot("link"), said(expected.link), said(link));
         }
         self.compare_points(vector, readings, expected.points);
         self.compare_events(vector, &events, &expected.events);

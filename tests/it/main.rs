@@ -4,3 +4,4 @@
 mod mosquitto;
 #[cfg(test)]
 mod mqtt;
+mod profiles;
