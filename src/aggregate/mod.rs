@@ -1,1 +1,203 @@
-//! To come.
+//! Roll-ups: what a point did in each period. Only good values count; late ones reopen their period with a higher
+//! revision.
+
+use crate::model::{DeviceId, PointId, PointKind, Reading, RollUp, Stamp, Wall};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Periods of one point that late data can still change.
+pub const REVISABLE_PERIODS: usize = 8;
+
+type SeriesKey = (DeviceId, PointId);
+
+/// The roll-ups of every point that are not over, and the last few that are.
+#[derive(Debug)]
+pub struct Aggregates {
+    period_secs: u32,
+    series: BTreeMap<SeriesKey, Series>,
+    /// Periods changed in this step, over or not.
+    touched: BTreeSet<(SeriesKey, Wall)>,
+    /// Good values too old for any period that can still change.
+    pub too_late: u64,
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    wrap: Option<f64>,
+    /// The last counter value by time, and when.
+    counter: Option<(Wall, f64)>,
+    periods: BTreeMap<Wall, Period>,
+}
+
+#[derive(Debug)]
+struct Period {
+    roll_up: RollUp,
+    /// Time of `roll_up.last`.
+    last_at: Wall,
+    emitted: bool,
+}
+
+impl Aggregates {
+    /// Roll-ups of `period_secs`, which divides an hour.
+    #[must_use]
+    pub fn new(period_secs: u32) -> Self {
+        Self { period_secs, series: BTreeMap::new(), touched: BTreeSet::new(), too_late: 0 }
+    }
+
+    fn period_ms(&self) -> i64 {
+        i64::from(self.period_secs) * 1000
+    }
+
+    /// How long after its end a period stays open for what is under way: a sixtieth of it, 1 to 15 s.
+    fn grace_ms(&self) -> i64 {
+        (self.period_ms() / 60).clamp(1_000, 15_000)
+    }
+
+    /// Takes up a roll-up that was emitted before the restart.
+    pub fn restore(&mut self, roll_up: RollUp) {
+        let end = roll_up.start.plus_ms(self.period_ms());
+        let series = self.series.entry((roll_up.device.clone(), roll_up.point.clone())).or_default();
+        if roll_up.kind == PointKind::Counter && series.counter.is_none_or(|(at, _)| at <= roll_up.start) {
+            series.counter = Some((roll_up.start, roll_up.last));
+        }
+        // Its last value's own time is not stored: the period's end lets no late value pass for the last.
+        series.periods.insert(roll_up.start, Period { last_at: end, roll_up, emitted: true });
+        series.forget_old();
+    }
+
+    /// Takes up a reading stored before the restart; one whose period was emitted is in it already.
+    pub fn replay(&mut self, device: &DeviceId, stamp: &Stamp, reading: &Reading, wrap: Option<f64>) {
+        let start = stamp.effective().period_start(self.period_ms());
+        let key = (device.clone(), reading.point.clone());
+        let emitted = self.series.get(&key).and_then(|s| s.periods.get(&start)).is_some_and(|p| p.emitted);
+        if emitted {
+            if let (Some(series), Some(value)) = (self.series.get_mut(&key), reading.good()) {
+                series.count_on(stamp.effective(), value, reading.kind, wrap);
+            }
+        } else {
+            self.add(device, stamp, reading, wrap);
+        }
+        self.touched.clear();
+    }
+
+    /// Adds a reading to its period. `wrap` is where its counter starts again from zero, if known.
+    pub fn add(&mut self, device: &DeviceId, stamp: &Stamp, reading: &Reading, wrap: Option<f64>) {
+        let at = stamp.effective();
+        // While our own clock is not set, no period can be named; the reading itself is stored all the same.
+        let Some(value) = reading.good().filter(|_| at.plausible()) else { return };
+        let start = at.period_start(self.period_ms());
+        let key = (device.clone(), reading.point.clone());
+        let series = self.series.entry(key.clone()).or_default();
+        // Periods ahead of our clock were made before it was set back; they must not push out the present.
+        let horizon = stamp.gateway.plus_ms(i64::from(self.period_secs) * 1000);
+        series.periods.retain(|s, p| *s <= horizon || !p.emitted);
+        if series.periods.len() >= REVISABLE_PERIODS
+            && series.periods.first_key_value().is_some_and(|(first, _)| start < *first)
+        {
+            self.too_late = self.too_late.saturating_add(1);
+            return;
+        }
+        let growth = series.count_on(at, value, reading.kind, wrap);
+        let period = series.periods.entry(start).or_insert_with(|| Period {
+            last_at: Wall(i64::MIN),
+            emitted: false,
+            roll_up: RollUp {
+                device: device.clone(),
+                point: reading.point.clone(),
+                unit: reading.unit,
+                kind: reading.kind,
+                start,
+                period_secs: self.period_secs,
+                count: 0,
+                sum: 0.0,
+                min: f64::INFINITY,
+                max: f64::NEG_INFINITY,
+                last: value,
+                delta: (reading.kind == PointKind::Counter).then_some(0.0),
+                revision: 0,
+            },
+        });
+        let r = &mut period.roll_up;
+        r.count = r.count.saturating_add(1);
+        r.sum += value;
+        r.min = r.min.min(value);
+        r.max = r.max.max(value);
+        r.delta = r.delta.map(|d| d + growth);
+        if at >= period.last_at {
+            period.last_at = at;
+            r.last = value;
+        }
+        series.forget_old();
+        self.touched.insert((key, start));
+    }
+
+    /// The roll-ups that are over by `now` and new or changed since they were last given.
+    pub fn close(&mut self, now: Wall) -> Vec<RollUp> {
+        let (period_ms, grace_ms) = (self.period_ms(), self.grace_ms());
+        let over = |start: Wall| start.plus_ms(period_ms + grace_ms) <= now;
+        let touched = std::mem::take(&mut self.touched);
+        let mut closed = Vec::new();
+        for (key, series) in &mut self.series {
+            for (start, period) in series.periods.iter_mut().filter(|(start, _)| over(**start)) {
+                if period.emitted {
+                    if !touched.contains(&(key.clone(), *start)) {
+                        continue;
+                    }
+                    period.roll_up.revision = period.roll_up.revision.saturating_add(1);
+                }
+                period.emitted = true;
+                closed.push(period.roll_up.clone());
+            }
+        }
+        closed
+    }
+
+    /// Milliseconds until the next period is over.
+    #[must_use]
+    pub fn next_close_ms(&self, now: Wall) -> u64 {
+        let since_grace = now.plus_ms(-self.grace_ms());
+        let next = since_grace.period_start(self.period_ms()).plus_ms(self.period_ms());
+        u64::try_from(next.since(since_grace)).unwrap_or(0)
+    }
+}
+
+impl Series {
+    /// How much a counter grew since its last value; never negative. Late values count for nothing: the growth
+    /// is in the period of the later value already.
+    fn count_on(&mut self, at: Wall, value: f64, kind: PointKind, wrap: Option<f64>) -> f64 {
+        if kind != PointKind::Counter {
+            return 0.0;
+        }
+        self.wrap = wrap.or(self.wrap);
+        let Some((last_at, last)) = self.counter else {
+            self.counter = Some((at, value));
+            return 0.0;
+        };
+        if at < last_at {
+            return 0.0;
+        }
+        self.counter = Some((at, value));
+        if value >= last {
+            return value - last;
+        }
+        // It went back: a wrap if that explains it by less than half the range, else a reset or another meter.
+        match self.wrap {
+            Some(wrap) if last <= wrap && wrap - last + value < wrap / 2.0 => wrap - last + value,
+            _ => 0.0,
+        }
+    }
+
+    fn forget_old(&mut self) {
+        while self.periods.len() > REVISABLE_PERIODS {
+            match self.periods.first_key_value() {
+                Some((start, period)) if period.emitted => {
+                    let start = *start;
+                    self.periods.remove(&start);
+                }
+                _ => break,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

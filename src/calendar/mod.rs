@@ -1,16 +1,156 @@
 //! Terms, holidays with make-up workdays, bell schedule: "is this teaching time?"
+//!
+//! A day's bells ring when it lies in a term (or no terms are given) and is no holiday; a make-up workday (调休)
+//! rings the bells of the weekday it stands for. Periods are local time; each becomes a span between two instants,
+//! so a change to summer time inside a lesson makes it shorter or longer and nothing else.
 
+mod parse;
+
+use crate::document::Reader;
 use crate::model::Wall;
+use jiff::civil::{Date, Time, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use std::collections::BTreeMap;
+
+/// How far [`Calendar::next_change`] looks ahead, in days: past any summer holiday.
+pub const MAX_LOOKAHEAD_DAYS: usize = 400;
+
+/// A working example: the TOML of `[calendar]`.
+pub const EXAMPLE: &str = r#"[calendar]
+# Workdays in exchange for a holiday, each with the weekday whose bells ring. Without "as" it is an ordinary
+# school day, which is clear only while Monday to Friday have the same bells.
+makeup = ["2026-09-20 as fri", "2026-10-10 as wed"]
+
+[[calendar.term]]            # no terms at all: the whole year is term
+name = "2026 autumn"
+first = "2026-09-01"
+last = "2027-01-22"          # the last day counts
+
+[[calendar.holiday]]
+name = "National Day"
+first = "2026-10-01"
+last = "2026-10-07"
+
+[[calendar.bell]]            # no bells at all: Monday to Friday 08:00-17:30
+days = ["mon", "tue", "wed", "thu", "fri"]
+periods = ["08:00-11:40", "14:00-17:30"]
+
+[[calendar.bell]]            # adds to the above: evening self-study
+days = ["mon", "tue", "wed", "thu"]
+periods = ["19:00-21:00"]    # up to "24:00"
+"#;
 
 /// The school's calendar.
 #[derive(Debug, Clone)]
-pub struct Calendar {}
+pub struct Calendar {
+    zone: TimeZone,
+    /// Empty: the whole year.
+    terms: Vec<Days>,
+    holidays: Vec<Days>,
+    /// Make-up workdays and the weekday whose bells ring.
+    makeup: BTreeMap<Date, Weekday>,
+    /// By days since Monday; each list in order and without overlaps.
+    bells: BTreeMap<i8, Vec<Period>>,
+}
+
+/// Days from the first to the last, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Days {
+    first: Date,
+    last: Date,
+}
+
+impl Days {
+    fn hold(&self, day: Date) -> bool {
+        (self.first..=self.last).contains(&day)
+    }
+}
+
+/// Local time from `start` up to but not including `end`, in minutes since midnight; at most 1440.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Period {
+    start: i64,
+    end: i64,
+}
 
 impl Calendar {
+    /// Reads `[calendar]`; problems are noted in the reader, and `None` is returned when there is any. The caller
+    /// finishes the reader.
+    #[must_use]
+    pub fn parse(reader: &Reader<'_>, zone: &TimeZone) -> Option<Self> {
+        parse::calendar(reader, zone)
+    }
+
+    /// A school that told us nothing: Monday to Friday 08:00 to 17:30, the whole year.
+    #[must_use]
+    pub fn default_school(zone: TimeZone) -> Self {
+        let day = vec![Period { start: 8 * 60, end: 17 * 60 + 30 }];
+        Self {
+            zone,
+            terms: Vec::new(),
+            holidays: Vec::new(),
+            makeup: BTreeMap::new(),
+            bells: (0..5).map(|weekday| (weekday, day.clone())).collect(),
+        }
+    }
+
     /// Whether lessons or self-study are scheduled at `at`.
     #[must_use]
     pub fn is_teaching_time(&self, at: Wall) -> bool {
-        let _ = at;
-        false
+        // Three days, because a zone that turns its clocks back over midnight lives part of a day twice.
+        self.spans(at, 3).any(|(start, end)| start <= at && at < end)
+    }
+
+    /// When the answer of [`Calendar::is_teaching_time`] next changes after `at`; `None` when it does not within
+    /// [`MAX_LOOKAHEAD_DAYS`].
+    #[must_use]
+    pub fn next_change(&self, at: Wall) -> Option<Wall> {
+        let mut over = None;
+        for (start, end) in self.spans(at, MAX_LOOKAHEAD_DAYS) {
+            match over {
+                _ if end <= at => {}
+                None if start > at => return Some(start),
+                None => over = Some(end),
+                // One period ends as the next begins: still teaching.
+                Some(until) if start <= until => over = Some(end.max(until)),
+                Some(until) => return Some(until),
+            }
+        }
+        // Teaching day and night up to the end of the search is no change.
+        let horizon = at.plus_ms(24 * 3_600_000 * i64::try_from(MAX_LOOKAHEAD_DAYS - 3).unwrap_or(0));
+        over.filter(|until| *until < horizon)
+    }
+
+    /// The periods of some days from the day before `at` on, as instants, in order.
+    fn spans(&self, at: Wall, days: usize) -> impl Iterator<Item = (Wall, Wall)> {
+        let today = Timestamp::from_millisecond(at.0).ok().map(|t| t.to_zoned(self.zone.clone()).date());
+        let first = today.and_then(|day| day.yesterday().ok());
+        first.into_iter().flat_map(move |first| first.series(1.day()).take(days)).flat_map(move |day| {
+            self.periods(day)
+                .iter()
+                .filter_map(move |p| Some((self.instant(day, p.start)?, self.instant(day, p.end)?)))
+                .filter(|(start, end)| start < end)
+        })
+    }
+
+    fn periods(&self, day: Date) -> &[Period] {
+        if !self.terms.is_empty() && !self.terms.iter().any(|term| term.hold(day)) {
+            return &[];
+        }
+        let weekday = match self.makeup.get(&day) {
+            Some(weekday) => *weekday,
+            None if self.holidays.iter().any(|holiday| holiday.hold(day)) => return &[],
+            None => day.weekday(),
+        };
+        self.bells.get(&weekday.to_monday_zero_offset()).map_or(&[], Vec::as_slice)
+    }
+
+    fn instant(&self, day: Date, minutes: i64) -> Option<Wall> {
+        let local = day.to_datetime(Time::midnight()).checked_add(SignedDuration::from_mins(minutes)).ok()?;
+        Some(Wall(self.zone.to_timestamp(local).ok()?.as_millisecond()))
     }
 }
+
+#[cfg(test)]
+mod tests;

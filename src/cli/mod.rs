@@ -1,9 +1,96 @@
 //! The command line: one file per subcommand.
 
+mod alarms;
+mod check;
+mod client;
+mod logging;
+mod quarantine;
+mod run;
+mod table;
+
+use crate::config::{self, Config};
+use crate::runtime::Chain;
+use clap::{Parser, Subcommand};
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// The command line or the configuration it names is wrong (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+/// The gateway does not answer (`EX_UNAVAILABLE` of sysexits.h).
+const EXIT_UNAVAILABLE: u8 = 69;
+/// Nothing could be printed (`EX_IOERR` of sysexits.h).
+const EXIT_IO: u8 = 74;
+/// Where the configuration is unless told otherwise.
+const DEFAULT_CONFIG: &str = "/etc/schoolgate/gateway.toml";
+
+/// Schoolgate (校门): the gateway on a school's edge box.
+#[derive(Debug, Parser)]
+#[command(name = "schoolgate", version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Alarms(alarms::Alarms),
+    Quarantine(quarantine::Quarantine),
+}
+
+/// Which configuration.
+#[derive(Debug, clap::Args)]
+struct At {
+    /// The configuration; `conf.d/*.toml` beside it belongs to it
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let out = &mut io::stdout();
+    let done = match CommandLine::try_parse() {
+        Ok(line) => match line.command {
+            Command::Run(run) => return run.run(),
+            Command::Check(check) => check.run(out),
+            Command::Alarms(alarms) => alarms.run(out),
+            Command::Quarantine(quarantine) => quarantine.run(out),
+        },
+        Err(told) => {
+            let code = if told.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+            told.print().map(|()| code)
+        }
+    };
+    done.unwrap_or_else(|_| ExitCode::from(EXIT_IO))
+}
+
+/// The configuration, or the exit code after its problems are printed.
+fn configured(path: &Path, out: &mut impl Write) -> io::Result<Result<Config, ExitCode>> {
+    match config::load(path) {
+        Ok(config) => Ok(Ok(config)),
+        Err(problems) => {
+            for problem in &problems {
+                writeln!(out, "{problem}")?;
+            }
+            Ok(Err(ExitCode::from(EXIT_USAGE)))
+        }
+    }
+}
+
+/// One line about what went wrong, with its whole cause.
+fn complain(error: &(dyn Error + 'static), code: u8) -> io::Result<ExitCode> {
+    writeln!(io::stderr(), "schoolgate: {}", Chain(error))?;
+    Ok(ExitCode::from(code))
+}
+
+/// Whether the person's locale is Chinese.
+fn speaks_chinese() -> bool {
+    ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .is_some_and(|value| value.starts_with("zh"))
 }

@@ -2,6 +2,24 @@
 //!
 //! All problems are found at once, each with file, line, column, the offending text, and what to write instead.
 
+mod attached;
+mod bus;
+mod destination;
+mod device;
+mod fields;
+mod load;
+mod names;
+mod place;
+mod profiles;
+mod resolve;
+mod rule;
+mod site;
+
+pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
+pub use load::{DEFAULT_PROFILES_DIR, load};
+pub use profiles::ProfileSet;
+pub use resolve::{Sources, parse};
+
 use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, Secret};
 use crate::profile::Profile;
 use crate::rules::{Rule, World};
@@ -177,3 +195,6 @@ pub enum DestinationKind {
     /// Access token from app id and an HMAC-SHA1 key proof (the eduyun family of several cities).
     Eduyun,
 }
+
+#[cfg(test)]
+mod tests;

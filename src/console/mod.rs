@@ -1,1 +1,51 @@
-//! To come.
+//! The API: how everything stands, what is stored, and the orders of people.
+//!
+//! It listens on loopback only until sign-in exists. A browser on the same machine must not become a way in for a
+//! page from elsewhere, so requests that name another host or come from another origin are refused.
+
+mod api;
+mod guard;
+mod problem;
+mod views;
+
+pub use api::router;
+pub use problem::Problem;
+
+use crate::config::Device;
+use crate::model::{DestinationId, DeviceId};
+use crate::northbound::DestinationStatus;
+use crate::pipeline::Live;
+use crate::runtime::{Chain, Inlet};
+use axum::Router;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// What the API looks at.
+#[derive(Debug, Clone)]
+pub struct Console {
+    /// The configured devices.
+    pub devices: Arc<BTreeMap<DeviceId, Device>>,
+    /// Where the database lives.
+    pub data_dir: PathBuf,
+    /// How everything stands.
+    pub live: watch::Receiver<Arc<Live>>,
+    /// How each destination is doing.
+    pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
+    /// Where orders go.
+    pub orders: Inlet,
+}
+
+/// Serves until told to stop; what is being answered is finished.
+pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+    let routes = guard::guarded(routes);
+    let stopped = async move {
+        // A sender that is gone means the same as a stop.
+        drop(stop.wait_for(|stop| *stop).await);
+    };
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
+        tracing::error!(error = %Chain(&error), "the API stopped serving");
+    }
+}

@@ -8,7 +8,7 @@ mod problem;
 mod reader;
 
 pub use problem::{Problem, Problems, Spot};
-pub use reader::Reader;
+pub use reader::{Reader, one_of};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,11 +18,28 @@ use toml::de::DeTable;
 /// Largest file read, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Keys under which people write secrets: what stands behind them is never shown.
+pub const SECRET_KEYS: &[&str] = &[
+    "api_key",
+    "app_key",
+    "app_secret",
+    "key",
+    "passphrase",
+    "passwd",
+    "password",
+    "pwd",
+    "secret",
+    "secret_key",
+    "token",
+];
+
 /// One parsed file.
 #[derive(Debug)]
 pub struct Document<'t> {
     file: Arc<str>,
     text: &'t str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     root: Spanned<DeTable<'t>>,
 }
 
@@ -41,7 +58,8 @@ impl<'t> Document<'t> {
             text
         };
         let (root, errors) = DeTable::parse_recoverable(text);
-        let document = Self { file: file.into(), text, root };
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let document = Self { file: file.into(), text, lines, root };
         // One slip often makes several parser errors; the first of each line is the one to mend.
         let mut last_line = 0;
         for error in errors {
@@ -74,17 +92,28 @@ impl<'t> Document<'t> {
     /// The place of a range of bytes: 1-based line, 1-based column in characters, and the first line of the text.
     fn spot(&self, span: Range<usize>) -> Spot {
         let start = span.start.min(self.text.len());
-        let before = self.text.get(..start).unwrap_or("");
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        let line = self.lines.partition_point(|begin| *begin <= start);
+        let begin = line.checked_sub(1).and_then(|at| self.lines.get(at)).copied().unwrap_or(0);
+        let before = self.text.get(begin..start).unwrap_or("");
         let text = self.text.get(start..span.end.min(self.text.len())).unwrap_or("");
+        let text = text.lines().next().unwrap_or("").trim();
         Spot {
             file: Arc::clone(&self.file),
             line,
-            column,
-            text: text.lines().next().unwrap_or("").trim().chars().take(120).collect(),
+            column: before.chars().count() + 1,
+            text: if is_secret(before, text) { "…".into() } else { text.chars().take(120).collect() },
         }
     }
+}
+
+/// Whether one of [`SECRET_KEYS`] is assigned in this part of a line.
+fn is_secret(before: &str, text: &str) -> bool {
+    let line = format!("{before}{text}");
+    line.split('=').rev().skip(1).any(|written| {
+        let word = written.trim_end().trim_end_matches(['"', '\'']);
+        let word = word.rsplit(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-')).next();
+        word.is_some_and(|word| SECRET_KEYS.contains(&word.to_ascii_lowercase().as_str()))
+    })
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl<'d> Reader<'d> {
     fn wrong(&self, key: &str, node: &Node<'_>, expected: &str) {
         self.problems.at(
             &self.document.spot(node.span()),
-            format!("'{}' is a {}", self.name(key), node.get_ref().type_str()),
+            format!("'{}' is {}", self.name(key), told(node.get_ref())),
             format!("write {expected}"),
         );
     }
@@ -339,35 +339,80 @@ impl<'d> Reader<'d> {
     }
 }
 
+/// The type of a value in plain words.
+fn told(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time without quotes",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
 fn whole(digits: &DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(digits.as_str(), digits.radix()).ok()
 }
 
-/// "write X" when one known word is near, else the list.
-fn one_of(written: &str, known: &[&str]) -> String {
+/// Most known words listed in an advice.
+const MAX_LISTED: usize = 24;
+
+/// Advice to write one of the known words: the nearest one if any is near, and the list, cut when it is long.
+#[must_use]
+pub fn one_of(written: &str, known: &[&str]) -> String {
     let near = known
         .iter()
         .map(|word| (distance(written, word), *word))
         .filter(|(d, word)| *d <= word.chars().count().max(3) / 3)
         .min();
+    let mut list = known.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
+    if known.len() > MAX_LISTED {
+        list.push_str(&format!(" and {} more", known.len() - MAX_LISTED));
+    }
     match near {
-        Some((_, word)) => format!("did you mean '{word}'? Known: {}", known.join(", ")),
-        None => format!("write one of: {}", known.join(", ")),
+        Some((_, word)) => format!("did you mean '{word}'? Known: {list}"),
+        None => format!("write one of: {list}"),
     }
 }
 
-/// Levenshtein distance in characters.
+/// How many characters to add, drop, change or swap with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let at = |row: &[usize], k: usize| row.get(k).copied().unwrap_or(usize::MAX / 2);
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
+    for (i, ca) in a.iter().enumerate() {
         let mut next = vec![i + 1];
         for (j, cb) in b.iter().enumerate() {
-            let at = |r: &[usize], k: usize| r.get(k).copied().unwrap_or(usize::MAX - 1);
-            let change = at(&row, j) + usize::from(ca != *cb);
-            next.push(change.min(at(&row, j + 1) + 1).min(at(&next, j) + 1));
+            let mut cost = at(&row, j) + usize::from(ca != cb);
+            cost = cost.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(cb) && b.get(j - 1) == Some(ca);
+            if swapped {
+                cost = cost.min(at(&before, j - 1) + 1);
+            }
+            next.push(cost);
         }
-        row = next;
+        before = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn a_swap_is_one_slip() {
+        for (a, b, slips) in [
+            ("host", "host", 0),
+            ("hots", "host", 1),
+            ("", "abc", 3),
+            ("aest", "east", 1),
+            ("prot", "parts", 3),
+        ] {
+            assert_eq!(distance(a, b), slips, "{a} {b}");
+        }
+    }
 }

@@ -66,3 +66,24 @@ fn columns_count_characters_not_bytes() {
     });
     assert_eq!(found.first().map(|f| (f.0, f.1)), Some((1, 17)));
 }
+
+#[test]
+fn what_stands_behind_a_secret_key_is_not_shown() {
+    for text in [
+        "password = hunter2\n",
+        "password = 'hunter2\n",
+        "login.password = 7_hunter2\n",
+        "login = { user = \"x\", \"password\" = \"hunter2\" }\n",
+        "token = [\"hunter2\"]\n",
+    ] {
+        let problems = Problems::new();
+        let document = Document::parse("t.toml", text, &problems);
+        let reader = document.reader(&problems);
+        for key in ["login", "password", "token"] {
+            assert_eq!(reader.integer_opt(key, 0..=1), None);
+        }
+        reader.finish();
+        let all = problems.into_sorted();
+        assert!(!all.is_empty() && !format!("{all:?}").contains("hunter2"), "{all:?}");
+    }
+}

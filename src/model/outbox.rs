@@ -48,6 +48,10 @@ pub struct RollUp {
 /// One record for a platform.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "records are written and read one at a time, never kept in bulk"
+)]
 pub enum Record {
     /// A point over one period.
     Aggregate(RollUp),

@@ -1,18 +1,19 @@
 //! One value of one point of a device.
 
+use super::event::words;
 use super::{Doubt, PointId, Quality, Unit};
 use serde::{Deserialize, Serialize};
 
-/// How values of a point follow one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PointKind {
-    /// Goes up and down: voltage, temperature.
-    Gauge,
-    /// Only grows until it wraps or is reset: energy, volume. Aggregated by difference.
-    Counter,
-    /// One of a few numbers: a relay, a valve.
-    State,
+words! {
+    /// How values of a point follow one another.
+    PointKind {
+        /// Goes up and down: voltage, temperature.
+        Gauge = "gauge",
+        /// Only grows until it wraps or is reset: energy, volume. Aggregated by difference.
+        Counter = "counter",
+        /// One of a few numbers: a relay, a valve.
+        State = "state",
+    }
 }
 
 /// One value, right or absent.

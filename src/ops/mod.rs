@@ -1,1 +1,46 @@
-//! To come.
+//! What an operator looks at: metrics and health.
+
+mod metrics;
+
+pub use metrics::METRICS;
+
+use crate::console::{Console, Problem};
+use crate::runtime::Tally;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::sync::Arc;
+
+/// `/metrics`, `/healthz` and `/readyz`.
+pub fn router(console: &Console, tally: Arc<Tally>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state((console.clone(), tally))
+}
+
+type Watched = (Console, Arc<Tally>);
+
+async fn metrics(State((console, tally)): State<Watched>) -> Result<impl IntoResponse, Problem> {
+    let live = console.live.borrow().clone();
+    let text = metrics::render(&tally, &live, &console.destinations).map_err(|error| {
+        tracing::error!(error = %error, "the metrics could not be written");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "指标生成失败，请查看日志",
+            "the metrics could not be written; the log says why",
+        )
+    })?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text))
+}
+
+/// Ready while the pipeline gives pictures of how things stand.
+async fn ready(State((console, _)): State<Watched>) -> Result<&'static str, Problem> {
+    if console.live.has_changed().is_ok() {
+        return Ok("ready\n");
+    }
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "数据管道已停止", "the pipeline has ended"))
+}

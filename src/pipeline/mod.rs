@@ -1,1 +1,312 @@
-//! To come.
+//! The pure step: what arrived and the moment it is → one commit.
+//!
+//! `step` knows no clock, no file and no network; a test can run it a million times. What it decides becomes true
+//! when the store has made its [`Commit`] durable, and only then is anybody answered.
+
+mod live;
+mod seen;
+
+pub use live::{DeviceLive, Live, PointLive};
+pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT};
+
+use crate::aggregate::Aggregates;
+use crate::alarm::{AlarmBook, OrderRefused};
+use crate::model::{
+    Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Event, Input, Link, Mono, Now,
+    Observation, OutboxItem, PointId, Reading, Record, Refused, RollUp, RuleId, Stamp, Unknown, Wall,
+};
+use crate::rules::{Engine, Finding, Level, World};
+use live::LiveBoard;
+use seen::Seen;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A reading as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredReading {
+    /// Whose.
+    pub device: DeviceId,
+    /// When.
+    pub stamp: Stamp,
+    /// What.
+    pub reading: Reading,
+}
+
+/// An event as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// Whose.
+    pub device: DeviceId,
+    /// When.
+    pub stamp: Stamp,
+    /// A state told on connecting, not something that happened now.
+    pub retained: bool,
+    /// What.
+    pub event: Event,
+}
+
+/// A device that began or ceased to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkChange {
+    /// Whose.
+    pub device: DeviceId,
+    /// When.
+    pub at: Wall,
+    /// How it is now.
+    pub link: Link,
+}
+
+/// Everything one step makes true, all of it or nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Commit {
+    /// Readings to append.
+    pub readings: Vec<StoredReading>,
+    /// Events to append.
+    pub events: Vec<StoredEvent>,
+    /// Devices that began or ceased to answer.
+    pub links: Vec<LinkChange>,
+    /// Steps in the lives of alarms.
+    pub alarm_changes: Vec<AlarmChange>,
+    /// Periods that are over, or changed after they were.
+    pub roll_ups: Vec<RollUp>,
+    /// What is owed to platforms because of it.
+    pub outbox: Vec<OutboxItem>,
+    /// What could not be understood.
+    pub refused: Vec<Refused>,
+    /// What came from strangers.
+    pub unknown: Vec<Unknown>,
+    /// Traces by which a repeated message is known.
+    pub fingerprints: Vec<Fingerprint>,
+    /// Deliveries left out because they were here before, by bus.
+    pub duplicates: Vec<BusId>,
+    /// What became of each order in the batch, in turn.
+    pub orders: Vec<Result<Alarm, OrderRefused>>,
+}
+
+impl Commit {
+    /// Whether there is nothing to make durable.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.readings.is_empty()
+            && self.events.is_empty()
+            && self.links.is_empty()
+            && self.alarm_changes.is_empty()
+            && self.roll_ups.is_empty()
+            && self.outbox.is_empty()
+            && self.refused.is_empty()
+            && self.unknown.is_empty()
+            && self.fingerprints.is_empty()
+    }
+}
+
+/// What the last run left behind, read from the store at start.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// Alarms that were open.
+    pub open_alarms: Vec<Alarm>,
+    /// A number above every alarm's.
+    pub next_alarm: u64,
+    /// A number above every record's that was ever owed.
+    pub next_seq: u64,
+    /// Roll-ups of the last periods.
+    pub roll_ups: Vec<RollUp>,
+    /// Readings since before the oldest period that was not over, oldest first.
+    pub readings: Vec<StoredReading>,
+    /// Traces of messages.
+    pub fingerprints: Vec<Fingerprint>,
+    /// The last event serials of each device, oldest first.
+    pub serials: Vec<(DeviceId, String)>,
+    /// How each device was.
+    pub links: Vec<LinkChange>,
+}
+
+/// The pipeline's own settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This gateway's id, part of every uid.
+    pub gateway: DeviceId,
+    /// Length of a roll-up, seconds.
+    pub aggregate_secs: u32,
+    /// To whom records are owed.
+    pub destinations: Vec<DestinationId>,
+}
+
+/// Rules, alarms, roll-ups and what was seen: everything between the field and the store.
+#[derive(Debug)]
+pub struct Pipeline {
+    settings: Settings,
+    world: Arc<World>,
+    engine: Engine,
+    book: AlarmBook,
+    aggregates: Aggregates,
+    seen: Seen,
+    board: LiveBoard,
+    next_seq: u64,
+    /// Findings of `start`, committed with the first step.
+    pending: Vec<Finding>,
+}
+
+impl Pipeline {
+    /// Takes up where the last run left off and arms the rules.
+    #[must_use]
+    pub fn start(
+        now: Now,
+        settings: Settings,
+        world: Arc<World>,
+        mut engine: Engine,
+        remembered: Remembered,
+    ) -> Self {
+        let mut aggregates = Aggregates::new(settings.aggregate_secs);
+        for roll_up in remembered.roll_ups {
+            if roll_up.period_secs == settings.aggregate_secs {
+                aggregates.restore(roll_up);
+            }
+        }
+        for stored in &remembered.readings {
+            let wrap = wrap_of(&world, &stored.device, &stored.reading.point);
+            aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
+        }
+        engine.start(now);
+        let known: BTreeSet<RuleId> = engine.ids().cloned().collect();
+        // A rule or device that was taken out of the configuration will never say that its alarm has ended.
+        let pending = remembered
+            .open_alarms
+            .iter()
+            .filter(|a| a.active)
+            .filter(|a| {
+                !known.contains(&a.key.rule)
+                    || a.device.as_ref().is_some_and(|d| !world.devices.contains_key(d))
+            })
+            .map(|a| Finding {
+                key: a.key.clone(),
+                level: Level::Ended,
+                class: a.class,
+                priority: a.priority,
+                device: a.device.clone(),
+                place: a.place.clone(),
+                what: a.what.clone(),
+            })
+            .collect();
+        Self {
+            board: LiveBoard::new(world.devices.keys(), &remembered.links),
+            book: AlarmBook::restore(remembered.open_alarms, remembered.next_alarm),
+            seen: Seen::restore(remembered.fingerprints, remembered.serials),
+            next_seq: remembered.next_seq,
+            settings,
+            world,
+            engine,
+            aggregates,
+            pending,
+        }
+    }
+
+    /// Turns deliveries into one commit. An empty batch is a tick: deadlines and periods that have passed.
+    pub fn step(&mut self, now: Now, batch: impl IntoIterator<Item = Delivery>) -> Commit {
+        let mut commit = Commit::default();
+        for finding in std::mem::take(&mut self.pending) {
+            commit.alarm_changes.extend(self.book.apply(now.wall, &finding));
+        }
+        for delivery in batch {
+            if let (Some(bus), Some(key)) = (&delivery.bus, delivery.key) {
+                if key.redelivered && self.seen.message(bus, key.fingerprint) {
+                    commit.duplicates.push(bus.clone());
+                    continue;
+                }
+                commit.fingerprints.push(self.seen.note_message(bus, key.fingerprint));
+            }
+            for input in delivery.inputs {
+                self.take(now, input, &mut commit);
+            }
+        }
+        let mut findings = Vec::new();
+        self.engine.expire(now, &mut findings);
+        self.settle_findings(now, &findings, &mut commit);
+        commit.roll_ups = self.aggregates.close(now.wall);
+        self.owe(now.wall, &mut commit);
+        commit
+    }
+
+    fn take(&mut self, now: Now, input: Input, commit: &mut Commit) {
+        match input {
+            Input::Observed(seen) => self.observe(now, seen, commit),
+            Input::Refused(refused) => commit.refused.push(refused),
+            Input::Unknown(unknown) => commit.unknown.push(unknown),
+            Input::Command(command) => {
+                let outcome = self.book.order(now.wall, &command);
+                commit.orders.push(outcome.map(|changes| {
+                    let after = changes.last().map(|c| c.alarm.clone());
+                    commit.alarm_changes.extend(changes);
+                    #[expect(clippy::expect_used, reason = "an order carried out is at least one change")]
+                    after.expect("a change")
+                }));
+            }
+        }
+    }
+
+    fn observe(&mut self, now: Now, seen: Observation, commit: &mut Commit) {
+        if let Body::Event(Event { serial: Some(serial), .. }) = &seen.body
+            && !self.seen.note_serial(&seen.device, serial)
+        {
+            return;
+        }
+        let mut findings = Vec::new();
+        self.engine.observe(now, &seen, &mut findings);
+        self.settle_findings(now, &findings, commit);
+        self.board.observe(&seen, now.wall);
+        let Observation { device, stamp, body, retained } = seen;
+        match body {
+            Body::Reading(reading) => {
+                let wrap = wrap_of(&self.world, &device, &reading.point);
+                self.aggregates.add(&device, &stamp, &reading, wrap);
+                commit.readings.push(StoredReading { device, stamp, reading });
+            }
+            Body::Event(event) => commit.events.push(StoredEvent { device, stamp, retained, event }),
+            Body::Link(link) => commit.links.push(LinkChange { device, at: stamp.gateway, link }),
+        }
+    }
+
+    fn settle_findings(&mut self, now: Now, findings: &[Finding], commit: &mut Commit) {
+        for finding in findings {
+            commit.alarm_changes.extend(self.book.apply(now.wall, finding));
+        }
+    }
+
+    /// Writes down what every destination is owed.
+    fn owe(&mut self, now: Wall, commit: &mut Commit) {
+        let records = commit
+            .alarm_changes
+            .iter()
+            .map(|change| Record::Alarm(change.clone()))
+            .chain(commit.roll_ups.iter().map(|r| Record::Aggregate(r.clone())));
+        for record in records {
+            for destination in &self.settings.destinations {
+                let seq = self.next_seq;
+                self.next_seq = self.next_seq.saturating_add(1);
+                commit.outbox.push(OutboxItem {
+                    seq,
+                    destination: destination.clone(),
+                    uid: format!("{}:{seq}", self.settings.gateway),
+                    created: now,
+                    record: record.clone(),
+                });
+            }
+        }
+    }
+
+    /// When `step` wants to be called next even if nothing arrives.
+    #[must_use]
+    pub fn next_deadline(&self, now: Now) -> Mono {
+        let close = now.mono.plus(std::time::Duration::from_millis(self.aggregates.next_close_ms(now.wall)));
+        self.engine.next_deadline().map_or(close, |deadline| deadline.min(close))
+    }
+
+    /// Everything as it stands now, for pages and metrics.
+    #[must_use]
+    pub fn live(&self, now: Wall) -> Live {
+        self.board.picture(now, self.book.open(), self.aggregates.too_late)
+    }
+}
+
+fn wrap_of(world: &World, device: &DeviceId, point: &PointId) -> Option<f64> {
+    world.devices.get(device)?.profile.point(point.as_str())?.wrap
+}

@@ -3,6 +3,22 @@
 //! Only `alarm::AlarmBook` makes edges of levels. A rule may forget everything at a power cut and still be right a
 //! second later; it arms its timers in [`Rule::start`], so a device silent since boot is noticed.
 
+mod always;
+mod engine;
+mod event;
+mod hours;
+mod outside_hours;
+mod repeated_denied;
+mod silent;
+mod subject;
+#[cfg(test)]
+mod testing;
+mod threshold;
+mod timers;
+
+pub use always::always;
+pub use engine::Engine;
+
 use crate::calendar::Calendar;
 use crate::document::Reader;
 use crate::model::{
@@ -43,17 +59,30 @@ pub struct Finding {
 }
 
 /// A rule. Deadlines are on the monotonic clock; school time is asked of the calendar by wall time.
-pub trait Rule: Send + std::fmt::Debug {
+pub trait Rule: Send + Sync + std::fmt::Debug {
     /// Its id.
     fn id(&self) -> &RuleId;
-    /// The gateway has started: arm timers.
+    /// Which observations it wants to see; asked once.
+    fn watches(&self) -> Watch {
+        Watch::All
+    }
+    /// The gateway has started: forget everything and arm timers.
     fn start(&mut self, now: Now);
-    /// Something was observed.
+    /// Something was observed. Deadlines up to `now` have been expired before.
     fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>);
     /// When [`Rule::expire`] wants to be called next.
     fn next_deadline(&self) -> Option<Mono>;
     /// A deadline has passed (or not: calling too early or too often does nothing).
     fn expire(&mut self, now: Now, out: &mut Vec<Finding>);
+}
+
+/// Whose observations a rule wants to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watch {
+    /// Every device's, also of those the configuration does not know.
+    All,
+    /// These devices', each named once.
+    Devices(Vec<DeviceId>),
 }
 
 /// What a rule may refer to.
@@ -92,5 +121,9 @@ pub struct RuleKind {
     pub parse: fn(&Reader<'_>, &RuleId, &World) -> Option<Box<dyn Rule>>,
 }
 
-/// Every kind of rule.
-pub const RULE_KINDS: &[RuleKind] = &[];
+/// Every kind of rule. [`always`] gives those that nobody writes and nobody can switch off.
+pub const RULE_KINDS: &[RuleKind] =
+    &[threshold::KIND, outside_hours::KIND, silent::KIND, repeated_denied::KIND, event::KIND];
+
+#[cfg(test)]
+mod tests;

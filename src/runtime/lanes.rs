@@ -1,12 +1,15 @@
-//! The two ways into the pipe: deliveries that are answered and never dropped, and readings of which the oldest
-//! are shed when the pipe cannot follow.
+//! The ways into the pipe: deliveries that are answered and never dropped, readings of which the oldest are shed
+//! when the pipe cannot follow, and orders of people, who are told what became of them.
 
-use crate::model::Delivery;
+use crate::alarm::OrderRefused;
+use crate::model::{Alarm, Command, Delivery};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Deliveries waiting in the lane that never drops; a full lane makes its sender wait.
 pub const EVENT_LANE: usize = 1024;
+/// Orders of people waiting; a full lane makes them wait.
+pub const ORDER_LANE: usize = 16;
 /// Polled readings waiting; when full, the oldest are shed and counted.
 pub const READING_LANE: usize = 4096;
 
@@ -22,6 +25,18 @@ pub struct Parcel {
     pub committed: Option<oneshot::Sender<()>>,
 }
 
+/// What became of an order: the alarm after it, or why not.
+pub type OrderOutcome = Result<Alarm, OrderRefused>;
+
+/// An order and whom to tell what became of it, once that is durable.
+#[derive(Debug)]
+pub struct OrderParcel {
+    /// What a person wants.
+    pub command: Command,
+    /// Told after the commit.
+    pub outcome: oneshot::Sender<OrderOutcome>,
+}
+
 /// The pipe is gone: the gateway is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the gateway is stopping")]
@@ -31,6 +46,7 @@ pub struct Stopping;
 #[derive(Debug, Clone)]
 pub struct Inlet {
     events: mpsc::Sender<Parcel>,
+    orders: mpsc::Sender<OrderParcel>,
     readings: broadcast::Sender<Arc<Delivery>>,
 }
 
@@ -39,16 +55,20 @@ pub struct Inlet {
 pub struct Outlet {
     /// Deliveries that are answered.
     pub events: mpsc::Receiver<Parcel>,
+    /// Orders of people.
+    pub orders: mpsc::Receiver<OrderParcel>,
     /// Polled readings.
     pub readings: broadcast::Receiver<Arc<Delivery>>,
 }
 
-/// Makes both lanes.
+/// Makes the lanes.
 #[must_use]
 pub fn lanes() -> (Inlet, Outlet) {
     let (events, events_out) = mpsc::channel(EVENT_LANE);
+    let (orders, orders_out) = mpsc::channel(ORDER_LANE);
     let (readings, readings_out) = broadcast::channel(READING_LANE);
-    (Inlet { events, readings }, Outlet { events: events_out, readings: readings_out })
+    let outlet = Outlet { events: events_out, orders: orders_out, readings: readings_out };
+    (Inlet { events, orders, readings }, outlet)
 }
 
 impl Inlet {
@@ -62,6 +82,16 @@ impl Inlet {
         let parcel = Parcel { delivery, committed: Some(committed) };
         self.events.send(parcel).await.map_err(|_| Stopping)?;
         Ok(receipt)
+    }
+
+    /// Gives an order and waits until what became of it is durable.
+    ///
+    /// # Errors
+    /// [`Stopping`] when nobody takes orders any more; it is not known then whether it was carried out.
+    pub async fn order(&self, command: Command) -> Result<OrderOutcome, Stopping> {
+        let (outcome, told) = oneshot::channel();
+        self.orders.send(OrderParcel { command, outcome }).await.map_err(|_| Stopping)?;
+        told.await.map_err(|_| Stopping)
     }
 
     /// Puts in polled readings; never waits. The next poll brings newer ones, so the oldest may be shed.

@@ -70,6 +70,8 @@ pub struct Tally {
     pub events: Family<(BusId, &'static str)>,
     /// Deliveries that were repeats and left out, by bus.
     pub duplicates: Family<BusId>,
+    /// Events left out because the device's own number for them was stored before.
+    pub repeated_events: Count,
     /// Polled readings shed because the pipe could not follow.
     pub shed_deliveries: Count,
     /// Payloads that could not be understood, by bus and kind word.

@@ -1,7 +1,40 @@
 //! The store: one SQLite file, one transaction per commit, one thread that owns the write connection.
+//!
+//! [`Store`] is synchronous and is what tests use; [`Handle`] is the same thing from any task, on its own thread.
+//! [`Reader`] looks at the file through a connection that cannot write.
 
-use crate::model::{DestinationId, OutboxItem};
-use tokio::sync::watch;
+mod append;
+mod handle;
+mod migrate;
+mod read;
+mod recall;
+mod rows;
+mod site_key;
+
+pub use handle::{Handle, open};
+pub use migrate::SCHEMA_VERSION;
+pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
+
+use crate::model::{DestinationId, OutboxItem, SiteKey};
+use crate::pipeline::{Commit, Remembered};
+use rusqlite::Connection;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// The database's file name in the data directory.
+pub const FILE_NAME: &str = "schoolgate.db";
+/// `PRAGMA application_id` of the file: "SGAT".
+pub const APPLICATION_ID: i32 = 0x5347_4154;
+/// Oldest SQLite that is safe: 3.7.0 to 3.51.2 can corrupt a WAL file that two connections use.
+pub const OLDEST_SQLITE: i32 = 3_051_003;
+/// Pages in the write-ahead log at which it is copied into the file.
+const CHECKPOINT_PAGES: u32 = 1000;
+/// Size to which the write-ahead log is cut after a checkpoint, bytes.
+const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
+/// Rows kept in quarantine; the oldest give way.
+pub const QUARANTINE_ROWS: i64 = 10_000;
+/// Strangers remembered; further ones are only counted.
+pub const STRANGERS: i64 = 1_000;
 
 /// What a platform said of records, to be made durable.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,36 +51,209 @@ pub enum StoreError {
     /// The store's thread has ended.
     #[error("the store is closed")]
     Closed,
+    /// A file or directory could not be used.
+    #[error("{path}: {doing} failed")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Another process has it.
+    #[error("{0}: another schoolgate uses this data directory; stop it first (systemctl stop schoolgate)")]
+    Locked(PathBuf),
+    /// It is some other program's file.
+    #[error(
+        "{path} is not a Schoolgate database (application id {found:#010x}); set [store] dir to another directory"
+    )]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Whose mark it bears.
+        found: i32,
+    },
+    /// A newer Schoolgate wrote it.
+    #[error(
+        "{path} was written by a newer Schoolgate (schema {found}, this program knows {SCHEMA_VERSION}); install that version or restore a backup"
+    )]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+    },
+    /// The SQLite linked in can corrupt the file.
+    #[error("SQLite {0} is older than 3.51.3, which can corrupt the database; build with the bundled one")]
+    OldSqlite(&'static str),
+    /// SQLite refused.
+    #[error("{doing} failed")]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        cause: rusqlite::Error,
+    },
+    /// A row cannot be read back.
+    #[error("{table} row {row} is not readable: {problem}")]
+    Row {
+        /// In which table.
+        table: &'static str,
+        /// Which.
+        row: i64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A record cannot be written down.
+    #[error("a record cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
 }
 
-/// The store's thread, from any task.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    owed: watch::Receiver<u64>,
+/// Names what was being done when SQLite refused.
+trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
 }
 
-impl Handle {
+impl<T> Doing<T> for Result<T, rusqlite::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|cause| StoreError::Sqlite { doing, cause })
+    }
+}
+
+/// What a commit did that could not be known before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Events left out because the device's serial was stored before.
+    pub duplicate_events: u64,
+}
+
+/// The database, open for writing by this process alone.
+#[derive(Debug)]
+pub struct Store {
+    db: Connection,
+    series: append::SeriesIds,
+    path: PathBuf,
+    /// Holds the lock on the data directory; the system lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or makes the database in a data directory, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When the directory is in use by another process, or the file is not ours, newer, or unusable.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(StoreError::OldSqlite(rusqlite::version()));
+        }
+        let file = |doing| move |cause| StoreError::File { path: dir.to_owned(), doing, cause };
+        std::fs::create_dir_all(dir).map_err(file("making the data directory"))?;
+        let lock = File::create(dir.join("schoolgate.lock")).map_err(file("making the lock file"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StoreError::Locked(dir.to_owned()),
+            TryLockError::Error(cause) => file("locking")(cause),
+        })?;
+        let path = dir.join(FILE_NAME);
+        let mut db = Connection::open(&path).doing("opening the database")?;
+        configure(&db)?;
+        migrate::migrate(&mut db, &path)?;
+        let series = append::SeriesIds::load(&db)?;
+        Ok(Self { db, series, path, _lock: lock })
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The school's key for pseudonyms, made at first start.
+    ///
+    /// # Errors
+    /// When its file cannot be read or made.
+    pub fn site_key(&self) -> Result<SiteKey, StoreError> {
+        site_key::read_or_make(&self.path.with_file_name("site.key"))
+    }
+
+    /// Makes commits durable, all of them in one transaction, or none.
+    ///
+    /// # Errors
+    /// When SQLite refuses; nothing of the commits is stored then.
+    pub fn commit(&mut self, commits: &[&Commit]) -> Result<Vec<Committed>, StoreError> {
+        let outcome = append::commit(&mut self.db, &mut self.series, commits);
+        if outcome.is_err() {
+            // Series made in the transaction that was rolled back are not there.
+            self.series = append::SeriesIds::load(&self.db)?;
+        }
+        outcome
+    }
+
+    /// What the last run left behind, for [`crate::pipeline::Pipeline::start`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn recall(&self, aggregate_secs: u32) -> Result<Remembered, StoreError> {
+        recall::recall(&self.db, aggregate_secs)
+    }
+
     /// The next records owed to a destination, alarms first, then by number; at most `limit`.
     ///
     /// # Errors
-    /// When the database cannot be read or the store is closed.
-    pub async fn owed(&self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
-        let _ = (to, limit);
-        Err(StoreError::Closed)
+    /// When the database cannot be read.
+    pub fn owed(&self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+        append::owed(&self.db, to, limit)
     }
 
-    /// Makes a platform's answer durable.
+    /// Makes a platform's answer durable. `at` is the wall time written beside records set aside.
     ///
     /// # Errors
-    /// When the database cannot be written or the store is closed.
-    pub async fn settle(&self, to: &DestinationId, answer: Settlement) -> Result<(), StoreError> {
-        let _ = (to, answer);
-        Err(StoreError::Closed)
+    /// When SQLite refuses; nothing is changed then.
+    pub fn settle(
+        &mut self,
+        to: &DestinationId,
+        answer: &Settlement,
+        at: crate::model::Wall,
+    ) -> Result<(), StoreError> {
+        append::settle(&mut self.db, to, answer, at)
     }
 
-    /// Changes whenever a commit adds records to the outbox.
-    #[must_use]
-    pub fn owed_changed(&self) -> watch::Receiver<u64> {
-        self.owed.clone()
+    /// How many records each destination is owed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
+        append::backlog(&self.db)
+    }
+
+    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn prune_readings(&mut self, before: crate::model::Wall, limit: u32) -> Result<usize, StoreError> {
+        append::prune_readings(&self.db, before, limit)
     }
 }
+
+fn configure(db: &Connection) -> Result<(), StoreError> {
+    let set = |name: &str, value: &dyn rusqlite::ToSql| {
+        db.pragma_update(None, name, value).doing("configuring the database")
+    };
+    db.busy_timeout(std::time::Duration::from_secs(5)).doing("configuring the database")?;
+    set("journal_mode", &"wal")?;
+    // FULL: an acknowledgement follows a commit that is on the medium. NORMAL loses the last commits at a power cut.
+    set("synchronous", &"full")?;
+    set("wal_autocheckpoint", &CHECKPOINT_PAGES)?;
+    set("journal_size_limit", &JOURNAL_LIMIT_BYTES)?;
+    set("cache_size", &-8192)?;
+    set("temp_store", &"memory")?;
+    set("mmap_size", &0)?;
+    set("trusted_schema", &false)?;
+    set("cell_size_check", &true)?;
+    set("foreign_keys", &true)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,10 @@
 //! Integration tests: one binary, one module per counterpart or property.
 
+mod camera;
+mod config;
 #[cfg(test)]
 mod mosquitto;
 #[cfg(test)]
 mod mqtt;
+mod north;
 mod profiles;

@@ -1,0 +1,128 @@
+//! Roll-ups against a plain computation, over restarts, late data, wraps and clock steps.
+
+use super::*;
+use crate::model::Unit;
+
+const T0: Wall = Wall(1_790_000_100_000);
+const PERIOD: i64 = 900_000;
+
+fn device() -> DeviceId {
+    DeviceId::new("m").unwrap()
+}
+
+fn start() -> Wall {
+    T0.period_start(PERIOD)
+}
+
+fn reading(value: f64, kind: PointKind) -> Reading {
+    Reading::new(PointId::new("p").unwrap(), value, Unit::KilowattHour, kind)
+}
+
+fn add(a: &mut Aggregates, at: Wall, value: f64, kind: PointKind, wrap: Option<f64>) {
+    a.add(&device(), &Stamp::new(Some(at), at), &reading(value, kind), wrap);
+}
+
+#[test]
+fn a_period_is_given_once_when_it_is_over() {
+    let mut a = Aggregates::new(900);
+    for (i, v) in [3.0, 1.0, 2.0].into_iter().enumerate() {
+        add(&mut a, start().plus_ms(i64::try_from(i).unwrap() * 1000), v, PointKind::Gauge, None);
+    }
+    assert_eq!(a.close(start().plus_ms(PERIOD)), [], "still in its grace time");
+    let closed = a.close(start().plus_ms(PERIOD + 15_000));
+    assert_eq!(closed.len(), 1);
+    let r = &closed[0];
+    assert_eq!((r.count, r.sum, r.min, r.max, r.last, r.delta), (3, 6.0, 1.0, 3.0, 2.0, None));
+    assert_eq!(a.close(start().plus_ms(PERIOD * 2)), []);
+}
+
+#[test]
+fn late_data_reopens_its_period_with_a_higher_revision() {
+    let mut a = Aggregates::new(900);
+    add(&mut a, start(), 1.0, PointKind::Gauge, None);
+    let later = start().plus_ms(PERIOD * 2);
+    assert_eq!(a.close(later).len(), 1);
+    a.add(&device(), &Stamp::new(Some(start().plus_ms(5)), later), &reading(9.0, PointKind::Gauge), None);
+    let again = a.close(later);
+    assert_eq!(
+        again.iter().map(|r| (r.start, r.revision, r.count, r.max)).collect::<Vec<_>>(),
+        [(start(), 1, 2, 9.0)]
+    );
+}
+
+#[test]
+fn doubted_values_and_unset_clocks_enter_nothing() {
+    let mut a = Aggregates::new(900);
+    let doubted = reading(5.0, PointKind::Gauge).doubted(crate::model::Doubt::OutOfRange);
+    a.add(&device(), &Stamp::new(None, T0), &doubted, None);
+    a.add(&device(), &Stamp::new(None, Wall(0)), &reading(5.0, PointKind::Gauge), None);
+    assert_eq!(a.close(T0.plus_ms(PERIOD * 4)), []);
+}
+
+#[test]
+fn counters_give_growth_through_wrap_and_reset_never_negative() {
+    let mut a = Aggregates::new(900);
+    for (i, v) in [90.0, 99.0, 4.0, 10.0, 2.0, 3.0].into_iter().enumerate() {
+        add(&mut a, start().plus_ms(i64::try_from(i).unwrap()), v, PointKind::Counter, Some(100.0));
+    }
+    // 9 + wrap 5 + 6 + (10 to 2 is no wrap: 92 of 100 would be more than half) 0 + 1
+    assert_eq!(a.close(start().plus_ms(PERIOD * 2))[0].delta, Some(21.0));
+}
+
+#[test]
+fn a_restart_loses_and_doubles_nothing() {
+    let readings: Vec<(Wall, f64)> =
+        (0..100).map(|i| (start().plus_ms(i * 60_000), (i * 2) as f64)).collect();
+    let run = |restart_at: Option<usize>| {
+        let mut a = Aggregates::new(900);
+        let mut given: BTreeMap<Wall, RollUp> = BTreeMap::new();
+        for (i, (at, value)) in readings.iter().enumerate() {
+            if restart_at == Some(i) {
+                a = Aggregates::new(900);
+                given.values().for_each(|r| a.restore(r.clone()));
+                for (at, value) in &readings[..i] {
+                    a.replay(
+                        &device(),
+                        &Stamp::new(Some(*at), *at),
+                        &reading(*value, PointKind::Counter),
+                        None,
+                    );
+                }
+            }
+            add(&mut a, *at, *value, PointKind::Counter, None);
+            for r in a.close(*at) {
+                assert!(given.insert(r.start, r).is_none(), "given twice");
+            }
+        }
+        given
+    };
+    let straight = run(None);
+    assert!(straight.len() >= 5);
+    for i in 0..readings.len() {
+        assert_eq!(run(Some(i)), straight, "restart before reading {i}");
+    }
+}
+
+#[test]
+fn the_next_close_is_never_past() {
+    let a = Aggregates::new(900);
+    for ms in [0, 1, 14_999, 15_000, 15_001, PERIOD - 1] {
+        let wait = a.next_close_ms(start().plus_ms(ms));
+        assert!(wait > 0 && wait <= 900_000, "{ms}: {wait}");
+    }
+}
+
+#[test]
+fn a_clock_set_back_years_goes_on_aggregating() {
+    let mut a = Aggregates::new(900);
+    let future = T0.plus_ms(10 * 365 * 86_400_000);
+    for i in 0..20 {
+        let at = future.plus_ms(i * PERIOD);
+        add(&mut a, at, 1.0, PointKind::Gauge, None);
+        let _ = a.close(at.plus_ms(PERIOD * 2));
+    }
+    add(&mut a, T0, 1.0, PointKind::Gauge, None);
+    let closed = a.close(T0.plus_ms(PERIOD * 2));
+    assert!(closed.iter().any(|r| r.start == start()), "{closed:?}");
+    assert_eq!(a.too_late, 0);
+}

@@ -1,0 +1,119 @@
+//! `schoolgate alarms list|ack|reset`: what is open, and taking it, through the running gateway.
+
+use super::client::{ApiError, Client};
+use super::{At, EXIT_UNAVAILABLE, complain, configured, speaks_chinese, table};
+use crate::model::Wall;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Look at alarms and take them.
+#[derive(Debug, Args)]
+pub(super) struct Alarms {
+    #[command(flatten)]
+    at: At,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show the alarms that are not over
+    List {
+        /// Also those that are over, newest first
+        #[arg(long)]
+        all: bool,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Acknowledge an alarm: you take it
+    Ack(Given),
+    /// Reset a latched alarm (help, fire, intrusion) after its cause is gone
+    Reset(Given),
+}
+
+#[derive(Debug, Args)]
+struct Given {
+    /// The alarm's number
+    id: u64,
+    /// Who you are [default: the login name]
+    #[arg(long = "as", value_name = "NAME")]
+    actor: Option<String>,
+    /// What you want to write down
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+impl Alarms {
+    /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway did not do it.
+    pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
+        let config = match configured(&self.at.config, out)? {
+            Ok(config) => config,
+            Err(code) => return Ok(code),
+        };
+        let told = Client::new(config.http).and_then(|client| match &self.action {
+            Action::List { all, .. } => {
+                client.get(if *all { "/api/v1/alarms" } else { "/api/v1/alarms?open=true" })
+            }
+            Action::Ack(given) => given.order(&client, "acknowledge"),
+            Action::Reset(given) => given.order(&client, "reset"),
+        });
+        let answer = match told {
+            Ok(answer) => answer,
+            Err(error) => return complain(&error, EXIT_UNAVAILABLE),
+        };
+        match &self.action {
+            Action::List { json: true, .. } => writeln!(out, "{answer:#}")?,
+            Action::List { .. } => list(out, &answer)?,
+            Action::Ack(_) => writeln!(out, "{}", after(&answer, "acknowledged"))?,
+            Action::Reset(_) => writeln!(out, "{}", after(&answer, "reset"))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Given {
+    fn order(&self, client: &Client, verb: &str) -> Result<Value, ApiError> {
+        let actor = self.actor.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_default();
+        client
+            .post(&format!("/api/v1/alarms/{}/{verb}", self.id), &json!({"actor": actor, "note": self.note}))
+    }
+}
+
+fn after(alarm: &Value, done: &str) -> String {
+    let over = if alarm.get("closed_at").is_some_and(Value::is_null) { "still open" } else { "over" };
+    format!("alarm {} {done}; it is {over} (state {})", text(alarm, "/id"), text(alarm, "/state"))
+}
+
+fn list(out: &mut impl Write, answer: &Value) -> io::Result<()> {
+    let rows: Vec<[String; 7]> = answer
+        .get("rows")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|alarm| {
+            let raised = alarm.get("raised_at").and_then(Value::as_i64).map(|ms| Wall(ms).to_string());
+            [
+                text(alarm, "/id"),
+                text(alarm, "/state"),
+                text(alarm, "/priority"),
+                text(alarm, "/class"),
+                raised.unwrap_or_default(),
+                text(alarm, "/acknowledged/by"),
+                text(alarm, if speaks_chinese() { "/what/zh" } else { "/what/en" }),
+            ]
+        })
+        .collect();
+    table::print(out, ["ID", "STATE", "PRIORITY", "CLASS", "RAISED (UTC)", "TAKEN BY", "WHAT"], &rows)
+}
+
+/// The text or number at a JSON pointer, `-` when there is none.
+fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}

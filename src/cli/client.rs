@@ -1,0 +1,72 @@
+//! A small client of the running gateway's API.
+
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Longest wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the gateway did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// It does not answer.
+    #[error("the gateway does not answer at {address}: is it running? (systemctl status schoolgate)")]
+    Unreachable {
+        address: SocketAddr,
+        #[source]
+        cause: reqwest::Error,
+    },
+    /// It answered that it will not.
+    #[error("{0}")]
+    Refused(String),
+    /// No client could be made.
+    #[error("no HTTP client could be made")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+pub(super) struct Client {
+    runtime: tokio::runtime::Runtime,
+    http: reqwest::Client,
+    address: SocketAddr,
+}
+
+impl Client {
+    pub(super) fn new(address: SocketAddr) -> Result<Self, ApiError> {
+        // The one TLS implementation; reqwest wants one even where only plain loopback is spoken.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| ApiError::Client(e.into()))?;
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|e| ApiError::Client(e.into()))?;
+        Ok(Self { runtime, http, address })
+    }
+
+    pub(super) fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.ask(self.http.get(format!("http://{}{path}", self.address)))
+    }
+
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.ask(self.http.post(format!("http://{}{path}", self.address)).json(body))
+    }
+
+    fn ask(&self, request: reqwest::RequestBuilder) -> Result<Value, ApiError> {
+        let unreachable = |cause| ApiError::Unreachable { address: self.address, cause };
+        self.runtime.block_on(async {
+            let response = request.send().await.map_err(unreachable)?;
+            let status = response.status();
+            let body: Value = response.json().await.map_err(unreachable)?;
+            if status.is_success() {
+                return Ok(body);
+            }
+            let detail = body.get(if super::speaks_chinese() { "detail_zh" } else { "detail" });
+            let detail = detail.and_then(Value::as_str).unwrap_or(status.as_str());
+            Err(ApiError::Refused(detail.to_owned()))
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! `[[device]]`: what hangs where, on which bus, at which address.
+
+use super::Device;
+use super::bus::Buses;
+use super::fields::{finish, name_opt, secs, url};
+use super::names::{Names, at};
+use super::profiles::ProfileSet;
+use crate::document::{Reader, Spot, one_of};
+use crate::model::{BusId, DeviceId, PlaceId};
+use crate::profile::{Profile, Protocol};
+use crate::rules::Watched;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Longest MQTT name of a device, in bytes.
+const MAX_MQTT_NAME_BYTES: usize = 200;
+
+/// What a device may refer to.
+pub(super) struct Around<'a> {
+    pub(super) places: &'a Names,
+    pub(super) bus_names: &'a Names,
+    pub(super) buses: &'a Buses,
+    pub(super) profiles: &'a ProfileSet,
+}
+
+/// The devices that were written.
+#[derive(Debug, Default)]
+pub(super) struct Devices {
+    /// Those without a problem.
+    pub(super) good: BTreeMap<DeviceId, Device>,
+    /// What rules may refer to: also those with a problem that is not the rule's.
+    pub(super) watched: BTreeMap<DeviceId, Watched>,
+}
+
+/// Reads every device.
+pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Around<'_>) -> Devices {
+    let mut devices = Devices::default();
+    let mut addresses = BTreeMap::new();
+    for reader in readers {
+        device(&reader, names, around, &mut addresses, &mut devices);
+        finish(reader, None);
+    }
+    devices
+}
+
+fn device(
+    reader: &Reader<'_>,
+    names: &mut Names,
+    around: &Around<'_>,
+    addresses: &mut BTreeMap<(BusId, String), Spot>,
+    devices: &mut Devices,
+) {
+    let id = names.declare(reader, DeviceId::new);
+    let name = name_opt(reader, "name");
+    let profile = profile(reader, around.profiles);
+    let bus = reader.parsed("bus", "write the id of a [[bus]]", BusId::new);
+    let bus = bus.filter(|bus| around.bus_names.check(reader, "bus", bus.as_str()));
+    let protocol = bus.as_ref().and_then(|bus| around.buses.protocols.get(bus.as_str()).copied());
+    if let (Some(profile), Some(bus), Some(protocol)) = (&profile, &bus, protocol) {
+        check_protocol(reader, profile, bus, protocol);
+    }
+    let address = address(reader, protocol);
+    if let (Some(bus), Some(address)) = (&bus, &address) {
+        check_address(reader, bus, address, addresses);
+    }
+    let place = place(reader, around.places);
+    let poll = secs(reader, "poll_secs", (1, 86_400), 60);
+    let (Some(id), Some(profile)) = (id, profile) else { return };
+    let name = name.unwrap_or_else(|| id.to_string());
+    // A rule may choose by place, so a place that was written is told, whether it exists or not.
+    let written_place = reader.text_opt("place").and_then(|text| PlaceId::new(&text).ok());
+    if let Some(place) = written_place {
+        let watched = Watched { name: name.clone(), profile: Arc::clone(&profile), place, poll };
+        devices.watched.insert(id.clone(), watched);
+    }
+    if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {
+        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll });
+    }
+}
+
+fn profile(reader: &Reader<'_>, profiles: &ProfileSet) -> Option<Arc<Profile>> {
+    let id = reader.text("profile")?;
+    let profile = profiles.get(&id);
+    if profile.is_none() && !profiles.may_have(&id) {
+        let known: Vec<&str> = profiles.ids().collect();
+        let advice = if known.is_empty() {
+            "name the directory of the device profiles: `dir = \"…\"` under [profiles]".into()
+        } else {
+            one_of(&id, &known)
+        };
+        reader.problem("profile", format!("there is no device profile '{id}'"), advice);
+    }
+    profile
+}
+
+fn place(reader: &Reader<'_>, places: &Names) -> Option<PlaceId> {
+    if !reader.has("place") {
+        let id = reader.text_opt("id").unwrap_or_default();
+        reader.problem(
+            "place",
+            format!("the device '{id}' has no place"),
+            "add `place = \"…\"` with the id of a [[place]]: an alarm must say where to go",
+        );
+        return None;
+    }
+    let place = reader.parsed_opt("place", "write the id of a [[place]]", PlaceId::new)?;
+    places.check(reader, "place", place.as_str()).then_some(place)
+}
+
+fn check_protocol(reader: &Reader<'_>, profile: &Profile, bus: &BusId, protocol: Protocol) {
+    if profile.protocol != protocol {
+        let wanted = match profile.protocol {
+            Protocol::Modbus => "modbus-tcp",
+            Protocol::Mqtt => "mqtt",
+            Protocol::Onvif => "onvif",
+        };
+        reader.problem(
+            "profile",
+            format!("the profile '{}' does not fit the bus '{bus}'", profile.id),
+            format!("name a bus of the kind \"{wanted}\", or the profile of the device that hangs there"),
+        );
+    }
+}
+
+/// The address in the form of the bus; nothing is judged when the bus is not known.
+fn address(reader: &Reader<'_>, protocol: Option<Protocol>) -> Option<String> {
+    match protocol {
+        // MODBUS over serial line V1.02, section 2.2: 0 is broadcast, 248 to 255 are reserved.
+        Some(Protocol::Modbus) => reader.integer("address", 1..=247).map(|unit| unit.to_string()),
+        Some(Protocol::Mqtt) => {
+            let advice =
+                "write the device's name in its topics, without +, #, spaces and a slash at either end";
+            reader.parsed("address", advice, mqtt_name)
+        }
+        Some(Protocol::Onvif) => {
+            url(reader, "address", "http://192.168.1.64/onvif/device_service").map(|url| url.to_string())
+        }
+        None => {
+            if !reader.has("address") {
+                reader.problem("address", "'device.address' is missing", "add `address = …`");
+            }
+            None
+        }
+    }
+}
+
+fn mqtt_name(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || text.len() > MAX_MQTT_NAME_BYTES {
+        Err("the name is empty or too long")
+    } else if text.contains(['+', '#']) {
+        Err("+ and # are wildcards of MQTT")
+    } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        Err("the name has spaces or control characters")
+    } else if text.starts_with('/') || text.ends_with('/') {
+        Err("the name begins or ends with a slash")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn check_address(
+    reader: &Reader<'_>,
+    bus: &BusId,
+    address: &str,
+    addresses: &mut BTreeMap<(BusId, String), Spot>,
+) {
+    let key = (bus.clone(), address.to_owned());
+    if let Some(first) = addresses.get(&key) {
+        reader.problem(
+            "address",
+            format!(
+                "two devices have the address {address} on the bus '{bus}'; the first is at {}",
+                at(first)
+            ),
+            "give each device its own address, or remove one of them",
+        );
+    } else {
+        addresses.insert(key, reader.spot("address"));
+    }
+}

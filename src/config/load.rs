@@ -1,0 +1,215 @@
+//! The one file of the configuration that touches the disk: it reads the files, and leaves judging to the rest.
+
+use super::Config;
+use super::attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
+use super::profiles::ProfileSet;
+use super::resolve::{Sources, parse};
+use crate::document::{Document, MAX_DOCUMENT_BYTES, Problem, Problems, Spot};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where device profiles are unless `[profiles] dir` says otherwise.
+pub const DEFAULT_PROFILES_DIR: &str = "/usr/share/schoolgate/device-profiles";
+/// Most files in `conf.d`.
+const MAX_FILES: usize = 256;
+/// Most device profiles.
+const MAX_PROFILES: usize = 4096;
+/// Where systemd puts credentials: only the service can enter, whatever the mode of the files.
+const CREDENTIALS_DIR: &str = "/run/credentials";
+
+/// Reads `gateway.toml`, `conf.d/*.toml` beside it in order of name, the device profiles, and the files these name.
+///
+/// # Errors
+/// Every problem, sorted by file, line and column.
+pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
+    let problems = Problems::new();
+    let base = path.parent().unwrap_or(Path::new(""));
+    let mut files = Vec::new();
+    match read_text(path, MAX_DOCUMENT_BYTES) {
+        Ok(text) => files.push((path.display().to_string(), text)),
+        Err(error) => {
+            let advice = match &error {
+                Unreadable::Missing(_) => {
+                    "name the file with --config PATH, or begin with a copy of the example configuration"
+                        .into()
+                }
+                _ => error.advice(),
+            };
+            problems.add(file_problem(path, &error, advice));
+            return Err(problems.into_sorted());
+        }
+    }
+    read_conf_d(&base.join("conf.d"), &mut files, &problems);
+    let profiles = read_profiles(base, &files, &problems);
+    let read = |path: &Path, what| read_attached(path, what);
+    let config = parse(&Sources { files: &files, base, profiles: &profiles, read: &read }, &problems);
+    config.ok_or_else(|| problems.into_sorted())
+}
+
+fn read_conf_d(dir: &Path, files: &mut Vec<(String, String)>, problems: &Problems) {
+    let names = match toml_files(dir) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => {
+            problems.add(file_problem(
+                dir,
+                &refused(dir, &error),
+                "make it a directory with *.toml files".into(),
+            ));
+            return;
+        }
+    };
+    if names.len() > MAX_FILES {
+        problems.add(Problem {
+            spot: whole(dir),
+            message: format!("conf.d has {} files", names.len()),
+            advice: format!("merge them into at most {MAX_FILES}"),
+        });
+    }
+    for path in names.into_iter().take(MAX_FILES) {
+        match read_text(&path, MAX_DOCUMENT_BYTES) {
+            Ok(text) => files.push((path.display().to_string(), text)),
+            Err(error) => problems.add(file_problem(&path, &error, error.advice())),
+        }
+    }
+}
+
+/// The files `*.toml` of a directory by name; hidden ones are left out.
+fn toml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|e| e == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_profiles(base: &Path, files: &[(String, String)], problems: &Problems) -> ProfileSet {
+    let written = written_profiles_dir(files);
+    let dir = base.join(written.as_ref().map_or(DEFAULT_PROFILES_DIR, |(dir, _)| dir.as_str()));
+    let paths = match profile_files(&dir) {
+        Ok(paths) => paths,
+        Err(error) => {
+            let main = files.first().map_or("gateway.toml", |(file, _)| file.as_str());
+            problems.add(Problem {
+                spot: written.map_or_else(|| whole(Path::new(main)), |(_, spot)| spot),
+                message: format!("the device profiles in {} cannot be read: {error}", dir.display()),
+                advice: "write the directory of the device profiles: `dir = \"…\"` under [profiles]".into(),
+            });
+            return ProfileSet::unreadable();
+        }
+    };
+    let mut texts = Vec::new();
+    for path in paths.into_iter().take(MAX_PROFILES) {
+        match read_text(&path, MAX_DOCUMENT_BYTES) {
+            Ok(text) => texts.push((path.display().to_string(), text)),
+            Err(error) => problems.add(file_problem(&path, &error, error.advice())),
+        }
+    }
+    ProfileSet::parse(&texts, problems)
+}
+
+/// The value of `[profiles] dir`, if any file has a good one; what is wrong with it is told by `parse`.
+fn written_profiles_dir(files: &[(String, String)]) -> Option<(String, Spot)> {
+    let unheard = Problems::new();
+    files.iter().find_map(|(file, text)| {
+        let document = Document::parse(file, text, &unheard);
+        let profiles = document.reader(&unheard).table_opt("profiles")?;
+        Some((profiles.text_opt("dir")?, profiles.spot("dir")))
+    })
+}
+
+/// Every `<class>/<id>/profile.toml` below a directory, by name.
+fn profile_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for class in fs::read_dir(dir)? {
+        let class = class?.path();
+        if !class.is_dir() {
+            continue;
+        }
+        for model in fs::read_dir(class)? {
+            let path = model?.path().join("profile.toml");
+            if path.is_file() {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads a secret or certificate file.
+fn read_attached(path: &Path, what: Attached) -> Result<String, Unreadable> {
+    let text = read_text(path, MAX_ATTACHED_BYTES)?;
+    let name = || path.display().to_string();
+    if what == Attached::Secret && !path.starts_with(CREDENTIALS_DIR) {
+        let mode = fs::metadata(path).map_err(|error| refused(path, &error))?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(Unreadable::Open { path: name(), mode });
+        }
+    }
+    if text.trim().is_empty() {
+        return Err(Unreadable::Empty(name()));
+    }
+    Ok(text)
+}
+
+/// Reads a plain file of UTF-8 text; a byte order mark at its beginning is not part of it.
+fn read_text(path: &Path, limit: usize) -> Result<String, Unreadable> {
+    let name = || path.display().to_string();
+    let too_large = |bytes| Unreadable::TooLarge { path: name(), bytes, limit };
+    // Asked before opening: opening a pipe would wait for its other end.
+    let metadata = fs::metadata(path).map_err(|error| refused(path, &error))?;
+    if !metadata.is_file() {
+        return Err(Unreadable::NotFile(name()));
+    }
+    let limit_bytes = u64::try_from(limit).unwrap_or(u64::MAX);
+    if metadata.len() > limit_bytes {
+        return Err(too_large(metadata.len()));
+    }
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|error| refused(path, &error))?;
+    file.take(limit_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| refused(path, &error))?;
+    if bytes.len() > limit {
+        return Err(too_large(limit_bytes.saturating_add(1)));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let good = String::from_utf8_lossy(good);
+        let line = good.matches('\n').count() + 1;
+        let column = good.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Unreadable::NotText { path: name(), line, column }
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text))
+}
+
+fn refused(path: &Path, error: &io::Error) -> Unreadable {
+    let path = path.display().to_string();
+    match error.kind() {
+        io::ErrorKind::NotFound => Unreadable::Missing(path),
+        _ => Unreadable::Refused { path, why: error.to_string() },
+    }
+}
+
+fn file_problem(path: &Path, error: &Unreadable, advice: String) -> Problem {
+    let mut spot = whole(path);
+    let mut message = error.to_string();
+    if let Unreadable::NotText { line, column, .. } = error {
+        (spot.line, spot.column) = (*line, *column);
+        message = "the file is not UTF-8 text from here on".into();
+    }
+    Problem { spot, message, advice }
+}
+
+/// A file as a whole.
+fn whole(path: &Path) -> Spot {
+    Spot { file: path.display().to_string().into(), line: 1, column: 1, text: String::new() }
+}

@@ -1,0 +1,105 @@
+//! `[[place]]`: campus, building, floor, room, and who holds whom.
+
+use super::fields::{finish, name_opt};
+use super::names::Names;
+use crate::document::{Problems, Reader, Spot};
+use crate::model::{Place, PlaceId, PlaceKind, Text};
+use std::collections::{BTreeMap, BTreeSet};
+
+struct Written {
+    kind: PlaceKind,
+    name: String,
+    parent: Option<(PlaceId, Spot)>,
+}
+
+/// Reads every place and works out its path.
+pub(super) fn places(
+    readers: Vec<Reader<'_>>,
+    names: &mut Names,
+    problems: &Problems,
+) -> BTreeMap<PlaceId, Place> {
+    let mut written = BTreeMap::new();
+    let mut tables = Vec::new();
+    for reader in readers {
+        if let Some((id, place)) = read(&reader, names) {
+            written.insert(id, place);
+        }
+        tables.push(reader);
+    }
+    for reader in tables {
+        if let Some(parent) = reader.text_opt("parent") {
+            names.check(&reader, "parent", &parent);
+        }
+        finish(reader, None);
+    }
+    for (id, place) in &written {
+        check_parent(id, place, &written, problems);
+    }
+    written.iter().map(|(id, place)| (id.clone(), resolve(id, place, &written))).collect()
+}
+
+fn read(reader: &Reader<'_>, names: &mut Names) -> Option<(PlaceId, Written)> {
+    let id = names.declare(reader, PlaceId::new);
+    let kinds: Vec<(&str, PlaceKind)> = PlaceKind::ALL.iter().map(|k| (k.as_str(), *k)).collect();
+    let kind = reader.word("kind", &kinds);
+    let name = name_opt(reader, "name");
+    let parent = reader.parsed_opt("parent", "write the id of the place that holds it", PlaceId::new);
+    let id = id?;
+    let name = name.unwrap_or_else(|| id.to_string());
+    let parent = parent.map(|parent| (parent, reader.spot("parent")));
+    Some((id, Written { kind: kind?, name, parent }))
+}
+
+/// The places above `id`, nearest first; ends where the chain ends or meets itself.
+fn above<'w>(id: &'w PlaceId, written: &'w BTreeMap<PlaceId, Written>) -> Vec<&'w PlaceId> {
+    let mut seen = BTreeSet::new();
+    let mut chain = Vec::new();
+    let mut at = id;
+    while let Some((parent, _)) = written.get(at).and_then(|place| place.parent.as_ref()) {
+        if !seen.insert(parent) {
+            break;
+        }
+        chain.push(parent);
+        at = parent;
+    }
+    chain
+}
+
+fn check_parent(id: &PlaceId, place: &Written, written: &BTreeMap<PlaceId, Written>, problems: &Problems) {
+    let Some((parent, spot)) = &place.parent else { return };
+    let chain = above(id, written);
+    if let Some(turn) = chain.iter().position(|up| *up == id) {
+        let ring: Vec<&str> = chain.iter().take(turn + 1).map(|up| up.as_str()).collect();
+        // Each ring is told once, at its first place by name.
+        if ring.iter().all(|up| *up >= id.as_str()) {
+            problems.at(
+                spot,
+                format!("places hold each other in a ring: {id} is in {}", ring.join(", which is in ")),
+                "remove the `parent` of the largest of them, or name the place that really holds it",
+            );
+        }
+        return;
+    }
+    // PlaceKind::ALL goes from large to small, and so does its order.
+    if let Some(holder) = written.get(parent).filter(|holder| holder.kind > place.kind) {
+        problems.at(
+            spot,
+            format!("a {} cannot be in a {}: '{id}' in '{parent}'", place.kind, holder.kind),
+            "name a larger place: campus, building, floor, room go from large to small",
+        );
+    }
+}
+
+fn resolve(id: &PlaceId, place: &Written, written: &BTreeMap<PlaceId, Written>) -> Place {
+    let mut path: Vec<&str> =
+        above(id, written).into_iter().filter_map(|up| written.get(up)).map(|up| up.name.as_str()).collect();
+    path.reverse();
+    path.push(&place.name);
+    Place {
+        id: id.clone(),
+        kind: place.kind,
+        name: place.name.clone(),
+        parent: place.parent.as_ref().map(|(parent, _)| parent.clone()),
+        path: Text::same(path.join(" / ")),
+    }
+}

@@ -1,0 +1,154 @@
+//! From what was written to what it means: merges the files and connects the tables.
+
+use super::attached::{Attached, Unreadable};
+use super::device::Around;
+use super::names::{Names, at};
+use super::profiles::ProfileSet;
+use super::rule::Undecided;
+use super::{Config, Site, bus, destination, device, place, rule, site};
+use crate::calendar::Calendar;
+use crate::document::{Document, Problem, Problems, Reader, Spot};
+use crate::rules::{self, Rule, World};
+use jiff::tz::TimeZone;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a configuration is made of.
+pub struct Sources<'a> {
+    /// Name and text of each file; `gateway.toml` first.
+    pub files: &'a [(String, String)],
+    /// The directory that relative paths start from.
+    pub base: &'a Path,
+    /// The device profiles.
+    pub profiles: &'a ProfileSet,
+    /// Reads a file that the configuration names.
+    pub read: &'a dyn Fn(&Path, Attached) -> Result<String, Unreadable>,
+}
+
+/// Reads a configuration; problems are noted, and `None` is returned when there is any.
+#[must_use]
+pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
+    let documents: Vec<Document<'_>> =
+        sources.files.iter().map(|(file, text)| Document::parse(file, text, problems)).collect();
+    let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(problems)).collect();
+
+    let site = read_site(&roots, sources, problems);
+    let gateway = site.as_ref().map_or("gateway", |site| site.gateway.as_str());
+    let zone = site.as_ref().map_or_else(site::default_zone, |site| site.zone.clone());
+    let data_dir = site::store(once(&roots, "store"), sources.base);
+    let http = site::http(once(&roots, "http"));
+    let aggregate_secs = site::uploads(once(&roots, "uploads"));
+    if let Some(profiles) = once(&roots, "profiles") {
+        // Its value was used before this: see `load`.
+        let _dir = profiles.text_opt("dir");
+        profiles.finish();
+    }
+    let calendar = read_calendar(&roots, zone);
+
+    let mut place_names = Names::of("place");
+    let places = place::places(every(&roots, "place"), &mut place_names, problems);
+    let mut bus_names = Names::of("bus");
+    let buses = bus::buses(every(&roots, "bus"), &mut bus_names, gateway, sources);
+    let mut device_names = Names::of("device");
+    let around =
+        Around { places: &place_names, bus_names: &bus_names, buses: &buses, profiles: sources.profiles };
+    let devices = device::devices(every(&roots, "device"), &mut device_names, &around);
+    let destinations =
+        destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
+
+    let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
+    let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
+    for root in roots {
+        let _rules = root.has("rule");
+        root.finish();
+    }
+    if !problems.is_empty() {
+        return None;
+    }
+    rules.extend(rules::always(&world));
+    let (buses, devices) = (buses.good, devices.good);
+    Some(Config {
+        site: site?,
+        data_dir,
+        http,
+        aggregate_secs,
+        places,
+        buses,
+        devices,
+        world,
+        rules,
+        destinations,
+    })
+}
+
+/// Reads the rules; slips that only follow from a broken device or place are not told.
+fn read_rules(
+    documents: &[Document<'_>],
+    devices: &Names,
+    places: &Names,
+    world: &World,
+    problems: &Problems,
+) -> Vec<Box<dyn Rule>> {
+    let mut undecided = Undecided::default();
+    undecided.ids.extend(devices.ids().filter(|id| !world.devices.contains_key(*id)).map(ToOwned::to_owned));
+    let any_device_unknown = !undecided.ids.is_empty();
+    undecided.ids.extend(places.ids().filter(|id| !world.places.contains_key(*id)).map(ToOwned::to_owned));
+    let heard = Problems::new();
+    let rules = {
+        let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(&heard)).collect();
+        let tables = every(&roots, "rule");
+        if any_device_unknown {
+            undecided.note_choices(&tables, places);
+        }
+        rule::rules(tables, &mut Names::of("rule"), world)
+    };
+    undecided.pass_on(heard, problems);
+    rules
+}
+
+/// The table `[key]` of whichever file has it; a second one is a problem.
+fn once<'d>(roots: &[Reader<'d>], key: &str) -> Option<Reader<'d>> {
+    let mut found: Option<Reader<'d>> = None;
+    for root in roots {
+        let Some(table) = root.table_opt(key) else { continue };
+        if let Some(first) = &found {
+            root.problem(
+                key,
+                format!("there are two tables [{key}]; the first is at {}", at(&first.here())),
+                "keep one of them and move its keys there",
+            );
+        } else {
+            found = Some(table);
+        }
+    }
+    found
+}
+
+/// Every `[[key]]` of every file.
+fn every<'d>(roots: &[Reader<'d>], key: &str) -> Vec<Reader<'d>> {
+    roots.iter().flat_map(|root| root.tables(key)).collect()
+}
+
+fn read_site(roots: &[Reader<'_>], sources: &Sources<'_>, problems: &Problems) -> Option<Site> {
+    if let Some(table) = once(roots, "site") {
+        return site::site(table);
+    }
+    if !roots.iter().any(|root| root.has("site")) {
+        let file = sources.files.first().map_or("gateway.toml", |(file, _)| file.as_str());
+        problems.add(Problem {
+            spot: Spot { file: file.into(), line: 1, column: 1, text: String::new() },
+            message: "the table [site] is missing".into(),
+            advice: "add a line `[site]`, and below it `gateway = \"gw-1\"` and `name = \"…\"`".into(),
+        });
+    }
+    None
+}
+
+fn read_calendar(roots: &[Reader<'_>], zone: TimeZone) -> Calendar {
+    let written = once(roots, "calendar").and_then(|table| {
+        let calendar = Calendar::parse(&table, &zone);
+        table.finish();
+        calendar
+    });
+    written.unwrap_or_else(|| Calendar::default_school(zone))
+}

@@ -1,0 +1,285 @@
+//! The routes under `/api/v1/`.
+
+use super::{Console, Problem, views};
+use crate::alarm::OrderRefused;
+use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
+use crate::runtime::Chain;
+use crate::store::{AlarmFilter, EventFilter, Page, Reader, StoreError};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+type Answer = Result<Json<Value>, Problem>;
+
+/// Rows returned when the asker names no number.
+const DEFAULT_ROWS: u32 = 100;
+
+/// The routes.
+pub fn router(console: Console) -> Router {
+    Router::new()
+        .route("/api/v1/devices", get(devices))
+        .route("/api/v1/devices/{id}", get(device))
+        .route("/api/v1/readings", get(readings))
+        .route("/api/v1/rollups", get(roll_ups))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/alarms", get(alarms))
+        .route("/api/v1/alarms/{id}", get(alarm))
+        .route("/api/v1/alarms/{id}/acknowledge", post(acknowledge))
+        .route("/api/v1/alarms/{id}/reset", post(reset))
+        .route("/api/v1/destinations", get(destinations))
+        .route("/api/v1/destinations/{id}/set-aside", get(set_aside))
+        .route("/api/v1/quarantine", get(quarantine))
+        .route("/api/v1/strangers", get(strangers))
+        .fallback(async || not_found("路径", "path"))
+        .with_state(console)
+}
+
+/// What a list may be narrowed by.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Narrowed {
+    device: Option<String>,
+    point: Option<String>,
+    kind: Option<String>,
+    open: Option<bool>,
+    before: Option<u64>,
+    limit: Option<u32>,
+    from: Option<i64>,
+    to: Option<i64>,
+}
+
+type Asked = Result<Query<Narrowed>, QueryRejection>;
+
+fn narrowed(asked: Asked) -> Result<Narrowed, Problem> {
+    asked.map(|Query(narrowed)| narrowed).map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("查询参数有误：{error}"),
+            format!(
+                "the query is not understood ({error}); known: device, point, kind, open, before, limit, from, to"
+            ),
+        )
+    })
+}
+
+fn id_of<T>(
+    text: Option<String>,
+    what: &str,
+    make: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| {
+        make(&text).ok_or_else(|| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!("“{what}”的值无效"),
+                format!("'{what}' is not a value that can exist"),
+            )
+        })
+    })
+    .transpose()
+}
+
+fn not_found(zh: &str, en: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("没有这个{zh}"), format!("there is no such {en}"))
+}
+
+/// Reads the store on a thread that may block.
+async fn read<T: Send + 'static>(
+    console: &Console,
+    look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    let dir = console.data_dir.clone();
+    let looked = tokio::task::spawn_blocking(move || look(&Reader::open(&dir)?)).await;
+    match looked {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => {
+            tracing::error!(error = %Chain(&error), "the API could not read the store");
+            Err(unreadable())
+        }
+        Err(error) => {
+            tracing::error!(error = %error, "the API's look at the store was cut off");
+            Err(unreadable())
+        }
+    }
+}
+
+fn unreadable() -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "数据库读取失败，请查看日志",
+        "the store could not be read; the log says why",
+    )
+}
+
+fn listed<T>(page: Page<T>, view: impl Fn(&T) -> Value) -> Answer {
+    let rows: Vec<Value> = page
+        .rows
+        .iter()
+        .map(|(seq, row)| {
+            let mut value = view(row);
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("seq".into(), json!(seq));
+            }
+            value
+        })
+        .collect();
+    Ok(Json(json!({"rows": rows, "next_before": page.next_before})))
+}
+
+async fn devices(State(console): State<Console>) -> Answer {
+    let live = console.live.borrow().clone();
+    let rows: Vec<Value> =
+        console.devices.values().map(|d| views::device(d, live.devices.get(&d.id))).collect();
+    Ok(Json(json!({"rows": rows, "at": live.at})))
+}
+
+async fn device(State(console): State<Console>, Path(id): Path<String>) -> Answer {
+    let live = console.live.borrow().clone();
+    let device = console.devices.get(id.as_str()).ok_or_else(|| not_found("设备", "device"))?;
+    Ok(Json(views::device(device, live.devices.get(&device.id))))
+}
+
+async fn readings(State(console): State<Console>, asked: Asked) -> Answer {
+    let asked = narrowed(asked)?;
+    let device = id_of(asked.device, "device", |t| DeviceId::new(t).ok())?;
+    let point = id_of(asked.point, "point", |t| PointId::new(t).ok())?;
+    let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
+    let page =
+        read(&console, move |r| r.readings(device.as_ref(), point.as_ref(), asked.before, limit)).await?;
+    listed(page, views::reading)
+}
+
+async fn roll_ups(State(console): State<Console>, asked: Asked) -> Answer {
+    let asked = narrowed(asked)?;
+    let device = id_of(asked.device, "device", |t| DeviceId::new(t).ok())?;
+    let (from, to) = (Wall(asked.from.unwrap_or(0)), Wall(asked.to.unwrap_or(i64::MAX)));
+    let rows = read(&console, move |r| r.roll_ups(device.as_ref(), from, to)).await?;
+    Ok(Json(json!({"rows": rows})))
+}
+
+async fn events(State(console): State<Console>, asked: Asked) -> Answer {
+    let asked = narrowed(asked)?;
+    let filter = EventFilter {
+        device: id_of(asked.device, "device", |t| DeviceId::new(t).ok())?,
+        kind: id_of(asked.kind, "kind", EventKind::from_word)?,
+    };
+    let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
+    let page = read(&console, move |r| r.events(&filter, asked.before, limit)).await?;
+    listed(page, views::event)
+}
+
+async fn alarms(State(console): State<Console>, asked: Asked) -> Answer {
+    let asked = narrowed(asked)?;
+    let filter = AlarmFilter { open: asked.open.unwrap_or(false) };
+    let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
+    let page = read(&console, move |r| r.alarms(filter, asked.before, limit)).await?;
+    listed(page, views::alarm)
+}
+
+async fn alarm(State(console): State<Console>, Path(id): Path<u64>) -> Answer {
+    let found = read(&console, move |r| r.alarm(AlarmId(id))).await?;
+    let (alarm, steps) = found.ok_or_else(|| not_found("报警", "alarm"))?;
+    let steps: Vec<Value> = steps.iter().map(views::step).collect();
+    let mut value = views::alarm(&alarm);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("history".into(), json!(steps));
+    }
+    Ok(Json(value))
+}
+
+/// Who gives an order, and what they write.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    actor: String,
+    #[serde(default)]
+    note: String,
+}
+
+type Body = Result<Json<Given>, JsonRejection>;
+
+async fn acknowledge(State(console): State<Console>, Path(id): Path<u64>, body: Body) -> Answer {
+    order(&console, Order::Acknowledge(AlarmId(id)), body).await
+}
+
+async fn reset(State(console): State<Console>, Path(id): Path<u64>, body: Body) -> Answer {
+    order(&console, Order::Reset(AlarmId(id)), body).await
+}
+
+async fn order(console: &Console, order: Order, body: Body) -> Answer {
+    let Json(given) = body.map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            r#"请提交 {"actor": "姓名", "note": "备注"}"#,
+            format!(r#"send {{"actor": "name", "note": "text"}}: {error}"#),
+        )
+    })?;
+    let actor = Actor::named(&given.actor).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
+    })?;
+    let note = given.note.chars().take(crate::model::alarm::MAX_NOTE_CHARS).collect();
+    match console.orders.order(Command { order, actor, note }).await {
+        Ok(Ok(alarm)) => Ok(Json(views::alarm(&alarm))),
+        Ok(Err(refused)) => Err(refusal(&refused)),
+        Err(stopping) => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "网关正在停止", stopping.to_string()))
+        }
+    }
+}
+
+fn refusal(refused: &OrderRefused) -> Problem {
+    let (status, zh) = match refused {
+        OrderRefused::NotOpen(id) => (StatusCode::NOT_FOUND, format!("报警 {id} 不存在或已关闭")),
+        OrderRefused::AlreadyAcknowledged { id, by } => {
+            (StatusCode::CONFLICT, format!("报警 {id} 已由 {} 于 {} 确认", by.by.as_str(), by.at))
+        }
+        OrderRefused::NotLatched(id) => {
+            (StatusCode::CONFLICT, format!("报警 {id} 不自锁：确认且原因消除后自动关闭"))
+        }
+        OrderRefused::NotAcknowledged(id) => {
+            (StatusCode::CONFLICT, format!("报警 {id} 尚未确认：请先确认再复位"))
+        }
+        OrderRefused::StillActive(id) => {
+            (StatusCode::CONFLICT, format!("报警 {id} 的原因仍然存在：设备恢复后才能复位"))
+        }
+    };
+    Problem::new(status, zh, refused.to_string())
+}
+
+async fn destinations(State(console): State<Console>) -> Answer {
+    let mut rows = Vec::new();
+    for (id, status) in console.destinations.iter() {
+        let asked = id.clone();
+        let (waiting, oldest) = read(&console, move |r| r.waiting(&asked)).await?;
+        let status = status.borrow().clone();
+        rows.push(views::destination(id.as_str(), &status, waiting, oldest.map(|w| w.0)));
+    }
+    Ok(Json(json!({"rows": rows})))
+}
+
+async fn set_aside(State(console): State<Console>, Path(id): Path<String>, asked: Asked) -> Answer {
+    let asked = narrowed(asked)?;
+    let id = DestinationId::new(&id)
+        .ok()
+        .filter(|id| console.destinations.contains_key(id))
+        .ok_or_else(|| not_found("上级平台", "destination"))?;
+    let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
+    let page = read(&console, move |r| r.set_aside(&id, asked.before, limit)).await?;
+    listed(page, |row| json!(row))
+}
+
+async fn quarantine(State(console): State<Console>, asked: Asked) -> Answer {
+    let asked = narrowed(asked)?;
+    let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
+    let page = read(&console, move |r| r.quarantine(asked.before, limit)).await?;
+    listed(page, |row| json!(row))
+}
+
+async fn strangers(State(console): State<Console>) -> Answer {
+    let rows = read(&console, Reader::strangers).await?;
+    Ok(Json(json!({"rows": rows})))
+}

@@ -1,0 +1,93 @@
+//! What the API shows: plain JSON, times in milliseconds since 1970 UTC.
+
+use crate::config::Device;
+use crate::model::{Alarm, AlarmChange, Link, Quality, Stamp};
+use crate::northbound::DestinationStatus;
+use crate::pipeline::{DeviceLive, PointLive, StoredEvent, StoredReading};
+use serde_json::{Value, json};
+
+fn quality(quality: Quality) -> Value {
+    json!({"quality": quality.as_str(), "doubt": quality.doubt().map(|d| d.as_str())})
+}
+
+fn merged(mut into: Value, from: Value) -> Value {
+    if let (Some(into), Value::Object(from)) = (into.as_object_mut(), from) {
+        into.extend(from);
+    }
+    into
+}
+
+fn stamp(stamp: &Stamp) -> Value {
+    json!({
+        "at": stamp.effective().0,
+        "device_at": stamp.device.map(|w| w.0),
+        "arrived_at": stamp.gateway.0,
+        "clock": stamp.clock.as_str(),
+    })
+}
+
+pub(super) fn device(device: &Device, live: Option<&DeviceLive>) -> Value {
+    let link = live.and_then(|live| live.link);
+    let state = match link {
+        None => "unknown",
+        Some((Link::Up, _)) => "up",
+        Some((Link::Down(_), _)) => "down",
+    };
+    let fault = match link {
+        Some((Link::Down(fault), _)) => Some(fault),
+        _ => None,
+    };
+    let points: serde_json::Map<String, Value> = live
+        .into_iter()
+        .flat_map(|live| &live.points)
+        .map(|(id, point)| (id.to_string(), point_live(point)))
+        .collect();
+    json!({
+        "id": device.id, "name": device.name, "profile": device.profile.id, "class": device.profile.class,
+        "bus": device.bus, "place": device.place, "state": state,
+        "since": link.map(|(_, at)| at.0),
+        "fault": fault.map(|f| f.as_str()),
+        "advice": fault.map(|f| f.advice()),
+        "last_seen": live.and_then(|live| live.last_seen).map(|w| w.0),
+        "points": points,
+    })
+}
+
+fn point_live(point: &PointLive) -> Value {
+    let value = json!({"value": point.reading.value, "unit": point.reading.unit});
+    merged(merged(value, quality(point.reading.quality)), stamp(&point.stamp))
+}
+
+pub(super) fn reading(stored: &StoredReading) -> Value {
+    let reading = &stored.reading;
+    let value = json!({
+        "device": stored.device, "point": reading.point, "value": reading.value, "unit": reading.unit,
+    });
+    merged(merged(value, quality(reading.quality)), stamp(&stored.stamp))
+}
+
+pub(super) fn event(stored: &StoredEvent) -> Value {
+    let event = &stored.event;
+    let value = json!({
+        "device": stored.device, "kind": event.kind, "phase": event.phase, "code": event.code,
+        "serial": event.serial, "retained": stored.retained, "credential": event.credential,
+    });
+    merged(value, stamp(&stored.stamp))
+}
+
+pub(super) fn alarm(alarm: &Alarm) -> Value {
+    let mut value = serde_json::to_value(alarm).unwrap_or(Value::Null);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("state".into(), json!(alarm.isa_state().to_string()));
+    }
+    value
+}
+
+pub(super) fn step(change: &AlarmChange) -> Value {
+    json!({"kind": change.kind, "at": change.at.0, "actor": change.actor, "note": change.note})
+}
+
+pub(super) fn destination(id: &str, status: &DestinationStatus, waiting: u64, oldest: Option<i64>) -> Value {
+    let status = serde_json::to_value(status).unwrap_or(Value::Null);
+    merged(json!({"id": id, "waiting": waiting, "oldest_waiting": oldest}), status)
+}

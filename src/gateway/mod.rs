@@ -1,0 +1,239 @@
+//! Builds the rooms, joins them, and takes them down in the order in which data flows; decides nothing.
+
+mod pipe;
+
+pub use pipe::Pipe;
+
+use crate::config::{Config, Destination, Device};
+use crate::console::{self, Console};
+use crate::model::{DestinationId, DeviceId};
+use crate::northbound::{DestinationStatus, Uplink, UplinkError};
+use crate::ops;
+use crate::pipeline::{Pipeline, Settings};
+use crate::rules::Engine;
+use crate::runtime::lanes::lanes;
+use crate::runtime::tasks::Ended;
+use crate::runtime::{Clock, SystemClock, Tally, Tasks, service};
+use crate::southbound::{self, Field};
+use crate::store::{self, Store, StoreError};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// A clean stop is over within this time, or the process ends all the same.
+pub const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why the gateway could not start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The store cannot be used.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// A destination cannot be used.
+    #[error("an uplink cannot be made")]
+    Uplink(#[from] UplinkError),
+    /// The API's address cannot be had.
+    #[error("cannot listen on {address}: is another program using the port?")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A task that must not end has ended.
+    #[error("the task '{name}' ended: {how}")]
+    Task {
+        /// Which.
+        name: &'static str,
+        /// How.
+        how: String,
+    },
+    /// The clean stop took too long.
+    #[error("the stop took longer than {} s", STOP_LIMIT.as_secs())]
+    StopLimit,
+}
+
+/// Runs the gateway until `stop` becomes true.
+///
+/// # Errors
+/// When it cannot start, or when the pipeline or the store fails; the service manager starts it again.
+pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let tally = Arc::new(Tally::default());
+    let store = Store::open(&config.data_dir)?;
+    let site_key = store.site_key()?;
+    let remembered = store.recall(config.aggregate_secs)?;
+    let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
+
+    let world = Arc::new(config.world);
+    let settings = Settings {
+        gateway: config.site.gateway.clone(),
+        aggregate_secs: config.aggregate_secs,
+        destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
+    };
+    let engine = Engine::new(config.rules);
+    let pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
+    let (inlet, outlet) = lanes();
+    let (live, live_seen) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
+    let pipe = Pipe {
+        pipeline,
+        outlet,
+        store: handle.clone(),
+        clock: Arc::clone(&clock),
+        tally: Arc::clone(&tally),
+        live,
+        buses: config.devices.values().map(|d| (d.id.clone(), d.bus.clone())).collect(),
+    };
+
+    let mut uplinks = Tasks::new();
+    let (uplinks_stop, uplinks_stopped) = watch::channel(false);
+    let statuses = start_uplinks(
+        &mut uplinks,
+        (&config.destinations, &config.site),
+        (&handle, &clock, &tally),
+        &uplinks_stopped,
+    )?;
+    drop(handle);
+
+    let console = Console {
+        devices: Arc::new(config.devices.clone()),
+        data_dir: config.data_dir.clone(),
+        live: live_seen,
+        destinations: Arc::new(statuses),
+        orders: inlet.clone(),
+    };
+    let listener = tokio::net::TcpListener::bind(config.http)
+        .await
+        .map_err(|cause| GatewayError::Listen { address: config.http, cause })?;
+    let mut edges = Tasks::new();
+    let (edges_stop, edges_stopped) = watch::channel(false);
+    let routes = console::router(console.clone()).merge(ops::router(&console, Arc::clone(&tally)));
+    edges.spawn("http", console::serve(listener, routes, edges_stopped.clone()));
+    let field = Field { inlet, clock: Arc::clone(&clock), tally, site_key, site: config.site.clone() };
+    start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
+    drop(field);
+    drop(console);
+
+    let (pipe_done, pipe_ended) = oneshot::channel();
+    let mut middle = Tasks::new();
+    middle.spawn("pipeline", async move {
+        // The receiver is gone only when the process is ending anyway.
+        pipe_done.send(pipe.run().await).ok();
+    });
+    service::ready();
+    tracing::info!(
+        http = %config.http, buses = config.buses.len(), devices = config.devices.len(),
+        destinations = config.destinations.len(), "schoolgate is ready"
+    );
+    let running = Running { edges, edges_stop, middle, pipe_ended, uplinks, uplinks_stop };
+    running.until(stop, thread).await
+}
+
+type Statuses = BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>;
+
+fn start_uplinks(
+    uplinks: &mut Tasks,
+    (destinations, site): (&[Destination], &crate::config::Site),
+    (handle, clock, tally): (&store::Handle, &Arc<dyn Clock>, &Arc<Tally>),
+    stopped: &watch::Receiver<bool>,
+) -> Result<Statuses, GatewayError> {
+    let mut statuses = BTreeMap::new();
+    for destination in destinations {
+        let uplink = Uplink::new(destination, site, handle.clone(), Arc::clone(clock), Arc::clone(tally))?;
+        statuses.insert(destination.id.clone(), uplink.status());
+        uplinks.spawn("uplink", uplink.run(stopped.clone()));
+    }
+    Ok(statuses)
+}
+
+fn start_drivers(
+    edges: &mut Tasks,
+    buses: &[crate::config::Bus],
+    devices: &BTreeMap<DeviceId, Device>,
+    field: &Field,
+    stopped: &watch::Receiver<bool>,
+) {
+    for bus in buses {
+        let on_it: Vec<Device> = devices.values().filter(|d| d.bus == bus.id).cloned().collect();
+        for driver in southbound::drivers(bus, &on_it) {
+            edges.spawn("driver", southbound::supervise(driver, field.clone(), stopped.clone()));
+        }
+    }
+}
+
+struct Running {
+    /// Drivers and the API: what puts things into the pipe.
+    edges: Tasks,
+    edges_stop: watch::Sender<bool>,
+    /// The pipeline.
+    middle: Tasks,
+    pipe_ended: oneshot::Receiver<Result<(), StoreError>>,
+    /// What takes things out of the store.
+    uplinks: Tasks,
+    uplinks_stop: watch::Sender<bool>,
+}
+
+impl Running {
+    async fn until(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        store: std::thread::JoinHandle<()>,
+    ) -> Result<(), GatewayError> {
+        tokio::select! {
+            // A sender that is gone means the same as a stop.
+            _ = stop.wait_for(|stop| *stop) => {}
+            ended = &mut self.pipe_ended => return Err(pipe_failure(ended, &mut self.middle).await),
+            Some((name, how)) = self.edges.next_ended() => return Err(task_failure(name, how)),
+            Some((name, how)) = self.uplinks.next_ended() => return Err(task_failure(name, how)),
+        }
+        tracing::info!("stopping");
+        service::stopping();
+        tokio::time::timeout(STOP_LIMIT, self.stop(store)).await.map_err(|_| GatewayError::StopLimit)?
+    }
+
+    /// Stops in the order in which data flows: the field, the pipeline, the uplinks, the store.
+    async fn stop(mut self, store: std::thread::JoinHandle<()>) -> Result<(), GatewayError> {
+        self.edges_stop.send_replace(true);
+        self.uplinks_stop.send_replace(true);
+        while self.edges.next_ended().await.is_some() {}
+        // Nobody can put anything in any more: the pipe commits what is queued and ends by itself.
+        match self.pipe_ended.await {
+            Ok(Ok(())) => {}
+            ended => return Err(pipe_failure(ended, &mut self.middle).await),
+        }
+        while self.uplinks.next_ended().await.is_some() {}
+        // The last handle is gone with the last uplink; the thread closes the file.
+        let closed = tokio::task::spawn_blocking(move || store.join()).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            return Err(task_failure("store", Ended::Aborted));
+        }
+        tracing::info!("stopped; everything accepted is on disk");
+        Ok(())
+    }
+}
+
+async fn pipe_failure(
+    ended: Result<Result<(), StoreError>, oneshot::error::RecvError>,
+    middle: &mut Tasks,
+) -> GatewayError {
+    match ended {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) => task_failure("pipeline", Ended::Done),
+        Err(_) => match middle.next_ended().await {
+            Some((name, how)) => task_failure(name, how),
+            None => task_failure("pipeline", Ended::Aborted),
+        },
+    }
+}
+
+fn task_failure(name: &'static str, how: Ended) -> GatewayError {
+    let how = match how {
+        Ended::Done => "it returned although it should run for ever".to_owned(),
+        Ended::Panicked(message) => format!("panic: {message}"),
+        Ended::Aborted => "it was cut off".to_owned(),
+    };
+    GatewayError::Task { name, how }
+}

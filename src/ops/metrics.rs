@@ -1,0 +1,213 @@
+//! The only file that names a metric.
+
+use crate::model::{DestinationId, Lane, Link};
+use crate::northbound::DestinationStatus;
+use crate::pipeline::Live;
+use crate::runtime::Tally;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::collections::BTreeMap;
+use tokio::sync::watch;
+
+/// Every metric of ours: name, labels, help.
+pub const METRICS: &[(&str, &[&str], &str)] = &[
+    READINGS,
+    EVENTS,
+    DUPLICATES,
+    SHED,
+    REFUSED,
+    UNKNOWN,
+    TOO_LATE,
+    REQUESTS,
+    STALE,
+    CONNECTS,
+    FAULTS,
+    DEVICES,
+    ALARMS_RAISED,
+    ALARMS_OPEN,
+    COMMITS,
+    COMMIT_SECONDS,
+    COMMIT_MAX,
+    UPLOADS,
+    FAILURES,
+    SET_ASIDE,
+    BACKLOG,
+    LAG,
+    UPLINK_UP,
+    BUILD,
+];
+
+type Metric = (&'static str, &'static [&'static str], &'static str);
+
+const READINGS: Metric = ("schoolgate_readings_total", &["bus"], "Readings committed.");
+const EVENTS: Metric = ("schoolgate_events_total", &["bus", "kind"], "Events committed.");
+const DUPLICATES: Metric =
+    ("schoolgate_duplicates_total", &["bus"], "Messages left out because they were here before.");
+const REPEATED: Metric =
+    ("schoolgate_repeated_events_total", &[], "Events left out because their serial was stored before.");
+const SHED: Metric =
+    ("schoolgate_shed_deliveries_total", &[], "Polled deliveries shed because the pipe could not follow.");
+const REFUSED: Metric =
+    ("schoolgate_refused_total", &["bus", "kind"], "Payloads that could not be understood.");
+const UNKNOWN: Metric =
+    ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
+const TOO_LATE: Metric =
+    ("schoolgate_too_late_readings", &[], "Good values since start that came too late for any roll-up.");
+const REQUESTS: Metric = ("schoolgate_requests_total", &["bus"], "Requests made to devices.");
+const STALE: Metric =
+    ("schoolgate_stale_replies_total", &["bus"], "Replies thrown away: too late, or to another request.");
+const CONNECTS: Metric = ("schoolgate_connects_total", &["bus"], "Sessions opened.");
+const FAULTS: Metric = ("schoolgate_device_faults_total", &["device", "fault"], "Failures of devices.");
+const DEVICES: Metric = ("schoolgate_devices", &["state"], "Configured devices by state.");
+const ALARMS_RAISED: Metric = ("schoolgate_alarms_raised_total", &["class"], "Alarms raised.");
+const ALARMS_OPEN: Metric =
+    ("schoolgate_alarms_open", &["class", "priority", "acknowledged"], "Alarms that are not over.");
+const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made durable.");
+const COMMIT_SECONDS: Metric =
+    ("schoolgate_commit_seconds_total", &[], "Time spent making transactions durable.");
+const COMMIT_MAX: Metric = ("schoolgate_commit_seconds_max", &[], "Longest commit since start.");
+const UPLOADS: Metric =
+    ("schoolgate_uploads_total", &["destination", "record"], "Records acknowledged by a platform.");
+const FAILURES: Metric =
+    ("schoolgate_upload_failures_total", &["destination", "reason"], "Requests that will be tried again.");
+const SET_ASIDE: Metric =
+    ("schoolgate_set_aside_total", &["destination"], "Records set aside because the platform rejects them.");
+const BACKLOG: Metric = ("schoolgate_backlog_records", &["destination"], "Records waiting.");
+const LAG: Metric = ("schoolgate_upload_lag_seconds", &["destination"], "Age of the oldest record waiting.");
+const UPLINK_UP: Metric =
+    ("schoolgate_uplink_state", &["destination", "state"], "1 for the state the uplink is in.");
+const BUILD: Metric = ("schoolgate_build_info", &["version"], "Always 1.");
+
+/// Writes every metric in the Prometheus text format.
+pub(super) fn render(
+    tally: &Tally,
+    live: &Live,
+    destinations: &BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>,
+) -> Result<String, prometheus::Error> {
+    let page = Page(Registry::new());
+    page.totals(READINGS, tally.readings.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(EVENTS, tally.events.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
+    page.totals(DUPLICATES, tally.duplicates.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.total(REPEATED, tally.repeated_events.get())?;
+    page.total(SHED, tally.shed_deliveries.get())?;
+    page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
+    page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.level(TOO_LATE, live.too_late)?;
+    page.totals(REQUESTS, tally.requests.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(STALE, tally.stale_replies.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(CONNECTS, tally.connects.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    let faults = tally.device_faults.all();
+    page.totals(FAULTS, faults.iter().map(|((device, fault), n)| ([device.as_str(), fault.as_str()], *n)))?;
+    page.devices(live)?;
+    page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
+    page.open_alarms(live)?;
+    page.total(COMMITS, tally.commits.get())?;
+    page.seconds(COMMIT_SECONDS, tally.commit_micros_sum.get())?;
+    page.seconds(COMMIT_MAX, tally.commit_micros_max.get())?;
+    page.uploads(tally, live, destinations)?;
+    page.levels(BUILD, [([env!("CARGO_PKG_VERSION")], 1)])?;
+    page.add(ProcessCollector::for_self())?;
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&page.0.gather(), &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+struct Page(Registry);
+
+impl Page {
+    fn add(&self, metric: impl Collector + 'static) -> Result<(), prometheus::Error> {
+        self.0.register(Box::new(metric))
+    }
+
+    fn total(&self, (name, _, help): Metric, n: u64) -> Result<(), prometheus::Error> {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(n);
+        self.add(counter)
+    }
+
+    fn totals<'a, const N: usize>(
+        &self,
+        (name, labels, help): Metric,
+        values: impl IntoIterator<Item = ([&'a str; N], u64)>,
+    ) -> Result<(), prometheus::Error> {
+        let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+        for (values, n) in values {
+            counters.get_metric_with_label_values(&values)?.inc_by(n);
+        }
+        self.add(counters)
+    }
+
+    fn level(&self, (name, _, help): Metric, n: u64) -> Result<(), prometheus::Error> {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+        self.add(gauge)
+    }
+
+    fn levels<'a, const N: usize>(
+        &self,
+        (name, labels, help): Metric,
+        values: impl IntoIterator<Item = ([&'a str; N], u64)>,
+    ) -> Result<(), prometheus::Error> {
+        let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        for (values, n) in values {
+            gauges.get_metric_with_label_values(&values)?.add(i64::try_from(n).unwrap_or(i64::MAX));
+        }
+        self.add(gauges)
+    }
+
+    fn seconds(&self, (name, _, help): Metric, micros: u64) -> Result<(), prometheus::Error> {
+        let gauge = Gauge::new(name, help)?;
+        gauge.set(std::time::Duration::from_micros(micros).as_secs_f64());
+        self.add(gauge)
+    }
+
+    fn devices(&self, live: &Live) -> Result<(), prometheus::Error> {
+        let states = live.devices.values().map(|device| match device.link {
+            None => (["unknown"], 1),
+            Some((Link::Up, _)) => (["up"], 1),
+            Some((Link::Down(_), _)) => (["down"], 1),
+        });
+        // Every state is there even when no device is in it, so that a rule on it never lacks its series.
+        self.levels(DEVICES, [(["unknown"], 0), (["up"], 0), (["down"], 0)].into_iter().chain(states))
+    }
+
+    fn open_alarms(&self, live: &Live) -> Result<(), prometheus::Error> {
+        let open = live.alarms.iter().map(|alarm| {
+            let acknowledged = if alarm.acknowledged.is_some() { "yes" } else { "no" };
+            ([alarm.class.as_str(), alarm.priority.as_str(), acknowledged], 1)
+        });
+        self.levels(ALARMS_OPEN, open)
+    }
+
+    fn uploads(
+        &self,
+        tally: &Tally,
+        live: &Live,
+        destinations: &BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>,
+    ) -> Result<(), prometheus::Error> {
+        let uploads = tally.uploads.all();
+        let kinds = Lane::ALL.iter().map(|lane| lane.as_str());
+        let none = destinations.keys().flat_map(|d| kinds.clone().map(move |kind| ([d.as_str(), kind], 0)));
+        let sent = uploads.iter().map(|((d, record), n)| ([d.as_str(), *record], *n));
+        self.totals(UPLOADS, none.chain(sent))?;
+        let failures = tally.upload_failures.all();
+        self.totals(FAILURES, failures.iter().map(|((d, reason), n)| ([d.as_str(), *reason], *n)))?;
+        self.totals(SET_ASIDE, tally.set_aside.all().iter().map(|(d, n)| ([d.as_str()], *n)))?;
+        let backlog = tally.backlog.all();
+        let nothing = destinations.keys().map(|d| ([d.as_str()], 0));
+        self.levels(BACKLOG, nothing.chain(backlog.iter().map(|(d, n)| ([d.as_str()], *n))))?;
+        let lag = GaugeVec::new(Opts::new(LAG.0, LAG.2), LAG.1)?;
+        let states = IntGaugeVec::new(Opts::new(UPLINK_UP.0, UPLINK_UP.2), UPLINK_UP.1)?;
+        for (id, status) in destinations {
+            let status = status.borrow();
+            let behind = live.at.map_or(0.0, |now| status.lag(now).as_secs_f64());
+            lag.get_metric_with_label_values(&[id.as_str()])?.set(behind);
+            states.get_metric_with_label_values(&[id.as_str(), status.state.as_str()])?.set(1);
+        }
+        self.add(lag)?;
+        self.add(states)
+    }
+}

@@ -1,0 +1,80 @@
+//! How everything stands now: the last value of each point, which devices answer, which alarms are open.
+
+use super::LinkChange;
+use crate::model::{Alarm, Body, DeviceId, EventKind, Link, Observation, PointId, Reading, Stamp, Wall};
+use std::collections::BTreeMap;
+
+/// The last value of a point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointLive {
+    /// The value.
+    pub reading: Reading,
+    /// When.
+    pub stamp: Stamp,
+}
+
+/// How a device stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeviceLive {
+    /// Whether it answers, and since when; `None` until it is known.
+    pub link: Option<(Link, Wall)>,
+    /// When it last said anything.
+    pub last_seen: Option<Wall>,
+    /// The last value of each point.
+    pub points: BTreeMap<PointId, PointLive>,
+    /// The last event of each kind.
+    pub events: BTreeMap<EventKind, Wall>,
+}
+
+/// How everything stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Live {
+    /// When this was so.
+    pub at: Option<Wall>,
+    /// Every configured device.
+    pub devices: BTreeMap<DeviceId, DeviceLive>,
+    /// Every open alarm.
+    pub alarms: Vec<Alarm>,
+    /// Good values that came too late for any roll-up.
+    pub too_late: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct LiveBoard(BTreeMap<DeviceId, DeviceLive>);
+
+impl LiveBoard {
+    pub(super) fn new<'a>(devices: impl Iterator<Item = &'a DeviceId>, links: &[LinkChange]) -> Self {
+        let mut board: BTreeMap<_, _> = devices.map(|d| (d.clone(), DeviceLive::default())).collect();
+        for change in links {
+            if let Some(device) = board.get_mut(&change.device) {
+                device.link = Some((change.link, change.at));
+            }
+        }
+        Self(board)
+    }
+
+    pub(super) fn observe(&mut self, seen: &Observation, now: Wall) {
+        let Some(device) = self.0.get_mut(&seen.device) else { return };
+        match &seen.body {
+            Body::Link(link) => device.link = Some((*link, now)),
+            Body::Reading(reading) => {
+                device.last_seen = Some(now);
+                let point = PointLive { reading: reading.clone(), stamp: seen.stamp };
+                device.points.insert(reading.point.clone(), point);
+            }
+            Body::Event(event) => {
+                device.last_seen = Some(now);
+                device.events.insert(event.kind, seen.stamp.effective());
+            }
+        }
+    }
+
+    pub(super) fn picture<'a>(
+        &self,
+        now: Wall,
+        open: impl Iterator<Item = &'a Alarm>,
+        too_late: u64,
+    ) -> Live {
+        Live { at: Some(now), devices: self.0.clone(), alarms: open.cloned().collect(), too_late }
+    }
+}

@@ -1,0 +1,62 @@
+//! Whether it is outside teaching hours now, for rules that must notice the bell as well as readings.
+
+use crate::calendar::Calendar;
+use crate::model::{Mono, Now};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The calendar is asked again at least this often: a step of the wall clock moves the bell without a word.
+pub(super) const RECHECK: Duration = Duration::from_secs(60);
+
+/// The calendar's present answer and when to ask again.
+#[derive(Debug)]
+pub(super) struct Hours {
+    calendar: Arc<Calendar>,
+    outside: Option<bool>,
+    /// When the answer changes, unless the wall clock is set before.
+    bell: Option<Mono>,
+    ask: Option<Mono>,
+}
+
+impl Hours {
+    pub(super) fn new(calendar: Arc<Calendar>) -> Self {
+        Self { calendar, outside: None, bell: None, ask: None }
+    }
+
+    /// Forgets the answer and asks at once.
+    pub(super) fn start(&mut self, now: Now) {
+        self.outside = None;
+        self.bell = None;
+        self.ask = Some(now.mono);
+    }
+
+    /// Asks the calendar; whether the answer has changed.
+    pub(super) fn look(&mut self, now: Now) -> bool {
+        let outside = now.wall.plausible().then(|| !self.calendar.is_teaching_time(now.wall));
+        let changed = outside != self.outside;
+        if changed || self.ask.is_none_or(|at| at <= now.mono) {
+            let bell = self.calendar.next_change(now.wall).filter(|_| outside.is_some());
+            let pause = bell.and_then(|bell| u64::try_from(bell.since(now.wall)).ok());
+            self.bell = pause.map(|ms| now.mono.plus(Duration::from_millis(ms)));
+            let recheck = now.mono.plus(RECHECK);
+            self.ask = Some(self.bell.map_or(recheck, |bell| bell.min(recheck)));
+        }
+        self.outside = outside;
+        changed
+    }
+
+    /// The last answer; `None` while our clock cannot be true.
+    pub(super) fn outside(&self) -> Option<bool> {
+        self.outside
+    }
+
+    /// When the answer will change, as far as is known.
+    pub(super) fn bell(&self) -> Option<Mono> {
+        self.bell
+    }
+
+    /// When to ask again.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.ask
+    }
+}

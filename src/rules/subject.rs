@@ -1,0 +1,274 @@
+//! What rules have in common: choosing devices and points, limits in the right unit, and the words of a finding.
+
+use super::{Finding, Level, Watched, World};
+use crate::document::Reader;
+use crate::model::{
+    AlarmClass, AlarmKey, DeviceId, EventKind, PlaceId, PointId, Priority, RuleId, Text, Unit,
+};
+use crate::profile::Point;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Largest limit a person may write, in any unit.
+const MAX_LIMIT: f64 = 1e12;
+/// How many known names an advice lists.
+const MAX_LISTED: usize = 12;
+/// Places are at most this deep; a circle of parents ends here.
+const MAX_PLACE_DEPTH: usize = 16;
+
+/// A device, with the words people know it by.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) device: DeviceId,
+    place: Option<PlaceId>,
+    /// Place and name.
+    label: Text,
+}
+
+impl Subject {
+    pub(super) fn new(device: &DeviceId, watched: &Watched, world: &World) -> Self {
+        let path = world.places.get(&watched.place).map(|place| &place.path);
+        let label = |path: Option<&str>| match path {
+            Some(path) => format!("{path} {}", watched.name),
+            None => watched.name.clone(),
+        };
+        Self {
+            device: device.clone(),
+            place: Some(watched.place.clone()),
+            label: Text::new(label(path.map(|p| p.zh.as_str())), label(path.map(|p| p.en.as_str()))),
+        }
+    }
+
+    /// A device that the configuration does not know: its id must do.
+    pub(super) fn stranger(device: &DeviceId) -> Self {
+        Self { device: device.clone(), place: None, label: Text::same(device.as_str()) }
+    }
+
+    /// "place and name: what".
+    pub(super) fn says(&self, zh: impl Display, en: impl Display) -> Text {
+        Text::new(format!("{}: {zh}", self.label.zh), format!("{}: {en}", self.label.en))
+    }
+}
+
+/// What all findings of one rule share.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub(super) rule: RuleId,
+    pub(super) class: AlarmClass,
+    pub(super) priority: Priority,
+}
+
+impl Header {
+    /// Reads `alarm_class` and `priority`.
+    pub(super) fn parse(reader: &Reader<'_>, rule: &RuleId, class: AlarmClass, priority: Priority) -> Self {
+        let classes: Vec<_> = AlarmClass::ALL.iter().map(|c| (c.as_str(), *c)).collect();
+        let priorities: Vec<_> = Priority::ALL.iter().map(|p| (p.as_str(), *p)).collect();
+        Self {
+            rule: rule.clone(),
+            class: reader.word_opt("alarm_class", &classes).unwrap_or(class),
+            priority: reader.word_opt("priority", &priorities).unwrap_or(priority),
+        }
+    }
+
+    pub(super) fn finding(&self, subject: &Subject, level: Level, what: Text) -> Finding {
+        Finding {
+            key: AlarmKey { rule: self.rule.clone(), subject: subject.device.to_string() },
+            level,
+            class: self.class,
+            priority: self.priority,
+            device: Some(subject.device.clone()),
+            place: subject.place.clone(),
+            what,
+        }
+    }
+}
+
+/// Reads `devices`, or `class` and/or `place`; an empty list when a problem was noted.
+pub(super) fn devices<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(Subject, &'w Watched)> {
+    let by_trait = reader.has("class") | reader.has("place");
+    let chosen = match (reader.has("devices"), by_trait) {
+        (true, false) => listed(reader, world),
+        (false, true) => by_class_and_place(reader, world),
+        (true, true) => {
+            reader.problem(
+                "devices",
+                "devices are chosen twice",
+                "keep devices, or class and place, not both",
+            );
+            Vec::new()
+        }
+        (false, false) => {
+            reader.problems().at(
+                &reader.here(),
+                "this rule watches no device",
+                "add devices = [\"…\"], or class = \"…\" and/or place = \"…\"",
+            );
+            Vec::new()
+        }
+    };
+    chosen.into_iter().map(|(id, watched)| (Subject::new(id, watched, world), watched)).collect()
+}
+
+fn listed<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w DeviceId, &'w Watched)> {
+    let mut chosen = Vec::new();
+    let mut before = BTreeSet::new();
+    let written = reader.texts("devices");
+    if written.is_empty() {
+        reader.problem("devices", "this rule watches no device", known("devices", world.devices.keys()));
+    }
+    for (text, spot) in written {
+        match world.devices.get_key_value(text.as_str()) {
+            None => reader.problems().at(
+                &spot,
+                format!("no device has the id '{text}'"),
+                known("devices", world.devices.keys()),
+            ),
+            Some(_) if !before.insert(text.clone()) => {
+                reader.problems().at(&spot, format!("'{text}' is listed twice"), "list each device once");
+            }
+            Some(device) => chosen.push(device),
+        }
+    }
+    chosen
+}
+
+fn by_class_and_place<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w DeviceId, &'w Watched)> {
+    let class = reader.text_opt("class");
+    let place = reader.text_opt("place");
+    if let Some(place) = &place
+        && !world.places.contains_key(place.as_str())
+    {
+        reader.problem(
+            "place",
+            format!("no place has the id '{place}'"),
+            known("places", world.places.keys()),
+        );
+        return Vec::new();
+    }
+    let fits = |watched: &Watched| {
+        class.as_ref().is_none_or(|class| watched.profile.class == *class)
+            && place.as_ref().is_none_or(|place| lies_in(&watched.place, place, world))
+    };
+    let chosen: Vec<_> = world.devices.iter().filter(|(_, watched)| fits(watched)).collect();
+    if chosen.is_empty() {
+        let classes: BTreeSet<&str> = world.devices.values().map(|w| w.profile.class.as_str()).collect();
+        let key = if class.is_some() { "class" } else { "place" };
+        reader.problem(key, "no device is chosen by class and place", known("classes", classes));
+    }
+    chosen
+}
+
+/// Whether `place` is `above` or somewhere below it.
+fn lies_in(place: &PlaceId, above: &str, world: &World) -> bool {
+    std::iter::successors(Some(place), |place| world.places.get(*place)?.parent.as_ref())
+        .take(MAX_PLACE_DEPTH)
+        .any(|place| place.as_str() == above)
+}
+
+fn known(what: &str, names: impl IntoIterator<Item = impl Display>) -> String {
+    let mut names = names.into_iter();
+    let some: Vec<String> = names.by_ref().take(MAX_LISTED).map(|name| name.to_string()).collect();
+    let more = names.count();
+    match (some.is_empty(), more) {
+        (true, _) => format!("there are no {what} yet"),
+        (false, 0) => format!("known {what}: {}", some.join(", ")),
+        (false, more) => format!("known {what}: {} and {more} more", some.join(", ")),
+    }
+}
+
+/// Reads the devices and `point`: each device with its point. A device without the point is a problem.
+pub(super) fn points<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(Subject, &'w Point)> {
+    let chosen = devices(reader, world);
+    let Some(point) = reader.text("point") else { return Vec::new() };
+    let mut points = Vec::new();
+    for (subject, watched) in chosen {
+        match watched.profile.point(&point) {
+            Some(found) => points.push((subject, found)),
+            // Names the profile, not the device: the same slip for a hundred meters is one problem.
+            None => reader.problem(
+                "point",
+                format!("the profile '{}' has no point '{point}'", watched.profile.id),
+                known("points", watched.profile.points.iter().map(|p| &p.id)),
+            ),
+        }
+    }
+    points
+}
+
+/// Notes a problem at `key` for each profile among the chosen that does not give such events.
+pub(super) fn gives(reader: &Reader<'_>, key: &str, kind: EventKind, chosen: &[(Subject, &Watched)]) {
+    for (_, watched) in chosen.iter().filter(|(_, watched)| !watched.profile.events.contains(&kind)) {
+        reader.problem(
+            key,
+            format!("the profile '{}' gives no '{kind}' events", watched.profile.id),
+            known("events", &watched.profile.events),
+        );
+    }
+}
+
+/// Reads a limit, in the unit a person chose.
+pub(super) fn limit(reader: &Reader<'_>, key: &str) -> Option<f64> {
+    reader.number(key, -MAX_LIMIT..=MAX_LIMIT)
+}
+
+/// Reads `unit`.
+pub(super) fn unit(reader: &Reader<'_>) -> Option<Unit> {
+    let symbols: Vec<_> = Unit::ALL.iter().map(|u| (u.symbol(), *u)).collect();
+    reader.word("unit", &symbols)
+}
+
+/// A limit in the unit of the point; a unit of another quantity is a problem.
+pub(super) fn converted(reader: &Reader<'_>, value: f64, unit: Unit, point: &Point) -> Option<f64> {
+    let converted = unit.convert(value, point.unit);
+    if converted.is_none() {
+        let fitting: Vec<_> = Unit::ALL.iter().filter(|u| u.quantity() == point.unit.quantity()).collect();
+        reader.problem(
+            "unit",
+            format!("a limit in {unit} does not fit the point '{}'", point.id),
+            known("units that fit", fitting),
+        );
+    }
+    converted
+}
+
+/// Reads a span of whole seconds.
+pub(super) fn secs_opt(reader: &Reader<'_>, key: &str, range: RangeInclusive<i64>) -> Option<Duration> {
+    reader.integer_opt(key, range).map(|secs| Duration::from_secs(secs.unsigned_abs()))
+}
+
+/// A span of whole seconds that must be there.
+pub(super) fn secs(reader: &Reader<'_>, key: &str, range: RangeInclusive<i64>) -> Option<Duration> {
+    reader.integer(key, range).map(|secs| Duration::from_secs(secs.unsigned_abs()))
+}
+
+/// A value with its unit, rounded to nine digits.
+pub(super) fn shown(value: f64, unit: Unit) -> String {
+    let rounded = format!("{value:.8e}").parse().unwrap_or(value);
+    if unit == Unit::One { rounded.to_string() } else { format!("{rounded} {unit}") }
+}
+
+/// What a measured point is called, its limit and its unit.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) subject: Subject,
+    pub(super) point: PointId,
+    name: Text,
+    unit: Unit,
+}
+
+impl Measured {
+    pub(super) fn new(subject: Subject, point: &Point) -> Self {
+        Self { subject, point: point.id.clone(), name: point.name.clone(), unit: point.unit }
+    }
+
+    /// "place and name: active power 5200 W, above 5000 W".
+    pub(super) fn says(&self, value: f64, zh: &str, en: &str, limit: f64) -> Text {
+        let (value, limit) = (shown(value, self.unit), shown(limit, self.unit));
+        self.subject.says(
+            format!("{} {value}，{zh} {limit}", self.name.zh),
+            format!("{} {value}, {en} {limit}", self.name.en),
+        )
+    }
+}

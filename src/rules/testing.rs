@@ -1,0 +1,289 @@
+//! A small school and a player that moves time from deadline to deadline, for the tests of rules.
+
+use super::{Engine, Finding, Level, RULE_KINDS, Rule, Watched, World, always};
+use crate::calendar::Calendar;
+use crate::document::{Document, Problem, Problems};
+use crate::model::{
+    Body, Event, EventKind, Link, Mono, Now, Observation, Phase, Place, PlaceId, PlaceKind, PointId,
+    PointKind, ProfileId, Reading, RuleId, Stamp, Text, Unit, Wall,
+};
+use crate::profile::{self, Point, Profile};
+use jiff::civil::DateTime;
+use jiff::tz::{TimeZone, offset};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PROFILE: &str = r#"
+id = "acme-x1"
+class = "energy-meter"
+vendor = "Acme"
+model = "X1"
+name_zh = "电表"
+name_en = "meter"
+source = "made up"
+confirmed = false
+protocol = "modbus"
+
+[[point]]
+id = "power_active"
+name_zh = "有功功率"
+name_en = "active power"
+unit = "W"
+table = "holding"
+address = 0
+type = "u16"
+range = [0, 60000]
+"#;
+
+/// A profile: a class, its points as (id, unit, range), and its events.
+fn profile(id: &str, class: &str, points: &[(&str, Unit, (f64, f64))], events: &[EventKind]) -> Arc<Profile> {
+    let problems = Problems::new();
+    let parsed = profile::parse("profile.toml", PROFILE, &problems);
+    let mut profile = parsed.unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()));
+    profile.id = ProfileId::new(id).expect("an id");
+    profile.class = class.into();
+    let names = |id: &str| match id {
+        "power_active" => Text::new("有功功率", "active power"),
+        _ => Text::new("温度", "temperature"),
+    };
+    profile.points = points
+        .iter()
+        .map(|(id, unit, range)| Point {
+            id: PointId::new(id).expect("an id"),
+            name: names(id),
+            unit: *unit,
+            kind: PointKind::Gauge,
+            wrap: None,
+            range: Some(*range),
+        })
+        .collect();
+    profile.events = events.to_vec();
+    Arc::new(profile)
+}
+
+/// Zone of the small school.
+pub(super) fn zone() -> TimeZone {
+    TimeZone::fixed(offset(8))
+}
+
+/// Local time at the small school, as "2026-10-09T17:30".
+pub(super) fn local(text: &str) -> Wall {
+    let at: DateTime = text.parse().expect("a date and time");
+    Wall(zone().to_timestamp(at).expect("exists").as_millisecond())
+}
+
+/// Two buildings, meters, a sensor, a card reader, a camera and a help button.
+pub(super) fn world() -> World {
+    let power = |unit, most| [("power_active", unit, (0.0, most))];
+    let watts = profile("acme-w", "energy-meter", &power(Unit::Watt, 60_000.0), &[]);
+    let kilowatts = profile("acme-kw", "energy-meter", &power(Unit::Kilowatt, 60.0), &[]);
+    let sensor = profile("acme-t", "sensor", &[("temperature", Unit::Celsius, (-40.0, 85.0))], &[]);
+    let reader = profile("acme-r", "card-reader", &[], &[EventKind::Credential]);
+    let camera = profile("acme-c", "camera", &[], &[EventKind::Motion, EventKind::Tamper]);
+    let button = profile("acme-b", "help-button", &[], &[EventKind::Help]);
+    let devices = [
+        ("m1", "1号电表", &watts, "r201"),
+        ("m2", "2号电表", &watts, "r101"),
+        ("k1", "3号电表", &kilowatts, "gate"),
+        ("t1", "温度计", &sensor, "r101"),
+        ("card1", "读卡器", &reader, "gate"),
+        ("card2", "读卡器2", &reader, "b1"),
+        ("cam1", "摄像机", &camera, "gate"),
+        ("help1", "求助按钮", &button, "r201"),
+    ];
+    let watched = |(id, name, profile, place): (&str, &str, &Arc<Profile>, &str)| {
+        let place = PlaceId::new(place).expect("an id");
+        let poll = Duration::from_secs(10);
+        (device(id), Watched { name: name.into(), profile: Arc::clone(profile), place, poll })
+    };
+    let places = [
+        ("campus", None, "校区"),
+        ("b1", Some("campus"), "1号楼"),
+        ("f2", Some("b1"), "1号楼 / 2层"),
+        ("r201", Some("f2"), "1号楼 / 2层 / 201"),
+        ("r101", Some("b1"), "1号楼 / 101"),
+        ("gate", Some("campus"), "大门"),
+        ("shed", Some("campus"), "车棚"),
+    ];
+    let place = |(id, parent, path): (&str, Option<&str>, &str)| {
+        let id = PlaceId::new(id).expect("an id");
+        let parent = parent.map(|parent| PlaceId::new(parent).expect("an id"));
+        (id.clone(), Place { id, kind: PlaceKind::Room, name: path.into(), parent, path: Text::same(path) })
+    };
+    World {
+        devices: devices.into_iter().map(watched).collect(),
+        places: places.into_iter().map(place).collect(),
+        calendar: Arc::new(Calendar::default_school(zone())),
+    }
+}
+
+pub(super) fn device(id: &str) -> crate::model::DeviceId {
+    crate::model::DeviceId::new(id).expect("an id")
+}
+
+/// Reads every `[[rule]]`, as the configuration does.
+pub(super) fn parse(text: &str, world: &World) -> Result<Vec<Box<dyn Rule>>, Vec<Problem>> {
+    let problems = Problems::new();
+    let document = Document::parse("gateway.toml", text, &problems);
+    let reader = document.reader(&problems);
+    let kinds: Vec<_> = RULE_KINDS.iter().map(|kind| (kind.name, kind.parse)).collect();
+    let mut rules = Vec::new();
+    for table in reader.tables("rule") {
+        let id = table.parsed("id", "an id", RuleId::new);
+        let parse = table.word("kind", &kinds);
+        if let (Some(id), Some(parse)) = (id, parse) {
+            let before = problems.len();
+            let rule = parse(&table, &id, world);
+            assert_eq!(rule.is_some(), problems.len() == before, "None exactly when there is a problem");
+            rules.extend(rule);
+        }
+        table.finish();
+    }
+    reader.finish();
+    if problems.is_empty() { Ok(rules) } else { Err(problems.into_sorted()) }
+}
+
+/// The problems of one rule of a kind, as "message -> advice".
+pub(super) fn slips(kind: &str, body: &str) -> Vec<String> {
+    let text = format!("[[rule]]\nid = \"r\"\nkind = \"{kind}\"\n{body}");
+    let problems = parse(&text, &world()).err().unwrap_or_default();
+    problems.iter().map(|p| format!("{}: {} -> {}", p.spot.line, p.message, p.advice)).collect()
+}
+
+/// Exactly one slip, which holds every given text.
+pub(super) fn one_slip(kind: &str, body: &str, expected: &[&str]) {
+    let found = slips(kind, body);
+    let fits = found.len() == 1 && expected.iter().all(|text| found[0].contains(text));
+    assert!(fits, "{body}\nexpected {expected:?}, found {found:#?}");
+}
+
+/// Rules, a clock, and what was said.
+pub(super) struct Player {
+    pub(super) engine: Engine,
+    pub(super) now: Now,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Player {
+    pub(super) fn new(rules: Vec<Box<dyn Rule>>, wall: Wall) -> Self {
+        let mut engine = Engine::new(rules);
+        let now = Now { mono: Mono(5_000), wall };
+        engine.start(now);
+        Self { engine, now, findings: Vec::new() }
+    }
+
+    /// One rule of a kind, started on a Friday at 12:00 local time.
+    pub(super) fn of(kind: &str, body: &str) -> Self {
+        Self::at("2026-10-09T12:00", kind, body)
+    }
+
+    pub(super) fn at(start: &str, kind: &str, body: &str) -> Self {
+        let text = format!("[[rule]]\nid = \"r\"\nkind = \"{kind}\"\n{body}");
+        let rules = parse(&text, &world()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        Self::new(rules, local(start))
+    }
+
+    pub(super) fn always(world: &World) -> Self {
+        Self::new(always(world), local("2026-10-09T12:00"))
+    }
+
+    /// Lets time pass, stopping at each deadline as the pipeline would.
+    pub(super) fn wait_ms(&mut self, ms: u64) -> &mut Self {
+        let end = self.now.mono.plus(Duration::from_millis(ms));
+        loop {
+            let stop = self.engine.next_deadline().map_or(end, |at| at.min(end)).max(self.now.mono);
+            self.pass(stop);
+            self.engine.expire(self.now, &mut self.findings);
+            assert!(self.engine.next_deadline().is_none_or(|at| at > self.now.mono), "no deadline stays due");
+            if stop >= end {
+                return self;
+            }
+        }
+    }
+
+    pub(super) fn wait(&mut self, secs: u64) -> &mut Self {
+        self.wait_ms(secs * 1000)
+    }
+
+    /// Lets time pass while the pipeline is stuck.
+    pub(super) fn stall(&mut self, secs: u64) -> &mut Self {
+        self.pass(self.now.mono.plus(Duration::from_secs(secs)));
+        self
+    }
+
+    fn pass(&mut self, to: Mono) {
+        let ms = i64::try_from(to.since(self.now.mono).as_millis()).expect("short");
+        self.now = Now { mono: to, wall: self.now.wall.plus_ms(ms) };
+    }
+
+    /// The wall clock is set, time does not pass.
+    pub(super) fn set_wall(&mut self, wall: Wall) -> &mut Self {
+        self.now.wall = wall;
+        self
+    }
+
+    pub(super) fn restart(&mut self) -> &mut Self {
+        self.engine.start(self.now);
+        self
+    }
+
+    pub(super) fn see(&mut self, seen: &Observation) -> &mut Self {
+        self.engine.observe(self.now, seen, &mut self.findings);
+        self
+    }
+
+    pub(super) fn observation(&self, id: &str, body: Body) -> Observation {
+        Observation { device: device(id), stamp: Stamp::new(None, self.now.wall), body, retained: false }
+    }
+
+    pub(super) fn power(&mut self, id: &str, value: f64) -> &mut Self {
+        let unit = if id == "k1" { Unit::Kilowatt } else { Unit::Watt };
+        let reading =
+            Reading::new(PointId::new("power_active").expect("an id"), value, unit, PointKind::Gauge);
+        self.see(&self.observation(id, Body::Reading(reading)))
+    }
+
+    pub(super) fn event(&mut self, id: &str, kind: EventKind, phase: Phase) -> &mut Self {
+        self.see(&self.observation(id, Body::Event(Event::bare(kind, phase))))
+    }
+
+    pub(super) fn retained_event(&mut self, id: &str, kind: EventKind, phase: Phase) -> &mut Self {
+        let mut seen = self.observation(id, Body::Event(Event::bare(kind, phase)));
+        seen.retained = true;
+        self.see(&seen)
+    }
+
+    pub(super) fn link(&mut self, id: &str, link: Link) -> &mut Self {
+        self.see(&self.observation(id, Body::Link(link)))
+    }
+
+    /// What was said since the last call, as "subject level".
+    pub(super) fn said(&mut self) -> Vec<String> {
+        let words = |finding: Finding| {
+            let level = match finding.level {
+                Level::Holds => "holds",
+                Level::Ended => "ended",
+                Level::Happened => "happened",
+            };
+            format!("{} {level}", finding.key.subject)
+        };
+        self.findings.drain(..).map(words).collect()
+    }
+}
+
+/// A seeded series of numbers (xorshift), the same on every machine.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn seeded(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// From 0 up to but not including `sides`.
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}

@@ -1,0 +1,73 @@
+//! Every entry of the table has a working example, and `docs/rules.md` is made of the table.
+
+use super::testing::{parse, world};
+use super::{RULE_KINDS, always};
+use crate::calendar;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn example(kind: &super::RuleKind) -> String {
+    format!("[[rule]]\nid = \"my-rule\"\nkind = \"{}\"\n{}", kind.name, kind.example)
+}
+
+#[test]
+fn every_example_works_and_every_name_is_used_once() {
+    let mut names = BTreeSet::new();
+    for kind in RULE_KINDS {
+        assert!(names.insert(kind.name), "{} is there twice", kind.name);
+        assert!(!kind.doc.is_empty() && !kind.doc.contains('\n'), "{}", kind.name);
+        let rules = parse(&example(kind), &world()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        assert_eq!(rules.len(), 1);
+        assert_eq!(rules[0].id().as_str(), "my-rule");
+    }
+    assert_eq!(always(&world()).len(), 2);
+}
+
+fn page() -> String {
+    let mut page = String::from(HEAD);
+    for kind in RULE_KINDS {
+        page += &format!("\n## `{}`\n\n{}\n\n```toml\n{}```\n", kind.name, kind.doc, example(kind));
+    }
+    page + TAIL + "\n```toml\n" + calendar::EXAMPLE + "```\n"
+}
+
+const HEAD: &str = r#"# Rules
+
+<!-- Made from the table of rule kinds; `BLESS=1 cargo test --lib rules::` writes it anew. -->
+
+A rule says what is worth an alarm. Each is one `[[rule]]` with an `id` of its own and a `kind`; `schoolgate check`
+tells what is wrong with it. A rule reports whether its condition holds for a device; the alarm's life (acknowledged,
+cleared, latched) is not its business. After a restart a rule knows nothing and decides anew by what it sees.
+
+`alarm_class` is what the alarm is about (`help`, `fire`, `intrusion`, `security`, `energy`, `environment`,
+`equipment`; the first three stay until a person resets them), `priority` how soon to act (`critical`, `high`,
+`medium`, `low`).
+
+## Which devices
+
+Either `devices = ["meter-1", "meter-2"]`, or `class = "energy-meter"` (the class of the device's profile) and/or
+`place = "building-1"`, which includes every place below it. A rule that chooses no device is refused, and so is one
+that chooses a device without the point or event that the rule is about.
+
+## Always on
+
+`always.help` and `always.fire` need no `[[rule]]` and cannot be switched off: each help or fire event of any device
+raises a critical alarm, whatever the clocks say. A help press that a broker retained is not raised a second time.
+"#;
+
+const TAIL: &str = r#"
+# Calendar
+
+`[calendar]` says when teaching time is, in the school's time zone. A day's bells ring when it lies in a term and is
+no holiday; a make-up workday in a term rings the bells of the weekday it stands for.
+"#;
+
+#[test]
+fn the_page_is_made_of_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules.md");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, page()).expect("docs/ can be written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page(), "docs/rules.md is behind the table: run BLESS=1 cargo test --lib rules::");
+}

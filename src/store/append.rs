@@ -1,0 +1,382 @@
+//! The statements that write: commits, settlements, and the deletion of what is too old.
+
+use super::rows::{clock_code, link_code, quality_code};
+use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError};
+use crate::model::{
+    AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
+    RollUp, Unit, Wall,
+};
+use crate::pipeline::{Commit, FINGERPRINTS_KEPT, StoredEvent, StoredReading};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::collections::HashMap;
+
+type SeriesKey = (DeviceId, PointId, Unit, PointKind);
+
+/// The short numbers of series, as the `series` table has them.
+#[derive(Debug, Default)]
+pub(super) struct SeriesIds(HashMap<SeriesKey, i64>);
+
+impl SeriesIds {
+    pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
+        let mut ids = HashMap::new();
+        let mut rows =
+            db.prepare("select id, device, point, unit, kind from series").doing("reading series")?;
+        let mut rows = rows.query([]).doing("reading series")?;
+        while let Some(row) = rows.next().doing("reading series")? {
+            let text = |i: usize| row.get::<_, String>(i).doing("reading series");
+            let (device, point) = (DeviceId::new(&text(1)?).ok(), PointId::new(&text(2)?).ok());
+            let (unit, kind) = (Unit::from_symbol(&text(3)?), PointKind::from_word(&text(4)?));
+            // A series of a unit that this program no longer knows stays in the file; new rows get a new number.
+            if let (Some(device), Some(point), Some(unit), Some(kind)) = (device, point, unit, kind) {
+                ids.insert((device, point, unit, kind), row.get(0).doing("reading series")?);
+            }
+        }
+        Ok(Self(ids))
+    }
+
+    fn of(&mut self, tx: &Transaction<'_>, key: SeriesKey) -> Result<i64, StoreError> {
+        if let Some(id) = self.0.get(&key) {
+            return Ok(*id);
+        }
+        let (device, point, unit, kind) = &key;
+        tx.prepare_cached("insert into series (device, point, unit, kind) values (?1, ?2, ?3, ?4)")
+            .and_then(|mut s| {
+                s.execute(params![device.as_str(), point.as_str(), unit.symbol(), kind.as_str()])
+            })
+            .doing("adding a series")?;
+        let id = tx.last_insert_rowid();
+        self.0.insert(key, id);
+        Ok(id)
+    }
+}
+
+pub(super) fn commit(
+    db: &mut Connection,
+    series: &mut SeriesIds,
+    commits: &[&Commit],
+) -> Result<Vec<Committed>, StoreError> {
+    let tx =
+        db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).doing("beginning a commit")?;
+    let mut done = Vec::with_capacity(commits.len());
+    for commit in commits {
+        done.push(write(&tx, series, commit)?);
+    }
+    tx.commit().doing("committing")?;
+    Ok(done)
+}
+
+fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Result<Committed, StoreError> {
+    let mut committed = Committed::default();
+    for stored in &commit.readings {
+        write_reading(tx, series, stored)?;
+    }
+    for stored in &commit.events {
+        committed.duplicate_events += u64::from(!write_event(tx, stored)?);
+    }
+    for change in &commit.links {
+        let (up, fault) = link_code(change.link);
+        tx.prepare_cached(
+            "insert into link (device, up, fault, since) values (?1, ?2, ?3, ?4) \
+             on conflict (device) do update set up = ?2, fault = ?3, since = ?4",
+        )
+        .and_then(|mut s| s.execute(params![change.device.as_str(), up, fault, change.at.0]))
+        .doing("storing a device's state")?;
+    }
+    for change in &commit.alarm_changes {
+        write_change(tx, change)?;
+    }
+    for roll_up in &commit.roll_ups {
+        write_roll_up(tx, series, roll_up)?;
+    }
+    for item in &commit.outbox {
+        let record = serde_json::to_string(&item.record).map_err(StoreError::Json)?;
+        tx.prepare_cached(
+            "insert into outbox (seq, destination, lane, uid, created, record) values (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .and_then(|mut s| {
+            let lane = lane_code(item.record.lane());
+            s.execute(params![number(item.seq), item.destination.as_str(), lane, item.uid, item.created.0, record])
+        })
+        .doing("storing what is owed")?;
+    }
+    if let Some(last) = commit.outbox.iter().map(|item| item.seq).max() {
+        // Rows are deleted when delivered, so the highest number ever used is kept apart.
+        tx.prepare_cached("insert or replace into meta (key, value) values ('next_seq', ?1)")
+            .and_then(|mut s| s.execute(params![(last + 1).to_string()]))
+            .doing("storing the next number")?;
+    }
+    write_odd(tx, commit)?;
+    for f in &commit.fingerprints {
+        tx.prepare_cached(
+            "insert or replace into fingerprint (bus, slot, turn, value) values (?1, ?2, ?3, ?4)",
+        )
+        .and_then(|mut s| {
+            let slot = number(f.turn % FINGERPRINTS_KEPT);
+            s.execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed()])
+        })
+        .doing("storing a message's trace")?;
+    }
+    Ok(committed)
+}
+
+fn write_reading(
+    tx: &Transaction<'_>,
+    series: &mut SeriesIds,
+    stored: &StoredReading,
+) -> Result<(), StoreError> {
+    let StoredReading { device, stamp, reading } = stored;
+    let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
+    let (quality, doubt) = quality_code(reading.quality);
+    tx.prepare_cached(
+        "insert into reading (series, arrived, device_at, clock, value, quality, doubt) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            id,
+            stamp.gateway.0,
+            stamp.device.map(|w| w.0),
+            clock_code(stamp.clock),
+            reading.value,
+            quality,
+            doubt
+        ])
+    })
+    .doing("storing a reading")?;
+    Ok(())
+}
+
+/// Whether it was new.
+fn write_event(tx: &Transaction<'_>, stored: &StoredEvent) -> Result<bool, StoreError> {
+    let StoredEvent { device, stamp, retained, event } = stored;
+    let credential = event.credential.as_ref();
+    let rows = tx
+        .prepare_cached(
+            "insert into event (device, arrived, device_at, clock, retained, kind, phase, code, serial, \
+             carrier, service, direction, result, person) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+             on conflict (device, serial) where serial is not null do nothing",
+        )
+        .and_then(|mut s| {
+            s.execute(params![
+                device.as_str(),
+                stamp.gateway.0,
+                stamp.device.map(|w| w.0),
+                clock_code(stamp.clock),
+                retained,
+                event.kind.as_str(),
+                event.phase.as_str(),
+                event.code,
+                event.serial,
+                credential.map(|c| c.carrier.as_str()),
+                credential.map(|c| c.service.as_str()),
+                credential.map(|c| c.direction.as_str()),
+                credential.map(|c| c.result.as_str()),
+                credential.and_then(|c| c.person.as_ref()).map(|p| p.as_str()),
+            ])
+        })
+        .doing("storing an event")?;
+    Ok(rows == 1)
+}
+
+fn write_change(tx: &Transaction<'_>, change: &AlarmChange) -> Result<(), StoreError> {
+    let a = &change.alarm;
+    let by = |h: &Option<Handled>| h.as_ref().map(|h| h.by.as_str().to_owned());
+    let at = |h: &Option<Handled>| h.as_ref().map(|h| h.at.0);
+    let note = |h: &Option<Handled>| h.as_ref().map(|h| h.note.clone());
+    tx.prepare_cached(
+        "insert into alarm (id, rule, subject, class, priority, device, place, what_zh, what_en, raised_at, \
+         active, occurrences, cleared_at, ack_by, ack_at, ack_note, latched, reset_by, reset_at, reset_note, \
+         closed_at) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+         on conflict (id) do update set what_zh = ?8, what_en = ?9, active = ?11, occurrences = ?12, \
+         cleared_at = ?13, ack_by = ?14, ack_at = ?15, ack_note = ?16, reset_by = ?18, reset_at = ?19, \
+         reset_note = ?20, closed_at = ?21",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            number(a.id.0),
+            a.key.rule.as_str(),
+            a.key.subject,
+            a.class.as_str(),
+            a.priority.as_str(),
+            a.device.as_ref().map(DeviceId::as_str),
+            a.place.as_ref().map(|p| p.as_str()),
+            a.what.zh,
+            a.what.en,
+            a.raised_at.0,
+            a.active,
+            a.occurrences,
+            a.cleared_at.map(|w| w.0),
+            by(&a.acknowledged),
+            at(&a.acknowledged),
+            note(&a.acknowledged),
+            a.latched,
+            by(&a.reset),
+            at(&a.reset),
+            note(&a.reset),
+            a.closed_at.map(|w| w.0),
+        ])
+    })
+    .doing("storing an alarm")?;
+    tx.prepare_cached("insert into alarm_change (alarm, kind, at, actor, note) values (?1, ?2, ?3, ?4, ?5)")
+        .and_then(|mut s| {
+            let kind: ChangeKind = change.kind;
+            s.execute(params![number(a.id.0), kind.as_str(), change.at.0, change.actor.as_str(), change.note])
+        })
+        .doing("storing a step of an alarm")?;
+    Ok(())
+}
+
+fn write_roll_up(tx: &Transaction<'_>, series: &mut SeriesIds, r: &RollUp) -> Result<(), StoreError> {
+    let id = series.of(tx, (r.device.clone(), r.point.clone(), r.unit, r.kind))?;
+    tx.prepare_cached(
+        "insert or replace into roll_up (series, start, period_secs, count, sum, min, max, last, delta, revision) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            id, r.start.0, r.period_secs, r.count, r.sum, r.min, r.max, r.last, r.delta, r.revision
+        ])
+    })
+    .doing("storing a roll-up")?;
+    Ok(())
+}
+
+/// What could not be understood, and what came from strangers.
+fn write_odd(tx: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
+    for r in &commit.refused {
+        tx.prepare_cached(
+            "insert into quarantine (at, bus, device, origin, kind, reason, raw, raw_len) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )
+        .and_then(|mut s| {
+            let device = r.device.as_ref().map(DeviceId::as_str);
+            let len = i64::try_from(r.raw_len).unwrap_or(i64::MAX);
+            s.execute(params![
+                r.stamp.gateway.0,
+                r.bus.as_str(),
+                device,
+                r.origin,
+                r.kind,
+                r.reason,
+                r.raw,
+                len
+            ])
+        })
+        .doing("storing a quarantined payload")?;
+    }
+    if !commit.refused.is_empty() {
+        tx.prepare_cached("delete from quarantine where seq <= (select max(seq) from quarantine) - ?1")
+            .and_then(|mut s| s.execute(params![QUARANTINE_ROWS]))
+            .doing("making room in quarantine")?;
+    }
+    for u in &commit.unknown {
+        tx.prepare_cached(
+            "insert into stranger (bus, origin, first_at, last_at, messages) \
+             select ?1, ?2, ?3, ?3, 1 where (select count(*) from stranger) < ?4 \
+             or exists (select 1 from stranger where bus = ?1 and origin = ?2) \
+             on conflict (bus, origin) do update set last_at = ?3, messages = messages + 1",
+        )
+        .and_then(|mut s| s.execute(params![u.bus.as_str(), u.origin, u.stamp.gateway.0, STRANGERS]))
+        .doing("remembering a stranger")?;
+    }
+    Ok(())
+}
+
+pub(super) fn owed(db: &Connection, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+    let mut statement = db
+        .prepare_cached(
+            "select seq, uid, created, record from outbox where destination = ?1 order by lane, seq limit ?2",
+        )
+        .doing("reading what is owed")?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![to.as_str(), limit]).doing("reading what is owed")?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next().doing("reading what is owed")? {
+        let seq: i64 = row.get(0).doing("reading what is owed")?;
+        let text: String = row.get(3).doing("reading what is owed")?;
+        let record: Record = serde_json::from_str(&text).map_err(|e| StoreError::Row {
+            table: "outbox",
+            row: seq,
+            problem: e.to_string(),
+        })?;
+        items.push(OutboxItem {
+            seq: u64::try_from(seq).unwrap_or(0),
+            destination: to.clone(),
+            uid: row.get(1).doing("reading what is owed")?,
+            created: Wall(row.get(2).doing("reading what is owed")?),
+            record,
+        });
+    }
+    Ok(items)
+}
+
+pub(super) fn settle(
+    db: &mut Connection,
+    to: &DestinationId,
+    answer: &Settlement,
+    at: Wall,
+) -> Result<(), StoreError> {
+    let tx = db
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .doing("beginning a settlement")?;
+    for (seq, reason) in &answer.set_aside {
+        tx.prepare_cached(
+            "insert or ignore into set_aside (seq, destination, uid, created, record, reason, at) \
+             select seq, destination, uid, created, record, ?3, ?4 from outbox where seq = ?1 and destination = ?2",
+        )
+        .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0]))
+        .doing("setting a record aside")?;
+    }
+    for seq in answer.delivered.iter().chain(answer.set_aside.iter().map(|(seq, _)| seq)) {
+        tx.prepare_cached("delete from outbox where seq = ?1 and destination = ?2")
+            .and_then(|mut s| s.execute(params![number(*seq), to.as_str()]))
+            .doing("settling a record")?;
+    }
+    tx.commit().doing("committing a settlement")
+}
+
+pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, StoreError> {
+    let mut statement = db
+        .prepare_cached("select destination, count(*) from outbox group by destination")
+        .doing("counting the backlog")?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
+        .doing("counting the backlog")?;
+    let mut backlog = Vec::new();
+    for row in rows {
+        let (destination, count) = row.doing("counting the backlog")?;
+        if let Ok(destination) = DestinationId::new(&destination) {
+            backlog.push((destination, u64::try_from(count).unwrap_or(0)));
+        }
+    }
+    Ok(backlog)
+}
+
+pub(super) fn prune_readings(db: &Connection, before: Wall, limit: u32) -> Result<usize, StoreError> {
+    // Rows are in order of arrival, so only the oldest few are looked at.
+    let last: Option<i64> = db
+        .query_row(
+            "select max(seq) from (select seq, arrived from reading order by seq limit ?1) where arrived < ?2",
+            params![limit, before.0],
+            |row| row.get(0),
+        )
+        .optional()
+        .doing("finding old readings")?
+        .flatten();
+    let Some(last) = last else { return Ok(0) };
+    db.execute("delete from reading where seq <= ?1", params![last]).doing("deleting old readings")
+}
+
+fn lane_code(lane: Lane) -> i64 {
+    match lane {
+        Lane::Alarm => 0,
+        Lane::Aggregate => 1,
+    }
+}
+
+/// Numbers of ours stay far below 2^63.
+fn number(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,413 @@
+//! Looking at the store through a connection that cannot write: for the command line and the API.
+
+use super::recall::each;
+use super::rows::{ALARM_COLUMNS, alarm_of, get, link_of, quality_of, stamp_of, word};
+use super::{Doing, FILE_NAME, StoreError};
+use crate::model::{
+    AccessResult, Actor, Alarm, AlarmChange, AlarmId, Carrier, ChangeKind, CredentialUse, DestinationId,
+    DeviceId, Direction, Event, EventKind, PersonRef, Phase, PointId, PointKind, Reading, RollUp, Service,
+    Unit, Wall,
+};
+use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
+use rusqlite::{Connection, OpenFlags, Row, named_params};
+use std::path::Path;
+
+/// Most rows one query returns.
+pub const MAX_ROWS: u32 = 1_000;
+
+/// Rows in descending order of their number, and the number to go on from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// Number and row, newest first.
+    pub rows: Vec<(u64, T)>,
+    /// Ask for rows before this number to go on; `None` at the end.
+    pub next_before: Option<u64>,
+}
+
+/// Which alarms.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AlarmFilter {
+    /// Only those that are not over.
+    pub open: bool,
+}
+
+/// Which events.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Of this device only.
+    pub device: Option<DeviceId>,
+    /// Of this kind only.
+    pub kind: Option<EventKind>,
+}
+
+/// A payload that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct QuarantineRow {
+    /// When it arrived.
+    pub at: Wall,
+    /// By which bus.
+    pub bus: String,
+    /// Of whom, if known.
+    pub device: Option<String>,
+    /// Topic, registers or URL.
+    pub origin: String,
+    /// One word.
+    pub kind: String,
+    /// What was wrong and what was expected.
+    pub reason: String,
+    /// First bytes, what is not text replaced by `·`.
+    pub raw: String,
+    /// Whole length in bytes.
+    pub raw_len: u64,
+}
+
+/// A record that a platform rejected.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SetAsideRow {
+    /// By which the platform knows it.
+    pub uid: String,
+    /// Why it was rejected.
+    pub reason: String,
+    /// When.
+    pub at: Wall,
+    /// The record, JSON.
+    pub record: String,
+}
+
+/// Something that sends and is not configured.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StrangerRow {
+    /// By which bus.
+    pub bus: String,
+    /// Topic or address.
+    pub origin: String,
+    /// First heard.
+    pub first_at: Wall,
+    /// Last heard.
+    pub last_at: Wall,
+    /// How many messages.
+    pub messages: u64,
+}
+
+/// A connection that cannot write.
+#[derive(Debug)]
+pub struct Reader(Connection);
+
+impl Reader {
+    /// Opens the database of a data directory.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let path = dir.join(FILE_NAME);
+        std::fs::metadata(&path).map_err(|cause| StoreError::File {
+            path: path.clone(),
+            doing: "looking for the database",
+            cause,
+        })?;
+        let db = Connection::open_with_flags(&path, flags).doing("opening the database to read")?;
+        db.busy_timeout(std::time::Duration::from_secs(5)).doing("opening the database to read")?;
+        db.pragma_update(None, "cache_size", -2048).doing("opening the database to read")?;
+        Ok(Self(db))
+    }
+
+    /// Readings, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn readings(
+        &self,
+        device: Option<&DeviceId>,
+        point: Option<&PointId>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<StoredReading>, StoreError> {
+        let sql = "select r.*, s.device, s.point, s.unit, s.kind from reading r join series s on s.id = r.series \
+             where r.seq < :before and (:device is null or s.device = :device) \
+             and (:point is null or s.point = :point) order by r.seq desc limit :limit";
+        page(
+            &self.0,
+            sql,
+            before,
+            limit,
+            &[(":device", device.map(DeviceId::as_str)), (":point", point.map(PointId::as_str))],
+            reading_of,
+        )
+    }
+
+    /// Events, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<StoredEvent>, StoreError> {
+        let sql = "select * from event where seq < :before and (:device is null or device = :device) \
+             and (:kind is null or kind = :kind) order by seq desc limit :limit";
+        let device = filter.device.as_ref().map(DeviceId::as_str);
+        let kind = filter.kind.map(EventKind::as_str);
+        page(&self.0, sql, before, limit, &[(":device", device), (":kind", kind)], event_of)
+    }
+
+    /// Alarms, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn alarms(
+        &self,
+        filter: AlarmFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<Alarm>, StoreError> {
+        let open = if filter.open { "and closed_at is null" } else { "" };
+        let sql = format!(
+            "select id as seq, {ALARM_COLUMNS} from alarm where id < :before {open} order by id desc limit :limit"
+        );
+        page(&self.0, &sql, before, limit, &[], alarm_of)
+    }
+
+    /// One alarm with its whole history, oldest step first; `None` if there is no such alarm.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn alarm(&self, id: AlarmId) -> Result<Option<(Alarm, Vec<AlarmChange>)>, StoreError> {
+        let number = i64::try_from(id.0).unwrap_or(i64::MAX);
+        let sql = format!("select {ALARM_COLUMNS} from alarm where id = ?1");
+        let Some(alarm) = each(&self.0, &sql, [number], alarm_of)?.pop() else { return Ok(None) };
+        let steps =
+            each(&self.0, "select * from alarm_change where alarm = ?1 order by seq", [number], |row| {
+                let seq: i64 = get(row, "seq")?;
+                let actor: String = get(row, "actor")?;
+                Ok(AlarmChange {
+                    kind: word("alarm_change", seq, &get::<String>(row, "kind")?, ChangeKind::from_word)?,
+                    at: Wall(get(row, "at")?),
+                    actor: word("alarm_change", seq, &actor, Actor::named)?,
+                    note: get(row, "note")?,
+                    alarm: alarm.clone(),
+                })
+            })?;
+        Ok(Some((alarm, steps)))
+    }
+
+    /// Roll-ups that start in `[from, to)`, oldest first; at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn roll_ups(
+        &self,
+        device: Option<&DeviceId>,
+        from: Wall,
+        to: Wall,
+    ) -> Result<Vec<RollUp>, StoreError> {
+        each(
+            &self.0,
+            "select r.*, s.device, s.point, s.unit, s.kind from roll_up r join series s on s.id = r.series \
+             where r.start >= :from and r.start < :to and (:device is null or s.device = :device) \
+             order by r.start limit :limit",
+            named_params! {
+                ":from": from.0, ":to": to.0, ":device": device.map(DeviceId::as_str), ":limit": MAX_ROWS
+            },
+            roll_up_of,
+        )
+    }
+
+    /// What could not be understood, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn quarantine(&self, before: Option<u64>, limit: u32) -> Result<Page<QuarantineRow>, StoreError> {
+        let sql = "select * from quarantine where seq < :before order by seq desc limit :limit";
+        page(&self.0, sql, before, limit, &[], |row| {
+            Ok(QuarantineRow {
+                at: Wall(get(row, "at")?),
+                bus: get(row, "bus")?,
+                device: get(row, "device")?,
+                origin: get(row, "origin")?,
+                kind: get(row, "kind")?,
+                reason: get(row, "reason")?,
+                raw: printable(&get::<Vec<u8>>(row, "raw")?),
+                raw_len: u64::try_from(get::<i64>(row, "raw_len")?).unwrap_or(0),
+            })
+        })
+    }
+
+    /// What a platform rejected, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn set_aside(
+        &self,
+        destination: &DestinationId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<SetAsideRow>, StoreError> {
+        let sql = "select * from set_aside where seq < :before and destination = :destination \
+             order by seq desc limit :limit";
+        page(&self.0, sql, before, limit, &[(":destination", Some(destination.as_str()))], |row| {
+            Ok(SetAsideRow {
+                uid: get(row, "uid")?,
+                reason: get(row, "reason")?,
+                at: Wall(get(row, "at")?),
+                record: get(row, "record")?,
+            })
+        })
+    }
+
+    /// How many records wait for a destination, and since when the oldest does.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn waiting(&self, destination: &DestinationId) -> Result<(u64, Option<Wall>), StoreError> {
+        let mut rows = each(
+            &self.0,
+            "select count(*) as waiting, min(created) as oldest from outbox where destination = ?1",
+            [destination.as_str()],
+            |row| {
+                let waiting = u64::try_from(get::<i64>(row, "waiting")?).unwrap_or(0);
+                Ok((waiting, get::<Option<i64>>(row, "oldest")?.map(Wall)))
+            },
+        )?;
+        Ok(rows.pop().unwrap_or((0, None)))
+    }
+
+    /// Everything that sends and is not configured.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn strangers(&self) -> Result<Vec<StrangerRow>, StoreError> {
+        each(&self.0, "select * from stranger order by last_at desc", [], |row| {
+            Ok(StrangerRow {
+                bus: get(row, "bus")?,
+                origin: get(row, "origin")?,
+                first_at: Wall(get(row, "first_at")?),
+                last_at: Wall(get(row, "last_at")?),
+                messages: u64::try_from(get::<i64>(row, "messages")?).unwrap_or(0),
+            })
+        })
+    }
+
+    /// How each device last was.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn links(&self) -> Result<Vec<LinkChange>, StoreError> {
+        each(&self.0, "select * from link", [], link_change_of)
+    }
+}
+
+pub(super) fn link_change_of(row: &Row<'_>) -> Result<LinkChange, StoreError> {
+    let device: String = get(row, "device")?;
+    let fault: Option<String> = get(row, "fault")?;
+    Ok(LinkChange {
+        device: word("link", 0, &device, |t| DeviceId::new(t).ok())?,
+        at: Wall(get(row, "since")?),
+        link: link_of(get(row, "up")?, fault.as_deref()),
+    })
+}
+
+/// The columns a row has by joining `series`.
+struct Series {
+    device: DeviceId,
+    point: PointId,
+    unit: Unit,
+    kind: PointKind,
+}
+
+fn series_of(row: &Row<'_>) -> Result<Series, StoreError> {
+    let id: i64 = get(row, "series")?;
+    let text = |column: &str| get::<String>(row, column);
+    Ok(Series {
+        device: word("series", id, &text("device")?, |t| DeviceId::new(t).ok())?,
+        point: word("series", id, &text("point")?, |t| PointId::new(t).ok())?,
+        unit: word("series", id, &text("unit")?, Unit::from_symbol)?,
+        kind: word("series", id, &text("kind")?, PointKind::from_word)?,
+    })
+}
+
+pub(super) fn reading_of(row: &Row<'_>) -> Result<StoredReading, StoreError> {
+    let Series { device, point, unit, kind } = series_of(row)?;
+    let doubt: Option<String> = get(row, "doubt")?;
+    let quality = quality_of(get(row, "quality")?, doubt.as_deref());
+    let reading = Reading { point, value: get(row, "value")?, unit, kind, quality };
+    Ok(StoredReading { device, stamp: stamp_of(row).doing("reading a row")?, reading })
+}
+
+pub(super) fn roll_up_of(row: &Row<'_>) -> Result<RollUp, StoreError> {
+    let Series { device, point, unit, kind } = series_of(row)?;
+    Ok(RollUp {
+        device,
+        point,
+        unit,
+        kind,
+        start: Wall(get(row, "start")?),
+        period_secs: get(row, "period_secs")?,
+        count: get(row, "count")?,
+        sum: get(row, "sum")?,
+        min: get(row, "min")?,
+        max: get(row, "max")?,
+        last: get(row, "last")?,
+        delta: get(row, "delta")?,
+        revision: get(row, "revision")?,
+    })
+}
+
+fn event_of(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
+    let seq: i64 = get(row, "seq")?;
+    let text = |column: &str| get::<Option<String>>(row, column);
+    let device: String = get(row, "device")?;
+    let credential = match (text("carrier")?, text("service")?, text("direction")?, text("result")?) {
+        (Some(carrier), Some(service), Some(direction), Some(result)) => Some(CredentialUse {
+            carrier: word("event", seq, &carrier, Carrier::from_word)?,
+            service: word("event", seq, &service, Service::from_word)?,
+            direction: word("event", seq, &direction, Direction::from_word)?,
+            result: word("event", seq, &result, AccessResult::from_word)?,
+            person: text("person")?.map(PersonRef::from_stored),
+        }),
+        _ => None,
+    };
+    Ok(StoredEvent {
+        device: word("event", seq, &device, |t| DeviceId::new(t).ok())?,
+        stamp: stamp_of(row).doing("reading a row")?,
+        retained: get(row, "retained")?,
+        event: Event {
+            kind: word("event", seq, &get::<String>(row, "kind")?, EventKind::from_word)?,
+            phase: word("event", seq, &get::<String>(row, "phase")?, Phase::from_word)?,
+            code: text("code")?,
+            serial: text("serial")?,
+            credential,
+        },
+    })
+}
+
+/// Runs a query that has `:before` and `:limit`, its rows numbered by `seq`.
+fn page<T>(
+    db: &Connection,
+    sql: &str,
+    before: Option<u64>,
+    limit: u32,
+    texts: &[(&str, Option<&str>)],
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Page<T>, StoreError> {
+    let limit = limit.clamp(1, MAX_ROWS);
+    let before = before.and_then(|n| i64::try_from(n).ok()).unwrap_or(i64::MAX);
+    let mut parameters: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":before", &before), (":limit", &limit)];
+    parameters.extend(texts.iter().map(|(name, text)| (*name, text as &dyn rusqlite::ToSql)));
+    let rows = each(db, sql, parameters.as_slice(), |row| {
+        Ok((u64::try_from(get::<i64>(row, "seq")?).unwrap_or(0), read(row)?))
+    })?;
+    let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let next_before = rows.last().filter(|_| full).map(|(seq, _)| *seq);
+    Ok(Page { rows, next_before })
+}
+
+/// Bytes as a person can read them on one line.
+fn printable(raw: &[u8]) -> String {
+    String::from_utf8_lossy(raw)
+        .chars()
+        .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { '·' } else { c })
+        .collect()
+}

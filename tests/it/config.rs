@@ -1,0 +1,159 @@
+//! Golden configurations through the real binary: each broken one is told with its place and what to write instead,
+//! each good one is understood. `BLESS=1` writes what is said now into `expected.txt`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Every secret in the golden files has this in it; it must never be printed.
+const SECRET: &str = "hunter2";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let from = entry.unwrap().path();
+        let to = to.join(from.file_name().unwrap());
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+            // A clone does not keep these bits.
+            let secret = from.parent().is_some_and(|p| p.ends_with("secrets")) && !from.ends_with("open");
+            fs::set_permissions(&to, PermissionsExt::from_mode(if secret { 0o600 } else { 0o644 })).unwrap();
+        }
+    }
+}
+
+/// Runs `schoolgate check` in `dir`: its exit code and what it printed.
+fn check(dir: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_schoolgate"));
+    let done = command.args(["check", "--config", "gateway.toml"]).current_dir(dir).output().unwrap();
+    assert!(done.stderr.is_empty(), "stderr: {}", String::from_utf8_lossy(&done.stderr));
+    (done.status.code(), String::from_utf8(done.stdout).unwrap())
+}
+
+/// Every golden configuration whose name begins with `good-`, or every other.
+fn cases(good: bool) -> Vec<PathBuf> {
+    let is_good = |path: &Path| path.file_name().unwrap().to_string_lossy().starts_with("good-");
+    let all = fs::read_dir(root().join("tests/golden/config")).unwrap();
+    let mut cases: Vec<PathBuf> = all.map(|e| e.unwrap().path()).filter(|p| is_good(p) == good).collect();
+    cases.sort();
+    cases
+}
+
+/// Compares each case with its `expected.txt`; all differences at once.
+fn compare(cases: &[PathBuf], code: i32) {
+    let bless = std::env::var_os("BLESS").is_some_and(|v| v == "1");
+    let mut wrong = Vec::new();
+    for case in cases {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("case");
+        copy(&root().join("tests/golden/profiles"), &temp.path().join("profiles"));
+        copy(case, &dir);
+        let (found, said) = check(&dir);
+        assert!(!said.contains(SECRET), "{}: a secret is printed: {said}", case.display());
+        let expected = case.join("expected.txt");
+        if bless {
+            fs::write(&expected, &said).unwrap();
+        }
+        let wanted = fs::read_to_string(&expected).unwrap_or_default();
+        if found != Some(code) || said != wanted {
+            wrong.push(format!(
+                "{} exits with {found:?}\n--- wanted\n{wanted}--- said\n{said}",
+                case.display()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_broken_configuration_is_told_with_place_and_advice() {
+    let cases = cases(false);
+    assert!(cases.len() >= 24, "only {} broken configurations", cases.len());
+    compare(&cases, 64);
+}
+
+#[test]
+fn every_good_configuration_is_understood() {
+    let cases = cases(true);
+    assert!(cases.len() >= 3, "only {} good configurations", cases.len());
+    compare(&cases, 0);
+}
+
+/// The example that is installed, with the secrets its comments ask for and the profiles of this tree.
+#[test]
+fn the_example_configuration_is_good() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    copy(&root().join("deploy/example"), dir);
+    let secrets = dir.join("secrets");
+    fs::create_dir(&secrets).unwrap();
+    for name in ["mqtt", "cameras", "province", "city"] {
+        fs::write(secrets.join(name), SECRET).unwrap();
+        fs::set_permissions(secrets.join(name), PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let profiles = format!("[profiles]\ndir = {:?}\n", root().join("device-profiles"));
+    fs::write(dir.join("conf.d/99-profiles.toml"), profiles).unwrap();
+    let (code, said) = check(dir);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("ok: "), "{said}");
+}
+
+#[test]
+fn files_that_cannot_be_a_configuration_are_refused() {
+    let site = "[site]\ngateway = \"gw-1\"\nname = \"x\"\n[profiles]\ndir = \".\"\n";
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let said = || {
+        let (code, said) = check(dir);
+        assert_eq!(code, Some(64), "{said}");
+        said
+    };
+    fs::create_dir(dir.join("gateway.toml")).unwrap();
+    assert!(said().starts_with("gateway.toml:1:1: gateway.toml is not a plain file"));
+    fs::remove_dir(dir.join("gateway.toml")).unwrap();
+    fs::write(dir.join("gateway.toml"), format!("{site}a = {}", "[".repeat(1 << 20))).unwrap();
+    assert!(said().contains("gateway.toml:6:"));
+    fs::write(dir.join("gateway.toml"), site).unwrap();
+    fs::create_dir(dir.join("conf.d")).unwrap();
+    fs::write(dir.join("conf.d/big.toml"), "#".repeat(5 << 20)).unwrap();
+    assert!(said().starts_with("conf.d/big.toml:1:1: conf.d/big.toml has 5242880 bytes"));
+    fs::remove_file(dir.join("conf.d/big.toml")).unwrap();
+    for n in 0..300 {
+        fs::write(dir.join(format!("conf.d/{n}.toml")), "").unwrap();
+    }
+    assert!(said().contains("conf.d has 300 files"));
+}
+
+/// An unknown key in a table makes the check list the known ones; the manual must have them all.
+#[test]
+fn every_key_and_rule_kind_is_in_the_manual() {
+    let manual = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let once = ["site", "store", "http", "uploads", "profiles"].map(|t| format!("[{t}]\nzzz = 1\n"));
+    let bus = ["modbus-tcp", "mqtt", "onvif"].map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n"));
+    let many = ["place", "device", "destination"].map(|t| format!("[[{t}]]\nzzz = 1\n"));
+    let text = [once.as_slice(), &bus, &many].concat().concat() + "[[rule]]\nkind = \"zzz\"\n[zzz]\n";
+    fs::write(temp.path().join("gateway.toml"), text).unwrap();
+    let (_, said) = check(temp.path());
+    let lists: Vec<&str> = said.split("-> write one of: ").skip(1).filter_map(|s| s.lines().next()).collect();
+    assert_eq!(lists.len(), 13, "{said}");
+    for key in lists.iter().flat_map(|list| list.split(", ")) {
+        let written = [format!("`{key}`"), format!("[{key}]")].iter().any(|form| manual.contains(form));
+        assert!(written, "'{key}' is missing in docs/configuration.md");
+    }
+}
+
+#[test]
+fn the_command_line_is_checked_too() {
+    let run = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_schoolgate")).args(args).output().unwrap();
+    assert_eq!(run(&["chekc"]).status.code(), Some(64));
+    assert_eq!(run(&["check", "--cofnig", "x"]).status.code(), Some(64));
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+}
