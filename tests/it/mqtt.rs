@@ -83,11 +83,15 @@ fn mqtt(port: u16) -> Mqtt {
     }
 }
 
-fn driver_for(mqtt: Mqtt, names: &[&str]) -> Arc<dyn Driver> {
+fn driver_of(mqtt: Mqtt, devices: &[Device]) -> Arc<dyn Driver> {
     let bus = Bus { id: BusId::new("broker").unwrap(), kind: BusKind::Mqtt(mqtt) };
+    (KIND.drivers)(&bus, devices).remove(0)
+}
+
+fn driver_for(mqtt: Mqtt, names: &[&str]) -> Arc<dyn Driver> {
     let profile = profile(SENSOR);
     let devices: Vec<Device> = names.iter().map(|name| device(name, &profile)).collect();
-    (KIND.drivers)(&bus, &devices).remove(0)
+    driver_of(mqtt, &devices)
 }
 
 fn driver(port: u16) -> Arc<dyn Driver> {
@@ -326,6 +330,48 @@ async fn broken_and_huge_payloads_are_refused_one_by_one_and_the_session_goes_on
 }
 
 #[tokio::test]
+async fn nothing_is_kept_of_a_payload_that_may_name_a_person() {
+    let broker = Mosquitto::start().await;
+    let (field, mut outlet) = field();
+    let personal = profile(&SENSOR.replacen("[[message]]", "[mqtt]\ndrop = [\"/card\"]\n\n[[message]]", 1));
+    assert!(personal.personal());
+    let driver = driver_of(mqtt(broker.port()), &[device("a", &personal), device("b", &profile(SENSOR))]);
+    settle(&broker, &driver, &field, &mut outlet).await;
+    let broken = br#"{"card":"0012345678","temperature":"#.to_vec();
+    let huge = [broken.clone(), vec![b' '; 400_000]].concat();
+    let mut session = open(&driver, &field).await;
+    during(&mut *session, &field, async {
+        for payload in [broken, huge] {
+            broker.publish("t/a", &payload, &[]).await;
+            let delivery = commit(next(&mut outlet).await);
+            let Some(Input::Refused(refused)) = delivery.inputs.last() else { panic!("{delivery:?}") };
+            assert_eq!((refused.raw.as_slice(), refused.raw_len), (&[][..], payload.len()));
+            assert!(!format!("{delivery:?}").contains("0012345678"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_topic_that_two_devices_share_speaks_for_both_and_is_refused_once() {
+    let broker = Mosquitto::start().await;
+    let (field, mut outlet) = field();
+    let sensor = profile(SENSOR);
+    let shared = |name: &str| Device { address: "shared".into(), ..device(name, &sensor) };
+    let driver = driver_of(mqtt(broker.port()), &[shared("one"), shared("two")]);
+    broker.publish("t/shared", br#"{"temperature":3}"#, &["-r"]).await;
+    let mut session = open(&driver, &field).await;
+    during(&mut *session, &field, async {
+        assert_eq!(values(&commit(next(&mut outlet).await)), [3.0, 3.0]);
+        broker.publish("t/shared", b"{", &[]).await;
+        let delivery = commit(next(&mut outlet).await);
+        let [Input::Refused(refused)] = delivery.inputs.as_slice() else { panic!("{delivery:?}") };
+        assert_eq!(refused.device, None);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_device_taken_out_of_the_configuration_becomes_unknown() {
     let broker = Mosquitto::start().await;
     let (field, mut outlet) = field();
@@ -408,9 +454,8 @@ async fn an_unknown_host_is_unreachable() {
 async fn an_address_that_would_take_others_messages_is_refused() {
     let (field, _outlet) = field();
     for address in ["+", "#", "a/+"] {
-        let bus = Bus { id: BusId::new("broker").unwrap(), kind: BusKind::Mqtt(mqtt(1)) };
         let greedy = Device { address: address.into(), ..device("a", &profile(SENSOR)) };
-        let failure = refused(&(KIND.drivers)(&bus, &[greedy]).remove(0), &field).await;
+        let failure = refused(&driver_of(mqtt(1), &[greedy]), &field).await;
         assert_eq!(failure.fault, Fault::Misconfigured);
         assert!(failure.doing.contains(&format!("'{address}'")), "{failure}");
     }
