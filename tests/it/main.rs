@@ -9,3 +9,4 @@ mod mosquitto;
 mod mqtt;
 mod north;
 mod profiles;
+mod modbus;

@@ -1,0 +1,50 @@
+"""Meters served by pymodbus 3.16 on a free loopback port, which is printed as `port N`; ends when stdin closes.
+
+Unit 1  input registers, most significant word first (ABCD); register 4 and 5 do not exist
+Unit 2  holding registers, least significant word first (CDAB)
+Any other unit stays silent.
+"""
+
+import asyncio
+import sys
+
+from pymodbus.client.mixin import ModbusClientMixin
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+KIND = ModbusClientMixin.DATATYPE
+
+
+def swapped(address, value, kind):
+    """A value as pymodbus itself writes it with the least significant word first."""
+    words = ModbusClientMixin.convert_to_registers(value, kind, word_order="little")
+    return SimData(address, values=words, datatype=DataType.REGISTERS)
+
+
+BITS = [SimData(0, count=16, values=False, datatype=DataType.BITS)]
+SPARE = [SimData(0, count=1, values=0, datatype=DataType.REGISTERS)]
+
+ABCD = [
+    SimData(0, values=230.5, datatype=DataType.FLOAT32),
+    SimData(2, values=float("nan"), datatype=DataType.FLOAT32),
+    SimData(6, values=-12.25, datatype=DataType.FLOAT32),
+    SimData(8, values=4_000_000_007, datatype=DataType.UINT32),
+]
+CDAB = [
+    swapped(0, 50.0625, KIND.FLOAT32),
+    swapped(2, 305_419_896, KIND.UINT32),
+    swapped(4, -42_000, KIND.INT32),
+    SimData(6, values=0xFFFF, datatype=DataType.REGISTERS),
+]
+
+
+async def main():
+    units = [SimDevice(1, simdata=(BITS, BITS, SPARE, ABCD)), SimDevice(2, simdata=(BITS, BITS, CDAB, SPARE))]
+    server = ModbusTcpServer(units, address=("127.0.0.1", 0), ignore_missing_devices=True)
+    await server.serve_forever(background=True)
+    print("port", server.transport.sockets[0].getsockname()[1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await server.shutdown()
+
+
+asyncio.run(main())
