@@ -6,7 +6,6 @@ When all listen, one line of JSON with their ports goes to standard output.
 
   /cam0    a test picture, H.264, 15 frames a second
   /stall   the same, but the picture stops after its first frame while the RTSP session stays up
-  /short   ends after its first frame
 
 Ends when standard input is closed, so that it never outlives its test.
 """
@@ -20,16 +19,16 @@ gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
-PICTURE = "videotestsrc name=src is-live=true pattern=ball {} ! video/x-raw,width=320,height=240,framerate=15/1 ! "
+PICTURE = "videotestsrc name=src is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=15/1 ! "
 ENCODER = (
     "x264enc tune=zerolatency speed-preset=ultrafast bitrate=200 key-int-max=15 "
     "! identity name=gate ! rtph264pay name=pay0 pt=96 config-interval=1"
 )
 
 
-def picture(options="", shared=True):
+def picture(shared=True):
     factory = GstRtspServer.RTSPMediaFactory.new()
-    factory.set_launch("( " + PICTURE.format(options) + ENCODER + " )")
+    factory.set_launch("( " + PICTURE + ENCODER + " )")
     factory.set_shared(shared)
     return factory
 
@@ -76,7 +75,7 @@ def main():
     Gst.init(None)
     stalled = picture(shared=False)
     stalled.connect("media-configure", stop_after_first_frame)
-    mounts = {"/cam0": picture(), "/stall": stalled, "/short": picture("num-buffers=1", shared=False)}
+    mounts = {"/cam0": picture(), "/stall": stalled}
     servers = {
         "open": listen(mounts),
         "digest": listen({"/cam0": picture()}, GstRtsp.RTSPAuthMethod.DIGEST),

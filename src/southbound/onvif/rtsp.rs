@@ -129,6 +129,7 @@ async fn frames(session: &mut Session<Playing>, limit: Duration) -> Liveness {
 }
 
 fn sort(error: retina::Error) -> Liveness {
+    tracing::debug!(%error, "the stream was not reached");
     match error.status_code() {
         Some(401 | 403) => Liveness::Unauthorized,
         Some(404 | 410) | None => Liveness::Gone,
