@@ -116,7 +116,7 @@ pub struct DriverKind {
 }
 
 /// Every kind of bus there is. A new one is a folder here and a line in this table.
-pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND];
+pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND, onvif::KIND];
 
 /// The drivers for a bus and the devices on it, of whatever kind the bus is.
 #[must_use]
