@@ -1,12 +1,11 @@
 //! Integration tests: one binary, one module per counterpart or property.
+#![cfg(test)]
 
 mod camera;
-#[cfg(test)]
 mod config;
-#[cfg(test)]
+mod modbus;
 mod mosquitto;
-#[cfg(test)]
 mod mqtt;
 mod north;
 mod profiles;
-mod modbus;
+mod sim;
