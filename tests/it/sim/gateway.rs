@@ -3,7 +3,8 @@
 use super::field::Field;
 use super::platform::Platform;
 use super::{Dice, T0};
-use schoolgate::config::{self, Config};
+use schoolgate::config::{self, Config, ProfileSet, Sources};
+use schoolgate::document::Problems;
 use schoolgate::model::{
     Actor, Alarm, AlarmId, ChangeKind, Command, Delivery, DestinationId, DeviceId, Input, Now, Order,
     OutboxItem, PointId,
@@ -13,7 +14,7 @@ use schoolgate::pipeline::{Commit, Pipeline, Settings};
 use schoolgate::rules::Engine;
 use schoolgate::store::{AlarmFilter, Reader, Store};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 /// Where in a turn the power fails.
@@ -24,21 +25,30 @@ pub(super) enum Crash {
     AfterSomeAcks,
 }
 
-/// The school's configuration, written once for all seeds.
-static WRITTEN: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("gateway.toml"), include_str!("gateway.toml")).unwrap();
-    let secret = dir.path().join("secret");
-    std::fs::write(&secret, "shared").unwrap();
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let profiles = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles");
-    std::os::unix::fs::symlink(profiles, dir.path().join("profiles")).unwrap();
-    dir
+/// The shipped profiles, read once: a power failure changes nothing about them.
+static PROFILES: LazyLock<ProfileSet> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles");
+    let directories = |dir: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let texts: Vec<(String, String)> = directories(&root)
+        .iter()
+        .flat_map(|class| directories(class))
+        .map(|profile| profile.join("profile.toml"))
+        .map(|file| (file.display().to_string(), std::fs::read_to_string(file).unwrap()))
+        .collect();
+    let problems = Problems::new();
+    let profiles = ProfileSet::parse(&texts, &problems);
+    assert_eq!(problems.into_sorted(), []);
+    profiles
 });
 
 fn load() -> Config {
-    config::load(&WRITTEN.path().join("gateway.toml")).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    let files = [("gateway.toml".to_owned(), include_str!("gateway.toml").to_owned())];
+    let read = |_: &Path, _| Ok("shared".to_owned());
+    let problems = Problems::new();
+    let sources = Sources { files: &files, base: Path::new(""), profiles: &PROFILES, read: &read };
+    config::parse(&sources, &problems).unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()))
 }
 
 struct Running {
