@@ -1,12 +1,21 @@
 //! Integration tests: one binary, one module per counterpart or property.
 
-mod camera;
 #[cfg(test)]
+mod api;
+mod camera;
 mod config;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod metrics;
+mod modbus;
 #[cfg(test)]
 mod mosquitto;
 #[cfg(test)]
 mod mqtt;
 mod north;
+#[cfg(test)]
+mod payloads;
 mod profiles;
-mod modbus;
