@@ -105,7 +105,8 @@ async fn help_is_latched_until_a_person_acknowledges_and_resets_it_and_a_power_c
     assert_eq!(scene.open().await, Vec::<Value>::new());
     let alarm = school.get(&format!("/api/v1/alarms/{id}")).await;
     let steps = alarm["history"].as_array().expect("a history");
-    let told = |step: &Value| ["kind", "actor", "note"].map(|k| step[k].as_str().expect(k).to_owned()).join("|");
+    let told =
+        |step: &Value| ["kind", "actor", "note"].map(|k| step[k].as_str().expect(k).to_owned()).join("|");
     let steps_told: Vec<String> = steps.iter().map(told).collect();
     assert_eq!(
         steps_told,
@@ -163,7 +164,11 @@ async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refu
     let long = format!(r#"{{"actor":"evil","note":"{}"}}"#, "x".repeat(20_000));
     let requests = [
         ("a foreign host", web.get(&list).header(HOST, "school.example"), 421),
-        ("a foreign host for the metrics", web.get(school.url("/metrics")).header(HOST, "evil.example:80"), 421),
+        (
+            "a foreign host for the metrics",
+            web.get(school.url("/metrics")).header(HOST, "evil.example:80"),
+            421,
+        ),
         ("a page of another origin", web.get(&list).header(ORIGIN, "https://evil.example"), 403),
         (
             "an order from a page of another origin",
@@ -176,9 +181,15 @@ async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refu
         ("a query of the wrong type", web.get(format!("{list}?limit=many")), 400),
         ("a device that cannot exist", web.get(school.url("/api/v1/events?device=%2e%2e%2f")), 400),
         ("nobody's order", web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"actor":"  "}"#), 400),
-        ("an order with an unknown key", web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"who":"x"}"#), 400),
+        (
+            "an order with an unknown key",
+            web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"who":"x"}"#),
+            400,
+        ),
         ("a body that is too large", web.post(&ack).header(CONTENT_TYPE, json).body(long), 413),
+        ("half an order", web.post(&ack).header(CONTENT_TYPE, json).body(&body[..9]), 400),
         ("an alarm that is not", web.get(school.url("/api/v1/alarms/999")), 404),
+        ("an alarm without a number", web.get(school.url("/api/v1/alarms/first")), 404),
         ("a path that is not", web.get(school.url("/api/v2/alarms")), 404),
         ("a method that is not", web.delete(&list), 405),
     ];
@@ -192,6 +203,7 @@ async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refu
         assert!(problem["detail"].is_string() && problem["detail_zh"].is_string(), "{what}: {problem}");
     }
     assert_eq!(scene.alarm().await["acknowledged"], Value::Null, "nothing of it was done");
-    let good = web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"actor":"王老师"}"#).send().await.expect("it");
+    let good =
+        web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"actor":"王老师"}"#).send().await.expect("it");
     assert_eq!(good.status(), 200);
 }

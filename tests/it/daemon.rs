@@ -3,6 +3,7 @@
 use crate::mosquitto::Mosquitto;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::net::TcpListener;
@@ -309,35 +310,39 @@ pub fn numbered(n: u32) -> String {
 async fn sigterm_under_load_ends_cleanly_within_two_seconds_and_loses_nothing() {
     let broker = Mosquitto::start().await;
     let school = School::new(&(mqtt_bus(&broker) + &device("th", SENSOR, "th")));
-    let count = 4000;
     let daemon = school.start().await;
     daemon.connected().await;
-    let mut publisher = Publisher::new(&broker, "zigbee2mqtt/th");
-    // Once the first are in, the rest is on its way while the daemon stops.
-    for n in 0..count / 4 {
-        publisher.publish(&numbered(n)).await;
-    }
+    let stopped = Cell::new(false);
     let load = async {
-        for n in count / 4..count {
-            publisher.publish(&numbered(n)).await;
+        let mut publisher = Publisher::new(&broker, "zigbee2mqtt/th");
+        let mut sent = 0;
+        while !stopped.get() {
+            for _ in 0..20 {
+                publisher.publish(&numbered(sent)).await;
+                sent += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         publisher.finish().await;
+        sent
     };
     let stop = async {
-        until("the first readings", async || {
-            (school.metric("schoolgate_readings_total", "").await > 0.0).then_some(())
+        until("a hundred readings", async || {
+            (school.metric("schoolgate_readings_total", "").await > 100.0).then_some(())
         })
         .await;
-        daemon.terminate().await
+        let outcome = daemon.terminate().await;
+        stopped.set(true);
+        outcome
     };
-    let ((), (status, took)) = tokio::join!(load, stop);
+    let (sent, (status, took)) = tokio::join!(load, stop);
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert!(school.log().contains("everything accepted is on disk"));
     let before = stored_numbers(&school).len();
 
     let daemon = school.start().await;
-    let wanted: Vec<i64> = (0..i64::from(count)).collect();
+    let wanted: Vec<i64> = (0..i64::from(sent)).collect();
     until("all numbers", async || (stored_numbers(&school).len() >= wanted.len()).then_some(())).await;
     assert_eq!(stored_numbers(&school), wanted, "each once; {before} were there before the stop");
     let (status, _) = daemon.terminate().await;
@@ -357,6 +362,19 @@ async fn a_second_gateway_on_the_same_data_is_refused_at_once_and_told_why() {
     let dir = school.data_dir();
     assert!(said.contains(dir.to_str().unwrap()) && said.contains("another schoolgate"), "{said}");
     assert_eq!(school.rows("/api/v1/devices").await.len(), 0, "the first still answers");
+}
+
+#[tokio::test]
+async fn a_port_that_another_program_has_is_named() {
+    let school = School::new("");
+    let _other = TcpListener::bind(("127.0.0.1", school.http)).expect("the port");
+    let run = school.cli("run", &[]).await;
+    assert_eq!(run.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(
+        said.contains(&format!("127.0.0.1:{}", school.http)) && said.contains("another program"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -41,7 +41,10 @@ fn every_metric_is_documented() {
         std::fs::write(PAGE, page()).unwrap();
     }
     let written = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(written == page(), "docs/metrics.md is behind the table: run BLESS=1 cargo test --test it metrics::");
+    assert!(
+        written == page(),
+        "docs/metrics.md is behind the table: run BLESS=1 cargo test --test it metrics::"
+    );
 }
 
 #[tokio::test]

@@ -32,7 +32,8 @@ fn broken() -> Vec<Broken> {
         format!(r#"{{"operator":"RecPush","info":{{"RecordID":"{serial}","VerifyStatus":"1"{rest}}}}}"#)
             .into_bytes()
     };
-    let utf_16: Vec<u8> = "\u{feff}{\"temperature\":21.5}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf_16: Vec<u8> =
+        "\u{feff}{\"temperature\":21.5}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let list: Vec<(&str, &str, Vec<u8>, Fate)> = vec![
         ("truncated", SENSOR, b"{\"temperature\":21.".to_vec(), Quarantined("not_json")),
         ("plain text", SENSOR, b"temperature is 21.5".to_vec(), Quarantined("not_json")),
@@ -46,14 +47,24 @@ fn broken() -> Vec<Broken> {
         ("300 KB", SENSOR, padded(300_000), Quarantined("too_large")),
         ("2 MB", SENSOR, padded(2_000_000), Quarantined("too_large")),
         ("not UTF-8", SENSOR, b"{\"temperature\":\xff\xfe}".to_vec(), Quarantined("not_utf8")),
-        ("GBK", SENSOR, b"{\"name\":\"\xce\xc2\xb6\xc8\",\"temperature\":21}".to_vec(), Quarantined("not_utf8")),
+        (
+            "GBK",
+            SENSOR,
+            b"{\"name\":\"\xce\xc2\xb6\xc8\",\"temperature\":21}".to_vec(),
+            Quarantined("not_utf8"),
+        ),
         ("UTF-16", SENSOR, utf_16, Quarantined("not_utf8")),
         ("a byte order mark", SENSOR, b"\xef\xbb\xbf{\"temperature\":21.5}".to_vec(), Passed),
         ("NUL bytes", SENSOR, b"{\"temperature\":\0\0\0\0}".to_vec(), Quarantined("not_json")),
         ("10,000 lists in each other", SENSOR, deep.into_bytes(), Quarantined("too_deep")),
         ("NaN", SENSOR, br#"{"temperature":NaN}"#.to_vec(), Quarantined("not_json")),
         ("1e400", SENSOR, br#"{"temperature":1e400}"#.to_vec(), Quarantined("bad_number")),
-        ("a key twice", SENSOR, br#"{"temperature":1,"temperature":2}"#.to_vec(), Quarantined("duplicate_key")),
+        (
+            "a key twice",
+            SENSOR,
+            br#"{"temperature":1,"temperature":2}"#.to_vec(),
+            Quarantined("duplicate_key"),
+        ),
         ("two values", SENSOR, br#"{"temperature":1}{"temperature":2}"#.to_vec(), Quarantined("not_json")),
         ("an unknown word", "zigbee2mqtt/th/availability", b"maybe".to_vec(), Quarantined("not_json")),
         ("a topic nobody has", "zigbee2mqtt/nobody", br#"{"temperature":1}"#.to_vec(), Passed),
@@ -70,10 +81,8 @@ fn broken() -> Vec<Broken> {
 /// Publishes a good message and waits for it: whatever came before is done with, too.
 async fn good_one(broker: &Mosquitto, school: &School, n: u32) {
     broker.publish(SENSOR, numbered(n).as_bytes(), &[]).await;
-    until("the good message after it", async || {
-        stored_numbers(school).contains(&i64::from(n)).then_some(())
-    })
-    .await;
+    until("the good message after it", async || stored_numbers(school).contains(&i64::from(n)).then_some(()))
+        .await;
 }
 
 #[tokio::test]
@@ -101,8 +110,14 @@ async fn broken_payloads_are_counted_and_kept_and_stop_nothing() {
             Passed => more("") == 0.0,
         };
         if !fits {
-            let last: Vec<String> = school.column("select kind || ': ' || reason from quarantine order by seq desc limit 1");
-            wrong.push(format!("{}: expected {:?}, {} more refused; the last is {last:?}", case.name, case.fate, more("")));
+            let last: Vec<String> =
+                school.column("select kind || ': ' || reason from quarantine order by seq desc limit 1");
+            wrong.push(format!(
+                "{}: expected {:?}, {} more refused; the last is {last:?}",
+                case.name,
+                case.fate,
+                more("")
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -120,7 +135,11 @@ async fn broken_payloads_are_counted_and_kept_and_stop_nothing() {
         "select serial || ' ' || clock || ' ' || coalesce(device_at, 'none') from event where arrived > 1704067200000 \
          order by serial",
     );
-    assert_eq!(clocks, ["13 1 none", "1970 2 0", "2099 2 4102415999000"], "kept with both times, the clock judged");
+    assert_eq!(
+        clocks,
+        ["13 1 none", "1970 2 0", "2099 2 4102415999000"],
+        "kept with both times, the clock judged"
+    );
     let shown = school.rows("/api/v1/events?device=reader").await;
     let of = |serial: &str| shown.iter().find(|row| row["serial"] == serial).expect("the event").clone();
     for serial in ["1970", "2099"] {
@@ -134,7 +153,8 @@ async fn broken_payloads_are_counted_and_kept_and_stop_nothing() {
 
 /// `schoolgate quarantine list` shows each, as a table and as JSON, whether the daemon runs or not.
 async fn listed(school: &School, kept: &[(&Broken, &str)]) {
-    let json: Value = serde_json::from_str(&school.cli_ok("quarantine", &["list", "--json"]).await).expect("JSON");
+    let json: Value =
+        serde_json::from_str(&school.cli_ok("quarantine", &["list", "--json"]).await).expect("JSON");
     let rows = json.as_array().expect("a list");
     let table = school.cli_ok("quarantine", &["list"]).await;
     let lines: Vec<&str> = table.lines().skip(1).collect();
@@ -248,6 +268,10 @@ async fn what_names_a_child_is_in_no_file_log_metric_or_answer() {
         let found = seen.iter().filter(|bytes| bytes.windows(canary.len()).any(|w| w == canary.as_bytes()));
         assert_eq!(found.count(), 0, "{canary}");
     }
-    assert_eq!(school.count("select count(*) from event where length(person) = 32"), 1, "a pseudonym is there");
+    assert_eq!(
+        school.count("select count(*) from event where length(person) = 32"),
+        1,
+        "a pseudonym is there"
+    );
     assert_eq!(school.count("select count(*) from quarantine where length(raw) > 0"), 0);
 }
