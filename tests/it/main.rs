@@ -4,8 +4,22 @@
 mod camera;
 mod config;
 mod modbus;
+#[cfg(test)]
+mod api;
+mod camera;
+mod config;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod metrics;
+mod modbus;
+#[cfg(test)]
 mod mosquitto;
 mod mqtt;
 mod north;
+#[cfg(test)]
+mod payloads;
 mod profiles;
 mod sim;
