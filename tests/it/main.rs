@@ -4,9 +4,13 @@ mod camera;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod layering;
+#[cfg(test)]
 mod mosquitto;
 #[cfg(test)]
 mod mqtt;
 mod north;
 mod profiles;
 mod modbus;
+#[cfg(test)]
+mod unit_file;

@@ -67,6 +67,3 @@ impl Driver for Endpoint {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;
