@@ -67,3 +67,6 @@ impl Driver for Endpoint {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
