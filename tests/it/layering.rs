@@ -331,8 +331,11 @@ fn files(below: &str) -> BTreeMap<String, PathBuf> {
         for entry in fs::read_dir(&directory).expect("a directory of the tree") {
             let entry = entry.expect("an entry");
             let name = entry.file_name();
+            if ["target", ".git", ".venv", "node_modules"].iter().any(|skip| name == *skip) {
+                continue;
+            }
             let kind = entry.file_type().expect("its kind");
-            if kind.is_dir() && !["target", ".git", ".venv", "node_modules"].iter().any(|skip| name == *skip) {
+            if kind.is_dir() {
                 directories.push(entry.path());
             } else if kind.is_file() {
                 let path = entry.path();
