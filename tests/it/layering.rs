@@ -259,7 +259,9 @@ fn order_problems(rooms: &[(String, bool)], path: &str, source: &str) -> Vec<Str
                 for name in names_behind(&tokens, i + 2) {
                     match rooms.iter().position(|(room, _)| *room == name.text) {
                         Some(used) if used <= place => {}
-                        Some(_) => tell(name.line, format!("{own} uses {}, which stands below it", name.text)),
+                        Some(_) => {
+                            tell(name.line, format!("{own} uses {}, which stands below it", name.text))
+                        }
                         None => tell(name.line, format!("'crate::{}' is no room of src/lib.rs", name.text)),
                     }
                 }
@@ -290,7 +292,8 @@ fn purity_problems(path: &str, source: &str) -> Vec<String> {
     for (i, token) in tokens.iter().enumerate() {
         let word = token.text.as_str();
         let in_path = stands(&tokens, i + 1, &["::"]) || (i > 0 && tokens[i - 1].text == "::");
-        let called = i > 0 && matches!(tokens[i - 1].text.as_str(), "." | "::") && stands(&tokens, i + 1, &["("]);
+        let called =
+            i > 0 && matches!(tokens[i - 1].text.as_str(), "." | "::") && stands(&tokens, i + 1, &["("]);
         if BANNED_WORDS.contains(&word)
             || (BANNED_MODULES.contains(&word) && in_path)
             || (BANNED_CALLS.contains(&word) && called)
@@ -449,7 +452,9 @@ fn the_architecture_names_tests_and_files_that_exist() {
             if !there {
                 problems.push(format!("there is no file {word}"));
             }
-        } else if word.matches('_').count() >= 3 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit()) {
+        } else if word.matches('_').count() >= 3
+            && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
+        {
             tests += 1;
             if !rust.contains(&format!("fn {word}(")) {
                 problems.push(format!("there is no test {word}"));
@@ -483,7 +488,9 @@ fn the_tree_names_no_place_of_the_machine_it_was_written_on() {
 // The scanner itself: it must see what it is there to see.
 
 fn house() -> Vec<(String, bool)> {
-    rooms("// pure: words\npub mod model;\n// pure\npub mod rules;\n\n// edge\npub mod store;\n// composition\npub mod cli;\n")
+    rooms(
+        "// pure: words\npub mod model;\n// pure\npub mod rules;\n\n// edge\npub mod store;\n// composition\npub mod cli;\n",
+    )
 }
 
 #[test]
@@ -524,9 +531,15 @@ fn the_scanner_sees_every_way_into_a_room_below() {
 fn the_scanner_lets_through_what_is_right() {
     let right: &[(&str, &str)] = &[
         ("src/store/mod.rs", "use crate::model::Id; use crate::{rules::Engine, store::append};"),
-        ("src/model/mod.rs", "// use crate::cli;\n/* crate::cli */ /// crate::cli\nconst A: &str = \"crate::cli\";"),
+        (
+            "src/model/mod.rs",
+            "// use crate::cli;\n/* crate::cli */ /// crate::cli\nconst A: &str = \"crate::cli\";",
+        ),
         ("src/model/mod.rs", "const A: &str = r#\"crate::cli \"quoted\" crate::cli\"#;"),
-        ("src/model/mod.rs", "pub(crate) fn f() {} pub(in crate::model) fn g() {} macro_rules! m { () => { $crate::model } }"),
+        (
+            "src/model/mod.rs",
+            "pub(crate) fn f() {} pub(in crate::model) fn g() {} macro_rules! m { () => { $crate::model } }",
+        ),
         ("src/rules/a/b.rs", "use super::super::Engine; mod tests { use super::*; use super::super::x; }"),
         ("src/cli/mod.rs", "const LIFETIME: fn(&'static str) = |_| {}; use crate::store;"),
     ];

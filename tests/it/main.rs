@@ -4,6 +4,8 @@ mod camera;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod dependencies;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod mosquitto;

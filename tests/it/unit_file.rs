@@ -18,7 +18,8 @@ fn text() -> String {
 fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("schoolgate.service");
-    std::fs::write(&path, text.replace("/usr/bin/schoolgate", env!("CARGO_BIN_EXE_schoolgate"))).expect("the unit");
+    std::fs::write(&path, text.replace("/usr/bin/schoolgate", env!("CARGO_BIN_EXE_schoolgate")))
+        .expect("the unit");
     (directory, path)
 }
 
@@ -59,7 +60,11 @@ fn the_daemon_is_locked_in() {
 fn a_unit_that_locks_nothing_in_is_found_out() {
     let open: String = text()
         .lines()
-        .filter(|line| !["Protect", "Restrict", "Private", "Capability", "SystemCall"].iter().any(|k| line.starts_with(k)))
+        .filter(|line| {
+            !["Protect", "Restrict", "Private", "Capability", "SystemCall"]
+                .iter()
+                .any(|k| line.starts_with(k))
+        })
         .flat_map(|line| [line, "\n"])
         .collect();
     let (_directory, path) = written(&open);
