@@ -10,6 +10,11 @@ mod camera;
 mod config;
 #[cfg(test)]
 mod daemon;
+mod dependencies;
+#[cfg(test)]
+mod layering;
+#[cfg(test)]
+mod mosquitto;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
@@ -23,3 +28,6 @@ mod north;
 mod payloads;
 mod profiles;
 mod sim;
+mod modbus;
+#[cfg(test)]
+mod unit_file;

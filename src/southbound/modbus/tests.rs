@@ -1,3 +1,5 @@
+//! A polled unit: what it asks, what it leaves out, and when it is up or down.
+
 use super::unit::{PolledUnit, Progress};
 use super::*;
 use crate::config::Mqtt;
