@@ -1,33 +1,24 @@
 //! Integration tests: one binary, one module per counterpart or property.
 #![cfg(test)]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::string_slice,
+    reason = "in a test, a wrong number or a cut letter is a failed test"
+)]
 
-mod camera;
-mod config;
-mod modbus;
-#[cfg(test)]
 mod api;
 mod camera;
 mod config;
-#[cfg(test)]
 mod daemon;
 mod dependencies;
-#[cfg(test)]
-mod layering;
-#[cfg(test)]
-mod mosquitto;
-#[cfg(test)]
 mod kill;
-#[cfg(test)]
+mod layering;
 mod metrics;
 mod modbus;
-#[cfg(test)]
 mod mosquitto;
 mod mqtt;
 mod north;
-#[cfg(test)]
 mod payloads;
 mod profiles;
 mod sim;
-mod modbus;
-#[cfg(test)]
 mod unit_file;
