@@ -2,24 +2,41 @@
 //!
 //! The modules are rooms, listed from the ground up; a module uses only those above it in this list
 //! (`tests/it/layering.rs` keeps it so). The pure rooms know no tokio, no files, no clock and no database.
+//! Each stands under a line of its own, because `cargo fmt` sorts modules that stand together.
 
-// pure
-pub mod aggregate;
-pub mod alarm;
-pub mod calendar;
-pub mod config;
-pub mod document;
+// pure: the words
 pub mod model;
-pub mod pipeline;
+// pure: reading TOML that a person wrote
+pub mod document;
+// pure: what a device's words mean
 pub mod profile;
+// pure: when there is teaching
+pub mod calendar;
+// pure: what is worth an alarm
 pub mod rules;
-// edges
-pub mod console;
-pub mod northbound;
-pub mod ops;
+// pure: the lives of alarms
+pub mod alarm;
+// pure: roll-ups
+pub mod aggregate;
+// pure: the step from what arrived to one commit
+pub mod pipeline;
+// pure: what a school wrote, and what it means
+pub mod config;
+
+// edge: clocks, tasks, lanes, the service manager
 pub mod runtime;
-pub mod southbound;
+// edge: the database
 pub mod store;
-// composition
-pub mod cli;
+// edge: devices
+pub mod southbound;
+// edge: platforms
+pub mod northbound;
+// edge: the API
+pub mod console;
+// edge: metrics and health
+pub mod ops;
+
+// composition: builds and joins the tasks
 pub mod gateway;
+// composition: the command line
+pub mod cli;

@@ -14,14 +14,20 @@ use std::time::Duration;
 const UNITS: u8 = 10;
 /// How far the second camera's clock is ahead.
 const CAMERA_SKEW_SECS: i64 = 7 * 60;
-/// How the city's platform treats one request after another: it fails in every way it knows, and works in between.
-const CITY_MOODS: [Mood; 8] = [
+/// How the city's platform treats one request after another: it works mostly, and fails in every way it knows.
+const CITY_MOODS: [Mood; 14] = [
     Mood::Take,
     Mood::Broken,
     Mood::Take,
+    Mood::Take,
+    Mood::Take,
     Mood::TooMany,
     Mood::Take,
+    Mood::Take,
+    Mood::Take,
     Mood::CutAfterTaking,
+    Mood::Take,
+    Mood::Take,
     Mood::Take,
     Mood::Busy,
 ];

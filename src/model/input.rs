@@ -109,7 +109,7 @@ pub enum Input {
 /// How a repeated message is told from a new one that looks the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageKey {
-    /// A 64-bit hash of topic and payload.
+    /// A 64-bit hash of packet id, topic and payload.
     pub fingerprint: u64,
     /// The transport says it may have sent this before (MQTT DUP).
     pub redelivered: bool,

@@ -145,6 +145,6 @@ create table fingerprint (
   bus   text not null,              -- by which bus
   slot  integer not null,           -- turn modulo the number kept
   turn  integer not null,           -- grows by one per message
-  value integer not null,           -- hash of topic and payload
+  value integer not null,           -- hash of packet id, topic and payload
   primary key (bus, slot)
 ) strict, without rowid;

@@ -57,10 +57,10 @@ impl Gstreamer {
         Url::parse(&format!("rtsp://127.0.0.1:{}{path}", self.ports[listener])).unwrap()
     }
 
-    /// The process stops where it is; the system still accepts connections for it.
-    async fn freeze(&self) {
+    /// `STOP` halts the process where it is, while the system still accepts connections for it; `CONT` goes on.
+    async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let status = Command::new("kill").args(["-STOP", &id]).status().await.unwrap();
+        let status = Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap();
         assert!(status.success());
     }
 
@@ -96,7 +96,7 @@ async fn a_stream_that_plays_stalls_is_gone_or_locked_is_told_apart() {
         assert_eq!(look(&server.url(listener, path), login).await, expected, "{listener}{path}");
     }
     let url = server.url("open", "/cam0");
-    server.freeze().await;
+    server.signal("STOP").await;
     let hurried = Deadlines { answer: Duration::from_secs(1), ..Deadlines::default() };
     assert_eq!(probe(&url, None, hurried).await, Liveness::Stalled, "the server hangs");
     server.kill().await;
@@ -313,9 +313,11 @@ async fn a_picture_that_goes_is_told_and_its_return_too() {
     let mut rig = Rig::start(server.url(), login(user, password));
     let found = rig.wait_for(|o| event(o, EventKind::VideoLoss, Phase::End).is_some()).await;
     assert!(found.retained, "a stream found playing is a state, not news");
-    gstreamer.kill().await;
+    gstreamer.signal("STOP").await;
     let lost = rig.wait_for(|o| event(o, EventKind::VideoLoss, Phase::Start).is_some()).await;
     let code = event(&lost, EventKind::VideoLoss, Phase::Start).and_then(|e| e.code.as_deref());
-    assert_eq!(code, Some("gone"));
-    assert!(!lost.retained);
+    assert_eq!((code, lost.retained), (Some("stalled"), false));
+    gstreamer.signal("CONT").await;
+    let back = rig.wait_for(|o| event(o, EventKind::VideoLoss, Phase::End).is_some()).await;
+    assert!(!back.retained);
 }

@@ -1,21 +1,24 @@
 //! Integration tests: one binary, one module per counterpart or property.
+#![cfg(test)]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::string_slice,
+    reason = "in a test, a wrong number or a cut letter is a failed test"
+)]
 
-#[cfg(test)]
 mod api;
 mod camera;
 mod config;
-#[cfg(test)]
 mod daemon;
-#[cfg(test)]
+mod dependencies;
 mod kill;
-#[cfg(test)]
+mod layering;
 mod metrics;
 mod modbus;
-#[cfg(test)]
 mod mosquitto;
-#[cfg(test)]
 mod mqtt;
 mod north;
-#[cfg(test)]
 mod payloads;
 mod profiles;
+mod sim;
+mod unit_file;

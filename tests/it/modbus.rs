@@ -1,5 +1,7 @@
 //! Modbus TCP from the wire to the lanes: against pymodbus, and against servers that misbehave.
 
+#![cfg(test)]
+
 use schoolgate::config::{Bus, BusKind, Device, ModbusTcp, Site};
 use schoolgate::document::Problems;
 use schoolgate::model::{
@@ -223,7 +225,8 @@ async fn pymodbus_in_two_word_orders_gives_right_values_units_and_quality() {
         device("nobody", 9, "line", 100 * MS, &cdab),
     ];
     gateway.start("line", port, 300 * MS, &devices);
-    let (up, down) = (Link::Up, Link::Down(Fault::Timeout));
+    // pymodbus 3.16 with several devices answers exception 04 for a unit it does not have.
+    let (up, down) = (Link::Up, Link::Down(Fault::Refused));
     gateway
         .until("links and 40 readings of both units", 20, |g| {
             g.has_link("nobody", down) && g.count("abcd") >= 40 && g.count("cdab") >= 40
@@ -250,7 +253,6 @@ async fn pymodbus_in_two_word_orders_gives_right_values_units_and_quality() {
             (device.as_str(), reading.point.as_str()),
             (reading.value, reading.unit, reading.quality),
         );
-        assert_eq!(seen.last_key_value().is_some(), !seen.is_empty());
         assert_eq!(
             expected.get(&(device.as_str(), reading.point.as_str())),
             Some(&(reading.value, reading.unit, reading.quality)),
@@ -396,14 +398,14 @@ async fn late_replies_never_become_wrong_values_and_others_keep_their_schedule()
         servers.push(late);
     }
     let healthy = server(|_, asked| Does::Answers(asked.reply(mark))).await;
-    gateway.start("fine", healthy.port, TIMEOUT, &[device("fine", 2, "fine", PERIOD, &scattered(1))]);
+    gateway.start("fine", healthy.port, 20 * TIMEOUT, &[device("fine", 2, "fine", PERIOD, &scattered(1))]);
 
     let requests = |g: &Gateway| g.field.tally.requests.all();
     let late_requests = |g: &Gateway| -> u64 {
         requests(g).iter().filter(|(bus, _)| bus.as_str() != "fine").map(|(_, n)| n).sum()
     };
     let began = Instant::now();
-    gateway.until("3,000 reads", 30, |g| late_requests(g) >= 3000).await;
+    gateway.until("3,000 reads", 60, |g| late_requests(g) >= 3000).await;
     let ran = began.elapsed();
     assert_no_wrong_value(&gateway);
     let late_values = gateway.readings.len() - gateway.count("fine");
@@ -471,6 +473,20 @@ async fn a_missing_register_is_left_out_and_the_rest_is_read() {
     let faults = gateway.field.tally.device_faults.all();
     assert_eq!(faults, [((DeviceId::new("meter").unwrap(), Fault::Misconfigured), 1)]);
     assert_eq!(gateway.links, [("meter".to_owned(), Link::Up)]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_with_an_impossible_address_is_down_and_the_others_are_polled() {
+    let converter = server(|_, asked| Does::Answers(asked.reply(mark))).await;
+    let mut gateway = Gateway::new();
+    let one = scattered(1);
+    let mut devices = [device("well", 1, "line", 50 * MS, &one), device("lost", 0, "line", 50 * MS, &one)];
+    devices[1].address = "meter-7".into();
+    gateway.start("line", converter.port, 500 * MS, &devices);
+    gateway.until("five readings", 5, |g| g.count("well") >= 5).await;
+    let down = ("lost".to_owned(), Link::Down(Fault::Misconfigured));
+    assert_eq!(gateway.links, [down, ("well".to_owned(), Link::Up)]);
     gateway.stop().await;
 }
 

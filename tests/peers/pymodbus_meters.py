@@ -1,13 +1,14 @@
 """Meters served by pymodbus 3.16 on a free loopback port, which is printed as `port N`; ends when stdin closes.
 
-Unit 1  input registers, most significant word first (ABCD); register 4 and 5 do not exist
+Unit 1  input registers, most significant word first (ABCD); registers 4 and 5 do not exist
 Unit 2  holding registers, least significant word first (CDAB)
-Any other unit stays silent.
+Any other unit: pymodbus answers exception 04.
 """
 
 import asyncio
 import sys
 
+from pymodbus import pymodbus_apply_logging_config
 from pymodbus.client.mixin import ModbusClientMixin
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -39,8 +40,9 @@ CDAB = [
 
 
 async def main():
+    pymodbus_apply_logging_config("CRITICAL")
     units = [SimDevice(1, simdata=(BITS, BITS, SPARE, ABCD)), SimDevice(2, simdata=(BITS, BITS, CDAB, SPARE))]
-    server = ModbusTcpServer(units, address=("127.0.0.1", 0), ignore_missing_devices=True)
+    server = ModbusTcpServer(units, address=("127.0.0.1", 0))
     await server.serve_forever(background=True)
     print("port", server.transport.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

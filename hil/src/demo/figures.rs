@@ -48,7 +48,7 @@ impl Figures {
             camera_events: events(&[("bus", "cameras")]),
             all_events: events(&[]),
             alarms: metrics.sum("schoolgate_alarms_raised_total", &[]),
-            open_alarms: metrics.sum("schoolgate_open_alarms", &[]),
+            open_alarms: metrics.sum("schoolgate_alarms_open", &[]),
             uploads_province: uploads("province", &school.province),
             uploads_city: uploads("city", &school.city),
             backlog: metrics.sum("schoolgate_backlog_records", &[]),

@@ -42,7 +42,7 @@ impl Inbound<'_> {
         let (payload, whole_len) =
             cut.map_or((publish.payload.as_ref(), publish.payload.len()), |cut| (cut.head, cut.whole_len));
         let key = (publish.qos != QoS::AtMostOnce).then(|| MessageKey {
-            fingerprint: fingerprint(&publish.topic, payload, whole_len),
+            fingerprint: fingerprint(publish.pkid, &publish.topic, payload, whole_len),
             redelivered: publish.dup,
         });
         let now = self.field.clock.now().wall;
@@ -189,9 +189,12 @@ fn origin(topic: &str) -> String {
     topic.chars().take(MAX_ORIGIN).collect()
 }
 
-/// The first 64 bits of SHA-256 over topic and payload: the same for the same message after any restart.
-fn fingerprint(topic: &[u8], payload: &[u8], whole_len: usize) -> u64 {
+/// The first 64 bits of SHA-256 over packet id, topic and payload: the same for the same message after any restart
+/// (MQTT 3.1.1, 4.4: a message is sent again under its own packet id), and another for the next message even when it
+/// says the same.
+fn fingerprint(packet_id: u16, topic: &[u8], payload: &[u8], whole_len: usize) -> u64 {
     let mut hash = Sha256::new();
+    hash.update(packet_id.to_be_bytes());
     hash.update(u64::try_from(topic.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(topic);
     hash.update(u64::try_from(whole_len).unwrap_or(u64::MAX).to_be_bytes());
@@ -204,12 +207,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_depends_on_topic_payload_and_length_alone() {
-        let base = fingerprint(b"a/b", b"cd", 2);
-        assert_eq!(base, fingerprint(b"a/b", b"cd", 2));
-        for other in
-            [fingerprint(b"a/bc", b"d", 1), fingerprint(b"a/b", b"ce", 2), fingerprint(b"a/b", b"cd", 3)]
-        {
+    fn a_fingerprint_depends_on_packet_id_topic_payload_and_length_alone() {
+        let base = fingerprint(7, b"a/b", b"cd", 2);
+        assert_eq!(base, fingerprint(7, b"a/b", b"cd", 2));
+        for other in [
+            fingerprint(8, b"a/b", b"cd", 2),
+            fingerprint(7, b"a/bc", b"d", 1),
+            fingerprint(7, b"a/b", b"ce", 2),
+            fingerprint(7, b"a/b", b"cd", 3),
+        ] {
             assert_ne!(base, other);
         }
     }

@@ -137,8 +137,11 @@ impl Camera {
     /// Asks what the camera is and has. Only a camera that cannot be spoken to, or refuses the login, fails.
     async fn look(&self, client: &mut Client) -> Result<Found, (&'static str, CallError)> {
         let id = &self.device.id;
-        let offset = client.measure_clock().await;
-        let offset_ms = tolerate("GetSystemDateAndTime", offset)?.unwrap_or(0);
+        let offset_ms = match client.measure_clock().await {
+            // Some want a login even for this, and get it unsigned by time; then HTTP Digest is their way in.
+            Err(CallError::Unauthorized { .. }) => 0,
+            measured => tolerate("GetSystemDateAndTime", measured)?.unwrap_or(0),
+        };
         let device = client.device().clone();
         let zero = Duration::ZERO;
         let reply = client.call(ops::GET_DEVICE_INFORMATION, &device, &[], ops::ASK_DEVICE, zero).await;
@@ -155,6 +158,12 @@ impl Camera {
             clock_offset_ms = offset_ms, events = events.is_some(), stream = !streams.is_empty(),
             "the camera answers"
         );
+        if events.is_none() && streams.is_empty() {
+            return Err((
+                "look for services",
+                CallError::Missing("both an event service and an RTSP address"),
+            ));
+        }
         if events.is_none() {
             tracing::warn!(device = %id, "the camera has no event service: only its picture is watched");
         }

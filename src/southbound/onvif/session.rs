@@ -26,6 +26,8 @@ const PULL_GAP: Duration = Duration::from_millis(250);
 const SUBSCRIBE_PAUSE: Duration = Duration::from_secs(60);
 /// A subscription with less than this left is renewed.
 const RENEW_BELOW_MS: i64 = 25_000;
+/// How often a camera without events is asked for a sign of life.
+const TOUCH_PAUSE: Duration = Duration::from_secs(30);
 /// How often the camera's clock is read again.
 const CLOCK_PAUSE: Duration = Duration::from_secs(600);
 /// A stream that does not play is looked at again after this before anybody is told.
@@ -46,7 +48,7 @@ struct Ear {
     bus: BusId,
     device: Device,
     memory: Arc<Memory>,
-    /// Whether any pull was answered.
+    /// Whether anything was answered.
     answered: AtomicBool,
 }
 
@@ -123,13 +125,14 @@ async fn deliver(field: &Field, bus: &BusId, inputs: Vec<Input>) -> Result<(), F
 
 impl Ear {
     async fn listen(&self, client: &mut Client, events: Option<&Url>, field: &Field) -> Failure {
-        let Some(events) = events else { return std::future::pending().await };
+        let Some(events) = events else { return self.keep_in_touch(client, field).await };
         let mut told = false;
         loop {
             match self.subscribe(client, events).await {
                 Ok((place, references)) => match self.pull(client, &place, &references, field).await {
                     Ended::Lost { pulled: true } => {
                         told = false;
+                        sleep(PULL_GAP).await;
                         continue;
                     }
                     Ended::Lost { pulled: false } => {
@@ -143,6 +146,20 @@ impl Ear {
                 Err(error) => return self.failed(field, "CreatePullPointSubscription", error),
             }
             sleep(SUBSCRIBE_PAUSE).await;
+        }
+    }
+
+    /// A camera without events is asked for its time now and then, so that its silence is noticed.
+    async fn keep_in_touch(&self, client: &mut Client, field: &Field) -> Failure {
+        loop {
+            sleep(TOUCH_PAUSE).await;
+            match client.measure_clock().await {
+                Ok(_)
+                | Err(CallError::Refused(_) | CallError::Missing(_) | CallError::Unauthorized { .. }) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                }
+                Err(error) => return self.failed(field, "GetSystemDateAndTime", error),
+            }
         }
     }
 

@@ -7,8 +7,8 @@ use super::xml::Node;
 use super::{Camera, Driver as _};
 use crate::config::{Device, Login, Onvif, Site};
 use crate::document::Problems;
-use crate::model::{BusId, DeviceId, Fault, PlaceId, Secret, SiteKey, Wall};
-use crate::runtime::lanes::lanes;
+use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, PlaceId, Secret, SiteKey, Wall};
+use crate::runtime::lanes::{Outlet, lanes};
 use crate::runtime::{Clock, ManualClock, Tally, Tasks};
 use crate::southbound::Field;
 use jiff::tz::TimeZone;
@@ -288,7 +288,7 @@ async fn every_broken_reply_is_an_error_of_its_kind() {
         (ok("<!DOCTYPE html><html>login</html>"), Fault::Protocol, "HTML"),
         (ok(&"x".repeat(2 * 1024 * 1024)), Fault::Protocol, "larger than 1048576"),
         (ok(r#"<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>"#), Fault::Protocol, "DTD"),
-        (ok(&half[..half.len() - 13]), Fault::Protocol, "cut off"),
+        (ok(half.split_at(half.len() - 13).0), Fault::Protocol, "cut off"),
         (ok(""), Fault::Protocol, "empty"),
         (ok("<NotSoap/>"), Fault::Protocol, "<NotSoap>"),
         (ok(&fault), Fault::Refused, "ActionNotSupported"),
@@ -434,6 +434,11 @@ fn camera_at(address: &str) -> Camera {
 }
 
 fn field(clock: &Arc<ManualClock>) -> Field {
+    field_and_outlet(clock).0
+}
+
+fn field_and_outlet(clock: &Arc<ManualClock>) -> (Field, Outlet) {
+    let (inlet, outlet) = lanes();
     let site = Site {
         gateway: DeviceId::new("gw").unwrap(),
         name: "school".into(),
@@ -441,13 +446,8 @@ fn field(clock: &Arc<ManualClock>) -> Field {
         zone: TimeZone::UTC,
     };
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    Field {
-        inlet: lanes().0,
-        clock,
-        tally: Arc::new(Tally::default()),
-        site_key: SiteKey::new([1; 32]),
-        site,
-    }
+    let tally = Arc::new(Tally::default());
+    (Field { inlet, clock, tally, site_key: SiteKey::new([1; 32]), site }, outlet)
 }
 
 #[tokio::test]
@@ -475,4 +475,62 @@ async fn an_address_that_is_none_is_a_mistake_of_configuration() {
         assert_eq!(failure.fault, Fault::Misconfigured, "{address}");
         assert!(failure.to_string().contains("device_service"), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn what_a_camera_says_wrongly_is_set_aside_and_a_state_is_no_news() {
+    let note = |item: &str, operation: &str| {
+        format!(
+            "<NotificationMessage><Topic>tns1:VideoSource/MotionAlarm</Topic><Message><Message \
+             PropertyOperation=\"{operation}\"><Data><SimpleItem Name=\"{item}\" Value=\"true\"/></Data></Message></Message>\
+             </NotificationMessage>"
+        )
+    };
+    let stranger = "<NotificationMessage><Topic>tns1:Vendor/Heartbeat</Topic></NotificationMessage>";
+    let pulled =
+        [note("State", "Initialized"), note("State", "Changed"), note("Wrong", "Changed"), stranger.into()];
+    let events =
+        "<R><Capabilities><Events><XAddr>http://10.9.8.7/onvif/events</XAddr></Events></Capabilities></R>";
+    let made = "<R><SubscriptionReference><Address>http://10.9.8.7/s</Address></SubscriptionReference></R>";
+    let answers = Canned::start(vec![
+        ok(&clock_reply(NOW)),
+        ok(&body("<R/>")),
+        ok(&body("<Fault><faultcode>ter:ActionNotSupported</faultcode></Fault>")),
+        ok(&body(events)),
+        ok(&body(made)),
+        ok(&body("<Fault><faultcode>ter:ActionNotSupported</faultcode></Fault>")),
+        ok(&body(&format!("<R>{}</R>", pulled.concat()))),
+        ok("<html>busy</html>"),
+    ])
+    .await;
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let (field, mut outlet) = field_and_outlet(&clock());
+    let camera = camera_at(answers.url.as_str());
+    let mut session = camera.open(&field).await.unwrap();
+    let failure = session.run(&field).await;
+    assert_eq!((failure.fault, session.delivered()), (Fault::Protocol, true));
+    let mut inputs = Vec::new();
+    while let Ok(parcel) = outlet.events.try_recv() {
+        inputs.extend(parcel.delivery.inputs);
+    }
+    let said: Vec<String> = inputs
+        .iter()
+        .map(|input| match input {
+            Input::Observed(o) => match &o.body {
+                Body::Link(Link::Up) => "up".to_owned(),
+                Body::Event(e) => format!("{} {} retained={}", e.kind, e.phase, o.retained),
+                other => format!("{other:?}"),
+            },
+            Input::Refused(refused) => format!("refused {}", refused.kind),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    let expected = [
+        "up",
+        "motion start retained=true",
+        "motion start retained=false",
+        "refused missing_field",
+        "refused not_soap",
+    ];
+    assert_eq!(said, expected);
 }

@@ -1,3 +1,5 @@
+//! Drivers that fail, panic, work and are stopped, in paused time.
+
 use super::*;
 use crate::config::Site;
 use crate::model::{Body, DeviceId, SiteKey};

@@ -1,3 +1,5 @@
+//! Replies that are late, torn, foreign or broken, over real sockets and as bytes.
+
 use super::*;
 use std::net::Ipv4Addr;
 use tokio::net::TcpListener;
