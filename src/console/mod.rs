@@ -15,11 +15,13 @@ use crate::config::Device;
 use crate::model::{DestinationId, DeviceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
-use crate::runtime::{Chain, Inlet};
+use crate::runtime::Chain;
+use crate::runtime::lanes::OrderDesk;
 use axum::Router;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -35,17 +37,29 @@ pub struct Console {
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
     /// Where orders go.
-    pub orders: Inlet,
+    pub orders: OrderDesk,
 }
 
-/// Serves until told to stop; what is being answered is finished.
-pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
-    let routes = guard::guarded(routes);
-    let stopped = async move {
+/// What is being answered at a stop may take this long to end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Serves until told to stop; what is being answered then is finished, unless it takes longer than half a second.
+pub async fn serve(listener: TcpListener, routes: Router, stop: watch::Receiver<bool>) {
+    let stopped = |mut stop: watch::Receiver<bool>| async move {
         // A sender that is gone means the same as a stop.
         drop(stop.wait_for(|stop| *stop).await);
     };
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
-        tracing::error!(error = %Chain(&error), "the API stopped serving");
+    let serving = axum::serve(listener, guard::guarded(routes)).with_graceful_shutdown(stopped(stop.clone()));
+    let enough = async {
+        stopped(stop).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => {
+            if let Err(error) = served {
+                tracing::error!(error = %Chain(&error), "the API stopped serving");
+            }
+        }
+        () = enough => tracing::debug!("requests that did not end were cut off"),
     }
 }

@@ -13,7 +13,7 @@ use crate::pipeline::{Pipeline, Settings};
 use crate::rules::Engine;
 use crate::runtime::lanes::lanes;
 use crate::runtime::tasks::Ended;
-use crate::runtime::{Clock, SystemClock, Tally, Tasks, service};
+use crate::runtime::{Clock, Inlet, SystemClock, Tally, Tasks, service};
 use crate::southbound::{self, Field};
 use crate::store::{self, Store, StoreError};
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         data_dir: config.data_dir.clone(),
         live: live_seen,
         destinations: Arc::new(statuses),
-        orders: inlet.clone(),
+        orders: inlet.desk(),
     };
     let listener = tokio::net::TcpListener::bind(config.http)
         .await
@@ -112,7 +112,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let (edges_stop, edges_stopped) = watch::channel(false);
     let routes = console::router(console.clone()).merge(ops::router(&console, Arc::clone(&tally)));
     edges.spawn("http", console::serve(listener, routes, edges_stopped.clone()));
-    let field = Field { inlet, clock: Arc::clone(&clock), tally, site_key, site: config.site.clone() };
+    let field =
+        Field { inlet: inlet.clone(), clock: Arc::clone(&clock), tally, site_key, site: config.site.clone() };
     start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
     drop(field);
     drop(console);
@@ -128,7 +129,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         http = %config.http, buses = config.buses.len(), devices = config.devices.len(),
         destinations = config.destinations.len(), "schoolgate is ready"
     );
-    let running = Running { edges, edges_stop, middle, pipe_ended, uplinks, uplinks_stop };
+    let running = Running { inlet, edges, edges_stop, middle, pipe_ended, uplinks, uplinks_stop };
     running.until(stop, thread).await
 }
 
@@ -165,6 +166,8 @@ fn start_drivers(
 }
 
 struct Running {
+    /// Keeps the pipe open until the stop, even where no driver does.
+    inlet: Inlet,
     /// Drivers and the API: what puts things into the pipe.
     edges: Tasks,
     edges_stop: watch::Sender<bool>,
@@ -199,6 +202,7 @@ impl Running {
         self.edges_stop.send_replace(true);
         self.uplinks_stop.send_replace(true);
         while self.edges.next_ended().await.is_some() {}
+        drop(self.inlet);
         // Nobody can put anything in any more: the pipe commits what is queued and ends by itself.
         match self.pipe_ended.await {
             Ok(Ok(())) => {}

@@ -50,6 +50,10 @@ pub struct Inlet {
     readings: broadcast::Sender<Arc<Delivery>>,
 }
 
+/// Where people give orders. It does not keep the pipe open: a request that never ends must not hold up a stop.
+#[derive(Debug, Clone)]
+pub struct OrderDesk(mpsc::WeakSender<OrderParcel>);
+
 /// Where the pipeline takes it.
 #[derive(Debug)]
 pub struct Outlet {
@@ -84,14 +88,10 @@ impl Inlet {
         Ok(receipt)
     }
 
-    /// Gives an order and waits until what became of it is durable.
-    ///
-    /// # Errors
-    /// [`Stopping`] when nobody takes orders any more; it is not known then whether it was carried out.
-    pub async fn order(&self, command: Command) -> Result<OrderOutcome, Stopping> {
-        let (outcome, told) = oneshot::channel();
-        self.orders.send(OrderParcel { command, outcome }).await.map_err(|_| Stopping)?;
-        told.await.map_err(|_| Stopping)
+    /// A desk where people give their orders.
+    #[must_use]
+    pub fn desk(&self) -> OrderDesk {
+        OrderDesk(self.orders.downgrade())
     }
 
     /// Puts in polled readings; never waits. The next poll brings newer ones, so the oldest may be shed.
@@ -100,5 +100,19 @@ impl Inlet {
     /// [`Stopping`] when nobody takes readings any more.
     pub fn offer(&self, delivery: Delivery) -> Result<(), Stopping> {
         self.readings.send(Arc::new(delivery)).map(drop).map_err(|_| Stopping)
+    }
+}
+
+impl OrderDesk {
+    /// Gives an order and waits until what became of it is durable.
+    ///
+    /// # Errors
+    /// [`Stopping`] when nobody takes orders any more; it is not known then whether it was carried out.
+    pub async fn order(&self, command: Command) -> Result<OrderOutcome, Stopping> {
+        let (outcome, told) = oneshot::channel();
+        let orders = self.0.upgrade().ok_or(Stopping)?;
+        orders.send(OrderParcel { command, outcome }).await.map_err(|_| Stopping)?;
+        drop(orders);
+        told.await.map_err(|_| Stopping)
     }
 }

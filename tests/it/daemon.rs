@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixDatagram;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixDatagram};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, timeout};
 
@@ -347,6 +347,30 @@ async fn sigterm_under_load_ends_cleanly_within_two_seconds_and_loses_nothing() 
     assert_eq!(stored_numbers(&school), wanted, "each once; {before} were there before the stop");
     let (status, _) = daemon.terminate().await;
     assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_request_does_not_hold_up_the_stop() {
+    let school = School::new("");
+    let daemon = school.start().await;
+    let mut half = TcpStream::connect(("127.0.0.1", school.http)).await.expect("a connection");
+    half.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\nGET /metrics HT").await.expect("sent");
+    let mut start = [0; 15];
+    half.read_exact(&mut start).await.expect("an answer to the first request");
+    assert_eq!(&start, b"HTTP/1.1 200 OK");
+    let mut body = TcpStream::connect(("127.0.0.1", school.http)).await.expect("a connection");
+    body.write_all(
+        b"POST /api/v1/alarms/1/acknowledge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+          Content-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+    )
+    .await
+    .expect("sent");
+    let mut start = [0; 12];
+    body.read_exact(&mut start).await.expect("it waits for the body");
+    assert_eq!(&start, b"HTTP/1.1 100");
+    let (status, took) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
 #[tokio::test]

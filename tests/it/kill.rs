@@ -11,7 +11,7 @@ const BURST: u32 = 8;
 /// Pause between two bursts.
 const PACE: Duration = Duration::from_millis(10);
 /// At most this many for each start, so that a slow machine has no more to do than a fast one.
-const PER_ROUND: u32 = 100;
+const PER_ROUND: u32 = 60;
 /// A message that looks like every other of its device.
 const ALIKE: &str = r#"{"humidity":50}"#;
 /// Latest moment of a kill after the first commit of a run.

@@ -222,7 +222,8 @@ fn files(dir: &Path) -> Vec<Vec<u8>> {
 #[tokio::test]
 async fn what_names_a_child_is_in_no_file_log_metric_or_answer() {
     let broker = Mosquitto::start().await;
-    let school = School::new(&(mqtt_bus(&broker) + &device("reader", "face-rec-mqtt", "1001")));
+    let rule = "[[rule]]\nid = 'refused'\nkind = 'repeated_denied'\nclass = 'card-reader'\ncount = 3\nwindow_secs = 600\n";
+    let school = School::new(&(mqtt_bus(&broker) + &device("reader", "face-rec-mqtt", "1001") + rule));
     let daemon = school.start().await;
     daemon.connected().await;
     let canaries =
@@ -255,11 +256,20 @@ async fn what_names_a_child_is_in_no_file_log_metric_or_answer() {
         (school.metric("schoolgate_refused_total", "").await >= 5.0).then_some(())
     })
     .await;
+    for serial in 11..14 {
+        broker.publish(READER, pass(serial, r#""2""#).as_bytes(), &[]).await;
+    }
+    until("the card refused again and again raises an alarm", async || {
+        (!school.rows("/api/v1/alarms?open=true").await.is_empty()).then_some(())
+    })
+    .await;
     let mut seen = vec![school.metrics().await.into_bytes()];
     for path in ["events", "quarantine", "devices", "alarms", "strangers"] {
         seen.push(school.get(&format!("/api/v1/{path}")).await.to_string().into_bytes());
     }
-    seen.push(school.cli_ok("quarantine", &["list", "--json"]).await.into_bytes());
+    for verb in ["quarantine", "alarms"] {
+        seen.push(school.cli_ok(verb, &["list", "--json"]).await.into_bytes());
+    }
     seen.extend(files(&school.data_dir()));
     daemon.terminate().await;
     seen.push(school.log().into_bytes());
@@ -270,8 +280,8 @@ async fn what_names_a_child_is_in_no_file_log_metric_or_answer() {
     }
     assert_eq!(
         school.count("select count(*) from event where length(person) = 32"),
-        1,
-        "a pseudonym is there"
+        4,
+        "pseudonyms are there"
     );
     assert_eq!(school.count("select count(*) from quarantine where length(raw) > 0"), 0);
 }
