@@ -1,1 +1,183 @@
-fn main() {}
+//! The figures that say how good Schoolgate is, each beside its goal and what it was compared to: one line per figure
+//! on standard output, and all of them in `target/figures.json`.
+//!
+//! `ONLY=pipe` measures one area and `ONLY=pipe.modbus_ratio_bare` one figure. A figure below its goal says so and is
+//! no error; a figure that could not be measured is one.
+#![expect(clippy::disallowed_methods, reason = "what is measured here is the real time")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed for people")]
+#![expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
+
+#[path = "figures/bare.rs"]
+mod bare;
+#[path = "figures/ingest.rs"]
+mod ingest;
+#[path = "figures/modbus.rs"]
+mod modbus;
+#[path = "figures/school.rs"]
+mod school;
+#[path = "figures/traffic.rs"]
+mod traffic;
+
+use schoolgate::runtime::Chain;
+use serde::Serialize;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio::runtime::Runtime;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// What a figure should be.
+#[derive(Debug, Clone, Copy)]
+enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    Below(f64),
+    /// Told for what it explains; there is nothing to reach.
+    Info,
+}
+
+impl Goal {
+    fn met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(limit) => value >= limit,
+            Self::AtMost(limit) => value <= limit,
+            Self::Below(limit) => value < limit,
+            Self::Info => true,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::AtLeast(limit) => format!(">= {limit}"),
+            Self::AtMost(limit) => format!("<= {limit}"),
+            Self::Below(limit) => format!("< {limit}"),
+            Self::Info => "info".to_owned(),
+        }
+    }
+}
+
+/// One figure as it is printed and written down.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    goal: String,
+    pass: bool,
+    compared_to: String,
+}
+
+impl Figure {
+    /// Keeps four digits: more would be noise.
+    fn new(name: &'static str, value: f64, unit: &'static str, goal: Goal, compared_to: String) -> Self {
+        let value = format!("{value:.3e}").parse().unwrap_or(value);
+        Self { name, value, unit, goal: goal.text(), pass: goal.met(value), compared_to }
+    }
+}
+
+/// Figures that are measured together.
+struct Bench {
+    figures: &'static [&'static str],
+    measure: fn(&Runtime) -> Result<Vec<Figure>, Failure>,
+}
+
+const BENCHES: &[Bench] = &[
+    Bench { figures: ingest::FIGURES, measure: ingest::measure },
+    Bench { figures: modbus::FIGURES, measure: modbus::measure },
+    Bench { figures: school::FIGURES, measure: school::measure },
+];
+
+fn main() -> ExitCode {
+    // The one TLS implementation of every client; a second call would only say that it is there already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    // As the daemon has it.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("figures: no threads from the system: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(dir) = school::asked_to_be_the_school() {
+        return school::be_the_school(&runtime, dir);
+    }
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let wanted = |name: &&'static str| name.starts_with(only.trim());
+    if !BENCHES.iter().flat_map(|bench| bench.figures).any(&wanted) {
+        let names: Vec<_> = BENCHES.iter().flat_map(|bench| bench.figures).copied().collect();
+        eprintln!("figures: ONLY={only} is the beginning of no figure; there are {}", names.join(", "));
+        return ExitCode::FAILURE;
+    }
+    let mut figures = Vec::new();
+    let mut missing = 0;
+    for bench in BENCHES.iter().filter(|bench| bench.figures.iter().any(&wanted)) {
+        let names: Vec<_> = bench.figures.iter().copied().filter(|name| wanted(name)).collect();
+        eprintln!("figures: measuring {}", names.join(", "));
+        match (bench.measure)(&runtime) {
+            Ok(measured) => {
+                for figure in measured.into_iter().filter(|figure| wanted(&figure.name)) {
+                    println!("{}", line(&figure));
+                    figures.push(figure);
+                }
+            }
+            Err(error) => {
+                missing += names.len();
+                eprintln!("figures: not measured: {}: {}", names.join(", "), Chain(error.as_ref()));
+            }
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/figures.json");
+    if let Err(error) = write(&path, &figures) {
+        eprintln!("figures: {} cannot be written: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn line(figure: &Figure) -> String {
+    let Figure { name, value, unit, goal, pass, compared_to } = figure;
+    format!("{name:<24} {value:>9} {unit:<10} {goal:<8} {pass:<5} {compared_to}")
+}
+
+fn write(path: &Path, figures: &[Figure]) -> Result<(), Failure> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let mut text = serde_json::to_string_pretty(figures)?;
+    text.push('\n');
+    Ok(std::fs::write(path, text)?)
+}
+
+/// A new directory on the disk that also holds the build, so that a sync there is a real one.
+fn scratch() -> Result<tempfile::TempDir, Failure> {
+    Ok(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?)
+}
+
+/// A directory of the source tree.
+fn source(dir: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)
+}
+
+/// The value below which `share` of the values lie.
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into the values")]
+    let index = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
+    sorted.get(index).copied().unwrap_or(f64::NAN)
+}
+
+fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// How far repeated measurements lie apart, in words.
+fn spread(values: &[f64]) -> String {
+    format!(
+        "median of {}, which lie between {:.3} and {:.3}",
+        values.len(),
+        quantile(values, 0.0),
+        quantile(values, 1.0)
+    )
+}

@@ -35,6 +35,13 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/quarantine", get(quarantine))
         .route("/api/v1/strangers", get(strangers))
         .fallback(async || not_found("路径", "path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "此路径不支持该方法：查看用 GET，确认和复位用 POST",
+                "this path does not take that method: GET to look, POST to acknowledge and reset",
+            )
+        })
         .with_state(console)
 }
 
@@ -180,8 +187,13 @@ async fn alarms(State(console): State<Console>, asked: Asked) -> Answer {
     listed(page, views::alarm)
 }
 
-async fn alarm(State(console): State<Console>, Path(id): Path<u64>) -> Answer {
-    let found = read(&console, move |r| r.alarm(AlarmId(id))).await?;
+fn alarm_id(text: &str) -> Result<AlarmId, Problem> {
+    text.parse().map(AlarmId).map_err(|_| not_found("报警", "alarm"))
+}
+
+async fn alarm(State(console): State<Console>, Path(id): Path<String>) -> Answer {
+    let id = alarm_id(&id)?;
+    let found = read(&console, move |r| r.alarm(id)).await?;
     let (alarm, steps) = found.ok_or_else(|| not_found("报警", "alarm"))?;
     let steps: Vec<Value> = steps.iter().map(views::step).collect();
     let mut value = views::alarm(&alarm);
@@ -202,22 +214,16 @@ struct Given {
 
 type Body = Result<Json<Given>, JsonRejection>;
 
-async fn acknowledge(State(console): State<Console>, Path(id): Path<u64>, body: Body) -> Answer {
-    order(&console, Order::Acknowledge(AlarmId(id)), body).await
+async fn acknowledge(State(console): State<Console>, Path(id): Path<String>, body: Body) -> Answer {
+    order(&console, Order::Acknowledge(alarm_id(&id)?), body).await
 }
 
-async fn reset(State(console): State<Console>, Path(id): Path<u64>, body: Body) -> Answer {
-    order(&console, Order::Reset(AlarmId(id)), body).await
+async fn reset(State(console): State<Console>, Path(id): Path<String>, body: Body) -> Answer {
+    order(&console, Order::Reset(alarm_id(&id)?), body).await
 }
 
 async fn order(console: &Console, order: Order, body: Body) -> Answer {
-    let Json(given) = body.map_err(|error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            r#"请提交 {"actor": "姓名", "note": "备注"}"#,
-            format!(r#"send {{"actor": "name", "note": "text"}}: {error}"#),
-        )
-    })?;
+    let Json(given) = body.map_err(|error| not_an_order(&error))?;
     let actor = Actor::named(&given.actor).ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
     })?;
@@ -229,6 +235,22 @@ async fn order(console: &Console, order: Order, body: Body) -> Answer {
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "网关正在停止", stopping.to_string()))
         }
     }
+}
+
+fn not_an_order(error: &JsonRejection) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let kib = super::guard::MAX_BODY / 1024;
+        return Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("提交的内容过大：最多 {kib} KiB"),
+            format!("the body is too large: at most {kib} KiB"),
+        );
+    }
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        r#"请提交 {"actor": "姓名", "note": "备注"}"#,
+        format!(r#"send {{"actor": "name", "note": "text"}}: {error}"#),
+    )
 }
 
 fn refusal(refused: &OrderRefused) -> Problem {

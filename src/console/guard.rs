@@ -9,7 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
 /// Largest request body, bytes.
-const MAX_BODY: usize = 16 * 1024;
+pub(super) const MAX_BODY: usize = 16 * 1024;
 
 pub(super) fn guarded(routes: Router) -> Router {
     routes.layer(DefaultBodyLimit::max(MAX_BODY)).layer(middleware::from_fn(check))

@@ -7,7 +7,8 @@ use crate::runtime::Tally;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Counter, Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use std::collections::BTreeMap;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     READINGS,
     EVENTS,
     DUPLICATES,
+    REPEATED,
     SHED,
     REFUSED,
     UNKNOWN,
@@ -105,14 +107,22 @@ pub(super) fn render(
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
     page.total(COMMITS, tally.commits.get())?;
-    page.seconds(COMMIT_SECONDS, tally.commit_micros_sum.get())?;
-    page.seconds(COMMIT_MAX, tally.commit_micros_max.get())?;
+    let spent = Counter::new(COMMIT_SECONDS.0, COMMIT_SECONDS.2)?;
+    spent.inc_by(seconds(tally.commit_micros_sum.get()));
+    page.add(spent)?;
+    let longest = Gauge::new(COMMIT_MAX.0, COMMIT_MAX.2)?;
+    longest.set(seconds(tally.commit_micros_max.get()));
+    page.add(longest)?;
     page.uploads(tally, live, destinations)?;
     page.levels(BUILD, [([env!("CARGO_PKG_VERSION")], 1)])?;
     page.add(ProcessCollector::for_self())?;
     let mut text = Vec::new();
     TextEncoder::new().encode(&page.0.gather(), &mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn seconds(micros: u64) -> f64 {
+    std::time::Duration::from_micros(micros).as_secs_f64()
 }
 
 struct Page(Registry);
@@ -156,12 +166,6 @@ impl Page {
             gauges.get_metric_with_label_values(&values)?.add(i64::try_from(n).unwrap_or(i64::MAX));
         }
         self.add(gauges)
-    }
-
-    fn seconds(&self, (name, _, help): Metric, micros: u64) -> Result<(), prometheus::Error> {
-        let gauge = Gauge::new(name, help)?;
-        gauge.set(std::time::Duration::from_micros(micros).as_secs_f64());
-        self.add(gauge)
     }
 
     fn devices(&self, live: &Live) -> Result<(), prometheus::Error> {

@@ -121,7 +121,6 @@ pub type MakeDrivers = fn(&Bus, &[Device]) -> Vec<Arc<dyn Driver>>;
 
 /// Every kind of bus there is. A new one is a folder here and a line in this table.
 pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND, mqtt::KIND, onvif::KIND];
-pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND, onvif::KIND];
 
 /// The drivers for a bus and the devices on it, of whatever kind the bus is.
 #[must_use]

@@ -31,6 +31,8 @@ pub const OLDEST_SQLITE: i32 = 3_051_003;
 const CHECKPOINT_PAGES: u32 = 1000;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
+/// Statements kept prepared: more than there are.
+const STATEMENTS: usize = 64;
 /// Rows kept in quarantine; the oldest give way.
 pub const QUARANTINE_ROWS: i64 = 10_000;
 /// Strangers remembered; further ones are only counted.
@@ -242,6 +244,7 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
         db.pragma_update(None, name, value).doing("configuring the database")
     };
     db.busy_timeout(std::time::Duration::from_secs(5)).doing("configuring the database")?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
     set("journal_mode", &"wal")?;
     // FULL: an acknowledgement follows a commit that is on the medium. NORMAL loses the last commits at a power cut.
     set("synchronous", &"full")?;

@@ -1,0 +1,298 @@
+//! The gateway under trial: the real pipeline and pumps around a real store on disk, turned by hand.
+
+use super::field::Field;
+use super::platform::Platform;
+use super::{Dice, T0};
+use schoolgate::config::{self, Config, ProfileSet, Sources};
+use schoolgate::document::Problems;
+use schoolgate::model::{
+    Actor, Alarm, AlarmId, ChangeKind, Command, Delivery, DestinationId, DeviceId, Input, Now, Order,
+    OutboxItem, PointId,
+};
+use schoolgate::northbound::{Limits, Pump, Sender, Step, adapter_for};
+use schoolgate::pipeline::{Commit, Pipeline, Settings};
+use schoolgate::rules::Engine;
+use schoolgate::store::{AlarmFilter, Reader, Store};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+/// Where in a turn the power fails.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Crash {
+    BeforeCommit,
+    AfterCommit,
+    AfterSomeAcks,
+}
+
+/// The shipped profiles, read once: a power failure changes nothing about them.
+static PROFILES: LazyLock<ProfileSet> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles");
+    let directories = |dir: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let texts: Vec<(String, String)> = directories(&root)
+        .iter()
+        .flat_map(|class| directories(class))
+        .map(|profile| profile.join("profile.toml"))
+        .map(|file| (file.display().to_string(), std::fs::read_to_string(file).unwrap()))
+        .collect();
+    let problems = Problems::new();
+    let profiles = ProfileSet::parse(&texts, &problems);
+    assert_eq!(problems.into_sorted(), []);
+    profiles
+});
+
+fn load() -> Config {
+    let files = [("gateway.toml".to_owned(), include_str!("gateway.toml").to_owned())];
+    let read = |_: &Path, _| Ok("shared".to_owned());
+    let problems = Problems::new();
+    let sources = Sources { files: &files, base: Path::new(""), profiles: &PROFILES, read: &read };
+    config::parse(&sources, &problems).unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()))
+}
+
+struct Running {
+    store: Store,
+    pipeline: Pipeline,
+    pumps: BTreeMap<String, (DestinationId, Pump)>,
+    config: Config,
+}
+
+pub(super) struct Gateway {
+    dir: PathBuf,
+    running: Option<Running>,
+    boots: u64,
+    turns: u128,
+    /// Every record that was ever made durable, by destination and uid.
+    owed: BTreeMap<String, BTreeMap<String, OutboxItem>>,
+}
+
+impl Gateway {
+    pub(super) fn boot(dir: PathBuf, now: Now) -> Self {
+        let mut gateway = Self { dir, running: None, boots: 0, turns: 0, owed: BTreeMap::new() };
+        gateway.reboot(now);
+        gateway
+    }
+
+    pub(super) fn reboot(&mut self, now: Now) {
+        // The old process lets go of its files first.
+        self.running = None;
+        self.boots += 1;
+        let mut config = load();
+        let store = Store::open(&self.dir).unwrap();
+        let remembered = store.recall(config.aggregate_secs).unwrap();
+        let settings = Settings {
+            gateway: config.site.gateway.clone(),
+            aggregate_secs: config.aggregate_secs,
+            destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
+        };
+        let world = schoolgate::rules::World {
+            devices: std::mem::take(&mut config.world.devices),
+            places: std::mem::take(&mut config.world.places),
+            calendar: Arc::clone(&config.world.calendar),
+        };
+        let engine = Engine::new(std::mem::take(&mut config.rules));
+        let pipeline = Pipeline::start(now, settings, Arc::new(world), engine, remembered);
+        let sender = Sender::from(&config.site);
+        let limits = Limits { max_records: 10, max_bytes: 60_000 };
+        let pumps = config
+            .destinations
+            .iter()
+            .map(|d| {
+                let pump = Pump::new(adapter_for(d).unwrap(), sender.clone(), limits, self.boots);
+                (d.id.to_string(), (d.id.clone(), pump))
+            })
+            .collect();
+        self.running = Some(Running { store, pipeline, pumps, config });
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &DestinationId> {
+        self.running().config.destinations.iter().map(|d| &d.id)
+    }
+
+    /// Takes what waits, steps, commits, acknowledges; `false` when the power failed on the way.
+    pub(super) fn turn(
+        &mut self,
+        now: Now,
+        field: &mut Field,
+        polls: Vec<Delivery>,
+        crash: Option<Crash>,
+        dice: &mut Dice,
+    ) -> bool {
+        let running = self.running.as_mut().unwrap();
+        let messages = field.deliver(&running.config, now.wall, dice);
+        let count = messages.len();
+        let commit = running.pipeline.step(now, messages.into_iter().chain(polls));
+        if crash == Some(Crash::BeforeCommit) {
+            return false;
+        }
+        self.commit(commit);
+        match crash {
+            None => field.acknowledged(count),
+            Some(Crash::AfterSomeAcks) => {
+                field.acknowledged(usize::try_from(dice.below(count as u64 + 1)).unwrap());
+            }
+            Some(_) => {}
+        }
+        crash.is_none()
+    }
+
+    fn commit(&mut self, commit: Commit) {
+        let running = self.running.as_mut().unwrap();
+        running.store.commit(&[&commit]).unwrap();
+        if !commit.outbox.is_empty() {
+            running.pumps.values_mut().for_each(|(_, pump)| pump.wake());
+        }
+        for item in commit.outbox {
+            let before =
+                self.owed.entry(item.destination.to_string()).or_default().insert(item.uid.clone(), item);
+            assert_eq!(before, None, "a uid was used twice");
+        }
+    }
+
+    /// A person's order; whether they were told that it is done.
+    pub(super) fn order(&mut self, now: Now, order: Order) -> bool {
+        let command = Command { order, actor: Actor::named("guard").unwrap(), note: String::new() };
+        let delivery = Delivery { bus: None, key: None, inputs: vec![Input::Command(command)] };
+        let commit = self.running.as_mut().unwrap().pipeline.step(now, [delivery]);
+        let done = commit.orders.iter().all(Result::is_ok);
+        self.commit(commit);
+        done
+    }
+
+    /// Lets the pump of a destination work; `true` when the power failed after the platform answered and before
+    /// that was on disk.
+    pub(super) fn pump(
+        &mut self,
+        id: &str,
+        now: Now,
+        platform: &mut Platform,
+        dice: &mut Dice,
+        most: u32,
+    ) -> bool {
+        let running = self.running.as_mut().unwrap();
+        let (destination, pump) = running.pumps.get_mut(id).unwrap();
+        for _ in 0..most {
+            self.turns += 1;
+            match pump.next(now, self.turns.to_be_bytes()) {
+                Step::Fetch(limit) => {
+                    let items = running.store.owed(destination, limit).unwrap();
+                    pump.fetched(&items);
+                }
+                Step::Settle(answer) => {
+                    if most < 60 && dice.one_in(30) {
+                        return true;
+                    }
+                    running.store.settle(destination, &answer, now.wall).unwrap();
+                    pump.settled();
+                }
+                Step::Send(request) => {
+                    let answer = platform.answer(&request, dice);
+                    pump.replied(now, answer);
+                }
+                Step::Wait(_) => return false,
+            }
+        }
+        false
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        Reader::open(&self.dir).unwrap()
+    }
+
+    pub(super) fn open_alarms(&self) -> Vec<Alarm> {
+        self.running().pipeline.live(T0).alarms
+    }
+
+    pub(super) fn backlog(&self) -> Vec<(DestinationId, u64)> {
+        self.running().store.backlog().unwrap()
+    }
+
+    pub(super) fn nothing_owed(&self) -> bool {
+        self.backlog().is_empty()
+    }
+
+    pub(super) fn owed_ever(&self, id: &str) -> &BTreeMap<String, OutboxItem> {
+        &self.owed[id]
+    }
+
+    pub(super) fn set_aside(&self, id: &str) -> BTreeSet<String> {
+        let id = DestinationId::new(id).unwrap();
+        let mut uids = BTreeSet::new();
+        let mut before = None;
+        loop {
+            let page = self.reader().set_aside(&id, before, 1000).unwrap();
+            uids.extend(page.rows.into_iter().map(|(_, row)| row.uid));
+            before = page.next_before;
+            if before.is_none() {
+                return uids;
+            }
+        }
+    }
+
+    /// No alarm was missed, none forgot who took it, and every press of the button counted.
+    pub(super) fn check_alarms(&self, done: &BTreeSet<(AlarmId, &'static str)>, presses: u64) {
+        let reader = self.reader();
+        let mut helped = 0;
+        let mut before = None;
+        loop {
+            let page = reader.alarms(AlarmFilter::default(), before, 1000).unwrap();
+            for (_, alarm) in page.rows {
+                assert!(alarm.closed_at.is_some(), "stuck open: {alarm:?}");
+                let (_, steps) = reader.alarm(alarm.id).unwrap().unwrap();
+                assert!(steps.iter().all(|s| !s.actor.as_str().is_empty()));
+                for (_, word) in done.iter().filter(|(id, _)| *id == alarm.id) {
+                    let by = steps.iter().find(|s| s.kind.as_str() == *word).map(|s| s.actor.as_str());
+                    assert_eq!(by, Some("guard"), "alarm {} forgot that it was {word}", alarm.id);
+                }
+                if alarm.key.rule.as_str() == "always.help" {
+                    let raised = |s: &&schoolgate::model::AlarmChange| {
+                        matches!(s.kind, ChangeKind::Raised | ChangeKind::Recurred)
+                    };
+                    helped += steps.iter().filter(raised).count() as u64;
+                }
+            }
+            before = page.next_before;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(helped, presses, "every press of the help button is an alarm or its recurrence");
+    }
+
+    /// The roll-ups of a counter say together what its readings say.
+    pub(super) fn check_roll_ups(&self) {
+        let reader = self.reader();
+        let device = DeviceId::new("meter").unwrap();
+        let point = PointId::new("energy_import").unwrap();
+        let mut values = Vec::new();
+        let mut before = None;
+        loop {
+            let page = reader.readings(Some(&device), Some(&point), before, 1000).unwrap();
+            values.extend(page.rows.into_iter().filter_map(|(_, r)| r.reading.value));
+            before = page.next_before;
+            if before.is_none() {
+                break;
+            }
+        }
+        let all =
+            reader.roll_ups(Some(&device), schoolgate::model::Wall(0), schoolgate::model::Wall(i64::MAX));
+        let mut all = all.unwrap();
+        all.retain(|r| r.point == point);
+        let counted: u32 = all.iter().map(|r| r.count).sum();
+        // The last period may still be open.
+        let open = values.len() - usize::try_from(counted).unwrap();
+        assert!(open <= 20, "{} readings, {counted} in roll-ups", values.len());
+        let grown: f64 = all.iter().filter_map(|r| r.delta).sum();
+        let (last, first) = (values[open], values[values.len() - 1]);
+        assert!(
+            (grown - (last - first)).abs() < 1e-6,
+            "{grown} kWh in roll-ups, {} in readings",
+            last - first
+        );
+    }
+}
