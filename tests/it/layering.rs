@@ -466,6 +466,20 @@ fn the_architecture_names_tests_and_files_that_exist() {
 }
 
 #[test]
+fn every_word_of_the_model_is_in_the_glossary() {
+    let tokens = tokens(&read("src/model/mod.rs"));
+    let glossary = read("docs/glossary.md");
+    let words: Vec<&str> = tokens
+        .iter()
+        .map(|token| token.text.as_str())
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()))
+        .collect();
+    assert!(words.len() > 40, "the words were found: {words:?}");
+    let missing = words.iter().filter(|word| !glossary.contains(&format!("`{word}`")));
+    none(missing.map(|word| format!("docs/glossary.md: no line for `{word}`")).collect());
+}
+
+#[test]
 fn the_tree_names_no_place_of_the_machine_it_was_written_on() {
     // Homes of people and of build users, the directory of this very build, and where cargo keeps what it fetched.
     let mut places: Vec<String> = ["home", "root", "Users"].iter().map(|home| format!("/{home}/")).collect();
