@@ -72,7 +72,7 @@ fn counters_give_growth_through_wrap_and_reset_never_negative() {
 #[test]
 fn a_restart_loses_and_doubles_nothing() {
     let readings: Vec<(Wall, f64)> =
-        (0..100).map(|i| (start().plus_ms(i * 60_000), (i * 2) as f64)).collect();
+        (0..100).map(|i| (start().plus_ms(i64::from(i) * 60_000), f64::from(i * 2))).collect();
     let run = |restart_at: Option<usize>| {
         let mut a = Aggregates::new(900);
         let mut given: BTreeMap<Wall, RollUp> = BTreeMap::new();

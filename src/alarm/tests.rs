@@ -42,6 +42,10 @@ fn a_level_is_an_edge_only_once() {
     assert_eq!(kinds(&book.apply(AT, &ended)), []);
     assert_eq!(kinds(&book.apply(AT, &holds)), [ChangeKind::Recurred]);
     assert_eq!(book.open().next().map(|a| (a.occurrences, a.isa_state())), Some((2, 'B')));
+    // Who took it before has not seen this: it wants a new look.
+    book.order(AT, &command(Order::Acknowledge(ID), "guard")).unwrap();
+    assert_eq!(kinds(&book.apply(AT, &finding(AlarmClass::Energy, Level::Happened))), [ChangeKind::Recurred]);
+    assert_eq!(book.open().next().map(|a| a.acknowledged.is_some()), Some(false));
 }
 
 #[test]

@@ -388,7 +388,7 @@ impl Pump {
 
     fn retry(&mut self, now: Now, lane: Lane, why: Why, asked_for: Option<Duration>) -> Outcome {
         let queue = self.queue_mut(lane);
-        let pause = queue.backoff.next();
+        let pause = queue.backoff.pause();
         queue.due = now.mono.plus(pause);
         if let Some(span) = asked_for {
             self.hold_until = self.hold_until.max(now.mono.plus(span));
@@ -397,7 +397,7 @@ impl Pump {
     }
 
     fn refused(&mut self, now: Now, why: Why, asked_for: Option<Duration>) -> Outcome {
-        let pause = self.refusals.next().max(asked_for.unwrap_or_default());
+        let pause = self.refusals.pause().max(asked_for.unwrap_or_default());
         self.hold_until = self.hold_until.max(now.mono.plus(pause));
         self.token = None;
         self.renewed = false;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A doubling pause. Each [`Backoff::next`] draws evenly from half to all of the current span (so that hundreds
+/// A doubling pause. Each [`Backoff::pause`] draws evenly from half to all of the current span (so that hundreds
 /// of peers do not come back in the same second), then doubles the span up to the cap.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -20,7 +20,7 @@ impl Backoff {
     }
 
     /// The next pause.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         // xorshift64*: good enough to spread retries, and repeatable.
         self.seed ^= self.seed >> 12;
         self.seed ^= self.seed << 25;
@@ -49,12 +49,12 @@ mod tests {
         let mut backoff = Backoff::new(first, cap, 7);
         let mut span = first;
         for _ in 0..20 {
-            let pause = backoff.next();
+            let pause = backoff.pause();
             assert!(pause >= span / 2 && pause <= span, "{pause:?} of {span:?}");
             span = (span * 2).min(cap);
         }
         backoff.reset();
-        assert!(backoff.next() <= first);
-        assert_ne!(Backoff::new(cap, cap, 1).next(), Backoff::new(cap, cap, 99).next());
+        assert!(backoff.pause() <= first);
+        assert_ne!(Backoff::new(cap, cap, 1).pause(), Backoff::new(cap, cap, 99).pause());
     }
 }

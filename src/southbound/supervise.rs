@@ -70,7 +70,7 @@ impl Watched {
             if let Err(stopping) = self.tell_down(failure.fault).await {
                 return stopping;
             }
-            let pause = self.backoff.next();
+            let pause = self.backoff.pause();
             self.log(&failure, pause);
             tokio::time::sleep(pause).await;
         }

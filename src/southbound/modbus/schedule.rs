@@ -75,7 +75,7 @@ impl Schedule {
     pub fn missed(&mut self, index: usize, now: Mono) {
         if let Some(slot) = self.0.get_mut(index) {
             slot.off_grid = true;
-            slot.due = now.plus(slot.backoff.next());
+            slot.due = now.plus(slot.backoff.pause());
         }
     }
 }
