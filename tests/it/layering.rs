@@ -452,6 +452,10 @@ fn the_architecture_names_tests_and_files_that_exist() {
             if !there {
                 problems.push(format!("there is no file {word}"));
             }
+        } else if word.starts_with("schoolgate_") {
+            if !rust.contains(&format!("\"{word}\"")) {
+                problems.push(format!("there is no metric {word}"));
+            }
         } else if word.matches('_').count() >= 3
             && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
         {
