@@ -446,8 +446,8 @@ fn the_architecture_names_tests_and_files_that_exist() {
     let mut problems = Vec::new();
     let mut tests = 0;
     for word in page.split('`').skip(1).step_by(2) {
-        let named = |ending: &&str| word.ends_with(*ending) && !word.contains(['*', '<', ' ']);
-        if [".rs", ".md", ".toml", ".sql", ".service"].iter().any(|ending| named(ending)) {
+        let is_file = [".rs", ".md", ".toml", ".sql", ".service"].iter().any(|ending| word.ends_with(ending));
+        if is_file && !word.contains(['*', '<', ' ']) {
             let there = all.keys().any(|path| path == word || path.ends_with(&format!("/{word}")));
             if !there {
                 problems.push(format!("there is no file {word}"));
