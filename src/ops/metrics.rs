@@ -24,6 +24,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     UNKNOWN,
     TOO_LATE,
     REQUESTS,
+    SKIPPED,
     STALE,
     CONNECTS,
     FAULTS,
@@ -59,6 +60,8 @@ const UNKNOWN: Metric =
 const TOO_LATE: Metric =
     ("schoolgate_too_late_readings", &[], "Good values since start that came too late for any roll-up.");
 const REQUESTS: Metric = ("schoolgate_requests_total", &["bus"], "Requests made to devices.");
+const SKIPPED: Metric =
+    ("schoolgate_skipped_polls_total", &["bus"], "Polls left out because the bus was behind its schedule.");
 const STALE: Metric =
     ("schoolgate_stale_replies_total", &["bus"], "Replies thrown away: too late, or to another request.");
 const CONNECTS: Metric = ("schoolgate_connects_total", &["bus"], "Sessions opened.");
@@ -99,6 +102,7 @@ pub(super) fn render(
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.level(TOO_LATE, live.too_late)?;
     page.totals(REQUESTS, tally.requests.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(SKIPPED, tally.skipped_polls.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(STALE, tally.stale_replies.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(CONNECTS, tally.connects.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     let faults = tally.device_faults.all();
