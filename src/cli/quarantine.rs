@@ -20,7 +20,7 @@ enum Action {
     /// Show them, newest first
     List {
         /// How many at most (1 to 1000)
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         /// Print JSON instead of a table
         #[arg(long)]

@@ -116,14 +116,12 @@ impl School {
     /// Starts the daemon with more in its environment.
     pub fn launch_with(&self, env: &[(&str, &Path)]) -> Daemon<'_> {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file");
+        self.launch_as(self.command("run", &[]).envs(env.iter().copied()).stderr(log))
+    }
+
+    fn launch_as(&self, command: &mut Command) -> Daemon<'_> {
         let since = Instant::now();
-        let child = self
-            .command("run", &[])
-            .envs(env.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the daemon starts");
+        let child = command.stdout(Stdio::null()).spawn().expect("the daemon starts");
         Daemon { school: self, child, since }
     }
 
@@ -371,6 +369,51 @@ async fn a_client_that_never_ends_its_request_does_not_hold_up_the_stop() {
     let (status, took) = daemon.terminate().await;
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test]
+async fn it_works_on_when_nobody_reads_its_log_any_more() {
+    let broker = Mosquitto::start().await;
+    let school = School::new(&(mqtt_bus(&broker) + &device("help", "tuya-ts0215a", "help")));
+    let mut daemon = school.launch_as(school.command("run", &[]).stderr(Stdio::piped()));
+    daemon.ready().await;
+    drop(daemon.child.stderr.take());
+    daemon.connected().await;
+    until("an alarm is open", async || {
+        broker.publish("zigbee2mqtt/help", br#"{"action":"sos"}"#, &[]).await;
+        (!school.rows("/api/v1/alarms?open=true").await.is_empty()).then_some(())
+    })
+    .await;
+    let (status, _) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_yet_is_waited_for_and_holds_up_neither_start_nor_stop() {
+    let mut broker = Mosquitto::start().await;
+    broker.stop().await;
+    let school = School::new(&(mqtt_bus(&broker) + &device("th", SENSOR, "th")));
+    let state = async || school.get("/api/v1/devices/th").await;
+    let daemon = school.start().await;
+    let down = until("the sensor is down", async || {
+        let state = state().await;
+        (state["state"] == "down").then_some(state)
+    })
+    .await;
+    assert_eq!(down["fault"], "unreachable", "{down}");
+    assert!(!down["advice"]["zh"].as_str().expect("advice").is_empty(), "{down}");
+    let (status, took) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+
+    let daemon = school.start().await;
+    broker.launch().await;
+    daemon.connected().await;
+    until("the sensor is up", async || {
+        broker.publish("zigbee2mqtt/th", numbered(1).as_bytes(), &[]).await;
+        (state().await["state"] == "up").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
