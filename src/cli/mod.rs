@@ -45,7 +45,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct At {
     /// The configuration; `conf.d/*.toml` beside it belongs to it
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONFIG, global = true)]
     config: PathBuf,
 }
 
