@@ -77,6 +77,17 @@ pub enum StoreError {
         /// Whose mark it bears.
         found: i32,
     },
+    /// It is no SQLite file, or no longer.
+    #[error(
+        "{path} is damaged or not a SQLite database; restore a backup, or move it away to begin with an empty one"
+    )]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        cause: rusqlite::Error,
+    },
     /// A newer Schoolgate wrote it.
     #[error(
         "{path} was written by a newer Schoolgate (schema {found}, this program knows {SCHEMA_VERSION}); install that version or restore a backup"
@@ -112,6 +123,21 @@ pub enum StoreError {
     /// A record cannot be written down.
     #[error("a record cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+}
+
+impl StoreError {
+    /// Says which file is damaged, when that is what SQLite says.
+    fn of_file(self, path: &Path) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Sqlite { cause, .. }
+                if matches!(cause.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) =>
+            {
+                Self::Damaged { path: path.to_owned(), cause }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Names what was being done when SQLite refused.
@@ -159,10 +185,14 @@ impl Store {
             TryLockError::Error(cause) => file("locking")(cause),
         })?;
         let path = dir.join(FILE_NAME);
-        let mut db = Connection::open(&path).doing("opening the database")?;
-        configure(&db)?;
-        migrate::migrate(&mut db, &path)?;
-        let series = append::SeriesIds::load(&db)?;
+        let ready = || {
+            let mut db = Connection::open(&path).doing("opening the database")?;
+            configure(&db)?;
+            migrate::migrate(&mut db, &path)?;
+            let series = append::SeriesIds::load(&db)?;
+            Ok((db, series))
+        };
+        let (db, series) = ready().map_err(|error: StoreError| error.of_file(&path))?;
         Ok(Self { db, series, path, _lock: lock })
     }
 
