@@ -310,3 +310,6 @@ impl Pipeline {
 fn wrap_of(world: &World, device: &DeviceId, point: &PointId) -> Option<f64> {
     world.devices.get(device)?.profile.point(point.as_str())?.wrap
 }
+
+#[cfg(test)]
+mod tests;

@@ -446,11 +446,15 @@ fn the_architecture_names_tests_and_files_that_exist() {
     let mut problems = Vec::new();
     let mut tests = 0;
     for word in page.split('`').skip(1).step_by(2) {
-        let named = |ending: &&str| word.ends_with(*ending) && !word.contains(['*', '<', ' ']);
-        if [".rs", ".md", ".toml", ".sql", ".service"].iter().any(named) {
+        let is_file = [".rs", ".md", ".toml", ".sql", ".service"].iter().any(|ending| word.ends_with(ending));
+        if is_file && !word.contains(['*', '<', ' ']) {
             let there = all.keys().any(|path| path == word || path.ends_with(&format!("/{word}")));
             if !there {
                 problems.push(format!("there is no file {word}"));
+            }
+        } else if word.starts_with("schoolgate_") {
+            if !rust.contains(&format!("\"{word}\"")) {
+                problems.push(format!("there is no metric {word}"));
             }
         } else if word.matches('_').count() >= 3
             && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
@@ -463,6 +467,20 @@ fn the_architecture_names_tests_and_files_that_exist() {
     }
     assert!(tests > 10, "the invariants name their tests: {tests}");
     none(problems);
+}
+
+#[test]
+fn every_word_of_the_model_is_in_the_glossary() {
+    let tokens = tokens(&read("src/model/mod.rs"));
+    let glossary = read("docs/glossary.md");
+    let words: Vec<&str> = tokens
+        .iter()
+        .map(|token| token.text.as_str())
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()))
+        .collect();
+    assert!(words.len() > 40, "the words were found: {words:?}");
+    let missing = words.iter().filter(|word| !glossary.contains(&format!("`{word}`")));
+    none(missing.map(|word| format!("docs/glossary.md: no line for `{word}`")).collect());
 }
 
 #[test]

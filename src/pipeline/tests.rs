@@ -1,0 +1,187 @@
+//! The step as a function: what goes in, what is committed.
+
+use super::*;
+use crate::calendar::Calendar;
+use crate::document::Problems;
+use crate::model::{
+    Actor, AlarmClass, AlarmId, AlarmKey, ChangeKind, Command, Doubt, EventKind, MessageKey, Order, Phase,
+    Place, PlaceId, PlaceKind, PointKind, Priority, Text, Unit,
+};
+use crate::profile;
+use crate::rules::{Watched, always};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const AT: Wall = Wall(1_790_000_000_000);
+const METER: &str = include_str!("../../device-profiles/energy-meter/eastron-sdm630/profile.toml");
+
+fn now(secs: u64) -> Now {
+    Now { mono: Mono(1_000 + secs * 1000), wall: AT.plus_ms(i64::try_from(secs).unwrap() * 1000) }
+}
+
+fn id(text: &str) -> DeviceId {
+    DeviceId::new(text).unwrap()
+}
+
+fn world() -> Arc<World> {
+    let problems = Problems::new();
+    let profile = Arc::new(profile::parse("meter", METER, &problems).unwrap());
+    let place = Place {
+        id: PlaceId::new("gate").unwrap(),
+        kind: PlaceKind::Room,
+        name: "校门".into(),
+        parent: None,
+        path: Text::same("校门"),
+    };
+    let watched = |name: &str| Watched {
+        name: name.into(),
+        profile: Arc::clone(&profile),
+        place: place.id.clone(),
+        poll: Duration::from_secs(60),
+    };
+    Arc::new(World {
+        devices: BTreeMap::from([(id("m"), watched("表")), (id("b"), watched("按钮"))]),
+        places: BTreeMap::from([(place.id.clone(), place)]),
+        calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
+    })
+}
+
+fn pipeline(remembered: Remembered) -> Pipeline {
+    let world = world();
+    let destinations = ["province", "city"].map(|d| DestinationId::new(d).unwrap()).to_vec();
+    let settings = Settings { gateway: id("gw"), aggregate_secs: 60, destinations };
+    let engine = Engine::new(always(&world));
+    Pipeline::start(now(0), settings, world, engine, Remembered { next_alarm: 1, next_seq: 1, ..remembered })
+}
+
+fn delivery(key: Option<MessageKey>, inputs: Vec<Input>) -> Delivery {
+    Delivery { bus: Some(BusId::new("mqtt").unwrap()), key, inputs }
+}
+
+fn seen(device: &str, body: Body, retained: bool) -> Input {
+    Input::Observed(Observation { device: id(device), stamp: Stamp::new(None, AT), body, retained })
+}
+
+fn help(retained: bool) -> Input {
+    seen("b", Body::Event(Event::bare(EventKind::Help, Phase::Moment)), retained)
+}
+
+fn order(order: Order) -> Delivery {
+    let actor = Actor::named("guard").unwrap();
+    Delivery {
+        bus: None,
+        key: None,
+        inputs: vec![Input::Command(Command { order, actor, note: String::new() })],
+    }
+}
+
+fn kinds(commit: &Commit) -> Vec<ChangeKind> {
+    commit.alarm_changes.iter().map(|c| c.kind).collect()
+}
+
+#[test]
+fn a_help_button_is_stored_alarms_and_is_owed_to_every_destination() {
+    let commit = pipeline(Remembered::default()).step(now(1), [delivery(None, vec![help(false)])]);
+    assert_eq!(commit.events.len(), 1);
+    assert_eq!(kinds(&commit), [ChangeKind::Raised]);
+    let owed: Vec<(&str, &str)> =
+        commit.outbox.iter().map(|i| (i.destination.as_str(), i.uid.as_str())).collect();
+    assert_eq!(owed, [("province", "gw:1"), ("city", "gw:2")]);
+}
+
+#[test]
+fn a_retained_press_is_stored_and_alarms_nobody() {
+    let commit = pipeline(Remembered::default()).step(now(1), [delivery(None, vec![help(true)])]);
+    assert_eq!((commit.events.len(), commit.alarm_changes.len()), (1, 0));
+}
+
+#[test]
+fn a_repeat_is_left_out_and_a_look_alike_is_not() {
+    let mut p = pipeline(Remembered::default());
+    let message =
+        |fingerprint, redelivered| delivery(Some(MessageKey { fingerprint, redelivered }), vec![help(false)]);
+    let first = p.step(now(1), [message(1, false), message(1, false), message(2, true)]);
+    assert_eq!((first.events.len(), first.duplicates.len(), first.fingerprints.len()), (3, 0, 3));
+    let again = p.step(now(2), [message(1, true)]);
+    assert_eq!((again.events.len(), again.duplicates.len()), (0, 1));
+    // The same after a restart.
+    let remembered = Remembered { fingerprints: first.fingerprints, ..Remembered::default() };
+    let again = pipeline(remembered).step(now(3), [message(2, true)]);
+    assert_eq!((again.events.len(), again.duplicates.len()), (0, 1));
+}
+
+#[test]
+fn an_order_is_answered_with_what_became_of_it() {
+    let mut p = pipeline(Remembered::default());
+    p.step(now(1), [delivery(None, vec![help(false)])]);
+    let one = AlarmId(1);
+    let commit = p.step(now(2), [order(Order::Reset(one)), order(Order::Acknowledge(one))]);
+    assert_eq!(commit.orders.len(), 2);
+    assert_eq!(commit.orders[0], Err(OrderRefused::NotAcknowledged(one)));
+    assert!(commit.orders[1].as_ref().is_ok_and(|alarm| alarm.acknowledged.is_some()));
+    let commit = p.step(now(3), [order(Order::Reset(one))]);
+    assert_eq!(kinds(&commit), [ChangeKind::Reset, ChangeKind::Closed]);
+}
+
+#[test]
+fn an_alarm_whose_rule_or_device_is_gone_does_not_stay_open_for_ever() {
+    let alarm = |rule: &str, device: &str| Alarm {
+        id: AlarmId(9),
+        key: AlarmKey { rule: RuleId::new(rule).unwrap(), subject: device.into() },
+        class: AlarmClass::Energy,
+        priority: Priority::Low,
+        device: Some(id(device)),
+        place: None,
+        what: Text::same("it"),
+        raised_at: AT,
+        active: true,
+        occurrences: 1,
+        cleared_at: None,
+        acknowledged: None,
+        latched: false,
+        reset: None,
+        closed_at: None,
+    };
+    for (rule, device, expected) in [
+        ("removed", "m", vec![ChangeKind::Cleared]),
+        ("always.help", "removed", vec![ChangeKind::Cleared]),
+        ("always.help", "m", vec![]),
+    ] {
+        let remembered = Remembered { open_alarms: vec![alarm(rule, device)], ..Remembered::default() };
+        assert_eq!(kinds(&pipeline(remembered).step(now(1), [])), expected, "{rule} {device}");
+    }
+}
+
+#[test]
+fn a_period_that_is_over_is_owed_by_a_tick_alone() {
+    let mut p = pipeline(Remembered::default());
+    let value = |v| {
+        let point = PointId::new("power_total").unwrap();
+        Body::Reading(Reading::new(point, v, Unit::Watt, PointKind::Gauge))
+    };
+    let doubted = match value(1e9) {
+        Body::Reading(r) => Body::Reading(r.doubted(Doubt::OutOfRange)),
+        other => other,
+    };
+    let inputs = vec![seen("m", value(1.0), false), seen("m", value(3.0), false), seen("m", doubted, false)];
+    let commit = p.step(now(1), [delivery(None, inputs)]);
+    assert_eq!((commit.readings.len(), commit.roll_ups.len()), (3, 0));
+    let wait = p.next_deadline(now(1)).since(now(1).mono);
+    assert!(wait <= Duration::from_secs(61), "{wait:?}");
+    let tick = p.step(now(120), []);
+    assert_eq!(tick.roll_ups.iter().map(|r| (r.count, r.sum)).collect::<Vec<_>>(), [(2, 4.0)]);
+    assert_eq!(tick.outbox.len(), 2);
+    assert!(p.step(now(121), []).is_empty());
+}
+
+#[test]
+fn the_picture_shows_values_links_and_open_alarms() {
+    let mut p = pipeline(Remembered::default());
+    let fault = crate::model::Fault::Timeout;
+    let inputs = vec![help(false), seen("m", Body::Link(Link::Down(fault)), false)];
+    p.step(now(1), [delivery(None, inputs)]);
+    let live = p.live(AT);
+    assert_eq!(live.alarms.len(), 1);
+    assert_eq!(live.devices[&id("m")].link.map(|(link, _)| link), Some(Link::Down(fault)));
+    assert!(live.devices[&id("b")].events.contains_key(&EventKind::Help));
+}
