@@ -5,6 +5,7 @@
 
 mod append;
 mod handle;
+mod lock;
 mod migrate;
 mod read;
 mod recall;
@@ -18,7 +19,6 @@ pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRo
 use crate::model::{DestinationId, OutboxItem, SiteKey};
 use crate::pipeline::{Commit, Remembered};
 use rusqlite::Connection;
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// The database's file name in the data directory.
@@ -164,8 +164,8 @@ pub struct Store {
     db: Connection,
     series: append::SeriesIds,
     path: PathBuf,
-    /// Holds the lock on the data directory; the system lets go of it when the process ends, however it ends.
-    _lock: File,
+    /// Dropped after the connection.
+    _lock: lock::DirLock,
 }
 
 impl Store {
@@ -179,11 +179,7 @@ impl Store {
         }
         let file = |doing| move |cause| StoreError::File { path: dir.to_owned(), doing, cause };
         std::fs::create_dir_all(dir).map_err(file("making the data directory"))?;
-        let lock = File::create(dir.join("schoolgate.lock")).map_err(file("making the lock file"))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::Locked(dir.to_owned()),
-            TryLockError::Error(cause) => file("locking")(cause),
-        })?;
+        let lock = lock::DirLock::take(dir)?;
         let path = dir.join(FILE_NAME);
         let ready = || {
             let mut db = Connection::open(&path).doing("opening the database")?;
