@@ -12,7 +12,7 @@ mod recall;
 mod rows;
 mod site_key;
 
-pub use handle::{Handle, open};
+pub use handle::{Handle, PendingCommit, open};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
