@@ -29,6 +29,8 @@ pub const APPLICATION_ID: i32 = 0x5347_4154;
 pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
+/// Statements kept prepared: more than this module has, so that none is parsed twice.
+const STATEMENTS: usize = 32;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
 /// Rows kept in quarantine; the oldest give way.
@@ -241,6 +243,7 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     let set = |name: &str, value: &dyn rusqlite::ToSql| {
         db.pragma_update(None, name, value).doing("configuring the database")
     };
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.busy_timeout(std::time::Duration::from_secs(5)).doing("configuring the database")?;
     set("journal_mode", &"wal")?;
     // FULL: an acknowledgement follows a commit that is on the medium. NORMAL loses the last commits at a power cut.
