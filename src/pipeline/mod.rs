@@ -13,7 +13,7 @@ use crate::aggregate::Aggregates;
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::model::{
     Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Event, Input, Link, Mono, Now,
-    Observation, OutboxItem, PointId, Reading, Record, Refused, RollUp, RuleId, Stamp, Unknown, Wall,
+    Observation, OutboxItem, PointKind, Reading, Record, Refused, RollUp, RuleId, Stamp, Unknown, Wall,
 };
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
@@ -163,7 +163,7 @@ impl Pipeline {
             }
         }
         for stored in &remembered.readings {
-            let wrap = wrap_of(&world, &stored.device, &stored.reading.point);
+            let wrap = wrap_of(&world, &stored.device, &stored.reading);
             aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
         }
         engine.start(now);
@@ -256,7 +256,7 @@ impl Pipeline {
         let Observation { device, stamp, body, retained } = seen;
         match body {
             Body::Reading(reading) => {
-                let wrap = wrap_of(&self.world, &device, &reading.point);
+                let wrap = wrap_of(&self.world, &device, &reading);
                 self.aggregates.add(&device, &stamp, &reading, wrap);
                 commit.readings.push(StoredReading { device, stamp, reading });
             }
@@ -307,6 +307,10 @@ impl Pipeline {
     }
 }
 
-fn wrap_of(world: &World, device: &DeviceId, point: &PointId) -> Option<f64> {
-    world.devices.get(device)?.profile.point(point.as_str())?.wrap
+fn wrap_of(world: &World, device: &DeviceId, reading: &Reading) -> Option<f64> {
+    // Only counters wrap; most readings are none.
+    if reading.kind != PointKind::Counter {
+        return None;
+    }
+    world.devices.get(device)?.profile.point(reading.point.as_str())?.wrap
 }
