@@ -107,15 +107,18 @@ impl Pipe {
         let mut taken = Taken::default();
         let now = self.clock.now();
         let wait = self.pipeline.next_deadline(now).since(now.mono).min(GATHER);
+        let mut parcels = Vec::new();
         let open = tokio::select! {
             biased;
             parcel = self.outlet.orders.recv() => parcel.map(|p| taken.order(p)).is_some(),
-            parcel = self.outlet.events.recv() => parcel.map(|p| taken.parcel(p)).is_some(),
+            // All at once: a sender that waits for room is not woken once for each.
+            count = self.outlet.events.recv_many(&mut parcels, BATCH) => count > 0,
             () = tokio::time::sleep(wait) => true,
         };
         while let Ok(parcel) = self.outlet.orders.try_recv() {
             taken.order(parcel);
         }
+        parcels.into_iter().for_each(|parcel| taken.parcel(parcel));
         while taken.deliveries.len() < BATCH
             && let Ok(parcel) = self.outlet.events.try_recv()
         {
@@ -226,3 +229,6 @@ impl Taken {
         self.orders.push(parcel.outcome);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::aggregate::Aggregates;
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::model::{
     Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind, Input, Link,
-    Mono, Now, Observation, OutboxItem, PointId, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Mono, Now, Observation, OutboxItem, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
@@ -174,7 +174,7 @@ impl Pipeline {
             aggregates.remember_from(recent.roll_ups_from, recent.readings_from);
             recent.roll_ups.into_iter().for_each(|roll_up| aggregates.restore(roll_up));
             for stored in &recent.readings {
-                let wrap = wrap_of(&world, &stored.device, &stored.reading.point);
+                let wrap = wrap_of(&world, &stored.device, &stored.reading);
                 aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
             }
         }
@@ -283,7 +283,7 @@ impl Pipeline {
         match body {
             Body::Reading(reading) => {
                 let reading = if retained { reading.doubted(Doubt::Retained) } else { reading };
-                let wrap = wrap_of(&self.world, &device, &reading.point);
+                let wrap = wrap_of(&self.world, &device, &reading);
                 self.aggregates.add(&device, &stamp, &reading, wrap);
                 commit.readings.push(StoredReading { device, stamp, reading });
             }
@@ -334,8 +334,12 @@ impl Pipeline {
     }
 }
 
-fn wrap_of(world: &World, device: &DeviceId, point: &PointId) -> Option<f64> {
-    world.devices.get(device)?.profile.point(point.as_str())?.wrap
+fn wrap_of(world: &World, device: &DeviceId, reading: &Reading) -> Option<f64> {
+    // Only counters wrap; most readings are none.
+    if reading.kind != PointKind::Counter {
+        return None;
+    }
+    world.devices.get(device)?.profile.point(reading.point.as_str())?.wrap
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::model::{
     AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
     RollUp, Unit, Wall,
 };
-use crate::pipeline::{Commit, FINGERPRINTS_KEPT, StoredEvent, StoredReading};
+use crate::pipeline::{Commit, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
 use rusqlite::{Connection, Transaction, params};
 use std::collections::HashMap;
 
@@ -67,12 +67,8 @@ pub(super) fn commit(
 
 fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Result<Committed, StoreError> {
     let mut committed = Committed::default();
-    for stored in &commit.readings {
-        write_reading(tx, series, stored)?;
-    }
-    for stored in &commit.events {
-        committed.duplicate_events += u64::from(!write_event(tx, stored)?);
-    }
+    write_readings(tx, series, &commit.readings)?;
+    committed.duplicate_events = write_events(tx, &commit.events)?;
     for change in &commit.links {
         let (up, fault) = link_code(change.link);
         tx.prepare_cached(
@@ -106,59 +102,54 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
             .doing("storing the next number")?;
     }
     write_odd(tx, commit)?;
-    for f in &commit.fingerprints {
-        tx.prepare_cached(
-            "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, ?5)",
-        )
-        .and_then(|mut s| {
-            let slot = number(f.turn % FINGERPRINTS_KEPT);
-            s.execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed(), f.at.0])
-        })
-        .doing("storing a message's trace")?;
-    }
+    write_fingerprints(tx, &commit.fingerprints)?;
     Ok(committed)
 }
 
-fn write_reading(
+fn write_readings(
     tx: &Transaction<'_>,
     series: &mut SeriesIds,
-    stored: &StoredReading,
+    readings: &[StoredReading],
 ) -> Result<(), StoreError> {
-    let StoredReading { device, stamp, reading } = stored;
-    let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
-    let (quality, doubt) = quality_code(reading.quality);
-    tx.prepare_cached(
-        "insert into reading (series, arrived, device_at, clock, value, quality, doubt) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )
-    .and_then(|mut s| {
-        s.execute(params![
-            id,
-            stamp.gateway.0,
-            stamp.device.map(|w| w.0),
-            clock_code(stamp.clock),
-            reading.value,
-            quality,
-            doubt
-        ])
-    })
-    .doing("storing a reading")?;
+    let mut insert = tx
+        .prepare_cached(
+            "insert into reading (series, arrived, device_at, clock, value, quality, doubt) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )
+        .doing("storing a reading")?;
+    for StoredReading { device, stamp, reading } in readings {
+        let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
+        let (quality, doubt) = quality_code(reading.quality);
+        insert
+            .execute(params![
+                id,
+                stamp.gateway.0,
+                stamp.device.map(|w| w.0),
+                clock_code(stamp.clock),
+                reading.value,
+                quality,
+                doubt
+            ])
+            .doing("storing a reading")?;
+    }
     Ok(())
 }
 
-/// Whether it was new.
-fn write_event(tx: &Transaction<'_>, stored: &StoredEvent) -> Result<bool, StoreError> {
-    let StoredEvent { device, stamp, retained, event } = stored;
-    let credential = event.credential.as_ref();
-    let rows = tx
+/// How many were there already.
+fn write_events(tx: &Transaction<'_>, events: &[StoredEvent]) -> Result<u64, StoreError> {
+    let mut insert = tx
         .prepare_cached(
             "insert into event (device, arrived, device_at, clock, retained, kind, phase, code, serial, \
              carrier, service, direction, result, person) \
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
              on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
         )
-        .and_then(|mut s| {
-            s.execute(params![
+        .doing("storing an event")?;
+    let mut duplicates = 0;
+    for StoredEvent { device, stamp, retained, event } in events {
+        let credential = event.credential.as_ref();
+        let rows = insert
+            .execute(params![
                 device.as_str(),
                 stamp.gateway.0,
                 stamp.device.map(|w| w.0),
@@ -174,9 +165,25 @@ fn write_event(tx: &Transaction<'_>, stored: &StoredEvent) -> Result<bool, Store
                 credential.map(|c| c.result.as_str()),
                 credential.and_then(|c| c.person.as_ref()).map(|p| p.as_str()),
             ])
-        })
-        .doing("storing an event")?;
-    Ok(rows == 1)
+            .doing("storing an event")?;
+        duplicates += u64::from(rows == 0);
+    }
+    Ok(duplicates)
+}
+
+fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
+    let mut insert = tx
+        .prepare_cached(
+            "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, ?5)",
+        )
+        .doing("storing a message's trace")?;
+    for f in fingerprints {
+        let slot = number(f.turn % FINGERPRINTS_KEPT);
+        insert
+            .execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed(), f.at.0])
+            .doing("storing a message's trace")?;
+    }
+    Ok(())
 }
 
 fn write_change(tx: &Transaction<'_>, change: &AlarmChange) -> Result<(), StoreError> {

@@ -29,10 +29,10 @@ pub const APPLICATION_ID: i32 = 0x5347_4154;
 pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
+/// Statements kept prepared: more than this module has, so that none is parsed twice.
+const STATEMENTS: usize = 32;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
-/// Statements kept prepared: more than there are.
-const STATEMENTS: usize = 64;
 /// Rows kept in quarantine; the oldest give way.
 pub const QUARANTINE_ROWS: i64 = 10_000;
 /// Strangers remembered; further ones are only counted.
