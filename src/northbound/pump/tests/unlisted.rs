@@ -59,7 +59,7 @@ fn an_outage_of_days_sets_nothing_aside_and_is_not_hammered() {
 #[test]
 fn a_bad_record_is_found_in_few_requests_once_the_platform_takes_another() {
     for size in [2u64, 3, 8, 64, 100] {
-        for poison in 1..=size {
+        for poison in (1..=size).step_by(if size > 8 { 9 } else { 1 }) {
             let mut scene = Scene::new(DestinationKind::Shield, 100, 1);
             scene.coming = (1..=size).map(|n| (0, aggregate(n, &format!("m{n}")))).collect();
             let uid = format!("gw-1:{poison}");
