@@ -1,6 +1,6 @@
 //! `schoolgate check`: tells everything that is wrong in the configuration, or what was understood.
 
-use super::{At, EXIT_USAGE};
+use super::{At, EXIT_USAGE, speaks_chinese};
 use crate::config::{self, Config};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -25,7 +25,11 @@ impl Check {
                 for problem in &problems {
                     writeln!(out, "{problem}")?;
                 }
-                writeln!(out, "{}", counted(problems.len(), "problem"))?;
+                if speaks_chinese() {
+                    writeln!(out, "共 {} 个问题；“->” 后面是改法，改好后再检查一次", problems.len())?;
+                } else {
+                    writeln!(out, "{}", counted(problems.len(), "problem"))?;
+                }
                 Ok(ExitCode::from(EXIT_USAGE))
             }
         }
@@ -34,24 +38,34 @@ impl Check {
 
 fn understood(config: &Config) -> String {
     let always = config.rules.iter().filter(|rule| rule.id().as_str().starts_with("always.")).count();
-    let parts = [
-        counted(config.places.len(), "place"),
-        counted(config.buses.len(), "bus"),
-        counted(config.devices.len(), "device"),
-        format!("{} and {always} always on", counted(config.rules.len() - always, "rule")),
-        counted(config.destinations.len(), "destination"),
-    ];
+    let rules = config.rules.len() - always;
+    let (places, buses) = (config.places.len(), config.buses.len());
+    let (devices, destinations) = (config.devices.len(), config.destinations.len());
     let unconfirmed: BTreeSet<&str> = config
         .devices
         .values()
         .filter(|device| !device.profile.confirmed)
         .map(|device| device.profile.id.as_str())
         .collect();
-    let mut line = format!("ok: {}", parts.join(", "));
-    if !unconfirmed.is_empty() {
-        let names: Vec<&str> = unconfirmed.into_iter().collect();
-        line.push_str("; device profiles not yet confirmed on a real device: ");
-        line.push_str(&names.join(", "));
+    let names = unconfirmed.into_iter().collect::<Vec<_>>().join(", ");
+    let (mut line, not_confirmed) = if speaks_chinese() {
+        let line = format!(
+            "ok（正常）：地点 {places} 个，总线 {buses} 条，设备 {devices} 台，规则 {rules} 条（另有 {always} 条始终有效），平台 {destinations} 个"
+        );
+        (line, "；尚未经真机确认的设备模板：")
+    } else {
+        let parts = [
+            counted(places, "place"),
+            counted(buses, "bus"),
+            counted(devices, "device"),
+            format!("{} and {always} always on", counted(rules, "rule")),
+            counted(destinations, "destination"),
+        ];
+        (format!("ok: {}", parts.join(", ")), "; device profiles not yet confirmed on a real device: ")
+    };
+    if !names.is_empty() {
+        line.push_str(not_confirmed);
+        line.push_str(&names);
     }
     line
 }

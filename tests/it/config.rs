@@ -116,6 +116,27 @@ fn the_example_configuration_is_good() {
     assert!(said.starts_with("ok: "), "{said}");
 }
 
+#[test]
+fn the_last_line_is_in_the_language_of_the_person() {
+    let golden = |case: &str| {
+        let temp = tempfile::tempdir().unwrap();
+        copy(&root().join("tests/golden/profiles"), &temp.path().join("profiles"));
+        copy(&root().join("tests/golden/config").join(case), &temp.path().join("case"));
+        temp
+    };
+    for (case, code, zh, en) in [
+        ("good-2-one-meter", 0, "ok（正常）：地点 2 个", "ok: 2 places"),
+        ("05-wrong-types", 64, "共 4 个问题；", "4 problems"),
+    ] {
+        let temp = golden(case);
+        for (locale, begin) in [("zh_CN.UTF-8", zh), ("C.UTF-8", en)] {
+            let (found, said) = check_with(&temp.path().join("case"), &[("LANG", OsStr::new(locale))]);
+            let last = said.lines().last().unwrap();
+            assert!(found == Some(code) && last.starts_with(begin), "{locale}: {said}");
+        }
+    }
+}
+
 /// Under systemd the service cannot enter `secrets/`, which is root's: it is given a copy of each file there.
 #[test]
 fn a_credential_of_systemd_stands_for_the_secret_it_was_made_of() {
