@@ -11,6 +11,7 @@ mod camera;
 mod config;
 mod daemon;
 mod dependencies;
+mod install;
 mod kill;
 mod layering;
 mod metrics;
