@@ -1,6 +1,7 @@
 //! `schoolgate check`: tells everything that is wrong in the configuration, or what was understood.
 
-use super::{At, EXIT_USAGE, speaks_chinese};
+use super::words::say;
+use super::{At, EXIT_USAGE};
 use crate::config::{self, Config};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -25,11 +26,9 @@ impl Check {
                 for problem in &problems {
                     writeln!(out, "{problem}")?;
                 }
-                if speaks_chinese() {
-                    writeln!(out, "共 {} 个问题；“->” 后面是改法，改好后再检查一次", problems.len())?;
-                } else {
-                    writeln!(out, "{}", counted(problems.len(), "problem"))?;
-                }
+                let many = problems.len();
+                let zh = format!("共 {many} 个问题；“->” 后面是改法，改好后再检查一次");
+                writeln!(out, "{}", say(zh, counted(many, "problem")))?;
                 Ok(ExitCode::from(EXIT_USAGE))
             }
         }
@@ -48,24 +47,20 @@ fn understood(config: &Config) -> String {
         .map(|device| device.profile.id.as_str())
         .collect();
     let names = unconfirmed.into_iter().collect::<Vec<_>>().join(", ");
-    let (mut line, not_confirmed) = if speaks_chinese() {
-        let line = format!(
-            "ok（正常）：地点 {places} 个，总线 {buses} 条，设备 {devices} 台，规则 {rules} 条（另有 {always} 条始终有效），平台 {destinations} 个"
-        );
-        (line, "；尚未经真机确认的设备模板：")
-    } else {
-        let parts = [
-            counted(places, "place"),
-            counted(buses, "bus"),
-            counted(devices, "device"),
-            format!("{} and {always} always on", counted(rules, "rule")),
-            counted(destinations, "destination"),
-        ];
-        (format!("ok: {}", parts.join(", ")), "; device profiles not yet confirmed on a real device: ")
-    };
+    let parts = [
+        counted(places, "place"),
+        counted(buses, "bus"),
+        counted(devices, "device"),
+        format!("{} and {always} always on", counted(rules, "rule")),
+        counted(destinations, "destination"),
+    ];
+    let zh = format!(
+        "ok（正常）：地点 {places} 个，总线 {buses} 条，设备 {devices} 台，规则 {rules} 条（另有 {always} 条始终有效），平台 {destinations} 个"
+    );
+    let mut line = say(zh, format!("ok: {}", parts.join(", ")));
     if !names.is_empty() {
-        line.push_str(not_confirmed);
-        line.push_str(&names);
+        let zh = format!("；尚未经真机确认的设备模板：{names}");
+        line.push_str(&say(zh, format!("; device profiles not yet confirmed on a real device: {names}")));
     }
     line
 }

@@ -7,7 +7,7 @@ use crate::model::{
     RollUp, Unit, Wall,
 };
 use crate::pipeline::{Commit, FINGERPRINTS_KEPT, StoredEvent, StoredReading};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use std::collections::HashMap;
 
 type SeriesKey = (DeviceId, PointId, Unit, PointKind);
@@ -108,11 +108,11 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
     write_odd(tx, commit)?;
     for f in &commit.fingerprints {
         tx.prepare_cached(
-            "insert or replace into fingerprint (bus, slot, turn, value) values (?1, ?2, ?3, ?4)",
+            "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, ?5)",
         )
         .and_then(|mut s| {
             let slot = number(f.turn % FINGERPRINTS_KEPT);
-            s.execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed()])
+            s.execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed(), f.at.0])
         })
         .doing("storing a message's trace")?;
     }
@@ -155,7 +155,7 @@ fn write_event(tx: &Transaction<'_>, stored: &StoredEvent) -> Result<bool, Store
             "insert into event (device, arrived, device_at, clock, retained, kind, phase, code, serial, \
              carrier, service, direction, result, person) \
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
-             on conflict (device, serial) where serial is not null do nothing",
+             on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
         )
         .and_then(|mut s| {
             s.execute(params![
@@ -284,7 +284,32 @@ fn write_odd(tx: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn owed(db: &Connection, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+pub(super) fn owed(
+    db: &mut Connection,
+    to: &DestinationId,
+    limit: usize,
+) -> Result<Vec<OutboxItem>, StoreError> {
+    let (items, unreadable) = read_owed(db, to, limit)?;
+    if unreadable.is_empty() {
+        return Ok(items);
+    }
+    // One row that cannot be read must not hold up the rest for ever; a person finds it among those set aside.
+    for (seq, created, problem) in unreadable {
+        tracing::error!(destination = %to, seq, problem, "a record cannot be read back and is set aside");
+        let reason = format!("the gateway cannot read this record back: {problem}");
+        let answer = Settlement { delivered: Vec::new(), set_aside: vec![(seq, reason)] };
+        settle(db, to, &answer, created)?;
+    }
+    owed(db, to, limit)
+}
+
+type Unreadable = (u64, Wall, String);
+
+fn read_owed(
+    db: &Connection,
+    to: &DestinationId,
+    limit: usize,
+) -> Result<(Vec<OutboxItem>, Vec<Unreadable>), StoreError> {
     let mut statement = db
         .prepare_cached(
             "select seq, uid, created, record from outbox where destination = ?1 order by lane, seq limit ?2",
@@ -292,24 +317,20 @@ pub(super) fn owed(db: &Connection, to: &DestinationId, limit: usize) -> Result<
         .doing("reading what is owed")?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![to.as_str(), limit]).doing("reading what is owed")?;
-    let mut items = Vec::new();
+    let (mut items, mut unreadable) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next().doing("reading what is owed")? {
-        let seq: i64 = row.get(0).doing("reading what is owed")?;
+        let seq = u64::try_from(row.get::<_, i64>(0).doing("reading what is owed")?).unwrap_or(0);
+        let created = Wall(row.get(2).doing("reading what is owed")?);
         let text: String = row.get(3).doing("reading what is owed")?;
-        let record: Record = serde_json::from_str(&text).map_err(|e| StoreError::Row {
-            table: "outbox",
-            row: seq,
-            problem: e.to_string(),
-        })?;
-        items.push(OutboxItem {
-            seq: u64::try_from(seq).unwrap_or(0),
-            destination: to.clone(),
-            uid: row.get(1).doing("reading what is owed")?,
-            created: Wall(row.get(2).doing("reading what is owed")?),
-            record,
-        });
+        match serde_json::from_str::<Record>(&text) {
+            Ok(record) => {
+                let uid = row.get(1).doing("reading what is owed")?;
+                items.push(OutboxItem { seq, destination: to.clone(), uid, created, record });
+            }
+            Err(error) => unreadable.push((seq, created, error.to_string())),
+        }
     }
-    Ok(items)
+    Ok((items, unreadable))
 }
 
 pub(super) fn settle(
@@ -317,7 +338,7 @@ pub(super) fn settle(
     to: &DestinationId,
     answer: &Settlement,
     at: Wall,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let tx = db
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .doing("beginning a settlement")?;
@@ -329,12 +350,15 @@ pub(super) fn settle(
         .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0]))
         .doing("setting a record aside")?;
     }
+    let mut settled = 0;
     for seq in answer.delivered.iter().chain(answer.set_aside.iter().map(|(seq, _)| seq)) {
-        tx.prepare_cached("delete from outbox where seq = ?1 and destination = ?2")
+        settled += tx
+            .prepare_cached("delete from outbox where seq = ?1 and destination = ?2")
             .and_then(|mut s| s.execute(params![number(*seq), to.as_str()]))
             .doing("settling a record")?;
     }
-    tx.commit().doing("committing a settlement")
+    tx.commit().doing("committing a settlement")?;
+    Ok(settled)
 }
 
 pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, StoreError> {
@@ -354,19 +378,35 @@ pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, Stor
     Ok(backlog)
 }
 
-pub(super) fn prune_readings(db: &Connection, before: Wall, limit: u32) -> Result<usize, StoreError> {
-    // Rows are in order of arrival, so only the oldest few are looked at.
-    let last: Option<i64> = db
-        .query_row(
-            "select max(seq) from (select seq, arrived from reading order by seq limit ?1) where arrived < ?2",
-            params![limit, before.0],
-            |row| row.get(0),
-        )
-        .optional()
-        .doing("finding old readings")?
-        .flatten();
-    let Some(last) = last else { return Ok(0) };
+pub(super) fn prune_readings(
+    db: &Connection,
+    before: Wall,
+    now: Wall,
+    limit: u32,
+) -> Result<usize, StoreError> {
+    let Some(last) = last_old(db, before, now, limit)? else { return Ok(0) };
     db.execute("delete from reading where seq <= ?1", params![last]).doing("deleting old readings")
+}
+
+/// The last of the oldest rows of which it is certain that they arrived before `before`. The clock may have been wrong
+/// when a row was written: a row of an impossible time is as old as the rows around it, and nothing after a row that
+/// is young can be old.
+fn last_old(db: &Connection, before: Wall, now: Wall, limit: u32) -> Result<Option<i64>, StoreError> {
+    let mut statement = db
+        .prepare_cached("select seq, arrived from reading order by seq limit ?1")
+        .doing("finding old readings")?;
+    let mut rows = statement.query(params![limit]).doing("finding old readings")?;
+    let mut last = None;
+    while let Some(row) = rows.next().doing("finding old readings")? {
+        let arrived = Wall(row.get(1).doing("finding old readings")?);
+        if arrived >= before && arrived <= now {
+            break;
+        }
+        if arrived < before && arrived.plausible() {
+            last = Some(row.get(0).doing("finding old readings")?);
+        }
+    }
+    Ok(last)
 }
 
 fn lane_code(lane: Lane) -> i64 {

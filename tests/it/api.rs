@@ -89,7 +89,7 @@ async fn help_is_latched_until_a_person_acknowledges_and_resets_it_and_a_power_c
     let daemon = scene.listening().await;
     assert_eq!(scene.alarm().await, alarm, "as it was");
     let told = school.cli_ok("alarms", &["ack", &id, "--as", "王老师", "--note", "去门口看看"]).await;
-    assert!(told.contains("still open"), "{told}");
+    assert!(told.contains("acknowledged: latched, to be reset"), "{told}");
 
     daemon.kill().await;
     let daemon = scene.listening().await;

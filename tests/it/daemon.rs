@@ -84,10 +84,10 @@ impl School {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The program with `verb`, this school's configuration and `args`, in English.
+    /// The program with `verb`, `args` and this school's configuration, in English.
     pub fn command(&self, verb: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_schoolgate"));
-        command.arg(verb).arg("--config").arg(self.config()).args(args);
+        command.arg(verb).args(args).arg("--config").arg(self.config());
         command.env("LC_ALL", "C").env_remove("SCHOOLGATE_LOG").env_remove("NOTIFY_SOCKET");
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
@@ -442,6 +442,22 @@ async fn a_port_that_another_program_has_is_named() {
         said.contains(&format!("127.0.0.1:{}", school.http)) && said.contains("another program"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_named_and_left_as_it_is() {
+    let school = School::new("");
+    let file = school.data_dir().join("schoolgate.db");
+    std::fs::create_dir(school.data_dir()).expect("made");
+    let damaged = [b"SQLite format 3\0".as_slice(), &[0xA5; 8000]].concat();
+    for bytes in [vec![0xA5; 8192], damaged] {
+        std::fs::write(&file, &bytes).expect("written");
+        let run = school.cli("run", &[]).await;
+        assert_eq!(run.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(said.contains(file.to_str().unwrap()) && said.contains("restore a backup"), "{said}");
+        assert_eq!(std::fs::read(&file).expect("still there"), bytes);
+    }
 }
 
 #[tokio::test]
