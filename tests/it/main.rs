@@ -7,6 +7,7 @@ mod camera;
 mod config;
 mod daemon;
 mod dependencies;
+mod install;
 mod kill;
 mod layering;
 mod metrics;
