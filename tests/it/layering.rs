@@ -1,9 +1,13 @@
 //! The rooms of the house keep their order: a room uses only those above it in `src/lib.rs`, the pure ones touch
 //! nothing of the world, and `ARCHITECTURE.md` speaks of what is there.
 
+mod docs;
+mod tokens;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tokens::{Token, end_of_block, stands, tokens, without_tests};
 
 /// Longest file in `src/`, lines.
 const MAX_LINES: usize = 650;
@@ -48,140 +52,6 @@ const BANNED_CALLS: &[&str] = &[
     "to_socket_addrs",
     "try_exists",
 ];
-
-/// A word or sign of Rust with the line it stands on; comments, strings and characters are left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Token {
-    text: String,
-    line: usize,
-}
-
-/// What of a source file the compiler sees as code.
-fn tokens(source: &str) -> Vec<Token> {
-    let chars: Vec<char> = source.chars().collect();
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    let (mut tokens, mut i, mut line) = (Vec::new(), 0, 1);
-    while i < chars.len() {
-        let start = i;
-        match at(i) {
-            '/' if at(i + 1) == '/' => {
-                while i < chars.len() && at(i) != '\n' {
-                    i += 1;
-                }
-            }
-            '/' if at(i + 1) == '*' => {
-                let mut depth = 0;
-                loop {
-                    match (at(i), at(i + 1)) {
-                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
-                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
-                        _ => i += 1,
-                    }
-                    if depth == 0 || i >= chars.len() {
-                        break;
-                    }
-                }
-            }
-            '"' => i = end_of_string(&chars, i),
-            '\'' => i = end_of_character(&chars, i),
-            c if c.is_alphabetic() || c == '_' => {
-                while at(i).is_alphanumeric() || at(i) == '_' {
-                    i += 1;
-                }
-                let word: String = chars[start..i].iter().collect();
-                let raw = matches!(word.as_str(), "r" | "br" | "cr") && matches!(at(i), '"' | '#');
-                match raw.then(|| end_of_raw_string(&chars, i)).flatten() {
-                    Some(end) => i = end,
-                    None => tokens.push(Token { text: word, line }),
-                }
-            }
-            ':' if at(i + 1) == ':' => {
-                i += 2;
-                tokens.push(Token { text: "::".into(), line });
-            }
-            c => {
-                i += 1;
-                if !c.is_whitespace() {
-                    tokens.push(Token { text: c.to_string(), line });
-                }
-            }
-        }
-        line += chars[start..i].iter().filter(|c| **c == '\n').count();
-    }
-    tokens
-}
-
-fn end_of_string(chars: &[char], start: usize) -> usize {
-    let mut i = start + 1;
-    while i < chars.len() && chars[i] != '"' {
-        i += if chars[i] == '\\' { 2 } else { 1 };
-    }
-    (i + 1).min(chars.len())
-}
-
-/// Behind `'x'` or `'\u{1f}'`; only the sign itself where it begins a lifetime.
-fn end_of_character(chars: &[char], start: usize) -> usize {
-    if chars.get(start + 1) == Some(&'\\') {
-        let closing = chars.iter().skip(start + 3).position(|c| *c == '\'');
-        return closing.map_or(chars.len(), |n| start + 4 + n);
-    }
-    if chars.get(start + 2) == Some(&'\'') { start + 3 } else { start + 1 }
-}
-
-/// `start` is where the `#`s or the quote begin; `None` for a raw identifier.
-fn end_of_raw_string(chars: &[char], start: usize) -> Option<usize> {
-    let hashes = chars[start..].iter().take_while(|c| **c == '#').count();
-    if chars.get(start + hashes) != Some(&'"') {
-        return None;
-    }
-    let mut i = start + hashes + 1;
-    while i < chars.len() {
-        let closed = chars[i] == '"' && chars[i + 1..].iter().take_while(|c| **c == '#').count() >= hashes;
-        i += 1;
-        if closed {
-            return Some(i + hashes);
-        }
-    }
-    Some(chars.len())
-}
-
-/// Where the block ends whose opening brace is the first at or behind `from`.
-fn end_of_block(tokens: &[Token], from: usize) -> usize {
-    let mut depth = 0_i32;
-    for (i, token) in tokens.iter().enumerate().skip(from) {
-        match token.text.as_str() {
-            "{" => depth += 1,
-            "}" => {
-                depth -= 1;
-                if depth == 0 {
-                    return i;
-                }
-            }
-            ";" if depth == 0 => return i,
-            _ => {}
-        }
-    }
-    tokens.len()
-}
-
-fn stands(tokens: &[Token], at: usize, words: &[&str]) -> bool {
-    words.iter().enumerate().all(|(n, word)| tokens.get(at + n).is_some_and(|token| token.text == *word))
-}
-
-/// The tokens without anything that is compiled for tests only.
-fn without_tests(tokens: &[Token]) -> Vec<Token> {
-    let mut kept = Vec::new();
-    let mut i = 0;
-    while i < tokens.len() {
-        if stands(tokens, i, &["#", "[", "cfg", "(", "test", ")", "]"]) {
-            i = end_of_block(tokens, i + 7) + 1;
-        } else {
-            kept.push(tokens[i].clone());
-            i += 1;
-        }
-    }
-    kept
-}
 
 /// The rooms of `lib.rs` from the ground up, each with whether it is pure.
 fn rooms(lib: &str) -> Vec<(String, bool)> {
@@ -415,89 +285,6 @@ fn files_of_tests_are_compiled_for_tests_only() {
         });
         if !behind_cfg {
             problems.push(format!("{path}: its parent does not say #[cfg(test)] before 'mod {module};'"));
-        }
-    }
-    none(problems);
-}
-
-#[test]
-fn the_map_of_the_architecture_is_the_list_of_rooms() {
-    let page = read("ARCHITECTURE.md");
-    let on_the_map: Vec<&str> = page
-        .lines()
-        .filter_map(|line| line.split_once("/ "))
-        .map(|(name, _)| name)
-        .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase()))
-        .collect();
-    let rooms = rooms(&read("src/lib.rs"));
-    let names: Vec<&str> = rooms.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(on_the_map, names, "the map in ARCHITECTURE.md (left) and src/lib.rs (right)");
-}
-
-#[test]
-fn the_architecture_names_tests_and_files_that_exist() {
-    let page = read("ARCHITECTURE.md");
-    let all = files("");
-    let rust: String = all
-        .iter()
-        .filter(|(path, _)| path.ends_with(".rs"))
-        .map(|(_, full)| fs::read_to_string(full).expect("UTF-8"))
-        .collect();
-    let mut problems = Vec::new();
-    let mut tests = 0;
-    for word in page.split('`').skip(1).step_by(2) {
-        let is_file = [".rs", ".md", ".toml", ".sql", ".service"].iter().any(|ending| word.ends_with(ending));
-        if is_file && !word.contains(['*', '<', ' ']) {
-            let there = all.keys().any(|path| path == word || path.ends_with(&format!("/{word}")));
-            if !there {
-                problems.push(format!("there is no file {word}"));
-            }
-        } else if word.starts_with("schoolgate_") {
-            if !rust.contains(&format!("\"{word}\"")) {
-                problems.push(format!("there is no metric {word}"));
-            }
-        } else if word.matches('_').count() >= 3
-            && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
-        {
-            tests += 1;
-            if !rust.contains(&format!("fn {word}(")) {
-                problems.push(format!("there is no test {word}"));
-            }
-        }
-    }
-    assert!(tests > 10, "the invariants name their tests: {tests}");
-    none(problems);
-}
-
-#[test]
-fn every_word_of_the_model_is_in_the_glossary() {
-    let tokens = tokens(&read("src/model/mod.rs"));
-    let glossary = read("docs/glossary.md");
-    let words: Vec<&str> = tokens
-        .iter()
-        .map(|token| token.text.as_str())
-        .filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()))
-        .collect();
-    assert!(words.len() > 40, "the words were found: {words:?}");
-    let missing = words.iter().filter(|word| !glossary.contains(&format!("`{word}`")));
-    none(missing.map(|word| format!("docs/glossary.md: no line for `{word}`")).collect());
-}
-
-#[test]
-fn the_tree_names_no_place_of_the_machine_it_was_written_on() {
-    // Homes of people and of build users, the directory of this very build, and where cargo keeps what it fetched.
-    let mut places: Vec<String> = ["home", "root", "Users"].iter().map(|home| format!("/{home}/")).collect();
-    places.push([".cargo", "registry", "src"].join("/"));
-    let here = root().to_string_lossy().into_owned();
-    let installed = ["/etc", "/opt", "/usr", "/var"].iter().any(|prefix| here.starts_with(prefix));
-    if here.matches('/').count() > 1 && !installed {
-        places.push(here);
-    }
-    let mut problems = Vec::new();
-    for (short, full) in files("") {
-        let Ok(text) = fs::read_to_string(full) else { continue };
-        for place in places.iter().filter(|place| text.contains(place.as_str())) {
-            problems.push(format!("{short}: names {place}"));
         }
     }
     none(problems);
