@@ -89,8 +89,7 @@ const BENCHES: &[Bench] = &[
 ];
 
 fn main() -> ExitCode {
-    // The one TLS implementation of every client; a second call would only say that it is there already.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    schoolgate::runtime::tls::install_provider();
     // As the daemon has it.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

@@ -2,6 +2,7 @@
 
 use super::words::lang;
 use crate::model::Lang;
+use crate::runtime::tls;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,8 +36,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(address: SocketAddr) -> Result<Self, ApiError> {
-        // The one TLS implementation; reqwest wants one even where only plain loopback is spoken.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        tls::install_provider();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

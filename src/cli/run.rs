@@ -3,7 +3,7 @@
 use super::{At, EXIT_USAGE, logging};
 use crate::config::{self, Config};
 use crate::gateway;
-use crate::runtime::Chain;
+use crate::runtime::{Chain, tls};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -33,8 +33,7 @@ impl Run {
 }
 
 fn serve(config: Config) -> ExitCode {
-    // The one TLS implementation of every connection; a second call would only say that it is there already.
-    rustls::crypto::ring::default_provider().install_default().ok();
+    tls::install_provider();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::{Destination, Site};
 use crate::model::{DestinationId, OutboxItem};
-use crate::runtime::{Chain, Clock, Tally};
+use crate::runtime::{Chain, Clock, Tally, tls};
 use crate::store::{Handle, Settlement, StoreError};
 use std::future::Future;
 use std::sync::Arc;
@@ -326,10 +326,7 @@ fn no_reply(error: reqwest::Error) -> NoReply {
 fn client(destination: &Destination) -> Result<reqwest::Client, UplinkError> {
     let id = &destination.id;
     let wrong = |source| UplinkError::Client { id: id.clone(), source };
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Losing a race against another uplink is as good.
-        rustls::crypto::ring::default_provider().install_default().ok();
-    }
+    tls::install_provider();
     let mut builder = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -1,4 +1,4 @@
-//! What edges stand on: clocks, backoff, lanes into the pipe, tallies, error chains, the service manager.
+//! What edges stand on: clocks, backoff, lanes into the pipe, tallies, error chains, TLS, the service manager.
 
 pub mod backoff;
 pub mod chain;
@@ -7,6 +7,7 @@ pub mod lanes;
 pub mod service;
 pub mod tally;
 pub mod tasks;
+pub mod tls;
 
 pub use backoff::Backoff;
 pub use chain::Chain;

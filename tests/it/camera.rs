@@ -1,20 +1,19 @@
 //! Cameras against servers written by others: GStreamer's RTSP server, and the ONVIF device servers of two crates.
 
+use crate::rig;
 use hil::doubles::{ONVIFD_LOGIN, Onvifd, Oxvif};
-use jiff::tz::TimeZone;
-use schoolgate::config::{Bus, BusKind, Device, Login, Onvif, Site};
-use schoolgate::document::Problems;
+use schoolgate::config::{Bus, BusKind, Device, Login, Onvif};
 use schoolgate::model::{
-    Body, BusId, DeviceId, Event, EventKind, Fault, Input, Link, Observation, Phase, PlaceId, Secret,
-    SiteKey, Wall,
+    Body, BusId, DeviceId, Event, EventKind, Fault, Input, Link, Observation, Phase, PlaceId, Secret, Wall,
 };
-use schoolgate::runtime::lanes::{Outlet, lanes};
-use schoolgate::runtime::{Clock, ManualClock, SystemClock, Tally, Tasks};
+use schoolgate::runtime::lanes::Outlet;
+use schoolgate::runtime::tls::install_provider;
+use schoolgate::runtime::{Clock, ManualClock, SystemClock, Tasks};
 use schoolgate::southbound::onvif::KIND;
 use schoolgate::southbound::onvif::client::Client;
 use schoolgate::southbound::onvif::operations as ops;
 use schoolgate::southbound::onvif::rtsp::{Deadlines, Liveness, probe};
-use schoolgate::southbound::{Driver, Field, supervise};
+use schoolgate::southbound::{Driver, supervise};
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -58,10 +57,8 @@ impl Gstreamer {
     }
 
     /// `STOP` halts the process where it is, while the system still accepts connections for it; `CONT` goes on.
-    async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &id]).status().await.unwrap();
-        assert!(status.success());
+    fn signal(&self, name: &str) {
+        rig::signal(name, self.child.id().expect("it runs"));
     }
 
     async fn kill(mut self) {
@@ -96,7 +93,7 @@ async fn a_stream_that_plays_stalls_is_gone_or_locked_is_told_apart() {
         assert_eq!(look(&server.url(listener, path), login).await, expected, "{listener}{path}");
     }
     let url = server.url("open", "/cam0");
-    server.signal("STOP").await;
+    server.signal("STOP");
     let hurried = Deadlines { answer: Duration::from_secs(1), ..Deadlines::default() };
     assert_eq!(probe(&url, None, hurried).await, Liveness::Stalled, "the server hangs");
     server.kill().await;
@@ -104,7 +101,7 @@ async fn a_stream_that_plays_stalls_is_gone_or_locked_is_told_apart() {
 }
 
 fn client(url: &str, login: Option<Login>, clock: Arc<dyn Clock>) -> Client {
-    drop(rustls::crypto::ring::default_provider().install_default());
+    install_provider();
     Client::new(Url::parse(url).unwrap(), login, Duration::from_secs(5), clock, Arc::default()).unwrap()
 }
 
@@ -218,9 +215,7 @@ struct Rig {
 
 impl Rig {
     fn start(address: &str, login: Login) -> Self {
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let problems = Problems::default();
-        let profile = schoolgate::profile::parse("profile.toml", PROFILE, &problems).expect("a good profile");
+        install_provider();
         let id = BusId::new("cameras").unwrap();
         let settings = Onvif {
             login: Some(login),
@@ -230,7 +225,7 @@ impl Rig {
         let device = Device {
             id: DeviceId::new("cam-1").unwrap(),
             name: "cam-1".into(),
-            profile: Arc::new(profile),
+            profile: rig::profile(PROFILE),
             bus: id.clone(),
             address: address.into(),
             place: PlaceId::new("gate").unwrap(),
@@ -238,20 +233,7 @@ impl Rig {
         };
         let bus = Bus { id, kind: BusKind::Onvif(settings) };
         let driver: Arc<dyn Driver> = (KIND.drivers)(&bus, &[device]).pop().expect("one driver per camera");
-        let (inlet, outlet) = lanes();
-        let site = Site {
-            gateway: DeviceId::new("gw").unwrap(),
-            name: "school".into(),
-            school_code: None,
-            zone: TimeZone::UTC,
-        };
-        let field = Field {
-            inlet,
-            clock: Arc::new(SystemClock::new()),
-            tally: Arc::new(Tally::default()),
-            site_key: SiteKey::new([1; 32]),
-            site,
-        };
+        let (field, outlet) = rig::field(Arc::new(SystemClock::new()));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Tasks::new();
         tasks.spawn("camera", supervise(driver, field, stopped));
@@ -313,11 +295,11 @@ async fn a_picture_that_goes_is_told_and_its_return_too() {
     let mut rig = Rig::start(server.url(), login(user, password));
     let found = rig.wait_for(|o| event(o, EventKind::VideoLoss, Phase::End).is_some()).await;
     assert!(found.retained, "a stream found playing is a state, not news");
-    gstreamer.signal("STOP").await;
+    gstreamer.signal("STOP");
     let lost = rig.wait_for(|o| event(o, EventKind::VideoLoss, Phase::Start).is_some()).await;
     let code = event(&lost, EventKind::VideoLoss, Phase::Start).and_then(|e| e.code.as_deref());
     assert_eq!((code, lost.retained), (Some("stalled"), false));
-    gstreamer.signal("CONT").await;
+    gstreamer.signal("CONT");
     let back = rig.wait_for(|o| event(o, EventKind::VideoLoss, Phase::End).is_some()).await;
     assert!(!back.retained);
 }

@@ -1,6 +1,7 @@
 //! Golden configurations through the real binary: each broken one is told with its place and what to write instead,
 //! each good one is understood. `BLESS=1` writes what is said now into `expected.txt`.
 
+use crate::rig::root;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,10 +10,6 @@ use std::process::Command;
 
 /// Every secret in the golden files has this in it; it must never be printed.
 const SECRET: &str = "hunter2";
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

@@ -1,7 +1,9 @@
 //! The program itself, as an operator runs it: a school on disk, a daemon over it, and how it starts and stops.
 
 use crate::mosquitto::Mosquitto;
+use crate::rig::{free_port, signal};
 use rusqlite::{Connection, OpenFlags};
+use schoolgate::runtime::tls::install_provider;
 use serde_json::Value;
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -45,11 +47,10 @@ pub struct School {
 impl School {
     /// A school of one place, `gate`, with the buses, devices and so on of `field` (TOML).
     pub fn new(field: &str) -> Self {
-        drop(rustls::crypto::ring::default_provider().install_default());
+        install_provider();
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE);
-        let http = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let school = Self { dir, http, client: client.build().expect("an HTTP client") };
+        let school = Self { dir, http: free_port(), client: client.build().expect("an HTTP client") };
         school.write_config(field);
         school
     }
@@ -248,12 +249,15 @@ impl Daemon<'_> {
         .await;
     }
 
+    /// Sends a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
+        signal(name, self.child.id().expect("it runs"));
+    }
+
     /// SIGTERM, and what came of it after how long.
     pub async fn terminate(mut self) -> (ExitStatus, Duration) {
-        let id = self.child.id().expect("it runs").to_string();
         let asked = Instant::now();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill runs");
-        assert!(sent.success());
+        self.signal("TERM");
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("its status");
         (status, asked.elapsed())
     }

@@ -1,7 +1,7 @@
 //! What the program that schools run is made of: `deny.toml` is kept also where cargo-deny is not installed.
 
+use crate::rig::root;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 /// One package of the release graph.
@@ -12,7 +12,7 @@ struct Package {
 }
 
 fn read(file: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a file of the tree")
+    std::fs::read_to_string(root().join(file)).expect("a file of the tree")
 }
 
 /// The package `schoolgate` with its normal and build dependencies, as it is built for a release.
@@ -20,7 +20,7 @@ fn release_graph() -> BTreeSet<Package> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--package", "schoolgate", "--edges", "normal,build", "--locked", "--offline"])
         .args(["--prefix", "none", "--format", "{p}|{l}"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(root())
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

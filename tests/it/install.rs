@@ -1,13 +1,10 @@
 //! `make install`: every file is where the unit, the defaults and the manual look for it.
 
+use crate::rig::root;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Installs the program that was built here below a directory.
 fn installed(more: &[&str]) -> tempfile::TempDir {

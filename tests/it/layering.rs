@@ -4,9 +4,10 @@
 mod docs;
 mod tokens;
 
+use crate::rig::root;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokens::{Token, end_of_block, stands, tokens, without_tests};
 
 /// Longest file in `src/`, lines.
@@ -190,10 +191,6 @@ fn form_problems(path: &str, source: &str) -> Vec<String> {
 /// Whether a file holds tests only: it is compiled behind `#[cfg(test)]` in the module that names it.
 fn is_test_file(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.ends_with("/testing.rs")
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every file below a directory of the tree, by its path from the root, without what is built or fetched.

@@ -17,5 +17,6 @@ mod mqtt;
 mod north;
 mod payloads;
 mod profiles;
+mod rig;
 mod sim;
 mod unit_file;

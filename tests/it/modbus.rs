@@ -2,20 +2,19 @@
 
 #![cfg(test)]
 
-use schoolgate::config::{Bus, BusKind, Device, ModbusTcp, Site};
-use schoolgate::document::Problems;
+use crate::rig;
+use schoolgate::config::{Bus, BusKind, Device, ModbusTcp};
 use schoolgate::model::{
-    Body, BusId, ClockQuality, DeviceId, Doubt, Fault, Input, Link, PlaceId, Quality, Reading, SiteKey,
-    Stamp, Unit,
+    Body, BusId, ClockQuality, DeviceId, Doubt, Fault, Input, Link, PlaceId, Quality, Reading, Stamp, Unit,
 };
-use schoolgate::profile::{Profile, parse};
-use schoolgate::runtime::lanes::{Parcel, lanes};
-use schoolgate::runtime::{Outlet, SystemClock, Tally, Tasks};
+use schoolgate::profile::Profile;
+use schoolgate::runtime::lanes::Parcel;
+use schoolgate::runtime::{Outlet, SystemClock, Tasks};
 use schoolgate::southbound::{Field, drivers, supervise};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -44,9 +43,7 @@ fn profile(modbus: &str, points: &[(&str, &str, u16, &str, &str)]) -> Arc<Profil
         )
         .unwrap();
     }
-    let problems = Problems::default();
-    let profile = parse("profile.toml", &text, &problems);
-    Arc::new(profile.unwrap_or_else(|| panic!("{problems:?}")))
+    rig::profile(&text)
 }
 
 fn device(id: &str, unit: u8, bus: &str, poll: Duration, profile: &Arc<Profile>) -> Device {
@@ -83,20 +80,7 @@ struct Gateway {
 
 impl Gateway {
     fn new() -> Self {
-        let (inlet, outlet) = lanes();
-        let site = Site {
-            gateway: DeviceId::new("gw").unwrap(),
-            name: "school".into(),
-            school_code: None,
-            zone: jiff::tz::TimeZone::UTC,
-        };
-        let field = Field {
-            inlet,
-            clock: Arc::new(SystemClock::new()),
-            tally: Arc::new(Tally::default()),
-            site_key: SiteKey::new([1; 32]),
-            site,
-        };
+        let (field, outlet) = rig::field(Arc::new(SystemClock::new()));
         let (stop, stopped) = watch::channel(false);
         let (readings, links) = (Vec::new(), Vec::new());
         Self { field, outlet, tasks: Tasks::new(), stop, stopped, readings, links, refused: 0 }
@@ -169,7 +153,7 @@ impl Gateway {
 // ---- against pymodbus
 
 fn python() -> PathBuf {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let own = || rig::root().join(".venv/bin/python");
     let python = std::env::var_os("SCHOOLGATE_TEST_PYTHON").map_or_else(own, PathBuf::from);
     assert!(
         python.exists(),
@@ -180,7 +164,7 @@ fn python() -> PathBuf {
 }
 
 async fn pymodbus() -> (Child, u16) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/pymodbus_meters.py");
+    let script = rig::root().join("tests/peers/pymodbus_meters.py");
     let mut child = Command::new(python())
         .arg(script)
         .stdin(Stdio::piped())

@@ -1,7 +1,7 @@
 //! A real Mosquitto broker on a free port, with its own directory, stopped when dropped.
 
+use crate::rig::{free_port, signal};
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -117,8 +117,7 @@ impl Mosquitto {
     /// Stops it in good order: it saves its sessions.
     pub async fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        let ended = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-        assert!(ended.expect("kill runs").success());
+        signal("TERM", child.id());
         let deadline = Instant::now() + PATIENCE;
         while child.try_wait().expect("its state").is_none() {
             if Instant::now() >= deadline {
@@ -171,10 +170,6 @@ impl Drop for Mosquitto {
             drop(child.wait());
         }
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// Debian puts the broker into `/usr/sbin`, which is not on every user's path.

@@ -3,14 +3,12 @@
 mod scripted;
 
 use crate::mosquitto::{Mosquitto, Setup};
-use schoolgate::config::{Bus, BusKind, Device, Login, Mqtt, Site, Tls};
-use schoolgate::document::Problems;
-use schoolgate::model::{
-    Body, BusId, Delivery, DeviceId, Fault, Input, Link, PlaceId, Secret, SiteKey, Wall,
-};
-use schoolgate::profile::{Profile, parse};
-use schoolgate::runtime::lanes::{Parcel, lanes};
-use schoolgate::runtime::{Chain, ManualClock, Outlet, Tally};
+use crate::rig::{self, profile};
+use schoolgate::config::{Bus, BusKind, Device, Login, Mqtt, Tls};
+use schoolgate::model::{Body, BusId, Delivery, DeviceId, Fault, Input, Link, PlaceId, Secret, Wall};
+use schoolgate::profile::Profile;
+use schoolgate::runtime::lanes::Parcel;
+use schoolgate::runtime::{Chain, ManualClock, Outlet};
 use schoolgate::southbound::mqtt::KIND;
 use schoolgate::southbound::{Driver, Failure, Field, Session};
 use std::future::Future;
@@ -53,13 +51,6 @@ online = ["online"]
 offline = ["offline"]
 "#;
 
-fn profile(text: &str) -> Arc<Profile> {
-    let problems = Problems::new();
-    let profile = parse("profile.toml", text, &problems);
-    let problems = problems.into_sorted();
-    Arc::new(profile.unwrap_or_else(|| panic!("{problems:?}")))
-}
-
 fn device(name: &str, profile: &Arc<Profile>) -> Device {
     Device {
         id: DeviceId::new(name).unwrap(),
@@ -99,20 +90,7 @@ fn driver(port: u16) -> Arc<dyn Driver> {
 }
 
 fn field() -> (Field, Outlet) {
-    let (inlet, outlet) = lanes();
-    let field = Field {
-        inlet,
-        clock: Arc::new(ManualClock::new(Wall(1_790_000_000_000))),
-        tally: Arc::new(Tally::default()),
-        site_key: SiteKey::new([7; 32]),
-        site: Site {
-            gateway: DeviceId::new("gate").unwrap(),
-            name: "school".into(),
-            school_code: None,
-            zone: jiff::tz::TimeZone::UTC,
-        },
-    };
-    (field, outlet)
+    rig::field(Arc::new(ManualClock::new(Wall(1_790_000_000_000))))
 }
 
 async fn open(driver: &Arc<dyn Driver>, field: &Field) -> Box<dyn Session> {

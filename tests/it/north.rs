@@ -1,5 +1,6 @@
 //! Uplinks against real HTTP servers that check signatures and tokens by the documented rules, in code of their own.
 
+use crate::daemon;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -316,12 +317,7 @@ impl Rig {
 
 /// Waits until something holds.
 async fn until(what: &str, holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok(), "never: {what}");
+    daemon::until(what, async || holds().then_some(())).await;
 }
 
 fn uids(seqs: impl IntoIterator<Item = u64>) -> Vec<String> {

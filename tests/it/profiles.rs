@@ -1,12 +1,9 @@
 //! The shipped device profiles: each is readable, stands in the right directory, and decodes its golden vectors.
 
+use crate::rig::root;
 use schoolgate::document::Problems;
 use schoolgate::profile::{self, vectors};
 use std::path::{Path, PathBuf};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
-}
 
 fn directories(of: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(of).unwrap_or_else(|error| panic!("{}: {error}", of.display()));

@@ -1,5 +1,6 @@
 //! The systemd unit: it is understood whole, it locks the daemon in, and its numbers are those of the code.
 
+use crate::rig::root;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -7,7 +8,7 @@ use std::process::{Command, Output};
 const MAX_EXPOSURE: &str = "20";
 
 fn unit() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/schoolgate.service")
+    root().join("systemd/schoolgate.service")
 }
 
 fn text() -> String {

@@ -9,7 +9,7 @@ use crate::config::{Device, Login, Onvif, Site};
 use crate::document::Problems;
 use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, PlaceId, Secret, SiteKey, Wall};
 use crate::runtime::lanes::{Outlet, lanes};
-use crate::runtime::{Clock, ManualClock, Tally, Tasks};
+use crate::runtime::{Clock, ManualClock, Tally, Tasks, tls};
 use crate::southbound::Field;
 use jiff::tz::TimeZone;
 use std::sync::{Arc, Mutex};
@@ -242,7 +242,7 @@ impl Canned {
     }
 
     fn client(&self, clock: &Arc<ManualClock>) -> Client {
-        drop(rustls::crypto::ring::default_provider().install_default());
+        tls::install_provider();
         let clock = Arc::clone(clock) as Arc<dyn Clock>;
         Client::new(self.url.clone(), Some(login()), Duration::from_millis(500), clock, Arc::default())
             .unwrap()
@@ -455,7 +455,7 @@ async fn a_refused_login_is_not_tried_again_for_half_an_hour() {
     let no = || http("401 Unauthorized", "", "");
     let theirs = || ok(&clock_reply(NOW));
     let answers = Canned::start(vec![theirs(), no(), theirs(), theirs()]).await;
-    drop(rustls::crypto::ring::default_provider().install_default());
+    tls::install_provider();
     let (camera, clock) = (camera_at(answers.url.as_str()), clock());
     let field = field(&clock);
     for minute in 0..30 {
@@ -503,7 +503,7 @@ async fn what_a_camera_says_wrongly_is_set_aside_and_a_state_is_no_news() {
         ok("<html>busy</html>"),
     ])
     .await;
-    drop(rustls::crypto::ring::default_provider().install_default());
+    tls::install_provider();
     let (field, mut outlet) = field_and_outlet(&clock());
     let camera = camera_at(answers.url.as_str());
     let mut session = camera.open(&field).await.unwrap();

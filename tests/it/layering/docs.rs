@@ -1,7 +1,8 @@
 //! What `ARCHITECTURE.md` and the glossary say is there, and no page names the machine it was written on.
 
 use super::tokens::tokens;
-use super::{files, none, read, rooms, root};
+use super::{files, none, read, rooms};
+use crate::rig::root;
 use std::fs;
 
 #[test]
