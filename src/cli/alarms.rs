@@ -106,8 +106,8 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
             [
                 text(alarm, "/id"),
                 state(alarm),
-                priority.map(said).unwrap_or_default(),
-                class.map(said).unwrap_or_default(),
+                priority.map(|name| said(&name)).unwrap_or_default(),
+                class.map(|name| said(&name)).unwrap_or_default(),
                 raised.unwrap_or_default(),
                 text(alarm, "/acknowledged/by"),
                 text(alarm, if lang() == Lang::Zh { "/what/zh" } else { "/what/en" }),
@@ -125,7 +125,7 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
 }
 
 fn state(alarm: &Value) -> String {
-    text(alarm, "/state").chars().next().map(|isa| said(state_name(isa))).unwrap_or_default()
+    text(alarm, "/state").chars().next().map(|isa| said(&state_name(isa))).unwrap_or_default()
 }
 
 /// The text or number at a JSON pointer, `-` when there is none.

@@ -12,13 +12,10 @@ pub(super) fn lang() -> Lang {
 
 /// The one of two sentences that the person reads.
 pub(super) fn say(zh: impl Into<String>, en: impl Into<String>) -> String {
-    said(Text::new(zh, en))
+    said(&Text::new(zh, en))
 }
 
 /// The sentence that the person reads.
-pub(super) fn said(text: Text) -> String {
-    match lang() {
-        Lang::Zh => text.zh,
-        Lang::En => text.en,
-    }
+pub(super) fn said(text: &Text) -> String {
+    text.in_lang(lang()).to_owned()
 }

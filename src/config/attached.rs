@@ -123,7 +123,7 @@ fn text(reader: &Reader<'_>, key: &str, what: Attached, sources: &Sources<'_>) -
 }
 
 /// The secret in the file named by `key`.
-pub(super) fn secret_opt(reader: &Reader<'_>, key: &str, sources: &Sources<'_>) -> Option<Secret> {
+fn secret_opt(reader: &Reader<'_>, key: &str, sources: &Sources<'_>) -> Option<Secret> {
     text(reader, key, Attached::Secret, sources).map(|text| Secret::from_file_text(&text))
 }
 

@@ -78,12 +78,6 @@ impl<'t> Document<'t> {
         document
     }
 
-    /// The file's name as given.
-    #[must_use]
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
     /// Walks the top of the file.
     #[must_use]
     pub fn reader<'d>(&'d self, problems: &'d Problems) -> Reader<'d> {

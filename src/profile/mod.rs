@@ -186,17 +186,6 @@ impl Profile {
         }
     }
 
-    /// Whether a text can be the address of a device of this profile, where the profile can tell.
-    ///
-    /// # Errors
-    /// What is wrong with it, and what to write instead.
-    pub fn check_address(&self, address: &str) -> Result<(), &'static str> {
-        match &self.wire {
-            Wire::Mqtt(_) => topic::check_address(address),
-            Wire::Modbus(_) | Wire::Onvif(_) => Ok(()),
-        }
-    }
-
     /// Modbus: where every point stands, in no particular order.
     #[must_use]
     pub fn registers(&self) -> Vec<RegisterSpan> {

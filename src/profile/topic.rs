@@ -37,14 +37,3 @@ pub(super) fn check_filter(filter: &str) -> Result<String, &'static str> {
     }
     Ok(filter.to_owned())
 }
-
-/// Whether a text can stand for `{address}` in a topic filter without matching other devices' topics.
-pub(super) fn check_address(address: &str) -> Result<(), &'static str> {
-    if address.is_empty() || address.len() > 256 {
-        return Err("the address is the device's own part of its topics: 1 to 256 bytes");
-    }
-    if address.contains(['+', '#', '\0']) || address.starts_with('/') || address.ends_with('/') {
-        return Err("write the device's own part of its topics, without '+', '#' and '/' at an end");
-    }
-    Ok(())
-}

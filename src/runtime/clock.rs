@@ -70,11 +70,6 @@ impl ManualClock {
         self.mono.fetch_add(u64::from(ms), Ordering::SeqCst);
         self.wall.fetch_add(i64::from(ms), Ordering::SeqCst);
     }
-
-    /// The wall clock alone jumps.
-    pub fn step_wall_ms(&self, ms: i64) {
-        self.wall.fetch_add(ms, Ordering::SeqCst);
-    }
 }
 
 impl Clock for ManualClock {

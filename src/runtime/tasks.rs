@@ -52,20 +52,9 @@ impl Tasks {
     }
 
     /// How many still run.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.set.len()
-    }
-
-    /// Whether none runs.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.set.is_empty()
-    }
-
-    /// Cuts off every task that still runs.
-    pub fn abort_all(&mut self) {
-        self.set.abort_all();
     }
 }
 

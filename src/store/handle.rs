@@ -186,14 +186,6 @@ impl Handle {
         reply.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Makes a commit durable.
-    ///
-    /// # Errors
-    /// When SQLite refuses; nothing of it is stored then.
-    pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.begin_commit(commit).await?.durable().await
-    }
-
     /// Gives a commit to the store without waiting until it is durable. Commits become durable in the order in which
     /// they were given, those that wait at the same time in one transaction.
     ///

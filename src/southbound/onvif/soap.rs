@@ -51,8 +51,7 @@ pub struct Token<'a> {
 }
 
 /// Base64(SHA-1(nonce + created + password)) (WS-Security UsernameToken Profile 1.0, section 3.1).
-#[must_use]
-pub fn password_digest(nonce: &[u8], created: &str, password: &str) -> String {
+fn password_digest(nonce: &[u8], created: &str, password: &str) -> String {
     let mut hash = Sha1::new();
     hash.update(nonce);
     hash.update(created.as_bytes());

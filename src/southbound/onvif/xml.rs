@@ -151,12 +151,6 @@ impl Node {
         self.attributes.iter().find(|(key, _)| local(key) == name).map(|(_, value)| value.as_str())
     }
 
-    /// The elements directly inside.
-    #[must_use]
-    pub fn children(&self) -> &[Self] {
-        &self.children
-    }
-
     /// The first element of this local name directly inside.
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Self> {
@@ -199,15 +193,6 @@ impl Node {
     /// Takes the first element inside, whatever its name.
     pub fn take_first_child(&mut self) -> Option<Self> {
         self.children.first_mut().map(std::mem::take)
-    }
-
-    /// The first element of this local name at any depth, itself included.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Self> {
-        if self.local() == name {
-            return Some(self);
-        }
-        self.children.iter().find_map(|c| c.find(name))
     }
 
     /// The children of the first element of this local name, written out again, each with every namespace
