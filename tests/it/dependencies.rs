@@ -109,6 +109,50 @@ fn every_package_comes_from_crates_io() {
     }
 }
 
+/// The names of the packages that a manifest asks for, in every table of dependencies, renamed ones by their own name.
+fn asked_for(manifest: &toml::Table) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (key, value) in manifest {
+        let Some(table) = value.as_table() else { continue };
+        if matches!(key.as_str(), "dependencies" | "dev-dependencies" | "build-dependencies") {
+            for (name, wanted) in table {
+                let package = wanted.get("package").and_then(toml::Value::as_str);
+                names.insert(package.unwrap_or(name).to_owned());
+            }
+        } else {
+            // [target.'cfg(…)'.dependencies] and the like.
+            names.extend(asked_for(table));
+        }
+    }
+    names
+}
+
+/// The simulated school judges the program by the documents of devices and platforms; code that both share would make
+/// both wrong together.
+#[test]
+fn the_simulated_school_shares_no_code_with_the_program() {
+    let manifest: toml::Table = read("hil/Cargo.toml").parse().expect("TOML");
+    let names = asked_for(&manifest);
+    assert!(names.contains("tokio-modbus"), "the manifest was read: {names:?}");
+    assert!(!names.contains("schoolgate"), "hil/Cargo.toml asks for the program it is there to judge");
+}
+
+#[test]
+fn every_way_to_ask_for_a_package_is_seen() {
+    for manifest in [
+        "[dependencies]\nschoolgate = { path = '..' }",
+        "[dependencies.schoolgate]\npath = '..'",
+        "[dev-dependencies]\nwitness = { package = 'schoolgate', path = '..' }",
+        "[target.'cfg(unix)'.build-dependencies]\nschoolgate = '0.1'",
+    ] {
+        let names = asked_for(&manifest.parse().expect("TOML"));
+        assert!(names.contains("schoolgate"), "{manifest}: {names:?}");
+    }
+    let other =
+        "[package]\nname = 'schoolgate-hil'\n[dependencies]\ntokio = '1'\n[features]\nschoolgate = []";
+    assert_eq!(asked_for(&other.parse().expect("TOML")), BTreeSet::from(["tokio".to_owned()]));
+}
+
 #[test]
 fn licences_are_judged_as_spdx_has_them() {
     let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned);

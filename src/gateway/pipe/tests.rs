@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::calendar::Calendar;
-use crate::model::{Body, Event, EventKind, MessageKey, Observation, Phase, Stamp};
+use crate::model::{
+    Body, Event, EventKind, MessageKey, Observation, Phase, PointId, PointKind, Reading, Stamp, Unit,
+};
 use crate::pipeline::{Remembered, Settings};
 use crate::rules::{Engine, World};
-use crate::runtime::lanes::lanes;
+use crate::runtime::lanes::{READING_LANE, lanes};
 use crate::runtime::{Inlet, SystemClock};
 use crate::store::{FILE_NAME, Store};
 use rusqlite::{Connection, OpenFlags};
@@ -108,4 +110,43 @@ async fn an_answer_follows_the_commit_for_repeats_too() {
         let serials = order.iter().filter(|(d, _)| *d == device).map(|(_, serial)| *serial);
         assert!(serials.is_sorted(), "the order of {device} was not kept");
     }
+}
+
+/// A polled delivery that can be told by its value.
+fn polled(n: u32) -> Delivery {
+    let point = PointId::new("power").unwrap();
+    let reading = Reading::new(point, f64::from(n), Unit::Watt, PointKind::Gauge);
+    let seen = Observation {
+        device: DeviceId::new("meter").unwrap(),
+        stamp: Stamp::new(None, Wall(1_790_000_000_000)),
+        body: Body::Reading(reading),
+        retained: false,
+    };
+    Delivery { bus: Some(BusId::new("line").unwrap()), key: None, inputs: vec![Input::Observed(seen)] }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polled_readings_are_shed_oldest_first_and_counted_when_the_pipe_cannot_follow() {
+    const SHED: u32 = 10;
+    let dir = tempfile::tempdir().unwrap();
+    let (inlet, pipe, thread) = plant(dir.path());
+    let tally = Arc::clone(&pipe.tally);
+    let offered = u32::try_from(READING_LANE).unwrap() + SHED;
+    for n in 0..offered {
+        inlet.offer(polled(n)).unwrap();
+    }
+    drop(inlet);
+    pipe.run().await.unwrap();
+    thread.join().unwrap();
+    assert_eq!(tally.shed_deliveries.get(), u64::from(SHED));
+    let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    let stored: Vec<f64> = db
+        .prepare("select value from reading order by seq")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let newest: Vec<f64> = (SHED..offered).map(f64::from).collect();
+    assert_eq!(stored, newest, "the newest, in their order");
 }
