@@ -5,8 +5,11 @@ use crate::config::{self, Config};
 use crate::gateway;
 use crate::runtime::{Chain, tls};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+/// Exit code after a second signal, as shells have it for a program that was interrupted.
+const EXIT_SECOND_SIGNAL: i32 = 130;
 
 /// Run the gateway until SIGTERM or SIGINT; a second one ends it at once.
 #[derive(Debug, clap::Args)]
@@ -16,7 +19,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Exits with 0 after a clean stop, 64 when the configuration is wrong, 1 when the gateway failed.
+    /// Exits with 0 after a clean stop, 64 when the configuration is wrong, 1 when the gateway failed, 130 after a
+    /// second signal.
     pub(super) fn run(&self) -> ExitCode {
         logging::start();
         match config::load(&self.at.config) {
@@ -42,17 +46,18 @@ fn serve(config: Config) -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
+        let mut signals = Signals::hear();
         let (stop, stopped) = watch::channel(false);
         let mut gateway = Box::pin(gateway::run(config, stopped));
         let outcome = tokio::select! {
             outcome = &mut gateway => outcome,
-            () = asked_to_stop() => {
+            () = signals.asked_to_stop() => {
                 stop.send_replace(true);
                 tokio::select! {
                     outcome = gateway => outcome,
-                    () = asked_to_stop() => {
+                    () = signals.asked_to_stop() => {
                         tracing::warn!("a second signal: ending at once; what was acknowledged is on disk");
-                        std::process::exit(130);
+                        std::process::exit(EXIT_SECOND_SIGNAL);
                     }
                 }
             }
@@ -70,17 +75,29 @@ fn serve(config: Config) -> ExitCode {
     code
 }
 
-async fn asked_to_stop() {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+/// The two signals that ask for an end. Heard from the start, so that none is missed between the first and the second.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    fn hear() -> Self {
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => Self(Some((terminate, interrupt))),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(error = %error, "signals cannot be heard; stop with SIGKILL");
+                Self(None)
             }
         }
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(error = %error, "signals cannot be heard; stop with SIGKILL");
-            std::future::pending().await
+    }
+
+    async fn asked_to_stop(&mut self) {
+        match &mut self.0 {
+            Some((terminate, interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
         }
     }
 }

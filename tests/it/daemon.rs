@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -373,6 +374,40 @@ async fn a_client_that_never_ends_its_request_does_not_hold_up_the_stop() {
     let (status, took) = daemon.terminate().await;
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_while_a_platform_keeps_it_waiting() {
+    let broker = Mosquitto::start().await;
+    let platform = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let school = School::new(&format!(
+        "{}{}[[destination]]\nid = 'city'\nkind = 'shield'\nbase_url = 'http://{}/'\napp_id = 'test'\n\
+         secret_file = 'secret'\n",
+        mqtt_bus(&broker),
+        device("help", "tuya-ts0215a", "help"),
+        platform.local_addr().expect("its address"),
+    ));
+    let secret = school.config().with_file_name("secret");
+    std::fs::write(&secret, "s3cret").expect("written");
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("its bits");
+    for second in ["TERM", "INT"] {
+        let mut daemon = school.start().await;
+        daemon.connected().await;
+        broker.publish("zigbee2mqtt/help", br#"{"action":"sos"}"#, &[]).await;
+        let (mut request, _) =
+            timeout(PATIENCE, platform.accept()).await.expect("in time").expect("a request");
+        request.read_u8().await.expect("it is under way, and is never answered");
+        let stops = school.log().matches("stopping").count();
+        daemon.signal("TERM");
+        until("the stop has begun", async || {
+            (school.log().matches("stopping").count() > stops).then_some(())
+        })
+        .await;
+        daemon.signal(second);
+        let status = timeout(PATIENCE, daemon.child.wait()).await.expect("it ends").expect("its status");
+        assert_eq!(status.code(), Some(130), "SIG{second}");
+        assert!(school.log().contains("a second signal"));
+    }
 }
 
 #[tokio::test]
