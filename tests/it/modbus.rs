@@ -179,7 +179,7 @@ fn python() -> PathBuf {
     python
 }
 
-async fn pymodbus() -> (Child, u16) {
+pub async fn pymodbus() -> (Child, u16) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/pymodbus_meters.py");
     let mut child = Command::new(python())
         .arg(script)
