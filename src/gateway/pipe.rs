@@ -1,7 +1,7 @@
 //! The loop around the pure step: takes what waits in the lanes, steps, makes the commit durable, answers. While
 //! commits are on their way to the disk the next batch is stepped; each is answered in its turn, once it is durable.
 
-use crate::model::{BusId, Delivery, DeviceId, Input, Now, Wall};
+use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Now, Wall};
 use crate::pipeline::{Commit, Live, Pipeline};
 use crate::runtime::lanes::{OrderOutcome, OrderParcel, Parcel};
 use crate::runtime::{Clock, Outlet, Tally, service};
@@ -160,6 +160,12 @@ impl Pipe {
         for stored in &commit.events {
             let kind = stored.event.kind.as_str();
             bus(&stored.device).iter().for_each(|bus| self.tally.events.of(&((*bus).clone(), kind)).one());
+        }
+        let stamps = commit.readings.iter().map(|r| (&r.device, r.stamp.clock));
+        for (device, clock) in stamps.chain(commit.events.iter().map(|e| (&e.device, e.stamp.clock))) {
+            if clock == ClockQuality::DeviceWrong {
+                bus(device).iter().for_each(|bus| self.tally.wrong_clocks.of(bus).one());
+            }
         }
         for bus in &commit.duplicates {
             self.tally.duplicates.of(bus).one();

@@ -163,7 +163,7 @@ fn python() -> PathBuf {
     python
 }
 
-async fn pymodbus() -> (Child, u16) {
+pub async fn pymodbus() -> (Child, u16) {
     let script = rig::root().join("tests/peers/pymodbus_meters.py");
     let mut child = Command::new(python())
         .arg(script)
