@@ -105,18 +105,13 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         destinations: Arc::new(statuses),
         orders: inlet.desk(),
     };
-    let listener = tokio::net::TcpListener::bind(config.http)
-        .await
-        .map_err(|cause| GatewayError::Listen { address: config.http, cause })?;
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
-    let routes = console::router(console.clone()).merge(ops::router(&console, Arc::clone(&tally)));
-    edges.spawn("http", console::serve(listener, routes, edges_stopped.clone()));
+    start_api(&mut edges, config.http, console, Arc::clone(&tally), &edges_stopped).await?;
     let field =
         Field { inlet: inlet.clone(), clock: Arc::clone(&clock), tally, site_key, site: config.site.clone() };
     start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
     drop(field);
-    drop(console);
 
     let (pipe_done, pipe_ended) = oneshot::channel();
     let mut middle = Tasks::new();
@@ -148,6 +143,20 @@ fn start_uplinks(
         uplinks.spawn("uplink", uplink.run(stopped.clone()));
     }
     Ok(statuses)
+}
+
+async fn start_api(
+    edges: &mut Tasks,
+    address: SocketAddr,
+    console: Console,
+    tally: Arc<Tally>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(), GatewayError> {
+    let bound = tokio::net::TcpListener::bind(address).await;
+    let listener = bound.map_err(|cause| GatewayError::Listen { address, cause })?;
+    let pages = ops::router(&console, tally);
+    edges.spawn("http", console::serve(listener, console::router(console).merge(pages), stopped.clone()));
+    Ok(())
 }
 
 fn start_drivers(

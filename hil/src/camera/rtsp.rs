@@ -62,72 +62,103 @@ async fn converse(stream: TcpStream, account: &Account, counts: &Counts) -> std:
             }
         }
     });
-    let nonce = secret_hex(16);
-    let session = secret_hex(8);
-    let mut channel = 0;
-    let mut playing: Option<tokio::task::AbortHandle> = None;
+    let mut talk = Talk {
+        account,
+        counts,
+        out,
+        nonce: secret_hex(16),
+        session: secret_hex(8),
+        channel: 0,
+        playing: None,
+        left: false,
+    };
     while let Ok(Ok(Some(asked))) = timeout(SESSION_TIMEOUT, next_request(&mut read)).await {
-        let cseq = asked.headers.get("cseq").cloned().unwrap_or_default();
-        let reply = |status: &str, headers: &str, body: &str| {
-            let length =
-                if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-            format!("RTSP/1.0 {status}\r\nCSeq: {cseq}\r\n{headers}{length}\r\n{body}").into_bytes()
-        };
-        let in_session = format!("Session: {session};timeout={}\r\n", SESSION_TIMEOUT.as_secs());
-        let mut leave = false;
-        let answer = if asked.method == "OPTIONS" {
-            let methods = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER\r\n";
-            reply("200 OK", methods, "")
-        } else if !admitted(&asked, &nonce, account) {
-            let challenge = format!("WWW-Authenticate: Digest realm=\"{REALM}\", nonce=\"{nonce}\"\r\n");
-            reply("401 Unauthorized", &challenge, "")
-        } else {
-            match asked.method.as_str() {
-                "DESCRIBE" => {
-                    counts.described.fetch_add(1, Ordering::Relaxed);
-                    let headers =
-                        format!("Content-Type: application/sdp\r\nContent-Base: {}/\r\n", asked.url);
-                    reply("200 OK", &headers, &sdp())
-                }
-                "SETUP" => match interleaved(&asked) {
-                    Some(first) => {
-                        channel = first;
-                        let transport = format!(
-                            "Transport: RTP/AVP/TCP;unicast;interleaved={first}-{};ssrc={SSRC:08X}\r\n",
-                            first.wrapping_add(1)
-                        );
-                        reply("200 OK", &format!("{transport}{in_session}"), "")
-                    }
-                    None => reply("461 Unsupported Transport", "", ""),
-                },
-                "PLAY" => {
-                    if playing.is_none() {
-                        playing = Some(tokio::spawn(play(out.clone(), channel)).abort_handle());
-                    }
-                    let info = format!("RTP-Info: url={}/track1;seq=1;rtptime=0\r\n", asked.url);
-                    reply("200 OK", &format!("{in_session}Range: npt=0.000-\r\n{info}"), "")
-                }
-                "GET_PARAMETER" => reply("200 OK", &in_session, ""),
-                "TEARDOWN" => {
-                    leave = true;
-                    reply("200 OK", &in_session, "")
-                }
-                _ => reply("501 Not Implemented", "", ""),
-            }
-        };
-        if leave && let Some(task) = playing.take() {
-            task.abort();
+        let answer = talk.answer(&asked);
+        if talk.left {
+            talk.stop();
         }
-        if out.send(answer).await.is_err() || leave {
+        if talk.out.send(answer).await.is_err() || talk.left {
             break;
         }
     }
-    if let Some(task) = playing {
-        task.abort();
-    }
-    drop(out);
+    talk.stop();
+    drop(talk);
     drop(writer.await);
     Ok(())
+}
+
+/// What one client has set up, and where answers and pictures for it go.
+struct Talk<'a> {
+    account: &'a Account,
+    counts: &'a Counts,
+    out: mpsc::Sender<Vec<u8>>,
+    nonce: String,
+    session: String,
+    channel: u8,
+    playing: Option<tokio::task::AbortHandle>,
+    left: bool,
+}
+
+impl Talk<'_> {
+    fn stop(&mut self) {
+        if let Some(task) = self.playing.take() {
+            task.abort();
+        }
+    }
+
+    fn answer(&mut self, asked: &Request) -> Vec<u8> {
+        if asked.method == "OPTIONS" {
+            let methods = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER\r\n";
+            return asked.reply("200 OK", methods, "");
+        }
+        if !admitted(asked, &self.nonce, self.account) {
+            let nonce = &self.nonce;
+            let challenge = format!("WWW-Authenticate: Digest realm=\"{REALM}\", nonce=\"{nonce}\"\r\n");
+            return asked.reply("401 Unauthorized", &challenge, "");
+        }
+        let in_session = format!("Session: {};timeout={}\r\n", self.session, SESSION_TIMEOUT.as_secs());
+        match asked.method.as_str() {
+            "DESCRIBE" => {
+                self.counts.described.fetch_add(1, Ordering::Relaxed);
+                let headers = format!("Content-Type: application/sdp\r\nContent-Base: {}/\r\n", asked.url);
+                asked.reply("200 OK", &headers, &sdp())
+            }
+            "SETUP" => match interleaved(asked) {
+                Some(first) => {
+                    self.channel = first;
+                    let transport = format!(
+                        "Transport: RTP/AVP/TCP;unicast;interleaved={first}-{};ssrc={SSRC:08X}\r\n",
+                        first.wrapping_add(1)
+                    );
+                    asked.reply("200 OK", &format!("{transport}{in_session}"), "")
+                }
+                None => asked.reply("461 Unsupported Transport", "", ""),
+            },
+            "PLAY" => {
+                if self.playing.is_none() {
+                    let task = tokio::spawn(play(self.out.clone(), self.channel));
+                    self.playing = Some(task.abort_handle());
+                }
+                let info = format!("RTP-Info: url={}/track1;seq=1;rtptime=0\r\n", asked.url);
+                asked.reply("200 OK", &format!("{in_session}Range: npt=0.000-\r\n{info}"), "")
+            }
+            "GET_PARAMETER" => asked.reply("200 OK", &in_session, ""),
+            "TEARDOWN" => {
+                self.left = true;
+                asked.reply("200 OK", &in_session, "")
+            }
+            _ => asked.reply("501 Not Implemented", "", ""),
+        }
+    }
+}
+
+impl Request {
+    fn reply(&self, status: &str, headers: &str, body: &str) -> Vec<u8> {
+        let cseq = self.headers.get("cseq").map_or("", String::as_str);
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        format!("RTSP/1.0 {status}\r\nCSeq: {cseq}\r\n{headers}{length}\r\n{body}").into_bytes()
+    }
 }
 
 const REALM: &str = "schoolgate-sim";
