@@ -16,6 +16,7 @@ mod mosquitto;
 mod mqtt;
 mod north;
 mod payloads;
+mod pipe;
 mod profiles;
 mod rig;
 mod sim;
