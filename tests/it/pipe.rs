@@ -137,8 +137,10 @@ async fn from_the_wire_to_the_platform() {
     // What is owed arrives at both, alarms and roll-ups, each record once in the end.
     for (platform, name) in [(&province, "province"), (&city, "city")] {
         until(&format!("alarm and roll-ups at the {name}"), async || {
-            let acknowledged = platform.stats().acknowledged;
-            (acknowledged.get("alarm") >= Some(&1) && acknowledged.get("aggregate") >= Some(&4)).then_some(())
+            let records = platform.records();
+            let of = |point: &str| records.iter().any(|r| r["point"] == point);
+            let alarm = records.iter().any(|r| r["record"] == "alarm");
+            (alarm && ["voltage", "energy", "temperature"].iter().all(|point| of(point))).then_some(())
         })
         .await;
     }
