@@ -17,7 +17,7 @@ pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRo
 
 use crate::model::{DestinationId, OutboxItem, SiteKey};
 use crate::pipeline::{Commit, Remembered};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -148,6 +148,14 @@ impl Store {
     /// # Errors
     /// When the directory is in use by another process, or the file is not ours, newer, or unusable.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_on(dir, None)
+    }
+
+    /// As [`Store::open`], on a file system that this process has registered with SQLite under that name.
+    ///
+    /// # Errors
+    /// As there; and when there is no file system of that name.
+    pub fn open_on(dir: &Path, vfs: Option<&str>) -> Result<Self, StoreError> {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(StoreError::OldSqlite(rusqlite::version()));
         }
@@ -159,7 +167,12 @@ impl Store {
             TryLockError::Error(cause) => file("locking")(cause),
         })?;
         let path = dir.join(FILE_NAME);
-        let mut db = Connection::open(&path).doing("opening the database")?;
+        let flags = OpenFlags::default();
+        let mut db = match vfs {
+            None => Connection::open_with_flags(&path, flags),
+            Some(vfs) => Connection::open_with_flags_and_vfs(&path, flags, vfs),
+        }
+        .doing("opening the database")?;
         configure(&db)?;
         migrate::migrate(&mut db, &path)?;
         let series = append::SeriesIds::load(&db)?;
