@@ -15,6 +15,7 @@ use crate::model::{
     Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Event, Input, Link, Mono, Now,
     Observation, OutboxItem, PointId, Reading, Record, Refused, RollUp, RuleId, Stamp, Unknown, Wall,
 };
+use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
@@ -164,6 +165,9 @@ impl Pipeline {
         }
         for stored in &remembered.readings {
             let wrap = wrap_of(&world, &stored.device, &stored.reading.point);
+            if museum::on("roll_up_replayed_twice") {
+                aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
+            }
             aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
         }
         engine.start(now);

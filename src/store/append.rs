@@ -2,6 +2,7 @@
 
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError};
+use crate::museum;
 use crate::model::{
     AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
     RollUp, Unit, Wall,
@@ -61,14 +62,27 @@ pub(super) fn commit(
     for commit in commits {
         done.push(write(&tx, series, commit)?);
     }
-    tx.commit().doing("committing")?;
+    match tx.commit() {
+        Err(error) if museum::on("retry_failed_fsync") && failed_sync(&error) => {
+            db.execute_batch("pragma wal_checkpoint").doing("committing")?;
+        }
+        outcome => outcome.doing("committing")?,
+    }
     Ok(done)
+}
+
+/// Whether the medium did not take what was to be made durable.
+fn failed_sync(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC)
 }
 
 fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Result<Committed, StoreError> {
     let mut committed = Committed::default();
     for stored in &commit.readings {
         write_reading(tx, series, stored)?;
+    }
+    if museum::on("partial_commit") {
+        tx.execute_batch("commit; begin immediate").doing("committing half")?;
     }
     for stored in &commit.events {
         committed.duplicate_events += u64::from(!write_event(tx, stored)?);
@@ -106,7 +120,7 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
             .doing("storing the next number")?;
     }
     write_odd(tx, commit)?;
-    for f in &commit.fingerprints {
+    for f in commit.fingerprints.iter().filter(|_| !museum::on("fingerprint_not_stored")) {
         tx.prepare_cached(
             "insert or replace into fingerprint (bus, slot, turn, value) values (?1, ?2, ?3, ?4)",
         )
@@ -285,10 +299,11 @@ fn write_odd(tx: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
 }
 
 pub(super) fn owed(db: &Connection, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+    let order = if museum::on("ordered_by_wall_clock") { "created" } else { "seq" };
     let mut statement = db
-        .prepare_cached(
-            "select seq, uid, created, record from outbox where destination = ?1 order by lane, seq limit ?2",
-        )
+        .prepare_cached(&format!(
+            "select seq, uid, created, record from outbox where destination = ?1 order by lane, {order} limit ?2"
+        ))
         .doing("reading what is owed")?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![to.as_str(), limit]).doing("reading what is owed")?;
@@ -321,13 +336,16 @@ pub(super) fn settle(
     let tx = db
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .doing("beginning a settlement")?;
-    for (seq, reason) in &answer.set_aside {
+    for (seq, reason) in answer.set_aside.iter().filter(|_| !museum::on("set_aside_dropped")) {
         tx.prepare_cached(
             "insert or ignore into set_aside (seq, destination, uid, created, record, reason, at) \
              select seq, destination, uid, created, record, ?3, ?4 from outbox where seq = ?1 and destination = ?2",
         )
         .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0]))
         .doing("setting a record aside")?;
+    }
+    if museum::on("settled_in_two_commits") {
+        tx.execute_batch("commit; begin immediate").doing("committing half")?;
     }
     for seq in answer.delivered.iter().chain(answer.set_aside.iter().map(|(seq, _)| seq)) {
         tx.prepare_cached("delete from outbox where seq = ?1 and destination = ?2")

@@ -27,6 +27,20 @@ pub struct Handle {
     owed: watch::Receiver<u64>,
 }
 
+/// A commit that the store has, but has not made durable yet.
+#[derive(Debug)]
+pub struct PendingCommit(oneshot::Receiver<Result<Committed, StoreError>>);
+
+impl PendingCommit {
+    /// Waits until it is durable. May be dropped and called again until it has answered.
+    ///
+    /// # Errors
+    /// When SQLite refuses; nothing of it is stored then.
+    pub async fn durable(&mut self) -> Result<Committed, StoreError> {
+        (&mut self.0).await.map_err(|_| StoreError::Closed)?
+    }
+}
+
 /// Moves a store to its own thread. Joining the thread waits until the last handle is gone and the file closed.
 ///
 /// # Errors
@@ -162,7 +176,18 @@ impl Handle {
     /// # Errors
     /// When SQLite refuses; nothing of it is stored then.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.ask(|answer| Request::Commit(Box::new(commit), answer)).await
+        self.begin_commit(commit).await?.durable().await
+    }
+
+    /// Gives a commit to the store without waiting until it is durable. Commits become durable in the order in which
+    /// they were given, those that wait at the same time in one transaction.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn begin_commit(&self, commit: Commit) -> Result<PendingCommit, StoreError> {
+        let (answer, reply) = oneshot::channel();
+        self.requests.send(Request::Commit(Box::new(commit), answer)).await.map_err(|_| StoreError::Closed)?;
+        Ok(PendingCommit(reply))
     }
 
     /// The next records owed to a destination, alarms first, then by number; at most `limit`.

@@ -103,7 +103,7 @@ impl Reader {
         let path = dir.join(FILE_NAME);
         std::fs::metadata(&path).map_err(|cause| StoreError::File {
             path: path.clone(),
-            doing: "looking for the database",
+            doing: "looking for the database (has the gateway run with this data directory?)",
             cause,
         })?;
         let db = Connection::open_with_flags(&path, flags).doing("opening the database to read")?;

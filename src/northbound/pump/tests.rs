@@ -3,7 +3,7 @@
 use super::super::batch::tests::{aggregate, alarm, sender};
 use super::super::{Eduyun, Lost, Shield};
 use super::*;
-use crate::config::{Destination, DestinationKind};
+use crate::config::{Agreed, Destination, DestinationKind};
 use crate::model::{DestinationId, Record, Wall};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,7 @@ fn destination(kind: DestinationKind) -> Destination {
         max_bytes: 65_536,
         timeout: Duration::from_secs(10),
         ca_pem: None,
+        agreed: Agreed::default(),
     }
 }
 
