@@ -2,11 +2,11 @@
 
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError};
-use crate::museum;
 use crate::model::{
     AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
     RollUp, Unit, Wall,
 };
+use crate::museum;
 use crate::pipeline::{Commit, FINGERPRINTS_KEPT, StoredEvent, StoredReading};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::HashMap;

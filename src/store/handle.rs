@@ -186,7 +186,10 @@ impl Handle {
     /// When the store is closed.
     pub async fn begin_commit(&self, commit: Commit) -> Result<PendingCommit, StoreError> {
         let (answer, reply) = oneshot::channel();
-        self.requests.send(Request::Commit(Box::new(commit), answer)).await.map_err(|_| StoreError::Closed)?;
+        self.requests
+            .send(Request::Commit(Box::new(commit), answer))
+            .await
+            .map_err(|_| StoreError::Closed)?;
         Ok(PendingCommit(reply))
     }
 

@@ -24,12 +24,11 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
     } else {
         "select value from meta where key = 'next_seq'"
     };
-    let next_seq: Option<String> =
-        match db.query_row(next_seq, [], |row| row.get(0)) {
-            Ok(text) => Some(text),
-            Err(rusqlite::Error::QueryReturnedNoRows) => None,
-            Err(cause) => return Err(StoreError::Sqlite { doing: "reading the next number", cause }),
-        };
+    let next_seq: Option<String> = match db.query_row(next_seq, [], |row| row.get(0)) {
+        Ok(text) => Some(text),
+        Err(rusqlite::Error::QueryReturnedNoRows) => None,
+        Err(cause) => return Err(StoreError::Sqlite { doing: "reading the next number", cause }),
+    };
     Ok(Remembered {
         open_alarms: each(
             db,

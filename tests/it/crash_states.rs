@@ -54,7 +54,9 @@ pub fn check(
         if at % share.1 != share.0 {
             continue;
         }
-        let here = at * states / log.len() - (at - share.1.min(at)) * states / log.len();
+        let (until_here, until_last) = (at / share.1, (at / share.1).saturating_sub(1));
+        let moments = log.len() / share.1;
+        let here = until_here * states / share.1 / moments - until_last * states / share.1 / moments;
         for n in 0..here {
             let cut = match (n + at / share.1) % 8 {
                 0 => Cut::Nothing,

@@ -33,7 +33,9 @@ fn run(script: &Script, fault: Fault) -> Result<Outcome, String> {
     'steps: for step in &script.steps {
         for attempt in 1..=ATTEMPTS {
             let done = match &mut worker {
-                None => Worker::open(dir.path(), disk.name()).and_then(|opened| worker.insert(opened).step(step)),
+                None => {
+                    Worker::open(dir.path(), disk.name()).and_then(|opened| worker.insert(opened).step(step))
+                }
                 Some(worker) => worker.step(step),
             };
             match done {
@@ -48,8 +50,8 @@ fn run(script: &Script, fault: Fault) -> Result<Outcome, String> {
         acknowledged += 1;
         disk.mark(acknowledged);
     }
-    let failed = disk.failed();
     drop(worker);
+    let failed = disk.failed();
     let acknowledged = usize::try_from(acknowledged).unwrap();
     // A step that failed may all the same be there, as a whole, once the process is gone.
     let under_way = script.expected.get(acknowledged + 1).unwrap_or(&script.expected[acknowledged]);

@@ -9,16 +9,23 @@
 mod api;
 mod camera;
 mod config;
+mod crash_states;
 mod daemon;
 mod dependencies;
+mod io_faults;
 mod kill;
 mod layering;
 mod metrics;
 mod modbus;
 mod mosquitto;
 mod mqtt;
+#[cfg(feature = "museum")]
+mod museum;
 mod north;
 mod payloads;
+mod power_cut;
 mod profiles;
+mod script;
 mod sim;
+mod torture;
 mod unit_file;

@@ -4,8 +4,8 @@ use hil::chance::Chance;
 use schoolgate::alarm::AlarmBook;
 use schoolgate::model::{
     Alarm, AlarmClass, AlarmKey, BusId, DestinationId, DeviceId, Event, EventKind, Fault, Link, OutboxItem,
-    Phase, PointId, PointKind, Priority, Reading, Record, Refused, RollUp, RuleId, Stamp, Text, Unit, Unknown,
-    Wall,
+    Phase, PointId, PointKind, Priority, Reading, Record, Refused, RollUp, RuleId, Stamp, Text, Unit,
+    Unknown, Wall,
 };
 use schoolgate::pipeline::{Commit, Fingerprint, LinkChange, StoredEvent, StoredReading};
 use schoolgate::rules::{Finding, Level};
@@ -151,8 +151,13 @@ impl Writer {
     fn owe(&mut self, commit: &mut Commit, record: Record) {
         let seq = self.content.next_seq;
         self.content.next_seq += 1;
-        let item =
-            OutboxItem { seq, destination: destination(), uid: format!("gw:{seq}"), created: self.now(), record };
+        let item = OutboxItem {
+            seq,
+            destination: destination(),
+            uid: format!("gw:{seq}"),
+            created: self.now(),
+            record,
+        };
         self.content.owed.insert(seq, item.clone());
         commit.outbox.push(item);
     }
@@ -323,7 +328,18 @@ impl Content {
                 $(tell(stringify!($field), self.$field == found.$field, self.$field.len(), found.$field.len());)*
             };
         }
-        each!(readings, serials, alarms, links, roll_ups, owed, set_aside, quarantine, strangers, fingerprints);
+        each!(
+            readings,
+            serials,
+            alarms,
+            links,
+            roll_ups,
+            owed,
+            set_aside,
+            quarantine,
+            strangers,
+            fingerprints
+        );
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         tell("next_seq", self.next_seq == found.next_seq, number(self.next_seq), number(found.next_seq));
         said.join("; ")
@@ -342,7 +358,8 @@ pub fn judge(dir: &Path, allowed: &[&Content]) -> Result<(), String> {
     if allowed.contains(&&found) {
         return Ok(());
     }
-    Err(allowed.first().map(|wanted| wanted.difference(&found)).unwrap_or_default())
+    let differences: Vec<String> = allowed.iter().map(|wanted| wanted.difference(&found)).collect();
+    Err(differences.join(" — or — "))
 }
 
 /// A directory in memory where there is some: what is on it is judged, not the disk.

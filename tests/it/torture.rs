@@ -72,23 +72,45 @@ pub fn crash_states(distinct: usize) {
     tell("torture.crash_states", distinct, "states", Goal::AtLeast(40_000.0), how);
 }
 
-pub fn power_cuts(cuts: usize, lost: i64, kept_apart: i64) {
+pub fn power_cuts(cuts: usize, lost: i64) {
     let how = "the running gateway killed and its disk set back to what was synced, half of the time with some of the \
                rest";
     tell("torture.power_cuts", cuts, "cuts", Goal::AtLeast(1_000.0), how);
     let lost = usize::try_from(lost).unwrap_or(usize::MAX);
-    tell("torture.lost", lost, "messages", Goal::AtMost(0.0), "messages acknowledged to the broker before a power cut");
-    let control = usize::try_from(kept_apart).unwrap_or(0);
+    tell(
+        "torture.lost",
+        lost,
+        "messages",
+        Goal::AtMost(0.0),
+        "messages acknowledged to the broker before a power cut",
+    );
+}
+
+#[cfg(feature = "museum")]
+pub fn control(lost: i64) {
+    let lost = usize::try_from(lost).unwrap_or(0);
     let how = "the same with synchronous NORMAL: a trial that does not see this one fail sees nothing";
-    tell("torture.control_normal_lost", control, "messages", Goal::AtLeast(1.0), how);
+    tell("torture.control_normal_lost", lost, "messages", Goal::AtLeast(1.0), how);
 }
 
 pub fn kills(kills: usize) {
-    tell("torture.kills", kills, "kills", Goal::AtLeast(10_000.0), "kill -9 of the running gateway; nothing was lost");
+    tell(
+        "torture.kills",
+        kills,
+        "kills",
+        Goal::AtLeast(10_000.0),
+        "kill -9 of the running gateway; nothing was lost",
+    );
 }
 
 #[cfg(feature = "museum")]
 pub fn mutants(all: usize, missed: usize) {
     tell("torture.mutants", all, "mutants", Goal::AtLeast(10.0), "deliberate faults, one at a time");
-    tell("torture.mutants_missed", missed, "mutants", Goal::AtMost(0.0), "of them, those that no test noticed");
+    tell(
+        "torture.mutants_missed",
+        missed,
+        "mutants",
+        Goal::AtMost(0.0),
+        "of them, those that no test noticed",
+    );
 }

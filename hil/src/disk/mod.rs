@@ -189,9 +189,9 @@ impl Tape {
         let count = state.calls.entry(call).or_insert(0);
         *count += 1;
         let count = *count;
-        let hit = state
-            .fault
-            .is_some_and(|fault| fault.call == call && (count == fault.at || fault.for_ever && count > fault.at));
+        let hit = state.fault.is_some_and(|fault| {
+            fault.call == call && (count == fault.at || fault.for_ever && count > fault.at)
+        });
         state.failed += u64::from(hit);
         hit
     }

@@ -185,7 +185,8 @@ impl<'a> Replay<'a> {
             Cut::Some => {
                 // A directory's changes reach the medium in their order.
                 let mut names = self.durable_names.clone();
-                let kept = usize::try_from(chance.below(self.pending_names.len() as u64 + 1)).expect("64 bits");
+                let kept =
+                    usize::try_from(chance.below(self.pending_names.len() as u64 + 1)).expect("64 bits");
                 self.pending_names.iter().take(kept).for_each(|naming| naming.apply(&mut names));
                 names
             }

@@ -109,7 +109,8 @@ unsafe extern "C" fn open(
         return ffi::SQLITE_CANTOPEN;
     }
     // SAFETY: as in `name_of`; a null path is a temporary file.
-    let existed = !path.is_null() && unsafe { CStr::from_ptr(path) }.to_str().is_ok_and(|p| Path::new(p).exists());
+    let existed =
+        !path.is_null() && unsafe { CStr::from_ptr(path) }.to_str().is_ok_and(|p| Path::new(p).exists());
     // SAFETY: the usual file system's own function, its own address, and the memory it asks for.
     let refused = unsafe {
         (*layer.below).xOpen.map_or(ffi::SQLITE_ERROR, |f| f(layer.below, path, file, flags, flags_out))
