@@ -102,6 +102,14 @@ pub enum StoreError {
     /// The SQLite linked in can corrupt the file.
     #[error("SQLite {0} is older than 3.51.3, which can corrupt the database; build with the bundled one")]
     OldSqlite(&'static str),
+    /// The database works without a write-ahead log, and what it acknowledged could be lost.
+    #[error(
+        "the database cannot have a write-ahead log (its journal is '{found}'): the disk fails, or is a network share; [store] dir must be on a sound disk of this machine"
+    )]
+    NoLog {
+        /// How it works instead.
+        found: String,
+    },
     /// SQLite refused.
     #[error("{doing} failed")]
     Sqlite {
@@ -199,6 +207,7 @@ impl Store {
             .doing("opening the database")?;
             configure(&db)?;
             migrate::migrate(&mut db, &path)?;
+            renew(&db)?;
             let series = append::SeriesIds::load(&db)?;
             Ok((db, series))
         };
@@ -282,13 +291,31 @@ impl Store {
     }
 }
 
+/// Makes durable what is read from now on. What the run before could not sync reads back well from the system's memory
+/// and may never reach the medium, and whatever followed it in the write-ahead log would be lost with it. So the log is
+/// copied into the file, which writes its pages anew, and one small commit makes a new log that says so.
+fn renew(db: &Connection) -> Result<(), StoreError> {
+    db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
+        .and_then(|()| db.pragma_update(None, "user_version", SCHEMA_VERSION))
+        .doing("copying the log into the database")
+}
+
 fn configure(db: &Connection) -> Result<(), StoreError> {
     let set = |name: &str, value: &dyn rusqlite::ToSql| {
         db.pragma_update(None, name, value).doing("configuring the database")
     };
     db.busy_timeout(std::time::Duration::from_secs(5)).doing("configuring the database")?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
-    set("journal_mode", &"wal")?;
+    // Read to its end: SQLite first answers "wal" and then makes the change, which may fail.
+    let mut mode = String::new();
+    db.pragma(None, "journal_mode", "wal", |row| {
+        mode = row.get(0)?;
+        Ok(())
+    })
+    .doing("configuring the database")?;
+    if mode != "wal" {
+        return Err(StoreError::NoLog { found: mode });
+    }
     // FULL: an acknowledgement follows a commit that is on the medium. NORMAL loses the last commits at a power cut.
     set("synchronous", &synchronous())?;
     set("wal_autocheckpoint", &CHECKPOINT_PAGES)?;
