@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench torture
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ test: ## all tests, with counterparts that nobody here wrote
 lint: ## form, lints, licences
 	@scripts/setup build
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features schoolgate/museum --locked -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
 	    cargo deny check bans licenses sources; \
 	else \
@@ -32,3 +32,7 @@ lint: ## form, lints, licences
 bench: ## figures, one line each, into target/figures.json; ONLY=pipe runs one area
 	@scripts/setup build
 	@ONLY="$(ONLY)" cargo bench --locked --bench figures
+
+torture: ## the tests that try the store, in their long form (hours); ONLY=store, ONLY=crash_states … runs a part
+	@scripts/setup test
+	@ONLY="$(ONLY)" scripts/torture

@@ -2,7 +2,7 @@
 //! acknowledged is lost, nothing is there by half.
 
 use crate::crash_states::look;
-use crate::script::{Script, Worker, judge, memory_dir};
+use crate::script::{Content, Script, Step, Worker, judge, memory_dir};
 use crate::torture;
 use hil::chance::Chance;
 use hil::disk::{Call, Cut, Disk, Fault, Op, Replay};
@@ -81,6 +81,43 @@ fn cut_after_failed_sync(script: &Script, log: &[Op]) -> Result<(), String> {
     Ok(())
 }
 
+/// A sync fails, the process ends as it is, and the next one works on: on what the system's memory holds, of which the
+/// medium lacks a part. Then the power is cut.
+fn next_process_after_failed_sync(script: &Script, at: u64) -> Result<(), String> {
+    let (dir, disk) = (memory_dir(), Disk::new());
+    disk.fail(Some(Fault { call: Call::Sync, at, for_ever: true }));
+    let mut done = 0;
+    let mut worker = Worker::open(dir.path(), disk.name()).ok();
+    for (step, mark) in script.steps.iter().zip(1..) {
+        if worker.as_mut().is_none_or(|worker| worker.step(step).is_err()) {
+            break;
+        }
+        done = mark;
+        disk.mark(mark);
+    }
+    let mut log = disk.take_log();
+    let mut replay = Replay::new(&log);
+    while replay.step().is_some() {}
+    let (second, next) = (memory_dir(), disk.next());
+    let image = replay.cut(Cut::Nothing, &mut Chance::seeded(1));
+    image.write_to(second.path()).map_err(|error| error.to_string())?;
+    let mut worker = Worker::open(second.path(), next.name()).map_err(|error| error.to_string())?;
+    // The step that failed is there all the same, in memory.
+    let unanswered = script.steps.get(done as usize);
+    if matches!(unanswered, Some(Step::Commit(_)))
+        && worker.next_seq() == script.expected.get(done as usize + 1).map(Content::next_seq)
+    {
+        done += 1;
+    }
+    next.mark(done);
+    for (step, mark) in script.steps.iter().zip(1..).skip(done as usize) {
+        worker.step(step).map_err(|error| error.to_string())?;
+        next.mark(mark);
+    }
+    log.extend(next.take_log());
+    cut_after_failed_sync(script, &log).map_err(|problem| format!("next process, sync {at}: {problem}"))
+}
+
 /// How many calls of each kind a run makes in which none fails.
 fn calls(script: &Script) -> Vec<(Call, u64)> {
     let dir = memory_dir();
@@ -108,7 +145,9 @@ pub fn check(script: &Script, tried: u64) -> Result<u64, String> {
                 }
                 told += outcome.told;
                 if call == Call::Sync {
-                    cut_after_failed_sync(script, &outcome.log)?;
+                    cut_after_failed_sync(script, &outcome.log)
+                        .map_err(|problem| format!("{fault:?}: {problem}"))?;
+                    next_process_after_failed_sync(script, fault.at)?;
                 }
                 runs += 1;
             }

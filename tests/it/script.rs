@@ -241,6 +241,11 @@ impl<'a> Worker<'a> {
         Ok(Self { dir, vfs, store: Some(Store::open_on(dir, Some(vfs))?) })
     }
 
+    /// The number that the next record owed would have.
+    pub fn next_seq(&self) -> Option<u64> {
+        self.store.as_ref()?.recall(PERIOD_SECS).ok().map(|remembered| remembered.next_seq)
+    }
+
     /// Does one step; when this says that it is done, it must stay done.
     pub fn step(&mut self, step: &Step) -> Result<(), StoreError> {
         if self.store.is_none() {
@@ -313,6 +318,11 @@ impl Content {
             fingerprints: remembered.fingerprints.iter().map(|f| (f.turn, f.value)).collect(),
             next_seq: remembered.next_seq,
         })
+    }
+
+    /// The number that the next record owed would have.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
     }
 
     /// What differs, in counts.

@@ -130,6 +130,22 @@ impl Disk {
         Self { tape, registration }
     }
 
+    /// A further one for a copy of the directory, its record the continuation of this one's: the next process.
+    ///
+    /// # Panics
+    /// As [`Disk::new`].
+    #[must_use]
+    pub fn next(&self) -> Self {
+        let next = Self::new();
+        {
+            let (before, mut after) = (self.tape.state(), next.tape.state());
+            after.names.clone_from(&before.names);
+            after.files = before.files;
+            after.dir_dirty.clone_from(&before.dir_dirty);
+        }
+        next
+    }
+
     /// What to give SQLite as the name of the file system.
     #[must_use]
     pub fn name(&self) -> &str {
