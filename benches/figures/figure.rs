@@ -10,10 +10,8 @@ use std::path::Path;
 pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
-    #[cfg_attr(test, expect(dead_code, reason = "only the benches have such goals"))]
     Below(f64),
     /// Told for what it explains; there is nothing to reach.
-    #[cfg_attr(test, expect(dead_code, reason = "only the benches have such figures"))]
     Info,
 }
 

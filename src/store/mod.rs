@@ -295,6 +295,9 @@ impl Store {
 /// and may never reach the medium, and whatever followed it in the write-ahead log would be lost with it. So the log is
 /// copied into the file, which writes its pages anew, and one small commit makes a new log that says so.
 fn renew(db: &Connection) -> Result<(), StoreError> {
+    if museum::on("log_not_renewed") {
+        return Ok(());
+    }
     db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
         .and_then(|()| db.pragma_update(None, "user_version", SCHEMA_VERSION))
         .doing("copying the log into the database")

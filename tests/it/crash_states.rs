@@ -69,7 +69,7 @@ pub fn check(
             told();
             if known.insert(trace(&image, replay.last_mark())) {
                 seen.distinct += 1;
-                let marked = usize::try_from(replay.last_mark()).unwrap();
+                let marked = replay.last_mark();
                 look(script, &image, marked, dir.path())
                     .map_err(|problem| format!("op {at}, {cut:?}, {marked} steps acknowledged: {problem}"))?;
             }
@@ -85,7 +85,7 @@ pub fn look(script: &Script, image: &Image, marked: usize, dir: &std::path::Path
     judge(dir, &[&script.expected[marked], under_way])
 }
 
-fn trace(image: &Image, mark: u64) -> u64 {
+fn trace(image: &Image, mark: usize) -> u64 {
     let mut hasher = DefaultHasher::new();
     (image, mark).hash(&mut hasher);
     hasher.finish()

@@ -52,7 +52,6 @@ fn run(script: &Script, fault: Fault) -> Result<Outcome, String> {
     }
     drop(worker);
     let failed = disk.failed();
-    let acknowledged = usize::try_from(acknowledged).unwrap();
     // A step that failed may all the same be there, as a whole, once the process is gone.
     let under_way = script.expected.get(acknowledged + 1).unwrap_or(&script.expected[acknowledged]);
     judge(dir.path(), &[&script.expected[acknowledged], under_way])
@@ -72,7 +71,7 @@ fn cut_after_failed_sync(script: &Script, log: &[Op]) -> Result<(), String> {
             (Op::Mark(mark), Some(n)) if n < 3 => {
                 looked = Some(n + 1);
                 let image = replay.cut(Cut::Everything, &mut Chance::seeded(1));
-                look(script, &image, usize::try_from(*mark).unwrap(), dir.path())
+                look(script, &image, *mark, dir.path())
                     .map_err(|problem| format!("power cut after a failed sync, {mark} steps: {problem}"))?;
             }
             _ => {}
@@ -103,14 +102,14 @@ fn next_process_after_failed_sync(script: &Script, at: u64) -> Result<(), String
     image.write_to(second.path()).map_err(|error| error.to_string())?;
     let mut worker = Worker::open(second.path(), next.name()).map_err(|error| error.to_string())?;
     // The step that failed is there all the same, in memory.
-    let unanswered = script.steps.get(done as usize);
+    let unanswered = script.steps.get(done);
     if matches!(unanswered, Some(Step::Commit(_)))
-        && worker.next_seq() == script.expected.get(done as usize + 1).map(Content::next_seq)
+        && worker.next_seq() == script.expected.get(done + 1).map(Content::next_seq)
     {
         done += 1;
     }
     next.mark(done);
-    for (step, mark) in script.steps.iter().zip(1..).skip(done as usize) {
+    for (step, mark) in script.steps.iter().zip(1..).skip(done) {
         worker.step(step).map_err(|error| error.to_string())?;
         next.mark(mark);
     }
@@ -164,5 +163,6 @@ pub fn check(script: &Script, tried: u64) -> Result<u64, String> {
 fn a_call_that_fails_loses_nothing_that_was_acknowledged() {
     let tried = if torture::long() { u64::MAX } else { TRIED };
     let runs = check(&Script::new(2, STEPS), tried).unwrap_or_else(|problem| panic!("{problem}"));
+    torture::io_faults(runs);
     println!("{runs} runs, each with a call that failed");
 }

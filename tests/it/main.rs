@@ -1,10 +1,6 @@
 //! Integration tests: one binary, one module per counterpart or property.
 #![cfg(test)]
-#![expect(
-    clippy::cast_precision_loss,
-    clippy::string_slice,
-    reason = "in a test, a wrong number or a cut letter is a failed test"
-)]
+#![expect(clippy::cast_precision_loss, reason = "in a test, a wrong number is a failed test")]
 
 mod api;
 mod camera;

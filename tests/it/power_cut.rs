@@ -175,7 +175,7 @@ async fn rounds(school: &School, reins: &Reins, platter: &mut Platter, cuts: usi
 }
 
 /// Messages that the broker was told are safe and that are not in the store, after so many power cuts.
-async fn lost(cuts: usize, exhibit: Option<&str>) -> i64 {
+pub async fn lost(cuts: usize, exhibit: Option<&str>) -> i64 {
     let broker = Mosquitto::start().await;
     let devices = device("th", "aqara-wsdcgq11lm", "th")
         + &device("help", "tuya-ts0215a", "help")

@@ -101,7 +101,7 @@ impl Writer {
         let now = self.now();
         for _ in 0..=self.chance.below(20) {
             let value = self.chance.between(-1e3, 1e6);
-            let point = PointId::new(["power", "voltage", "current"][self.chance.below(3) as usize]).unwrap();
+            let point = PointId::new(["power", "voltage"][usize::from(self.chance.one_in(3))]).unwrap();
             let reading = Reading::new(point, value, Unit::Watt, PointKind::Gauge);
             commit.readings.push(StoredReading { device: device(), stamp: Stamp::new(None, now), reading });
             self.content.readings.push((now.0, value.to_bits()));

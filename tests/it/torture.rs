@@ -6,7 +6,8 @@ mod figure;
 use figure::{Figure, Goal};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Pause between two lines that say how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -70,6 +71,18 @@ pub fn crash_states(distinct: usize) {
     let how = "distinct states of the medium after a power failure at any write, cut, sync or delete of a workload of \
                100 steps; each opened, checked whole and compared with what was acknowledged";
     tell("torture.crash_states", distinct, "states", Goal::AtLeast(40_000.0), how);
+    tell(
+        "torture.crash_states_bad",
+        0,
+        "states",
+        Goal::Below(1.0),
+        "of them, corrupt or without what was acknowledged",
+    );
+}
+
+pub fn io_faults(runs: u64) {
+    let how = "runs in which a call failed, once or for ever: an error told, nothing acknowledged lost";
+    tell("torture.io_faults", usize::try_from(runs).unwrap_or(usize::MAX), "runs", Goal::Info, how);
 }
 
 pub fn power_cuts(cuts: usize, lost: i64) {

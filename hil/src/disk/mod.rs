@@ -58,7 +58,7 @@ pub enum Op {
     /// Names made and gone are on the medium.
     SyncDir,
     /// Whoever uses the disk says that something happened, see [`Disk::mark`].
-    Mark(u64),
+    Mark(usize),
 }
 
 /// A call that can be made to fail.
@@ -173,7 +173,7 @@ impl Disk {
     }
 
     /// Writes a mark into the record: what it stands for is for the caller to know.
-    pub fn mark(&self, mark: u64) {
+    pub fn mark(&self, mark: usize) {
         self.tape.push(Op::Mark(mark));
     }
 

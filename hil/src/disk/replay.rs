@@ -110,7 +110,7 @@ pub struct Replay<'a> {
     names: BTreeMap<String, u64>,
     durable_names: BTreeMap<String, u64>,
     pending_names: Vec<Naming>,
-    last_mark: u64,
+    last_mark: usize,
 }
 
 impl<'a> Replay<'a> {
@@ -130,7 +130,7 @@ impl<'a> Replay<'a> {
 
     /// The last mark that was passed.
     #[must_use]
-    pub fn last_mark(&self) -> u64 {
+    pub fn last_mark(&self) -> usize {
         self.last_mark
     }
 
