@@ -1,7 +1,7 @@
 //! The loop around the pure step: takes what waits in the lanes, steps, makes the commit durable, answers. While
 //! commits are on their way to the disk the next batch is stepped; each is answered in its turn, once it is durable.
 
-use crate::model::{BusId, Delivery, DeviceId, Input, Now, Wall};
+use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Now, Wall};
 use crate::pipeline::{Commit, Live, Pipeline};
 use crate::runtime::lanes::{OrderOutcome, OrderParcel, Parcel};
 use crate::runtime::{Clock, Outlet, Tally, service};
@@ -107,15 +107,18 @@ impl Pipe {
         let mut taken = Taken::default();
         let now = self.clock.now();
         let wait = self.pipeline.next_deadline(now).since(now.mono).min(GATHER);
+        let mut parcels = Vec::new();
         let open = tokio::select! {
             biased;
             parcel = self.outlet.orders.recv() => parcel.map(|p| taken.order(p)).is_some(),
-            parcel = self.outlet.events.recv() => parcel.map(|p| taken.parcel(p)).is_some(),
+            // All at once: a sender that waits for room is not woken once for each.
+            count = self.outlet.events.recv_many(&mut parcels, BATCH) => count > 0,
             () = tokio::time::sleep(wait) => true,
         };
         while let Ok(parcel) = self.outlet.orders.try_recv() {
             taken.order(parcel);
         }
+        parcels.into_iter().for_each(|parcel| taken.parcel(parcel));
         while taken.deliveries.len() < BATCH
             && let Ok(parcel) = self.outlet.events.try_recv()
         {
@@ -157,6 +160,12 @@ impl Pipe {
         for stored in &commit.events {
             let kind = stored.event.kind.as_str();
             bus(&stored.device).iter().for_each(|bus| self.tally.events.of(&((*bus).clone(), kind)).one());
+        }
+        let stamps = commit.readings.iter().map(|r| (&r.device, r.stamp.clock));
+        for (device, clock) in stamps.chain(commit.events.iter().map(|e| (&e.device, e.stamp.clock))) {
+            if clock == ClockQuality::DeviceWrong {
+                bus(device).iter().for_each(|bus| self.tally.wrong_clocks.of(bus).one());
+            }
         }
         for bus in &commit.duplicates {
             self.tally.duplicates.of(bus).one();
@@ -226,3 +235,6 @@ impl Taken {
         self.orders.push(parcel.outcome);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use crate::model::{DestinationId, OutboxItem, Wall};
 use crate::museum;
 use crate::pipeline::Commit;
 use crate::runtime::{Clock, Tally};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -99,12 +100,18 @@ impl Worker {
                 Request::Commit(..) => {}
                 Request::Owed(to, limit, answer) => tell(answer, self.store.owed(&to, limit)),
                 Request::Settle(to, settlement, answer) => {
-                    let outcome = self.store.settle(&to, &settlement, self.clock.now().wall);
-                    self.count_backlog();
-                    tell(answer, outcome);
+                    let settled = self.store.settle(&to, &settlement, self.clock.now().wall);
+                    tell(
+                        answer,
+                        settled.map(|rows| {
+                            let backlog = self.tally.backlog.of(&to);
+                            backlog
+                                .set(backlog.get().saturating_sub(u64::try_from(rows).unwrap_or(u64::MAX)));
+                        }),
+                    );
                 }
                 Request::Prune(before, limit, answer) => {
-                    tell(answer, self.store.prune_readings(before, limit));
+                    tell(answer, self.store.prune_readings(before, self.clock.now().wall, limit));
                 }
             }
         }
@@ -116,7 +123,7 @@ impl Worker {
         }
         let started = tokio::time::Instant::now();
         let all: Vec<&Commit> = commits.iter().map(|(commit, _)| commit.as_ref()).collect();
-        let owes = all.iter().any(|commit| !commit.outbox.is_empty());
+        let owed = count_owed(&all);
         let outcome = self.store.commit(&all);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         match outcome {
@@ -124,12 +131,14 @@ impl Worker {
                 self.tally.commits.one();
                 self.tally.commit_micros_sum.add(micros);
                 self.tally.commit_micros_max.set(self.tally.commit_micros_max.get().max(micros));
-                if owes {
-                    self.count_backlog();
-                    self.owed_changed.send_modify(|n| *n += 1);
-                }
                 for ((_, answer), committed) in commits.into_iter().zip(done) {
                     tell(answer, Ok(committed));
+                }
+                if !owed.is_empty() {
+                    for (destination, more) in owed {
+                        self.tally.backlog.of(&destination).add(more);
+                    }
+                    self.owed_changed.send_modify(|n| *n += 1);
                 }
             }
             Err(error) => {
@@ -152,12 +161,10 @@ impl Worker {
         self.store.commit(&commits.iter().map(AsRef::as_ref).collect::<Vec<_>>()).ok();
     }
 
+    /// Once, at the start; from then on what comes and goes is added and taken off.
     fn count_backlog(&self) {
         match self.store.backlog() {
             Ok(backlog) => {
-                for (destination, _) in self.tally.backlog.all() {
-                    self.tally.backlog.of(&destination).set(0);
-                }
                 for (destination, rows) in backlog {
                     self.tally.backlog.of(&destination).set(rows);
                 }
@@ -168,6 +175,14 @@ impl Worker {
             ),
         }
     }
+}
+
+fn count_owed(commits: &[&Commit]) -> BTreeMap<DestinationId, u64> {
+    let mut owed = BTreeMap::new();
+    for item in commits.iter().flat_map(|commit| &commit.outbox) {
+        *owed.entry(item.destination.clone()).or_insert(0) += 1;
+    }
+    owed
 }
 
 /// An answer nobody waits for any more is dropped: the asker was cut off, the work is done all the same.

@@ -16,7 +16,7 @@ pub use handle::{Handle, PendingCommit, open};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
-use crate::model::{DestinationId, OutboxItem, SiteKey};
+use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
 use crate::museum;
 use crate::pipeline::{Commit, Remembered};
 use rusqlite::{Connection, OpenFlags};
@@ -30,10 +30,10 @@ pub const APPLICATION_ID: i32 = 0x5347_4154;
 pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
+/// Statements kept prepared: more than this module has, so that none is parsed twice.
+const STATEMENTS: usize = 32;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
-/// Statements kept prepared: more than there are.
-const STATEMENTS: usize = 64;
 /// Rows kept in quarantine; the oldest give way.
 pub const QUARANTINE_ROWS: i64 = 10_000;
 /// Strangers remembered; further ones are only counted.
@@ -257,20 +257,16 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn owed(&self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
-        append::owed(&self.db, to, limit)
+    pub fn owed(&mut self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+        append::owed(&mut self.db, to, limit)
     }
 
-    /// Makes a platform's answer durable. `at` is the wall time written beside records set aside.
+    /// Makes a platform's answer durable; returns how many records are no longer owed. `at` is the wall time written
+    /// beside records set aside.
     ///
     /// # Errors
     /// When SQLite refuses; nothing is changed then.
-    pub fn settle(
-        &mut self,
-        to: &DestinationId,
-        answer: &Settlement,
-        at: crate::model::Wall,
-    ) -> Result<(), StoreError> {
+    pub fn settle(&mut self, to: &DestinationId, answer: &Settlement, at: Wall) -> Result<usize, StoreError> {
         append::settle(&mut self.db, to, answer, at)
     }
 
@@ -282,12 +278,13 @@ impl Store {
         append::backlog(&self.db)
     }
 
-    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many.
+    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many. Rows of impossible
+    /// times (later than `now`, or of an unset clock) go with the rows around them.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn prune_readings(&mut self, before: crate::model::Wall, limit: u32) -> Result<usize, StoreError> {
-        append::prune_readings(&self.db, before, limit)
+    pub fn prune_readings(&mut self, before: Wall, now: Wall, limit: u32) -> Result<usize, StoreError> {
+        append::prune_readings(&self.db, before, now, limit)
     }
 }
 

@@ -264,7 +264,9 @@ impl Reader {
     pub fn waiting(&self, destination: &DestinationId) -> Result<(u64, Option<Wall>), StoreError> {
         let mut rows = each(
             &self.0,
-            "select count(*) as waiting, min(created) as oldest from outbox where destination = ?1",
+            "select count(*) as waiting, \
+             (select created from outbox where destination = ?1 order by lane, seq limit 1) as oldest \
+             from outbox where destination = ?1",
             [destination.as_str()],
             |row| {
                 let waiting = u64::try_from(get::<i64>(row, "waiting")?).unwrap_or(0);

@@ -186,7 +186,7 @@ impl Writer {
         let turn = self.step.unsigned_abs();
         let value = self.chance.bits();
         self.content.fingerprints.insert(turn, value);
-        commit.fingerprints.push(Fingerprint { bus: bus(), turn, value });
+        commit.fingerprints.push(Fingerprint { bus: bus(), turn, value, at: self.now() });
     }
 
     /// The platform takes some of what it is owed, and refuses one record for ever.
@@ -254,7 +254,7 @@ impl<'a> Worker<'a> {
         let store = self.store.as_mut().unwrap();
         match step {
             Step::Commit(commit) => store.commit(&[commit]).map(drop),
-            Step::Settle(answer) => store.settle(&destination(), answer, START),
+            Step::Settle(answer) => store.settle(&destination(), answer, START).map(drop),
             Step::Reopen => {
                 self.store = None;
                 self.store = Some(Store::open_on(self.dir, Some(self.vfs))?);
@@ -281,7 +281,7 @@ fn all<T>(page: impl Fn(Option<u64>) -> Result<Page<T>, StoreError>) -> Result<V
 impl Content {
     /// Starts the store on a directory as after a power failure and reads all that it has.
     pub fn read(dir: &Path) -> Result<Self, StoreError> {
-        let store = Store::open(dir)?;
+        let mut store = Store::open(dir)?;
         let remembered = store.recall(PERIOD_SECS)?;
         let reader = Reader::open(dir)?;
         let readings = all(|before| reader.readings(None, None, before, 1000))?;
