@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench install
+.PHONY: help demo test lint bench torture install
 
 # What `make install` puts where. With another PREFIX, `[profiles] dir` in the configuration must name its profiles.
 DESTDIR ?=
@@ -29,7 +29,7 @@ test: ## all tests, with counterparts that nobody here wrote
 lint: ## form, lints, licences
 	@scripts/setup build
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features schoolgate/museum --locked -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
 	    cargo deny check bans licenses sources; \
 	else \
@@ -39,6 +39,10 @@ lint: ## form, lints, licences
 bench: ## figures, one line each, into target/figures.json; ONLY=pipe runs one area
 	@scripts/setup build
 	@ONLY="$(ONLY)" cargo bench --locked --bench figures
+
+torture: ## the tests that try the store, in their long form (hours); ONLY=store, ONLY=crash_states … runs a part
+	@scripts/setup test
+	@ONLY="$(ONLY)" scripts/torture
 
 install: ## program, device profiles, unit, example, docs; DESTDIR= PREFIX=/usr
 	@test -x "$(BINARY)" || { echo "install: first run: cargo build --release --locked -p schoolgate" >&2; exit 1; }

@@ -9,6 +9,8 @@
 
 #[path = "figures/bare.rs"]
 mod bare;
+#[path = "figures/figure.rs"]
+mod figure;
 #[path = "figures/ingest.rs"]
 mod ingest;
 #[path = "figures/modbus.rs"]
@@ -18,63 +20,14 @@ mod school;
 #[path = "figures/traffic.rs"]
 mod traffic;
 
+use figure::{Figure, Goal};
 use schoolgate::runtime::Chain;
-use serde::Serialize;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
 
 type Failure = Box<dyn Error + Send + Sync>;
-
-/// What a figure should be.
-#[derive(Debug, Clone, Copy)]
-enum Goal {
-    AtLeast(f64),
-    AtMost(f64),
-    Below(f64),
-    /// Told for what it explains; there is nothing to reach.
-    Info,
-}
-
-impl Goal {
-    fn met(self, value: f64) -> bool {
-        match self {
-            Self::AtLeast(limit) => value >= limit,
-            Self::AtMost(limit) => value <= limit,
-            Self::Below(limit) => value < limit,
-            Self::Info => true,
-        }
-    }
-
-    fn text(self) -> String {
-        match self {
-            Self::AtLeast(limit) => format!(">= {limit}"),
-            Self::AtMost(limit) => format!("<= {limit}"),
-            Self::Below(limit) => format!("< {limit}"),
-            Self::Info => "info".to_owned(),
-        }
-    }
-}
-
-/// One figure as it is printed and written down.
-#[derive(Debug, Serialize)]
-struct Figure {
-    name: &'static str,
-    value: f64,
-    unit: &'static str,
-    goal: String,
-    pass: bool,
-    compared_to: String,
-}
-
-impl Figure {
-    /// Keeps four digits: more would be noise.
-    fn new(name: &'static str, value: f64, unit: &'static str, goal: Goal, compared_to: String) -> Self {
-        let value = format!("{value:.3e}").parse().unwrap_or(value);
-        Self { name, value, unit, goal: goal.text(), pass: goal.met(value), compared_to }
-    }
-}
 
 /// Figures that are measured together.
 struct Bench {
@@ -116,7 +69,7 @@ fn main() -> ExitCode {
         match (bench.measure)(&runtime) {
             Ok(measured) => {
                 for figure in measured.into_iter().filter(|figure| wanted(&figure.name)) {
-                    println!("{}", line(&figure));
+                    println!("{}", figure.line());
                     figures.push(figure);
                 }
             }
@@ -126,26 +79,11 @@ fn main() -> ExitCode {
             }
         }
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/figures.json");
-    if let Err(error) = write(&path, &figures) {
-        eprintln!("figures: {} cannot be written: {error}", path.display());
+    if let Err(error) = figure::add(&figures) {
+        eprintln!("figures: target/figures.json cannot be written: {error}");
         return ExitCode::FAILURE;
     }
     if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn line(figure: &Figure) -> String {
-    let Figure { name, value, unit, goal, pass, compared_to } = figure;
-    format!("{name:<24} {value:>9} {unit:<10} {goal:<8} {pass:<5} {compared_to}")
-}
-
-fn write(path: &Path, figures: &[Figure]) -> Result<(), Failure> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    let mut text = serde_json::to_string_pretty(figures)?;
-    text.push('\n');
-    Ok(std::fs::write(path, text)?)
 }
 
 /// A new directory on the disk that also holds the build, so that a sync there is a real one.

@@ -4,6 +4,8 @@
 //! (`tests/it/layering.rs` keeps it so). The pure rooms know no tokio, no files, no clock and no database.
 //! Each stands under a line of its own, because `cargo fmt` sorts modules that stand together.
 
+// pure: deliberate faults for the tests; in a release none
+pub mod museum;
 // pure: the words
 pub mod model;
 // pure: reading TOML that a person wrote

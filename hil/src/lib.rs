@@ -7,6 +7,8 @@ pub mod broker;
 pub mod camera;
 pub mod chance;
 pub mod demo;
+#[cfg(feature = "disk")]
+pub mod disk;
 #[cfg(feature = "doubles")]
 pub mod doubles;
 pub mod meters;

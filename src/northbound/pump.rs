@@ -14,6 +14,7 @@ use super::{
     UplinkState, Verdict, Why,
 };
 use crate::model::{DeviceId, Lane, Mono, Now, OutboxItem, Record, Secret};
+use crate::museum;
 use crate::runtime::Backoff;
 use crate::store::Settlement;
 use std::collections::VecDeque;
@@ -249,6 +250,10 @@ impl Pump {
         }
         let Some(attempt) = self.queue(row).pending.front() else { return Step::Wait(None) };
         let request = self.adapter.encode(&cx, &attempt.batch);
+        if museum::on("outbox_deleted_before_yes") {
+            let delivered = attempt.batch.items.iter().map(|i| i.seq).collect();
+            self.settlement = Some(Settlement { delivered, set_aside: vec![] });
+        }
         self.in_flight = Some((Asked::Records, row));
         Step::Send(request)
     }
@@ -356,6 +361,9 @@ impl Pump {
                     }
                 }
                 outcome
+            }
+            Verdict::Rejected(_) if museum::on("drop_on_400") => {
+                self.accept(now, row, attempt.batch, vec![], &[])
             }
             Verdict::Rejected(why) => self.split(now, row, attempt, why),
             Verdict::Unknown(why) => self.unlisted(now, row, attempt, why, reply.retry_after),

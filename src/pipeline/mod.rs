@@ -15,6 +15,7 @@ use crate::model::{
     Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind, Input, Link,
     Mono, Now, Observation, OutboxItem, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
+use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
@@ -175,6 +176,9 @@ impl Pipeline {
             recent.roll_ups.into_iter().for_each(|roll_up| aggregates.restore(roll_up));
             for stored in &recent.readings {
                 let wrap = wrap_of(&world, &stored.device, &stored.reading);
+                if museum::on("roll_up_replayed_twice") {
+                    aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
+                }
                 aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
             }
         }

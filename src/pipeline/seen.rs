@@ -1,6 +1,7 @@
 //! What was here before: the last message fingerprints of each bus and the last event serials of each device.
 
 use crate::model::{BusId, DeviceId, Wall};
+use crate::museum;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
@@ -98,7 +99,8 @@ impl Seen {
 
     /// When a message of this trace last came, if it is among the last.
     pub(super) fn message(&self, bus: &BusId, fingerprint: u64) -> Option<Wall> {
-        self.messages.get(bus).and_then(|(_, ring)| ring.last(&fingerprint))
+        let ring = self.messages.get(bus).filter(|_| !museum::on("redelivery_not_recognised"));
+        ring.and_then(|(_, ring)| ring.last(&fingerprint))
     }
 
     pub(super) fn note_message(&mut self, bus: &BusId, value: u64, at: Wall) -> Fingerprint {

@@ -6,6 +6,7 @@ use crate::model::{
     AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
     RollUp, Unit, Wall,
 };
+use crate::museum;
 use crate::pipeline::{Commit, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
 use rusqlite::{Connection, Transaction, params};
 use std::collections::HashMap;
@@ -61,13 +62,26 @@ pub(super) fn commit(
     for commit in commits {
         done.push(write(&tx, series, commit)?);
     }
-    tx.commit().doing("committing")?;
+    match tx.commit() {
+        Err(error) if museum::on("retry_failed_fsync") && failed_sync(&error) => {
+            db.execute_batch("pragma wal_checkpoint").doing("committing")?;
+        }
+        outcome => outcome.doing("committing")?,
+    }
     Ok(done)
+}
+
+/// Whether the medium did not take what was to be made durable.
+fn failed_sync(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC)
 }
 
 fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Result<Committed, StoreError> {
     let mut committed = Committed::default();
     write_readings(tx, series, &commit.readings)?;
+    if museum::on("partial_commit") {
+        tx.execute_batch("commit; begin immediate").doing("committing half")?;
+    }
     committed.duplicate_events = write_events(tx, &commit.events)?;
     for change in &commit.links {
         let (up, fault) = link_code(change.link);
@@ -102,7 +116,9 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
             .doing("storing the next number")?;
     }
     write_odd(tx, commit)?;
-    write_fingerprints(tx, &commit.fingerprints)?;
+    if !museum::on("fingerprint_not_stored") {
+        write_fingerprints(tx, &commit.fingerprints)?;
+    }
     Ok(committed)
 }
 
@@ -317,10 +333,11 @@ fn read_owed(
     to: &DestinationId,
     limit: usize,
 ) -> Result<(Vec<OutboxItem>, Vec<Unreadable>), StoreError> {
+    let order = if museum::on("ordered_by_wall_clock") { "created" } else { "seq" };
     let mut statement = db
-        .prepare_cached(
-            "select seq, uid, created, record from outbox where destination = ?1 order by lane, seq limit ?2",
-        )
+        .prepare_cached(&format!(
+            "select seq, uid, created, record from outbox where destination = ?1 order by lane, {order} limit ?2"
+        ))
         .doing("reading what is owed")?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![to.as_str(), limit]).doing("reading what is owed")?;
@@ -349,13 +366,16 @@ pub(super) fn settle(
     let tx = db
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .doing("beginning a settlement")?;
-    for (seq, reason) in &answer.set_aside {
+    for (seq, reason) in answer.set_aside.iter().filter(|_| !museum::on("set_aside_dropped")) {
         tx.prepare_cached(
             "insert or ignore into set_aside (seq, destination, uid, created, record, reason, at) \
              select seq, destination, uid, created, record, ?3, ?4 from outbox where seq = ?1 and destination = ?2",
         )
         .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0]))
         .doing("setting a record aside")?;
+    }
+    if museum::on("settled_in_two_commits") {
+        tx.execute_batch("commit; begin immediate").doing("committing half")?;
     }
     let mut settled = 0;
     for seq in answer.delivered.iter().chain(answer.set_aside.iter().map(|(seq, _)| seq)) {

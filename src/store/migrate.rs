@@ -5,10 +5,10 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// One step per version: the first makes version 1 of an empty file.
-const STEPS: &[&str] = &[include_str!("schema.sql")];
+const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql")];
 
 /// The schema this program knows.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {

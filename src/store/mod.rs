@@ -17,8 +17,9 @@ pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
+use crate::museum;
 use crate::pipeline::{Commit, Remembered};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 
 /// The database's file name in the data directory.
@@ -101,6 +102,14 @@ pub enum StoreError {
     /// The SQLite linked in can corrupt the file.
     #[error("SQLite {0} is older than 3.51.3, which can corrupt the database; build with the bundled one")]
     OldSqlite(&'static str),
+    /// The database works without a write-ahead log, and what it acknowledged could be lost.
+    #[error(
+        "the database cannot have a write-ahead log (its journal is '{found}'): the disk fails, or is a network share; [store] dir must be on a sound disk of this machine"
+    )]
+    NoLog {
+        /// How it works instead.
+        found: String,
+    },
     /// SQLite refused.
     #[error("{doing} failed")]
     Sqlite {
@@ -174,6 +183,14 @@ impl Store {
     /// # Errors
     /// When the directory is in use by another process, or the file is not ours, newer, or unusable.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_on(dir, None)
+    }
+
+    /// As [`Store::open`], on a file system that this process has registered with SQLite under that name.
+    ///
+    /// # Errors
+    /// As there; and when there is no file system of that name.
+    pub fn open_on(dir: &Path, vfs: Option<&str>) -> Result<Self, StoreError> {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(StoreError::OldSqlite(rusqlite::version()));
         }
@@ -182,9 +199,15 @@ impl Store {
         let lock = lock::DirLock::take(dir)?;
         let path = dir.join(FILE_NAME);
         let ready = || {
-            let mut db = Connection::open(&path).doing("opening the database")?;
+            let flags = OpenFlags::default();
+            let mut db = match vfs {
+                None => Connection::open_with_flags(&path, flags),
+                Some(vfs) => Connection::open_with_flags_and_vfs(&path, flags, vfs),
+            }
+            .doing("opening the database")?;
             configure(&db)?;
             migrate::migrate(&mut db, &path)?;
+            renew(&db)?;
             let series = append::SeriesIds::load(&db)?;
             Ok((db, series))
         };
@@ -215,6 +238,9 @@ impl Store {
         if outcome.is_err() {
             // Series made in the transaction that was rolled back are not there.
             self.series = append::SeriesIds::load(&self.db)?;
+            if museum::on("acknowledged_whatever_happens") {
+                return Ok(vec![Committed::default(); commits.len()]);
+            }
         }
         outcome
     }
@@ -262,15 +288,36 @@ impl Store {
     }
 }
 
+/// Makes durable what is read from now on. What the run before could not sync reads back well from the system's memory
+/// and may never reach the medium, and whatever followed it in the write-ahead log would be lost with it. So the log is
+/// copied into the file, which writes its pages anew, and one small commit makes a new log that says so.
+fn renew(db: &Connection) -> Result<(), StoreError> {
+    if museum::on("log_not_renewed") {
+        return Ok(());
+    }
+    db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
+        .and_then(|()| db.pragma_update(None, "user_version", SCHEMA_VERSION))
+        .doing("copying the log into the database")
+}
+
 fn configure(db: &Connection) -> Result<(), StoreError> {
     let set = |name: &str, value: &dyn rusqlite::ToSql| {
         db.pragma_update(None, name, value).doing("configuring the database")
     };
     db.busy_timeout(std::time::Duration::from_secs(5)).doing("configuring the database")?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
-    set("journal_mode", &"wal")?;
+    // Read to its end: SQLite first answers "wal" and then makes the change, which may fail.
+    let mut mode = String::new();
+    db.pragma(None, "journal_mode", "wal", |row| {
+        mode = row.get(0)?;
+        Ok(())
+    })
+    .doing("configuring the database")?;
+    if mode != "wal" {
+        return Err(StoreError::NoLog { found: mode });
+    }
     // FULL: an acknowledgement follows a commit that is on the medium. NORMAL loses the last commits at a power cut.
-    set("synchronous", &"full")?;
+    set("synchronous", &synchronous())?;
     set("wal_autocheckpoint", &CHECKPOINT_PAGES)?;
     set("journal_size_limit", &JOURNAL_LIMIT_BYTES)?;
     set("cache_size", &-8192)?;
@@ -279,6 +326,14 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
     set("foreign_keys", &true)
+}
+
+fn synchronous() -> &'static str {
+    match () {
+        () if museum::on("synchronous_normal") => "normal",
+        () if museum::on("synchronous_off") => "off",
+        () => "full",
+    }
 }
 
 #[cfg(test)]

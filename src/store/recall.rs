@@ -5,6 +5,7 @@ use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError};
 use crate::aggregate::RESTORED_PERIODS;
 use crate::model::{BusId, DeviceId, Wall};
+use crate::museum;
 use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredReading};
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
@@ -21,19 +22,26 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
     let next_alarm: i64 = db
         .query_row("select coalesce(max(id), 0) + 1 from alarm", [], |row| row.get(0))
         .doing("reading alarms")?;
-    let next_seq: Option<String> =
-        match db.query_row("select value from meta where key = 'next_seq'", [], |row| row.get(0)) {
-            Ok(text) => Some(text),
-            Err(rusqlite::Error::QueryReturnedNoRows) => None,
-            Err(cause) => return Err(StoreError::Sqlite { doing: "reading the next number", cause }),
-        };
+    let next_seq = if museum::on("sequence_reused_after_restart") {
+        "select cast(max(seq) + 1 as text) from outbox having count(*) > 0"
+    } else {
+        "select value from meta where key = 'next_seq'"
+    };
+    let next_seq: Option<String> = match db.query_row(next_seq, [], |row| row.get(0)) {
+        Ok(text) => Some(text),
+        Err(rusqlite::Error::QueryReturnedNoRows) => None,
+        Err(cause) => return Err(StoreError::Sqlite { doing: "reading the next number", cause }),
+    };
     Ok(Remembered {
         open_alarms: each(
             db,
             &format!("select {ALARM_COLUMNS} from alarm where closed_at is null order by id"),
             [],
             alarm_of,
-        )?,
+        )?
+        .into_iter()
+        .filter(|_| !museum::on("alarm_forgotten_at_restart"))
+        .collect(),
         next_alarm: u64::try_from(next_alarm).unwrap_or(1),
         next_seq: next_seq.and_then(|text| text.parse().ok()).unwrap_or(1),
         recent: recent(db, period_ms)?,

@@ -1,17 +1,21 @@
 //! 200 × `kill -9` under MQTT load: what Mosquitto acknowledged to its publishers is in the store, once.
 
-use crate::daemon::{Publisher, School, device, mqtt_bus, numbered, stored_numbers, sum_of, until};
+use crate::daemon::{Daemon, Publisher, School, device, mqtt_bus, numbered, stored_numbers, sum_of, until};
 use crate::mosquitto::Mosquitto;
+use crate::torture::{self, Progress};
 use std::cell::Cell;
 use std::time::Duration;
 
 const KILLS: usize = 200;
+const LONG_KILLS: usize = 10_000;
 /// Each publisher sends this many messages at a time, so that some are under way at every moment.
 const BURST: u32 = 8;
 /// Pause between two bursts.
 const PACE: Duration = Duration::from_millis(10);
 /// At most this many for each start, so that a slow machine has no more to do than a fast one.
 const PER_ROUND: u32 = 60;
+/// Messages of a kind that can be told apart.
+const NUMBERS: usize = 80_000;
 /// A call for help; it looks like every other.
 const HELP: &str = r#"{"action":"emergency"}"#;
 /// Latest moment of a kill after the first commit of a run.
@@ -28,14 +32,31 @@ fn pass(n: u32) -> String {
 
 /// How far the publishers may go.
 #[derive(Default)]
-struct Reins {
+pub struct Reins {
     allowed: Cell<u32>,
     done: Cell<bool>,
 }
 
+impl Reins {
+    /// So many messages more of each kind.
+    pub fn allow(&self, more: u32) {
+        self.allowed.set(self.allowed.get() + more);
+    }
+
+    /// No more.
+    pub fn stop(&self) {
+        self.done.set(true);
+    }
+}
+
+/// How many messages of a kind each round may have when there are so many rounds.
+pub fn per_round(rounds: usize) -> u32 {
+    u32::try_from(NUMBERS / rounds.max(1)).map_or(PER_ROUND, |most| most.clamp(1, PER_ROUND))
+}
+
 /// Publishes as many messages of each kind as allowed until told that it is done: numbered ones with and without a
 /// serial, and calls for help, which all look the same. How many of each, all of them acknowledged by the broker.
-async fn load(broker: &Mosquitto, reins: &Reins) -> u32 {
+pub async fn load(broker: &Mosquitto, reins: &Reins) -> u32 {
     let mut sensor = Publisher::new(broker, "zigbee2mqtt/th");
     let mut reader = Publisher::new(broker, "mqtt/face/1001/Rec");
     let mut button = Publisher::new(broker, "zigbee2mqtt/help");
@@ -66,7 +87,8 @@ struct Tale {
 }
 
 /// Kills the daemon again and again: once in ten times while it starts, else in the midst of its work.
-async fn rounds(school: &School, reins: &Reins) -> Tale {
+async fn rounds(school: &School, reins: &Reins, kills: usize) -> Tale {
+    let progress = Progress::new("kills", kills);
     let mut tale = Tale::default();
     // xorshift: the moments differ, and are the same in every run of this test.
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
@@ -76,8 +98,8 @@ async fn rounds(school: &School, reins: &Reins) -> Tale {
         random ^= random << 17;
         random % limit
     };
-    while tale.ready.len() < KILLS {
-        reins.allowed.set(reins.allowed.get() + PER_ROUND);
+    while tale.ready.len() < kills {
+        reins.allow(per_round(kills));
         let mut daemon = school.launch();
         if below(10) == 0 {
             tokio::time::sleep(Duration::from_millis(below(SPREAD_MS))).await;
@@ -96,8 +118,9 @@ async fn rounds(school: &School, reins: &Reins) -> Tale {
         tokio::time::sleep(Duration::from_millis(below(SPREAD_MS))).await;
         tale.repeats += sum_of(&school.metrics().await, "schoolgate_duplicates_total", "");
         daemon.kill().await;
+        progress.one();
     }
-    reins.done.set(true);
+    reins.stop();
     tale
 }
 
@@ -108,15 +131,9 @@ fn of_point(school: &School, point: &str) -> i64 {
     ))
 }
 
-#[tokio::test]
-async fn two_hundred_kills_lose_and_repeat_nothing_that_the_broker_acknowledged() {
-    let broker = Mosquitto::start().await;
-    let devices = device("th", "aqara-wsdcgq11lm", "th")
-        + &device("help", "tuya-ts0215a", "help")
-        + &device("reader", "face-rec-mqtt", "1001");
-    let school = School::new(&(mqtt_bus(&broker) + &devices));
-    // The broker keeps for a session that it knows.
-    let first = school.start().await;
+/// Waits until the broker keeps the devices' messages for a session that it knows, and kills the daemon.
+pub async fn subscribed(school: &School, broker: &Mosquitto, mut first: Daemon<'_>) {
+    first.ready().await;
     first.connected().await;
     until("the devices' topics are subscribed", async || {
         broker.publish("zigbee2mqtt/th", br#"{"battery":50}"#, &[]).await;
@@ -128,29 +145,47 @@ async fn two_hundred_kills_lose_and_repeat_nothing_that_the_broker_acknowledged(
     })
     .await;
     first.kill().await;
+}
 
+/// Waits until everything that the broker kept is stored: the last message of each publisher is the last to arrive.
+pub async fn drained(school: &School, broker: &Mosquitto) {
+    broker.publish("zigbee2mqtt/th", b"{\"pressure\":1000}", &[]).await;
+    until("the queue is drained", async || (of_point(school, "pressure") > 0).then_some(())).await;
+}
+
+/// The numbers of the card passes that are stored.
+pub fn serials(school: &School) -> Vec<i64> {
+    school.column("select cast(serial as integer) from event where serial <> '4294967295' order by 1")
+}
+
+#[tokio::test]
+async fn two_hundred_kills_lose_and_repeat_nothing_that_the_broker_acknowledged() {
+    let broker = Mosquitto::start().await;
+    let devices = device("th", "aqara-wsdcgq11lm", "th")
+        + &device("help", "tuya-ts0215a", "help")
+        + &device("reader", "face-rec-mqtt", "1001");
+    let school = School::new(&(mqtt_bus(&broker) + &devices));
+    // The broker keeps for a session that it knows.
+    subscribed(&school, &broker, school.launch()).await;
+
+    let kills = torture::scale("KILLS", KILLS, LONG_KILLS);
     let reins = Reins::default();
-    let (sent, mut tale) = tokio::join!(load(&broker, &reins), rounds(&school, &reins));
+    let (sent, mut tale) = tokio::join!(load(&broker, &reins), rounds(&school, &reins, kills));
 
     let _last = school.start().await;
     let wanted: Vec<i64> = (0..i64::from(sent)).collect();
-    let serials = || -> Vec<i64> {
-        school.column("select cast(serial as integer) from event where serial <> '4294967295' order by 1")
-    };
-    // The last message of each publisher is the last to arrive.
-    broker.publish("zigbee2mqtt/th", b"{\"pressure\":1000}", &[]).await;
-    until("the queue is drained", async || (of_point(&school, "pressure") > 0).then_some(())).await;
+    drained(&school, &broker).await;
     tale.ready.sort();
-    let median = tale.ready[KILLS / 2];
+    let median = tale.ready[kills / 2];
     println!(
-        "{KILLS} kills at work and {} while starting: 3 × {sent} messages, {} known repeats; \
+        "{kills} kills at work and {} while starting: 3 × {sent} messages, {} known repeats; \
          ready after {median:?} (median), {:?} (longest)",
         tale.early,
         tale.repeats,
-        tale.ready[KILLS - 1]
+        tale.ready[kills - 1]
     );
     assert_eq!(stored_numbers(&school), wanted, "readings without a serial");
-    assert_eq!(serials(), wanted, "card passes");
+    assert_eq!(serials(&school), wanted, "card passes");
     let calls = school.count("select count(*) from event where kind = 'help'");
     assert_eq!(calls, i64::from(sent), "calls for help, which all look the same");
     let alarms: Vec<i64> = school.column("select occurrences from alarm");
@@ -158,4 +193,5 @@ async fn two_hundred_kills_lose_and_repeat_nothing_that_the_broker_acknowledged(
     assert_eq!(school.column::<String>("pragma integrity_check"), ["ok"]);
     assert!(tale.repeats > 0.0, "the kills were so gentle that nothing came twice");
     assert!(median <= READY_GOAL, "ready after {median:?}");
+    torture::kills(kills);
 }

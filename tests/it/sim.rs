@@ -7,6 +7,7 @@ mod field;
 mod gateway;
 mod platform;
 
+use crate::torture::{self, Progress};
 use field::Field;
 use gateway::{Crash, Gateway};
 use platform::Platform;
@@ -16,7 +17,8 @@ use std::path::PathBuf;
 
 /// 2026-09-07T08:00:00+08:00, a Monday.
 const T0: Wall = Wall(1_788_739_200_000);
-const SEEDS: u64 = 500;
+const SEEDS: usize = 500;
+const LONG_SEEDS: usize = 2_000;
 const STEPS: u32 = 120;
 
 /// xorshift64*, so that a failing seed can be played again.
@@ -201,7 +203,8 @@ impl School {
     }
 }
 
-fn play(seed: u64) -> u32 {
+/// Plays the school of a seed to its end; how often the power failed. Panics when something is not as it must be.
+pub fn play(seed: u64) -> u32 {
     // Memory where there is some to spare: the disk itself is tried by other tests.
     let shm = std::path::Path::new("/dev/shm");
     let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
@@ -220,8 +223,9 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stuck() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds: Vec<u64> = match number("SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (1..=number("SIM_SEEDS").unwrap_or(SEEDS)).collect(),
+        None => (1..=torture::scale("SIM_SEEDS", SEEDS, LONG_SEEDS) as u64).collect(),
     };
+    let progress = &Progress::new("simulated schools", seeds.len());
     let (first, second) = seeds.split_at(seeds.len() / 2);
     let crashes = std::thread::scope(|scope| {
         let halves = [first, second].map(|half| {
@@ -229,7 +233,10 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stuck() {
                 let mut crashes = 0;
                 for seed in half {
                     match std::panic::catch_unwind(|| play(*seed)) {
-                        Ok(n) => crashes += n,
+                        Ok(n) => {
+                            crashes += n;
+                            progress.one();
+                        }
                         Err(panic) => {
                             eprintln!("seed {seed} failed; play it again with SIM_SEED={seed}");
                             std::panic::resume_unwind(panic);

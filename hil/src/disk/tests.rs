@@ -1,0 +1,89 @@
+//! The disk against SQLite itself: what was synced is there after a cut, what was not is not, and calls fail in turn.
+
+use super::*;
+use crate::chance::Chance;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use tempfile::TempDir;
+
+fn connect(disk: &Disk, dir: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags_and_vfs(dir.join("t.db"), OpenFlags::default(), disk.name())?;
+    db.execute_batch(&format!("pragma journal_mode = wal; pragma synchronous = {synchronous}"))?;
+    db.execute_batch("create table if not exists t (x integer primary key)")?;
+    Ok(db)
+}
+
+/// Writes ten rows, each marked once committed; the record, and the directory.
+fn ten_rows(synchronous: &str) -> (Vec<Op>, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new();
+    let db = connect(&disk, dir.path(), synchronous).unwrap();
+    for n in 1..=10 {
+        db.execute("insert into t values (null)", []).unwrap();
+        disk.mark(n);
+    }
+    let log = disk.take_log();
+    (log, dir)
+}
+
+fn rows(image: &Image) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    image.write_to(dir.path()).unwrap();
+    let db = Connection::open(dir.path().join("t.db")).unwrap();
+    let sound: String = db.query_row("pragma integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok");
+    db.query_row("select count(*) from t", [], |row| row.get::<_, u32>(0)).map_or(0, |rows| rows as usize)
+}
+
+#[test]
+fn what_was_committed_survives_every_cut_if_it_was_synced() {
+    let (log, _dir) = ten_rows("full");
+    let mut replay = Replay::new(&log);
+    let mut chance = Chance::seeded(1);
+    while replay.step().is_some() {
+        for cut in [Cut::Nothing, Cut::Torn, Cut::Everything, Cut::Some] {
+            let found = rows(&replay.cut(cut, &mut chance));
+            let marked = replay.last_mark();
+            assert!(found == marked || found == marked + 1, "{cut:?}: {found} rows, {marked} committed");
+        }
+    }
+    assert_eq!(replay.last_mark(), 10);
+}
+
+#[test]
+fn what_was_committed_and_not_synced_is_lost() {
+    let (log, _dir) = ten_rows("normal");
+    let mut replay = Replay::new(&log);
+    while replay.step().is_some() {}
+    let mut chance = Chance::seeded(1);
+    assert_eq!(rows(&replay.cut(Cut::Everything, &mut chance)), 0);
+    assert_eq!(rows(&replay.cut(Cut::Nothing, &mut chance)), 10);
+}
+
+#[test]
+fn the_record_says_what_the_files_say() {
+    let (log, dir) = ten_rows("full");
+    let mut replay = Replay::new(&log);
+    while replay.step().is_some() {}
+    for (name, bytes) in replay.cut(Cut::Nothing, &mut Chance::seeded(1)).0 {
+        assert!(bytes == std::fs::read(dir.path().join(&name)).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn the_call_that_is_to_fail_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new();
+    let db = connect(&disk, dir.path(), "full").unwrap();
+    let insert = |n: i64| db.execute("insert into t values (?1)", [n]);
+    disk.fail(Some(Fault { call: Call::Sync, at: 2, for_ever: false }));
+    assert_eq!([1, 2, 3].map(|n| insert(n).is_ok()), [true, false, true]);
+    assert_eq!((disk.calls(Call::Sync), disk.failed()), (3, 1));
+    disk.fail(Some(Fault { call: Call::Write, at: 3, for_ever: true }));
+    assert_eq!([4, 5, 6].map(|n| insert(n).is_ok()), [true, false, false]);
+    disk.fail(None);
+    assert!(insert(7).is_ok());
+    drop(db);
+    disk.fail(Some(Fault { call: Call::Open, at: 1, for_ever: true }));
+    assert!(connect(&disk, dir.path(), "full").is_err());
+}

@@ -1,0 +1,100 @@
+//! The bug museum: every deliberate fault is noticed by the test that is there for it.
+
+use crate::script::Script;
+use crate::{crash_states, io_faults, power_cut, sim, torture};
+use schoolgate::museum::{EXHIBITS, show};
+use std::panic::catch_unwind;
+
+/// Which test must notice a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// States of the medium after a power failure.
+    CrashStates,
+    /// Calls that fail.
+    Faults,
+    /// The running gateway losing its power.
+    PowerCuts,
+    /// The simulated school.
+    Simulation,
+}
+
+const GUARDS: &[(&str, Guard)] = &[
+    ("synchronous_normal", Guard::CrashStates),
+    ("synchronous_off", Guard::CrashStates),
+    ("partial_commit", Guard::CrashStates),
+    ("settled_in_two_commits", Guard::CrashStates),
+    ("set_aside_dropped", Guard::Simulation),
+    ("retry_failed_fsync", Guard::Faults),
+    ("log_not_renewed", Guard::Faults),
+    ("acknowledged_whatever_happens", Guard::Faults),
+    ("acknowledged_before_commit", Guard::PowerCuts),
+    ("ordered_by_wall_clock", Guard::Simulation),
+    ("sequence_reused_after_restart", Guard::Simulation),
+    ("alarm_forgotten_at_restart", Guard::Simulation),
+    ("fingerprint_not_stored", Guard::Simulation),
+    ("redelivery_not_recognised", Guard::Simulation),
+    ("roll_up_replayed_twice", Guard::Simulation),
+    ("outbox_deleted_before_yes", Guard::Simulation),
+    ("drop_on_400", Guard::Simulation),
+];
+
+/// Steps of the workload, and states of it that are looked at.
+const STEPS: usize = 30;
+const STATES: usize = 400;
+/// Power cuts of the running gateway.
+const CUTS: usize = 5;
+/// Calls of each kind that fail.
+const TRIED: u64 = 6;
+/// Schools simulated; the first that goes wrong is enough.
+const SEEDS: u64 = 30;
+
+/// Runs a test in its shortest form; what it found.
+fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
+    let outcome = catch_unwind(|| match guard {
+        Guard::CrashStates => {
+            let script = Script::new(3, STEPS);
+            let log = crash_states::record(&script);
+            crash_states::check(&script, &log, STATES, (0, 1), || ()).map(drop)
+        }
+        Guard::Faults => io_faults::check(&Script::new(4, STEPS), TRIED).map(drop),
+        Guard::PowerCuts => {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            match runtime.block_on(power_cut::lost(CUTS, exhibit)) {
+                0 => Ok(()),
+                lost => Err(format!("{lost} messages lost")),
+            }
+        }
+        Guard::Simulation => {
+            for seed in 1..=SEEDS {
+                sim::play(seed);
+            }
+            Ok(())
+        }
+    });
+    outcome.unwrap_or_else(|_| Err("an assertion failed".into()))
+}
+
+#[test]
+fn every_guard_is_content_with_the_product_as_it_is() {
+    for guard in [Guard::CrashStates, Guard::Faults, Guard::PowerCuts, Guard::Simulation] {
+        assert_eq!(run(guard, None), Ok(()), "{guard:?}");
+    }
+}
+
+#[test]
+fn every_exhibit_is_noticed() {
+    let named: Vec<&str> = GUARDS.iter().map(|(exhibit, _)| *exhibit).collect();
+    assert_eq!(named, EXHIBITS, "each exhibit has its guard");
+    let mut missed = Vec::new();
+    for (exhibit, guard) in GUARDS {
+        let shown = show(exhibit);
+        match run(*guard, Some(exhibit)) {
+            Err(found) => println!("{exhibit}: {guard:?} noticed: {found}"),
+            Ok(()) => missed.push(*exhibit),
+        }
+        drop(shown);
+    }
+    torture::mutants(EXHIBITS.len(), missed.len());
+    assert_eq!(missed, [""; 0], "nobody noticed");
+}
