@@ -291,6 +291,14 @@ impl Reader {
             })
         })
     }
+
+    /// How each device last was.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn links(&self) -> Result<Vec<LinkChange>, StoreError> {
+        each(&self.0, "select * from link", [], link_change_of)
+    }
 }
 
 pub(super) fn link_change_of(row: &Row<'_>) -> Result<LinkChange, StoreError> {

@@ -16,6 +16,7 @@ mod metrics;
 mod modbus;
 mod mosquitto;
 mod mqtt;
+#[cfg(feature = "museum")]
 mod museum;
 mod north;
 mod payloads;
