@@ -13,8 +13,9 @@ fn connect(disk: &Disk, dir: &Path, synchronous: &str) -> rusqlite::Result<Conne
     Ok(db)
 }
 
-/// Writes ten rows, each marked once committed; the record, and the directory.
-fn ten_rows(synchronous: &str) -> (Vec<Op>, TempDir) {
+/// Writes ten rows, each marked once committed; the record, and the database, which is still open: closing it would
+/// write more.
+fn ten_rows(synchronous: &str) -> (Vec<Op>, (Connection, TempDir)) {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::new();
     let db = connect(&disk, dir.path(), synchronous).unwrap();
@@ -22,8 +23,7 @@ fn ten_rows(synchronous: &str) -> (Vec<Op>, TempDir) {
         db.execute("insert into t values (null)", []).unwrap();
         disk.mark(n);
     }
-    let log = disk.take_log();
-    (log, dir)
+    (disk.take_log(), (db, dir))
 }
 
 fn rows(image: &Image) -> usize {
@@ -37,7 +37,7 @@ fn rows(image: &Image) -> usize {
 
 #[test]
 fn what_was_committed_survives_every_cut_if_it_was_synced() {
-    let (log, _dir) = ten_rows("full");
+    let (log, _open) = ten_rows("full");
     let mut replay = Replay::new(&log);
     let mut chance = Chance::seeded(1);
     while replay.step().is_some() {
@@ -52,7 +52,7 @@ fn what_was_committed_survives_every_cut_if_it_was_synced() {
 
 #[test]
 fn what_was_committed_and_not_synced_is_lost() {
-    let (log, _dir) = ten_rows("normal");
+    let (log, _open) = ten_rows("normal");
     let mut replay = Replay::new(&log);
     while replay.step().is_some() {}
     let mut chance = Chance::seeded(1);
@@ -62,7 +62,7 @@ fn what_was_committed_and_not_synced_is_lost() {
 
 #[test]
 fn the_record_says_what_the_files_say() {
-    let (log, dir) = ten_rows("full");
+    let (log, (_db, dir)) = ten_rows("full");
     let mut replay = Replay::new(&log);
     while replay.step().is_some() {}
     for (name, bytes) in replay.cut(Cut::Nothing, &mut Chance::seeded(1)).0 {
