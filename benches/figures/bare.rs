@@ -36,7 +36,8 @@ impl Rows {
             Ok(vec![bus.clone().into(), slot.into(), turn.into(), value.cast_signed().into()])
         });
         let fingerprints = Table {
-            insert: "insert or replace into fingerprint (bus, slot, turn, value) values (?1, ?2, ?3, ?4)"
+            insert: "insert or replace into fingerprint (bus, slot, turn, value, at) \
+                     values (?1, ?2, ?3, ?4, 1790000000000)"
                 .into(),
             rows: traces.collect::<Result<_, _>>()?,
         };
