@@ -6,13 +6,13 @@ use super::{Dice, T0};
 use schoolgate::config::{self, Config, ProfileSet, Sources};
 use schoolgate::document::Problems;
 use schoolgate::model::{
-    Actor, Alarm, AlarmId, ChangeKind, Command, Delivery, DestinationId, DeviceId, Input, Now, Order,
-    OutboxItem, PointId,
+    Actor, Alarm, AlarmId, ChangeKind, Command, Delivery, DestinationId, DeviceId, EventKind, Input, Now,
+    Order, OutboxItem, Phase, PointId,
 };
 use schoolgate::northbound::{Limits, Pump, Sender, Step, adapter_for};
 use schoolgate::pipeline::{Commit, Pipeline, Settings};
 use schoolgate::rules::Engine;
-use schoolgate::store::{AlarmFilter, Reader, Store};
+use schoolgate::store::{AlarmFilter, EventFilter, Reader, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -237,7 +237,7 @@ impl Gateway {
     /// No alarm was missed, none forgot who took it, and every press of the button counted.
     pub(super) fn check_alarms(&self, done: &BTreeSet<(AlarmId, &'static str)>, presses: u64) {
         let reader = self.reader();
-        let mut helped = 0;
+        let (mut helped, mut opened) = (0, 0);
         let mut before = None;
         loop {
             let page = reader.alarms(AlarmFilter::default(), before, 1000).unwrap();
@@ -249,11 +249,14 @@ impl Gateway {
                     let by = steps.iter().find(|s| s.kind.as_str() == *word).map(|s| s.actor.as_str());
                     assert_eq!(by, Some("guard"), "alarm {} forgot that it was {word}", alarm.id);
                 }
-                if alarm.key.rule.as_str() == "always.help" {
-                    let raised = |s: &&schoolgate::model::AlarmChange| {
-                        matches!(s.kind, ChangeKind::Raised | ChangeKind::Recurred)
-                    };
-                    helped += steps.iter().filter(raised).count() as u64;
+                let raised = |s: &&schoolgate::model::AlarmChange| {
+                    matches!(s.kind, ChangeKind::Raised | ChangeKind::Recurred)
+                };
+                let times = steps.iter().filter(raised).count() as u64;
+                match alarm.key.rule.as_str() {
+                    "always.help" => helped += times,
+                    "door-open" => opened += times,
+                    _ => {}
                 }
             }
             before = page.next_before;
@@ -262,6 +265,7 @@ impl Gateway {
             }
         }
         assert_eq!(helped, presses, "every press of the help button is an alarm or its recurrence");
+        assert_eq!(opened, times_opened(&reader), "every opening of the door is an alarm or its recurrence");
     }
 
     /// The roll-ups of a counter say together what its readings say.
@@ -295,4 +299,26 @@ impl Gateway {
             last - first
         );
     }
+}
+
+/// How often the door went from closed to open, by the events as they are stored.
+fn times_opened(reader: &Reader) -> u64 {
+    let filter = EventFilter { device: None, kind: Some(EventKind::Contact) };
+    let (mut phases, mut before) = (Vec::new(), None);
+    loop {
+        let page = reader.events(&filter, before, 1000).unwrap();
+        phases.extend(page.rows.into_iter().map(|(_, stored)| stored.event.phase));
+        before = page.next_before;
+        if before.is_none() {
+            break;
+        }
+    }
+    phases.reverse();
+    let mut open = false;
+    let mut times = 0;
+    for phase in phases {
+        times += u64::from(phase == Phase::Start && !open);
+        open = phase == Phase::Start;
+    }
+    times
 }
