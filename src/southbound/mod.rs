@@ -6,6 +6,7 @@
 pub mod modbus;
 pub mod mqtt;
 pub mod onvif;
+pub mod serial;
 pub mod supervise;
 
 pub use supervise::supervise;
