@@ -4,7 +4,7 @@ use super::attached::{certificates_opt, secret};
 use super::fields::{finish, host, millis, number, port, secs};
 use super::names::{Names, at};
 use super::resolve::Sources;
-use super::{Bus, BusKind, Login, ModbusTcp, Mqtt, Onvif, Tls};
+use super::{Bus, BusKind, Login, ModbusTcp, Mqtt, Onvif, Parity, Serial, SerialPlace, Tls};
 use crate::document::{Reader, Spot};
 use crate::model::BusId;
 use crate::profile::Protocol;
@@ -13,13 +13,47 @@ use std::collections::BTreeMap;
 /// Longest MQTT client id, in bytes.
 const MAX_CLIENT_ID_BYTES: usize = 64;
 
+/// What a bus is, as its word says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wiring {
+    ModbusTcp,
+    Serial,
+    Mqtt,
+    Onvif,
+}
+
+impl Wiring {
+    const WORDS: [(&str, Self); 4] = [
+        ("modbus-tcp", Self::ModbusTcp),
+        ("serial", Self::Serial),
+        ("mqtt", Self::Mqtt),
+        ("onvif", Self::Onvif),
+    ];
+
+    /// Whether devices of this protocol can hang on it.
+    pub(super) fn carries(self, protocol: Protocol) -> bool {
+        match self {
+            Self::ModbusTcp => protocol == Protocol::Modbus,
+            Self::Serial => matches!(protocol, Protocol::Modbus | Protocol::Dlt645 | Protocol::Cjt188),
+            Self::Mqtt => protocol == Protocol::Mqtt,
+            Self::Onvif => protocol == Protocol::Onvif,
+        }
+    }
+
+    /// The words of those that carry a protocol.
+    pub(super) fn words_for(protocol: Protocol) -> String {
+        let fitting = Self::WORDS.iter().filter(|(_, wiring)| wiring.carries(protocol));
+        fitting.map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
+    }
+}
+
 /// The buses that were written.
 #[derive(Debug, Default)]
 pub(super) struct Buses {
     /// Those without a problem.
     pub(super) good: Vec<Bus>,
-    /// What each speaks, also those with a problem elsewhere in their table.
-    pub(super) protocols: BTreeMap<String, Protocol>,
+    /// What each is, also those with a problem elsewhere in their table.
+    pub(super) wirings: BTreeMap<String, Wiring>,
 }
 
 /// Reads every bus.
@@ -33,21 +67,22 @@ pub(super) fn buses(
     let mut endpoints = BTreeMap::new();
     for reader in readers {
         let id = names.declare(&reader, BusId::new);
-        let kinds = [("modbus-tcp", Protocol::Modbus), ("mqtt", Protocol::Mqtt), ("onvif", Protocol::Onvif)];
-        let Some(protocol) = reader.word("kind", &kinds) else { continue };
+        let Some(wiring) = reader.word("kind", &Wiring::WORDS) else { continue };
         if let Some(id) = &id {
-            buses.protocols.insert(id.to_string(), protocol);
+            buses.wirings.insert(id.to_string(), wiring);
         }
-        let kind = match protocol {
-            Protocol::Modbus => modbus_tcp(&reader).map(BusKind::ModbusTcp),
-            Protocol::Mqtt => mqtt(&reader, gateway, sources).map(BusKind::Mqtt),
-            Protocol::Onvif => onvif(&reader, sources).map(BusKind::Onvif),
+        let kind = match wiring {
+            Wiring::ModbusTcp => modbus_tcp(&reader).map(BusKind::ModbusTcp),
+            Wiring::Serial => serial(&reader).map(BusKind::Serial),
+            Wiring::Mqtt => mqtt(&reader, gateway, sources).map(BusKind::Mqtt),
+            Wiring::Onvif => onvif(&reader, sources).map(BusKind::Onvif),
         };
         if let (Some(id), Some(kind)) = (id, kind) {
             check_endpoint(&reader, &kind, &mut endpoints);
             buses.good.push(Bus { id, kind });
         }
-        finish(reader, (protocol != Protocol::Modbus).then_some("password_file"));
+        let has_login = matches!(wiring, Wiring::Mqtt | Wiring::Onvif);
+        finish(reader, has_login.then_some("password_file"));
     }
     buses
 }
@@ -59,6 +94,13 @@ fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<
             format!("{}:{}", bus.host, bus.port),
             "keep one of them and hang all devices of this endpoint on it".to_owned(),
         ),
+        BusKind::Serial(bus) => (
+            match &bus.place {
+                SerialPlace::Port { path, .. } => path.clone(),
+                SerialPlace::Converter { host, port } => format!("{host}:{port}"),
+            },
+            "keep one of them and hang all devices of this line on it".to_owned(),
+        ),
         BusKind::Mqtt(bus) => (
             format!("{}:{} as '{}'", bus.host, bus.port, bus.client_id),
             "keep one of them, or give each its own `client_id`".to_owned(),
@@ -67,9 +109,11 @@ fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<
     };
     if let Some(first) = endpoints.get(&endpoint) {
         let message = format!("two buses connect to {endpoint}; the first is at {}", at(first));
-        reader.problem("host", message, advice);
+        let key = if reader.has("path") { "path" } else { "host" };
+        reader.problem(key, message, advice);
     } else {
-        endpoints.insert(endpoint, reader.spot("host"));
+        let key = if reader.has("path") { "path" } else { "host" };
+        endpoints.insert(endpoint, reader.spot(key));
     }
 }
 
@@ -79,6 +123,36 @@ fn modbus_tcp(reader: &Reader<'_>) -> Option<ModbusTcp> {
     let timeout = millis(reader, "timeout_ms", (50, 60_000), 1000);
     let gap = millis(reader, "gap_ms", (0, 10_000), 0);
     Some(ModbusTcp { host: host?, port: port?, timeout, gap })
+}
+
+fn serial(reader: &Reader<'_>) -> Option<Serial> {
+    let baud = number(reader, "baud", (300, 921_600), 9600);
+    let timeout = millis(reader, "timeout_ms", (50, 60_000), 1000);
+    let gap = millis(reader, "gap_ms", (0, 10_000), 0);
+    Some(Serial { place: serial_place(reader)?, baud, timeout, gap })
+}
+
+/// `path` of a serial port, or `host` and `port` of a converter.
+fn serial_place(reader: &Reader<'_>) -> Option<SerialPlace> {
+    if reader.has("host") {
+        for key in ["path", "parity", "stop_bits"].into_iter().filter(|key| reader.has(key)) {
+            let advice = "drop it: parity and stop bits are set in the converter itself, or drop `host`";
+            reader.problem(key, format!("'{key}' has no meaning behind a converter"), advice);
+            reader.text_opt(key);
+        }
+        let host = host(reader);
+        let port = reader.integer("port", 1..=65535).and_then(|n| u16::try_from(n).ok());
+        return Some(SerialPlace::Converter { host: host?, port: port? });
+    }
+    let advice = "write the serial port's device file, best by a name that stays, such as \
+                  \"/dev/serial/by-id/usb-…\"; or `host` and `port` of a converter";
+    let path = reader.parsed("path", advice, |text| {
+        if text.starts_with('/') { Ok(text.to_owned()) } else { Err("this is no device file") }
+    });
+    let words = [("none", Parity::None), ("even", Parity::Even), ("odd", Parity::Odd)];
+    let parity = reader.word_opt("parity", &words).unwrap_or(Parity::None);
+    let stop_bits = number(reader, "stop_bits", (1, 2), 1);
+    Some(SerialPlace::Port { path: path?, parity, two_stop_bits: stop_bits == 2 })
 }
 
 fn mqtt(reader: &Reader<'_>, gateway: &str, sources: &Sources<'_>) -> Option<Mqtt> {

@@ -1,7 +1,7 @@
 //! `[[device]]`: what hangs where, on which bus, at which address.
 
 use super::Device;
-use super::bus::Buses;
+use super::bus::{Buses, Wiring};
 use super::fields::{finish, name_opt, secs, url};
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
@@ -55,11 +55,11 @@ fn device(
     let profile = profile(reader, around.profiles);
     let bus = reader.parsed("bus", "write the id of a [[bus]]", BusId::new);
     let bus = bus.filter(|bus| around.bus_names.check(reader, "bus", bus.as_str()));
-    let protocol = bus.as_ref().and_then(|bus| around.buses.protocols.get(bus.as_str()).copied());
-    if let (Some(profile), Some(bus), Some(protocol)) = (&profile, &bus, protocol) {
-        check_protocol(reader, profile, bus, protocol);
+    let wiring = bus.as_ref().and_then(|bus| around.buses.wirings.get(bus.as_str()).copied());
+    if let (Some(profile), Some(bus), Some(wiring)) = (&profile, &bus, wiring) {
+        check_protocol(reader, profile, bus, wiring);
     }
-    let address = address(reader, protocol);
+    let address = address(reader, wiring, profile.as_ref().map(|profile| profile.protocol));
     if let (Some(bus), Some(address)) = (&bus, &address) {
         check_address(reader, bus, address, addresses);
     }
@@ -107,24 +107,30 @@ fn place(reader: &Reader<'_>, places: &Names) -> Option<PlaceId> {
     places.check(reader, "place", place.as_str()).then_some(place)
 }
 
-fn check_protocol(reader: &Reader<'_>, profile: &Profile, bus: &BusId, protocol: Protocol) {
-    if profile.protocol != protocol {
-        let wanted = match profile.protocol {
-            Protocol::Modbus => "modbus-tcp",
-            Protocol::Mqtt => "mqtt",
-            Protocol::Onvif => "onvif",
-        };
+fn check_protocol(reader: &Reader<'_>, profile: &Profile, bus: &BusId, wiring: Wiring) {
+    if !wiring.carries(profile.protocol) {
+        let wanted = Wiring::words_for(profile.protocol);
         reader.problem(
             "profile",
             format!("the profile '{}' does not fit the bus '{bus}'", profile.id),
-            format!("name a bus of the kind \"{wanted}\", or the profile of the device that hangs there"),
+            format!("name a bus of the kind {wanted}, or the profile of the device that hangs there"),
         );
     }
 }
 
-/// The address in the form of the bus; nothing is judged when the bus is not known.
-fn address(reader: &Reader<'_>, protocol: Option<Protocol>) -> Option<String> {
+/// The address in the form of the bus and, on a line of several protocols, of the profile; nothing is judged when those
+/// are not known.
+fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>) -> Option<String> {
+    let protocol = match wiring {
+        None => None,
+        Some(Wiring::Serial) => speaks,
+        Some(Wiring::ModbusTcp) => Some(Protocol::Modbus),
+        Some(Wiring::Mqtt) => Some(Protocol::Mqtt),
+        Some(Wiring::Onvif) => Some(Protocol::Onvif),
+    };
     match protocol {
+        Some(Protocol::Dlt645) => plate(reader, 12),
+        Some(Protocol::Cjt188) => plate(reader, 14),
         // MODBUS over serial line V1.02, section 2.2: 0 is broadcast, 248 to 255 are reserved.
         Some(Protocol::Modbus) => reader.integer("address", 1..=247).map(|unit| unit.to_string()),
         Some(Protocol::Mqtt) => {
@@ -142,6 +148,18 @@ fn address(reader: &Reader<'_>, protocol: Option<Protocol>) -> Option<String> {
             None
         }
     }
+}
+
+/// The digits on a meter's plate, all of them.
+fn plate(reader: &Reader<'_>, digits: usize) -> Option<String> {
+    let advice = format!("write the {digits} digits on the meter's plate, in quotes");
+    reader.parsed("address", &advice, |text| {
+        if text.len() == digits && text.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(text.to_owned())
+        } else {
+            Err("this is not the address of such a meter")
+        }
+    })
 }
 
 fn mqtt_name(text: &str) -> Result<String, &'static str> {

@@ -82,6 +82,8 @@ pub struct Bus {
 pub enum BusKind {
     /// One Modbus TCP endpoint: a meter, or a converter with several units behind it.
     ModbusTcp(ModbusTcp),
+    /// One RS-485 line.
+    Serial(Serial),
     /// One MQTT broker.
     Mqtt(Mqtt),
     /// A set of ONVIF cameras with the same credentials; each device on it is one camera.
@@ -99,6 +101,52 @@ pub struct ModbusTcp {
     pub timeout: Duration,
     /// Shortest pause between a reply and the next request. 0 unless told otherwise.
     pub gap: Duration,
+}
+
+/// An RS-485 line.
+#[derive(Debug, Clone)]
+pub struct Serial {
+    /// Where it is.
+    pub place: SerialPlace,
+    /// Its baud rate; behind a converter, that of the converter's serial side. 9600 unless told otherwise.
+    pub baud: u32,
+    /// Longest wait for the first byte of a reply; the time its bytes take comes on top. 1 s unless told otherwise.
+    pub timeout: Duration,
+    /// Shortest pause between a reply and the next request, besides the silence between frames. 0 unless told
+    /// otherwise.
+    pub gap: Duration,
+}
+
+/// Where an RS-485 line is.
+#[derive(Debug, Clone)]
+pub enum SerialPlace {
+    /// On a serial port of this machine. Eight data bits.
+    Port {
+        /// The port's device file.
+        path: String,
+        /// Parity; none unless told otherwise.
+        parity: Parity,
+        /// Two stop bits instead of one.
+        two_stop_bits: bool,
+    },
+    /// Behind a converter that passes the bytes on over TCP.
+    Converter {
+        /// Host name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+}
+
+/// Parity of a serial line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parity {
+    /// None.
+    None,
+    /// Even.
+    Even,
+    /// Odd.
+    Odd,
 }
 
 /// An MQTT broker.

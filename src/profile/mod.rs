@@ -4,6 +4,7 @@
 //! `vectors.toml`. It is loaded at start; a new meter model needs no new program.
 
 mod credential;
+mod digits;
 mod fields;
 mod json;
 mod message;
@@ -17,12 +18,14 @@ pub mod vectors;
 #[cfg(test)]
 mod tests;
 
+pub use digits::Identifier;
 pub use parse::parse;
 pub use topic::topic_matches;
 
 use crate::model::{
     Body, DeviceId, Doubt, EventKind, PointId, PointKind, ProfileId, Reading, SiteKey, Text, Unit, Wall,
 };
+use digits::Digits;
 use jiff::tz::TimeZone;
 use message::Messages;
 use modbus::Registers;
@@ -134,6 +137,10 @@ pub struct ModbusLimits {
 pub enum Protocol {
     /// Modbus registers.
     Modbus,
+    /// DL/T 645-2007, electricity meters.
+    Dlt645,
+    /// CJ/T 188, water, gas and heat meters.
+    Cjt188,
     /// MQTT messages.
     Mqtt,
     /// An ONVIF camera.
@@ -166,6 +173,7 @@ pub struct Profile {
 #[derive(Debug)]
 enum Wire {
     Modbus(Registers),
+    Digits(Digits),
     Mqtt(Messages),
     Onvif(Notifications),
 }
@@ -182,7 +190,7 @@ impl Profile {
     pub fn personal(&self) -> bool {
         match &self.wire {
             Wire::Mqtt(messages) => messages.personal(),
-            Wire::Modbus(_) | Wire::Onvif(_) => false,
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) => false,
         }
     }
 
@@ -191,7 +199,7 @@ impl Profile {
     pub fn registers(&self) -> Vec<RegisterSpan> {
         match &self.wire {
             Wire::Modbus(registers) => registers.spans(),
-            Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
         }
     }
 
@@ -200,7 +208,9 @@ impl Profile {
     pub fn modbus_limits(&self) -> ModbusLimits {
         match &self.wire {
             Wire::Modbus(registers) => registers.limits(),
-            Wire::Mqtt(_) | Wire::Onvif(_) => ModbusLimits { max_registers: 125, max_gap: 0 },
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => {
+                ModbusLimits { max_registers: 125, max_gap: 0 }
+            }
         }
     }
 
@@ -217,7 +227,34 @@ impl Profile {
     ) -> Vec<Decoded> {
         match &self.wire {
             Wire::Modbus(registers) => registers.decode(table, address, words),
-            Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
+    }
+
+    /// DL/T 645 and CJ/T 188: what to ask for, each once, in the order of the profile.
+    #[must_use]
+    pub fn identifiers(&self) -> Vec<Identifier> {
+        match &self.wire {
+            Wire::Digits(digits) => digits.identifiers(),
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
+    }
+
+    /// CJ/T 188: the kind of meter, which is part of its address; AAh is any.
+    #[must_use]
+    pub fn meter_kind(&self) -> u8 {
+        match &self.wire {
+            Wire::Digits(digits) => digits.meter_kind(),
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => 0xAA,
+        }
+    }
+
+    /// DL/T 645 and CJ/T 188: decodes the data of an answer. Points beyond their end are left out.
+    #[must_use]
+    pub fn decode_digits(&self, identifier: Identifier, data: &[u8]) -> Vec<Decoded> {
+        match &self.wire {
+            Wire::Digits(digits) => digits.decode(identifier, data),
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
         }
     }
 
@@ -226,7 +263,7 @@ impl Profile {
     pub fn topics(&self, address: &str) -> Vec<String> {
         match &self.wire {
             Wire::Mqtt(messages) => messages.topics(address),
-            Wire::Modbus(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) => Vec::new(),
         }
     }
 
@@ -245,7 +282,7 @@ impl Profile {
     ) -> Result<Vec<Decoded>, Refusal> {
         match &self.wire {
             Wire::Mqtt(messages) => messages.decode(cx, address, topic, payload),
-            Wire::Modbus(_) | Wire::Onvif(_) => {
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) => {
                 Err(Refusal::new("wrong_topic", "a device of this profile sends no MQTT messages"))
             }
         }
@@ -262,7 +299,7 @@ impl Profile {
     ) -> Result<Vec<Decoded>, Refusal> {
         match &self.wire {
             Wire::Onvif(notifications) => notifications.decode(note),
-            Wire::Modbus(_) | Wire::Mqtt(_) => Ok(Vec::new()),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Mqtt(_) => Ok(Vec::new()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reading `profile.toml`: the header, and what every protocol's points and events share.
 
+use super::digits::{Digits, Standard};
 use super::message::Messages;
 use super::modbus::Registers;
 use super::onvif::Notifications;
@@ -18,15 +19,25 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
         return None;
     }
     let header = header(&reader);
-    let protocol = reader.word(
-        "protocol",
-        &[("modbus", Protocol::Modbus), ("mqtt", Protocol::Mqtt), ("onvif", Protocol::Onvif)],
-    )?;
+    let protocols = [
+        ("modbus", Protocol::Modbus),
+        ("dlt645", Protocol::Dlt645),
+        ("cjt188", Protocol::Cjt188),
+        ("mqtt", Protocol::Mqtt),
+        ("onvif", Protocol::Onvif),
+    ];
+    let protocol = reader.word("protocol", &protocols)?;
     let (wire, points, events) = match protocol {
         Protocol::Modbus => {
             let registers = Registers::parse(&reader);
             let points = registers.points();
             (Wire::Modbus(registers), points, Vec::new())
+        }
+        Protocol::Dlt645 | Protocol::Cjt188 => {
+            let standard = if protocol == Protocol::Dlt645 { Standard::Dlt645 } else { Standard::Cjt188 };
+            let digits = Digits::parse(&reader, standard);
+            let points = digits.points();
+            (Wire::Digits(digits), points, Vec::new())
         }
         Protocol::Mqtt => {
             let messages = Messages::parse(&reader);

@@ -30,6 +30,7 @@ pub fn check(profile: &Profile, file: &str, text: &str, problems: &Problems) -> 
     let mut run = Run { profile, cx, points: BTreeSet::new(), events: BTreeSet::new() };
     let kind = match profile.protocol {
         Protocol::Modbus => "registers",
+        Protocol::Dlt645 | Protocol::Cjt188 => "answer",
         Protocol::Mqtt => "message",
         Protocol::Onvif => "notification",
     };
@@ -62,6 +63,7 @@ impl Run<'_> {
         let _name = vector.text("name");
         let outcome = match self.profile.protocol {
             Protocol::Modbus => self.registers(vector),
+            Protocol::Dlt645 | Protocol::Cjt188 => self.answer(vector),
             Protocol::Mqtt => self.message(vector),
             Protocol::Onvif => self.notification(vector),
         };
@@ -81,17 +83,17 @@ impl Run<'_> {
         Some(Ok(self.profile.decode_registers(&self.cx, table?, address?, &words?)))
     }
 
+    fn answer(&self, vector: &Reader<'_>) -> Option<Outcome> {
+        let Wire::Digits(digits) = &self.profile.wire else { return None };
+        let (identifier, data) = (digits.identifier(vector), bytes(vector, "data"));
+        Some(Ok(digits.decode(identifier?, &data?)))
+    }
+
     fn message(&self, vector: &Reader<'_>) -> Option<Outcome> {
         let address = vector.text("address");
         let topic = vector.text("topic");
         let payload = if vector.has("payload_hex") {
-            vector.parsed("payload_hex", "write two digits per byte: \"7B 7D\"", |text| {
-                let byte = |b: &str| if b.len() == 2 { u8::from_str_radix(b, 16).ok() } else { None };
-                text.split_whitespace()
-                    .map(byte)
-                    .collect::<Option<Vec<u8>>>()
-                    .ok_or("a byte is not hexadecimal")
-            })
+            bytes(vector, "payload_hex")
         } else {
             vector.text("payload").map(String::into_bytes)
         };
@@ -243,7 +245,7 @@ impl Run<'_> {
     fn single(&self, point: &str) -> bool {
         match &self.profile.wire {
             Wire::Modbus(registers) => registers.is_float32(point),
-            Wire::Mqtt(_) | Wire::Onvif(_) => false,
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => false,
         }
     }
 
@@ -260,6 +262,13 @@ impl Run<'_> {
             );
         }
     }
+}
+
+fn bytes(reader: &Reader<'_>, key: &str) -> Option<Vec<u8>> {
+    reader.parsed(key, "write two digits per byte: \"7B 7D\"", |text| {
+        let byte = |b: &str| if b.len() == 2 { u8::from_str_radix(b, 16).ok() } else { None };
+        text.split_whitespace().map(byte).collect::<Option<Vec<u8>>>().ok_or("a byte is not hexadecimal")
+    })
 }
 
 fn wall(text: &str) -> Result<Wall, jiff::Error> {

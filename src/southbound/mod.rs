@@ -6,6 +6,7 @@
 pub mod modbus;
 pub mod mqtt;
 pub mod onvif;
+pub mod polled;
 pub mod serial;
 pub mod supervise;
 
@@ -121,7 +122,7 @@ pub struct DriverKind {
 pub type MakeDrivers = fn(&Bus, &[Device]) -> Vec<Arc<dyn Driver>>;
 
 /// Every kind of bus there is. A new one is a folder here and a line in this table.
-pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND, mqtt::KIND, onvif::KIND];
+pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND, serial::KIND, mqtt::KIND, onvif::KIND];
 
 /// The drivers for a bus and the devices on it, of whatever kind the bus is.
 #[must_use]

@@ -8,10 +8,11 @@
 //! Ids start at random and go on over reconnects. They are 16 bits wide and therefore come round again after 65,535
 //! requests; an id whose reply is still owed is passed over.
 
-use super::exception::Exception;
 use super::frame::{self, MAX_ADU, MAX_QUANTITY, Request, Verdict};
-use crate::model::Fault;
 use crate::profile::RegisterTable;
+use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station};
+use crate::southbound::serial::codec::Refusal;
+use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -26,109 +27,6 @@ const TIMEOUTS_TO_RECONNECT: u8 = 3;
 const MAX_OWED: usize = 32;
 /// A reply to one of so many requests before this one is late; any other id was never asked for.
 const LATE_WINDOW: u16 = 1024;
-
-/// Why a read gave no values.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The connection could not be opened.
-    #[error("no connection to {endpoint}")]
-    Connect {
-        /// Host and port.
-        endpoint: String,
-        /// What the system said.
-        #[source]
-        cause: io::Error,
-    },
-    /// Nothing came within the deadline.
-    #[error("no reply within {} ms", within.as_millis())]
-    Timeout {
-        /// The deadline.
-        within: Duration,
-    },
-    /// The reply was not whole at the deadline.
-    #[error("only {bytes} bytes of a reply within {} ms", within.as_millis())]
-    Partial {
-        /// The deadline.
-        within: Duration,
-        /// What had come.
-        bytes: usize,
-    },
-    /// The other side closed the connection.
-    #[error("the other side closed the connection")]
-    Closed,
-    /// The connection broke.
-    #[error("the connection broke")]
-    Broke(#[source] io::Error),
-    /// The device, or the converter before it, said no.
-    #[error("{0}")]
-    Exception(Exception),
-    /// The reply is not what the protocol says.
-    #[error("{what}")]
-    Malformed {
-        /// What is wrong, and what was expected.
-        what: String,
-        /// The bytes, at most one frame.
-        raw: Vec<u8>,
-    },
-    /// The reply is the request itself.
-    #[error("the reply is our own request: check the RS-485 A/B wires, or turn off echo in the converter")]
-    Echo,
-    /// The reply has transaction id 0, which is never asked with.
-    #[error(
-        "the reply has transaction id 0 instead of {asked}: the converter does not copy transaction ids, so a late \
-         reply could not be told from a fresh one; update its firmware or set it to true Modbus TCP"
-    )]
-    NoTransactionId {
-        /// The id of the request.
-        asked: u16,
-    },
-    /// Replies came, but only with ids that were never asked with.
-    #[error(
-        "no reply with transaction id {asked}, but one with {answered}, which was not asked: the converter garbles \
-         transaction ids, or another program uses this connection"
-    )]
-    WrongTransactionId {
-        /// The id of the request.
-        asked: u16,
-        /// The last id seen.
-        answered: u16,
-    },
-    /// The reply came for another unit.
-    #[error("unit {answered} answers for unit {asked}: check the unit id in the configuration")]
-    WrongUnit {
-        /// The unit asked.
-        asked: u8,
-        /// The unit in the reply.
-        answered: u8,
-    },
-    /// Such a read does not exist; nothing was sent.
-    #[error("cannot read {quantity} registers from {address}: 1 to 125 in one read, none behind 65535")]
-    NoSuchRead {
-        /// First register.
-        address: u16,
-        /// How many.
-        quantity: u16,
-    },
-}
-
-impl ReadError {
-    /// What kind of fault it is.
-    #[must_use]
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Connect { .. } => Fault::Unreachable,
-            Self::Timeout { .. } | Self::Partial { .. } => Fault::Timeout,
-            Self::Closed | Self::Broke(_) => Fault::Gone,
-            Self::Exception(exception) => exception.fault(),
-            Self::Malformed { .. }
-            | Self::Echo
-            | Self::NoTransactionId { .. }
-            | Self::WrongTransactionId { .. }
-            | Self::WrongUnit { .. } => Fault::Protocol,
-            Self::NoSuchRead { .. } => Fault::Misconfigured,
-        }
-    }
-}
 
 /// What was received and not yet used.
 #[derive(Debug)]
@@ -348,7 +246,7 @@ impl Connection {
     /// Notes how a request ended; whether the connection may be used again.
     fn settle(&mut self, request: Request, outcome: &Result<Vec<u16>, ReadError>) -> bool {
         match outcome {
-            Ok(_) | Err(ReadError::Exception(_)) => {
+            Ok(_) | Err(ReadError::Refused(_)) => {
                 self.timeouts_in_row = 0;
                 true
             }
@@ -366,10 +264,37 @@ impl Connection {
     }
 }
 
+impl Channel for Connection {
+    fn kind(&self) -> &'static str {
+        "Modbus TCP"
+    }
+
+    fn is_open(&self) -> bool {
+        Self::is_open(self)
+    }
+
+    fn reopen(&mut self) -> BoxFuture<'_, Result<(), ReadError>> {
+        Box::pin(Self::reopen(self))
+    }
+
+    fn ask<'a>(&'a mut self, station: Station, ask: &'a Ask) -> BoxFuture<'a, Result<Said, ReadError>> {
+        Box::pin(async move {
+            let (Station::Unit(unit), Ask::Registers(block)) = (station, ask) else {
+                return Err(ReadError::WrongBus);
+            };
+            self.read(unit, block.table, block.address, block.words).await.map(Said::Words)
+        })
+    }
+
+    fn take_stale(&mut self) -> u64 {
+        self.take_stale_replies()
+    }
+}
+
 fn answer(request: Request, frame: &[u8], pdu: &[u8]) -> Result<Vec<u16>, ReadError> {
     match request.judge(pdu) {
         Ok(data) => Ok(data.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect()),
-        Err(Verdict::Exception(exception)) => Err(ReadError::Exception(exception)),
+        Err(Verdict::Exception(exception)) => Err(ReadError::Refused(Refusal::Modbus(exception))),
         Err(Verdict::Echo) => Err(ReadError::Echo),
         Err(Verdict::Malformed(what)) => Err(ReadError::Malformed { what, raw: frame.to_vec() }),
     }

@@ -3,8 +3,8 @@
 //! Sources: MODBUS Messaging on TCP/IP Implementation Guide V1.0b (section 3.1.3, the MBAP header) and MODBUS
 //! Application Protocol Specification V1.1b3 (sections 6.3, 6.4 and 7).
 
-use super::exception::Exception;
 use crate::profile::RegisterTable;
+use crate::southbound::polled::Exception;
 
 /// Longest frame: 7 bytes of header and 253 bytes of protocol data unit.
 pub(super) const MAX_ADU: usize = 260;

@@ -4,22 +4,15 @@
 //! our own (see `docs/adr/0004-own-modbus-tcp-client.md`): a late reply must never become a wrong value.
 
 mod connection;
-mod exception;
 mod frame;
-mod plan;
-mod schedule;
-mod session;
-mod unit;
 
-pub use connection::{Connection, ReadError};
-pub use exception::Exception;
-pub use plan::{Block, plan};
+pub use connection::Connection;
 
+use super::polled::Poller;
 use super::{Driver, DriverKind, Failure, Field, Session};
 use crate::config::{Bus, BusKind, Device, ModbusTcp};
 use crate::model::{BusId, DeviceId};
 use futures_util::future::BoxFuture;
-use session::Poller;
 use std::sync::Arc;
 
 /// The kind `modbus-tcp`.
@@ -62,11 +55,8 @@ impl Driver for Endpoint {
                 Failure::new(error.fault(), format!("connect bus '{}' by Modbus TCP", self.bus))
                     .because(error)
             })?;
-            let poller = Poller::new(&self.bus, connection, *timeout, *gap, &self.devices, field);
+            let poller = Poller::new(&self.bus, Box::new(connection), *timeout, *gap, &self.devices, field);
             Ok(Box::new(poller) as Box<dyn Session>)
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

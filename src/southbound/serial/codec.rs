@@ -100,7 +100,7 @@ impl fmt::Display for Stray {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// A Modbus exception code.
-    Modbus(super::super::modbus::Exception),
+    Modbus(crate::southbound::polled::Exception),
     /// The error byte of DL/T 645.
     Dlt645(super::dlt645::Errors),
     /// The status of a CJ/T 188 answer with the error bit.

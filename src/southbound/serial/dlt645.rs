@@ -90,6 +90,14 @@ impl fmt::Display for Di {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errors(pub u8);
 
+impl Errors {
+    /// Whether the meter does not have what was asked for.
+    #[must_use]
+    pub fn no_such_data(self) -> bool {
+        self.0 & 2 != 0
+    }
+}
+
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const REASONS: [&str; 8] = [

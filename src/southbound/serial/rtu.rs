@@ -4,8 +4,8 @@
 //! There is no mark of where a frame begins and no number that ties an answer to its request: the length an answer
 //! must have is known from the request, and what is late is kept apart by silence (`line.rs`).
 
-use super::super::modbus::Exception;
 use super::codec::{Codec, Look, Refusal, Stray};
+use crate::southbound::polled::Exception;
 
 /// Bytes of an exception: unit, function, code, CRC.
 const EXCEPTION_LEN: usize = 5;

@@ -3,7 +3,7 @@
 use super::codec::{Codec, Look, Refusal, Stray};
 use super::line::{Line, LineError, Pace};
 use super::{cjt188, dlt645, rtu};
-use crate::southbound::modbus::Exception;
+use crate::southbound::polled::Exception;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 

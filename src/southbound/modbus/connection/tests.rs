@@ -1,6 +1,7 @@
 //! Replies that are late, torn, foreign or broken, over real sockets and as bytes.
 
 use super::*;
+use crate::model::Fault;
 use std::net::Ipv4Addr;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;

@@ -1,6 +1,7 @@
 //! One device on the bus: its reads, which of them comes next, and the registers it turned out not to have.
 
-use super::plan::{Block, plan};
+use super::plan::plan;
+use super::{Ask, Station};
 use crate::config::Device;
 use crate::model::Mono;
 use std::time::Duration;
@@ -25,11 +26,11 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(super) struct PolledUnit {
     pub(super) device: Device,
-    pub(super) unit: u8,
-    blocks: Vec<Block>,
-    /// The block that is read next.
+    pub(super) station: Station,
+    asks: Vec<Ask>,
+    /// The request that is next.
     cursor: usize,
-    /// Blocks still to read in the poll in hand; 0 between polls.
+    /// Requests still to make in the poll in hand; 0 between polls.
     left: usize,
     /// Whether the poll in hand gave values.
     gave: bool,
@@ -38,31 +39,31 @@ pub(super) struct PolledUnit {
 }
 
 impl PolledUnit {
-    /// `None` when the address is no unit id or the profile has no registers: then there is nothing to poll.
+    /// `None` when the address has not the form of the protocol or the profile has nothing to ask for.
     pub(super) fn new(device: &Device) -> Option<Self> {
-        let unit = device.address.trim().parse().ok()?;
-        let blocks = blocks_of(device);
-        if blocks.is_empty() {
+        let station = Station::of(device)?;
+        let asks = asks_of(device);
+        if asks.is_empty() {
             return None;
         }
         let device = device.clone();
-        Some(Self { device, unit, blocks, cursor: 0, left: 0, gave: false, misses: 0, replan: None })
+        Some(Self { device, station, asks, cursor: 0, left: 0, gave: false, misses: 0, replan: None })
     }
 
-    /// The read that is next; begins a poll when none is in hand.
-    pub(super) fn next_block(&mut self, now: Mono) -> Option<Block> {
+    /// The request that is next; begins a poll when none is in hand.
+    pub(super) fn next_ask(&mut self, now: Mono) -> Option<Ask> {
         if self.left == 0 {
-            if self.blocks.is_empty() || self.replan.is_some_and(|at| now >= at) {
-                self.blocks = blocks_of(&self.device);
+            if self.asks.is_empty() || self.replan.is_some_and(|at| now >= at) {
+                self.asks = asks_of(&self.device);
                 self.replan = None;
             }
-            self.left = self.blocks.len();
+            self.left = self.asks.len();
             self.gave = false;
         }
-        if self.cursor >= self.blocks.len() {
+        if self.cursor >= self.asks.len() {
             self.cursor = 0;
         }
-        self.blocks.get(self.cursor).cloned()
+        self.asks.get(self.cursor).cloned()
     }
 
     /// The read gave values.
@@ -84,9 +85,11 @@ impl PolledUnit {
     /// The device does not have (all of) these registers: reads the block in halves, or leaves a single point out.
     /// Returns whether it was left out.
     pub(super) fn split(&mut self, now: Mono) -> (Progress, bool) {
-        let Some(block) = self.blocks.get(self.cursor) else { return (self.failed(), false) };
-        if let Some((left, right)) = block.halves() {
-            self.blocks.splice(self.cursor..=self.cursor, [left, right]);
+        let Some(ask) = self.asks.get(self.cursor) else { return (self.failed(), false) };
+        if let Ask::Registers(block) = ask
+            && let Some((left, right)) = block.halves()
+        {
+            self.asks.splice(self.cursor..=self.cursor, [Ask::Registers(left), Ask::Registers(right)]);
             self.left += 1;
             return (Progress::More, false);
         }
@@ -95,8 +98,8 @@ impl PolledUnit {
 
     /// The device will not give this block: it is not asked for again for a while.
     pub(super) fn leave_out(&mut self, now: Mono) -> Progress {
-        if self.cursor < self.blocks.len() {
-            self.blocks.remove(self.cursor);
+        if self.cursor < self.asks.len() {
+            self.asks.remove(self.cursor);
         }
         self.replan = self.replan.or(Some(now.plus(ASK_HOLES_AGAIN)));
         self.one_less()
@@ -121,6 +124,8 @@ impl PolledUnit {
     }
 }
 
-fn blocks_of(device: &Device) -> Vec<Block> {
-    plan(&device.profile.registers(), &device.profile.modbus_limits())
+fn asks_of(device: &Device) -> Vec<Ask> {
+    let blocks = plan(&device.profile.registers(), &device.profile.modbus_limits());
+    let quantities = device.profile.identifiers();
+    blocks.into_iter().map(Ask::Registers).chain(quantities.into_iter().map(Ask::Quantity)).collect()
 }

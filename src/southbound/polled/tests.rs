@@ -2,11 +2,13 @@
 
 use super::unit::{PolledUnit, Progress};
 use super::*;
-use crate::config::Mqtt;
+use crate::config::{Bus, BusKind, ModbusTcp, Mqtt, Serial, SerialPlace};
 use crate::document::Problems;
-use crate::model::{Mono, PlaceId};
+use crate::model::{BusId, DeviceId, Mono, PlaceId};
 use crate::profile;
+use crate::southbound::drivers;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A device with `count` single registers that cannot be merged; with `merged`, one read for all.
@@ -39,8 +41,15 @@ fn device(count: u16, merged: bool) -> Device {
 
 const T0: Mono = Mono(0);
 
+fn block(unit: &mut PolledUnit, now: Mono) -> Block {
+    match unit.next_ask(now) {
+        Some(Ask::Registers(block)) => block,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn next(unit: &mut PolledUnit) -> u16 {
-    unit.next_block(T0).expect("a block").address
+    block(unit, T0).address
 }
 
 #[test]
@@ -71,7 +80,7 @@ fn a_missing_register_is_found_by_halving_left_out_and_asked_again_after_an_hour
     let mut unit = PolledUnit::new(&device(16, true)).unwrap();
     let (mut refused, mut read) = (0, 0);
     loop {
-        let block = unit.next_block(T0).unwrap();
+        let block = block(&mut unit, T0);
         let progress = if (block.address..block.address + block.words).contains(&11) {
             refused += 1;
             unit.split(T0).0
@@ -87,23 +96,23 @@ fn a_missing_register_is_found_by_halving_left_out_and_asked_again_after_an_hour
     assert_eq!((refused, read), (5, 15), "log2(16) + 1 refusals, every other register read in the same poll");
     let mut asked = Vec::new();
     loop {
-        let block = unit.next_block(T0).unwrap();
+        let block = block(&mut unit, T0);
         asked.push((block.address, block.words));
         if unit.answered() == Progress::Done {
             break;
         }
     }
     assert_eq!(asked, [(0, 8), (8, 2), (10, 1), (12, 4)]);
-    assert_eq!(unit.next_block(Mono(3_600_000)).unwrap().words, 16);
+    assert_eq!(block(&mut unit, Mono(3_600_000)).words, 16);
 }
 
 #[test]
 fn a_device_that_has_none_of_its_registers_is_asked_again_for_all() {
     let mut unit = PolledUnit::new(&device(4, true)).unwrap();
     for _ in 0..3 {
-        assert_eq!(unit.next_block(T0).unwrap().words, 4);
+        assert_eq!(block(&mut unit, T0).words, 4);
         while unit.split(T0).0 == Progress::More {
-            unit.next_block(T0).unwrap();
+            block(&mut unit, T0);
         }
     }
     assert!(unit.is_down());
@@ -111,10 +120,11 @@ fn a_device_that_has_none_of_its_registers_is_asked_again_for_all() {
 
 #[test]
 fn drivers_are_made_for_own_buses_and_devices_only() {
-    let endpoint =
-        ModbusTcp { host: "meter".into(), port: 502, timeout: Duration::from_secs(1), gap: Duration::ZERO };
+    let second = Duration::from_secs(1);
     let bus = |id: &str, kind| Bus { id: BusId::new(id).unwrap(), kind };
-    let line = bus("line", BusKind::ModbusTcp(endpoint));
+    let tcp = ModbusTcp { host: "meter".into(), port: 502, timeout: second, gap: Duration::ZERO };
+    let place = SerialPlace::Converter { host: "box".into(), port: 8899 };
+    let serial = Serial { place, baud: 9600, timeout: second, gap: Duration::ZERO };
     let broker = Mqtt {
         host: "broker".into(),
         port: 1883,
@@ -124,8 +134,11 @@ fn drivers_are_made_for_own_buses_and_devices_only() {
         max_payload: 1,
     };
     let other = Device { bus: BusId::new("other").unwrap(), ..device(1, true) };
-    let made = drivers(&line, &[device(1, true), other]);
-    assert_eq!(made.iter().map(|d| d.devices().len()).collect::<Vec<_>>(), [1]);
-    assert!(drivers(&line, &[]).is_empty());
-    assert!(drivers(&bus("line", BusKind::Mqtt(broker)), &[device(1, true)]).is_empty());
+    for kind in [BusKind::ModbusTcp(tcp), BusKind::Serial(serial)] {
+        let line = bus("line", kind);
+        let made = drivers(&line, &[device(1, true), other.clone()]);
+        assert_eq!(made.iter().map(|d| d.devices().len()).collect::<Vec<_>>(), [1]);
+        assert!(drivers(&line, &[]).is_empty());
+    }
+    assert!(drivers(&bus("hall", BusKind::Mqtt(broker)), &[device(1, true)]).is_empty());
 }

@@ -1,10 +1,8 @@
 //! The poll loop of one bus: the device that is due first, one request, its answer into the pipe, and again.
 
-use super::connection::{Connection, ReadError};
-use super::exception::Exception;
-use super::plan::Block;
 use super::schedule::Schedule;
 use super::unit::{PolledUnit, Progress};
+use super::{Ask, Channel, ReadError, Remedy, Said, Station};
 use crate::config::Device;
 use crate::model::{BusId, Delivery, DeviceId, Fault, Input, Link, Mono, Observation, Refused, Stamp};
 use crate::profile::{Context, RegisterTable};
@@ -19,9 +17,9 @@ use std::time::Duration;
 const BETWEEN_CONNECTS: Duration = Duration::from_secs(2);
 
 /// An open connection and the devices polled over it.
-pub(super) struct Poller {
+pub(in crate::southbound) struct Poller {
     bus: BusId,
-    connection: Connection,
+    channel: Box<dyn Channel>,
     gap: Duration,
     units: Vec<PolledUnit>,
     /// Devices that cannot be polled as they are configured.
@@ -42,9 +40,10 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    pub(super) fn new(
+    /// `timeout` is about how long a dead device holds the others up.
+    pub(in crate::southbound) fn new(
         bus: &BusId,
-        connection: Connection,
+        channel: Box<dyn Channel>,
         timeout: Duration,
         gap: Duration,
         devices: &[Device],
@@ -58,7 +57,7 @@ impl Poller {
         Self {
             schedule: Schedule::new(&periods, timeout, supervise::seed(bus), now),
             bus: bus.clone(),
-            connection,
+            channel,
             gap,
             units,
             unpollable,
@@ -76,8 +75,8 @@ impl Poller {
 
     async fn poll_for_ever(&mut self, field: &Field) -> Result<std::convert::Infallible, Failure> {
         for device in std::mem::take(&mut self.unpollable) {
-            tracing::error!(bus = %self.bus, %device, "not polled: its address is no unit id (0 to 255) \
-                or its profile has no registers; run `schoolgate check`");
+            tracing::error!(bus = %self.bus, %device, "not polled: its address does not fit \
+                its profile, or the profile has nothing to ask for; run `schoolgate check`");
             self.tell(field, &device, Link::Down(Fault::Misconfigured)).await?;
         }
         loop {
@@ -94,29 +93,29 @@ impl Poller {
     async fn one_request(&mut self, index: usize, field: &Field) -> Result<(), Failure> {
         let now = field.clock.now().mono;
         let Some(polled) = self.units.get_mut(index) else { return Ok(()) };
-        let Some(block) = polled.next_block(now) else { return Ok(()) };
-        let unit = polled.unit;
-        if !self.connection.is_open() {
+        let Some(ask) = polled.next_ask(now) else { return Ok(()) };
+        let station = polled.station;
+        if !self.channel.is_open() {
             self.reconnect(field).await?;
         }
         self.requests.one();
-        let outcome = self.connection.read(unit, block.table, block.address, block.words).await;
-        self.stale.add(self.connection.take_stale_replies());
-        if matches!(outcome, Ok(_) | Err(ReadError::Exception(_))) {
+        let outcome = self.channel.ask(station, &ask).await;
+        self.stale.add(self.channel.take_stale());
+        if matches!(outcome, Ok(_) | Err(ReadError::Refused(_))) {
             (self.heard, self.unheard, self.gone) = (true, 0, None);
         }
         let progress = match outcome {
-            Ok(words) => self.take_values(index, &block, &words, field).await?,
+            Ok(said) => self.take_values(index, &ask, &said, field).await?,
             Err(error) if error.fault() == Fault::Gone && self.forgives(index) => {
                 tracing::debug!(bus = %self.bus, "{}; connecting again", Chain(&error));
                 return Ok(());
             }
             Err(error) if error.fault() == Fault::Gone && self.unheard >= self.units.len() => {
-                let doing = format!("poll bus '{}' by Modbus TCP", self.bus);
+                let doing = format!("poll bus '{}' by {}", self.bus, self.channel.kind());
                 return Err(Failure::new(error.fault(), doing).because(error));
             }
             Err(error) => {
-                let progress = self.take_failure(index, &block, &error, field).await?;
+                let progress = self.take_failure(index, &ask, &error, field).await?;
                 // Each further block of this poll would cost the others another connection.
                 if error.fault() == Fault::Gone { Progress::Missed } else { progress }
             }
@@ -150,17 +149,15 @@ impl Poller {
         self.connected = field.clock.now().mono;
         self.heard = false;
         field.tally.connects.of(&self.bus).one();
-        self.connection.reopen().await.map_err(|error| {
-            let doing = format!("connect bus '{}' by Modbus TCP again", self.bus);
-            Failure::new(error.fault(), doing).because(error)
-        })
+        let doing = format!("connect bus '{}' by {} again", self.bus, self.channel.kind());
+        self.channel.reopen().await.map_err(|error| Failure::new(error.fault(), doing).because(error))
     }
 
     async fn take_values(
         &mut self,
         index: usize,
-        block: &Block,
-        words: &[u16],
+        ask: &Ask,
+        said: &Said,
         field: &Field,
     ) -> Result<Progress, Failure> {
         let Some(polled) = self.units.get_mut(index) else { return Ok(Progress::More) };
@@ -168,7 +165,14 @@ impl Poller {
         let now = field.clock.now().wall;
         let device = polled.device.id.clone();
         let cx = Context { device: &device, now, site_key: &field.site_key, zone: &field.site.zone };
-        let decoded = polled.device.profile.decode_registers(&cx, block.table, block.address, words);
+        let profile = &polled.device.profile;
+        let decoded = match (ask, said) {
+            (Ask::Registers(block), Said::Words(words)) => {
+                profile.decode_registers(&cx, block.table, block.address, words)
+            }
+            (Ask::Quantity(identifier), Said::Bytes(bytes)) => profile.decode_digits(*identifier, bytes),
+            _ => Vec::new(),
+        };
         let inputs: Vec<Input> = decoded
             .into_iter()
             .map(|decoded| {
@@ -189,21 +193,19 @@ impl Poller {
     async fn take_failure(
         &mut self,
         index: usize,
-        block: &Block,
+        ask: &Ask,
         error: &ReadError,
         field: &Field,
     ) -> Result<Progress, Failure> {
         let now = field.clock.now();
         let Some(polled) = self.units.get_mut(index) else { return Ok(Progress::More) };
         let device = polled.device.id.clone();
-        let (progress, left_out) = match error {
-            ReadError::Exception(Exception::IllegalAddress | Exception::IllegalValue) => {
-                polled.split(now.mono)
-            }
-            ReadError::Exception(Exception::IllegalFunction) => (polled.leave_out(now.mono), true),
-            _ => (polled.failed(), false),
+        let (progress, left_out) = match error.remedy() {
+            Remedy::Halve => polled.split(now.mono),
+            Remedy::LeaveOut => (polled.leave_out(now.mono), true),
+            Remedy::None => (polled.failed(), false),
         };
-        let (fault, what) = (error.fault(), origin(polled.unit, block));
+        let (fault, what) = (error.fault(), origin(polled.station, ask));
         let down = polled.is_down();
         if progress == Progress::More && !left_out {
             tracing::debug!(bus = %self.bus, %device, "{what}: {}; reading it in halves", Chain(error));
@@ -273,12 +275,22 @@ fn stopped(stopping: Stopping) -> Failure {
     Failure::new(Fault::Internal, "put readings into the pipe").because(stopping)
 }
 
-fn origin(unit: u8, block: &Block) -> String {
-    let table = match block.table {
-        RegisterTable::Holding => "holding",
-        RegisterTable::Input => "input",
+fn origin(station: Station, ask: &Ask) -> String {
+    let whose = match station {
+        Station::Unit(unit) => format!("unit {unit}"),
+        Station::Meter(address) => format!("meter {address}"),
+        Station::Flow(_, address) => format!("meter {address}"),
     };
-    format!("unit {unit}, {} {table} registers from {}", block.words, block.address)
+    match ask {
+        Ask::Registers(block) => {
+            let table = match block.table {
+                RegisterTable::Holding => "holding",
+                RegisterTable::Input => "input",
+            };
+            format!("{whose}, {} {table} registers from {}", block.words, block.address)
+        }
+        Ask::Quantity(identifier) => format!("{whose}, data identifier {identifier}"),
+    }
 }
 
 impl Session for Poller {

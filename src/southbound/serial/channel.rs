@@ -1,0 +1,195 @@
+//! A serial line as a channel: which protocol a request takes, and when the line is opened anew.
+
+use super::codec::Codec;
+use super::line::{Line, LineError, Pace};
+use super::{cjt188, dlt645, rtu};
+use crate::config::{Parity, Serial, SerialPlace};
+use crate::profile::{Identifier, RegisterTable};
+use crate::southbound::polled::{Ask, Block, Channel, ReadError, Said, Station};
+use futures_util::future::BoxFuture;
+use serial2_tokio::{CharSize, FlowControl, SerialPort, StopBits};
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Longest wait for a converter's TCP connection: the second SYN is sent after 1 s, the third after 3 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many requests in a row without an answer, of whatever devices, mean that a converter's connection may be dead.
+const MISSES_TO_REOPEN: u8 = 6;
+/// Most frames of one DL/T 645 quantity.
+const MAX_FRAMES: u8 = 16;
+/// Most registers in one read.
+const MAX_QUANTITY: u16 = 125;
+
+/// A serial line and the settings to open it with.
+pub(super) struct SerialChannel {
+    settings: Serial,
+    line: Option<Line>,
+    pace: Pace,
+    misses: u8,
+    /// CJ/T 188: number of the last frame.
+    serial: u8,
+    stale: u64,
+}
+
+impl SerialChannel {
+    pub(super) async fn open(settings: Serial) -> Result<Self, ReadError> {
+        let pace = Pace::new(settings.baud);
+        let mut channel = Self { settings, line: None, pace, misses: 0, serial: 0, stale: 0 };
+        channel.connect().await?;
+        Ok(channel)
+    }
+
+    async fn connect(&mut self) -> Result<(), ReadError> {
+        self.line = None;
+        self.misses = 0;
+        let failed = |endpoint: String| move |cause| ReadError::Connect { endpoint, cause };
+        let line = match &self.settings.place {
+            SerialPlace::Port { path, parity, two_stop_bits } => {
+                let port = open_port(path, self.settings.baud, *parity, *two_stop_bits);
+                Line::new(Box::new(port.map_err(failed(path.clone()))?), self.pace)
+            }
+            SerialPlace::Converter { host, port } => {
+                let dial = TcpStream::connect((host.as_str(), *port));
+                let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
+                    Ok(dialled) => dialled,
+                    Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s")),
+                };
+                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                Line::new(Box::new(stream.map_err(failed(format!("{host}:{port}")))?), self.pace)
+            }
+        };
+        self.line = Some(line);
+        Ok(())
+    }
+
+    async fn send<C: Codec>(&mut self, codec: &C) -> Result<C::Answer, ReadError> {
+        if self.line.is_none() {
+            self.connect().await?;
+        }
+        // Taken out, so that a request that is cut off leaves a closed line.
+        let Some(mut line) = self.line.take() else { return Err(ReadError::Closed) };
+        let outcome = line.ask(codec, self.settings.timeout).await;
+        // What the line learned of its devices outlives the connection.
+        self.pace = line.pace();
+        self.stale += line.take_thrown().late;
+        match &outcome {
+            Ok(_) | Err(LineError::Refused(_)) => self.misses = 0,
+            Err(_) => self.misses = self.misses.saturating_add(1),
+        }
+        let lost = outcome.as_ref().is_err_and(LineError::is_loss);
+        let is_converter = matches!(self.settings.place, SerialPlace::Converter { .. });
+        if !lost && !(is_converter && self.misses >= MISSES_TO_REOPEN) {
+            self.line = Some(line);
+        }
+        outcome.map_err(ReadError::from)
+    }
+
+    async fn registers(&mut self, unit: u8, block: &Block) -> Result<Said, ReadError> {
+        let Block { table, address, words: quantity, .. } = *block;
+        if quantity == 0 || quantity > MAX_QUANTITY || u32::from(address) + u32::from(quantity) > 0x1_0000 {
+            return Err(ReadError::NoSuchRead { address, quantity });
+        }
+        let function = match table {
+            RegisterTable::Holding => 3,
+            RegisterTable::Input => 4,
+        };
+        let ([a, b], [c, d]) = (address.to_be_bytes(), quantity.to_be_bytes());
+        let bytes = usize::from(quantity) * 2;
+        let request = rtu::Request::new(unit, &[function, a, b, c, d], 1 + bytes);
+        let pdu = self.send(&request).await?;
+        match pdu.as_slice() {
+            [_, count, data @ ..] if usize::from(*count) == bytes && data.len() == bytes => {
+                let words = data.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair));
+                Ok(Said::Words(words.collect()))
+            }
+            _ => {
+                let what = format!("{quantity} registers are {bytes} bytes; the reply says otherwise");
+                Err(ReadError::Malformed { what, raw: pdu })
+            }
+        }
+    }
+
+    async fn quantity(&mut self, address: dlt645::Address, di: u32) -> Result<Said, ReadError> {
+        let di = dlt645::Di(di);
+        let mut answer = self.send(&dlt645::Request { address, ask: dlt645::Ask::Read(di) }).await?;
+        let mut bytes = answer.data;
+        for number in 1..MAX_FRAMES {
+            if !answer.more {
+                return Ok(Said::Bytes(bytes));
+            }
+            answer = self.send(&dlt645::Request { address, ask: dlt645::Ask::ReadOn(di, number) }).await?;
+            bytes.append(&mut answer.data);
+        }
+        let what = format!("the meter sends more than {MAX_FRAMES} frames of one quantity");
+        Err(ReadError::Malformed { what, raw: Vec::new() })
+    }
+
+    async fn flow(&mut self, kind: u8, address: cjt188::Address, di: [u8; 2]) -> Result<Said, ReadError> {
+        self.serial = self.serial.wrapping_add(1);
+        let request = cjt188::Request { kind, address, ask: cjt188::Ask::Read(di), serial: self.serial };
+        self.send(&request).await.map(|answer| Said::Bytes(answer.data))
+    }
+}
+
+impl Channel for SerialChannel {
+    fn kind(&self) -> &'static str {
+        "a serial line"
+    }
+
+    fn is_open(&self) -> bool {
+        self.line.is_some()
+    }
+
+    fn reopen(&mut self) -> BoxFuture<'_, Result<(), ReadError>> {
+        Box::pin(self.connect())
+    }
+
+    fn ask<'a>(&'a mut self, station: Station, ask: &'a Ask) -> BoxFuture<'a, Result<Said, ReadError>> {
+        Box::pin(async move {
+            match (station, ask) {
+                (Station::Unit(unit), Ask::Registers(block)) => self.registers(unit, block).await,
+                (Station::Meter(address), Ask::Quantity(Identifier::Dlt645(di))) => {
+                    self.quantity(address, *di).await
+                }
+                (Station::Flow(kind, address), Ask::Quantity(Identifier::Cjt188(di))) => {
+                    self.flow(kind, address, *di).await
+                }
+                _ => Err(ReadError::WrongBus),
+            }
+        })
+    }
+
+    fn take_stale(&mut self) -> u64 {
+        std::mem::take(&mut self.stale)
+    }
+}
+
+impl From<LineError> for ReadError {
+    fn from(error: LineError) -> Self {
+        match error {
+            LineError::Silent { within } => Self::Timeout { within },
+            LineError::Partial { within, bytes } => Self::Partial { within, bytes },
+            LineError::Strange { within, bytes, last } => Self::Strange { within, bytes, last },
+            LineError::Refused(refusal) => Self::Refused(refusal),
+            LineError::Closed => Self::Closed,
+            LineError::Broke(cause) => Self::Broke(cause),
+        }
+    }
+}
+
+fn open_port(path: &str, baud: u32, parity: Parity, two_stop_bits: bool) -> io::Result<SerialPort> {
+    SerialPort::open(path, |mut settings: serial2_tokio::Settings| {
+        settings.set_raw();
+        settings.set_baud_rate(baud)?;
+        settings.set_char_size(CharSize::Bits8);
+        settings.set_stop_bits(if two_stop_bits { StopBits::Two } else { StopBits::One });
+        settings.set_parity(match parity {
+            Parity::None => serial2_tokio::Parity::None,
+            Parity::Even => serial2_tokio::Parity::Even,
+            Parity::Odd => serial2_tokio::Parity::Odd,
+        });
+        settings.set_flow_control(FlowControl::None);
+        Ok(settings)
+    })
+}
