@@ -5,6 +5,8 @@
 
 mod append;
 mod handle;
+mod history;
+mod maintain;
 mod migrate;
 mod read;
 mod recall;
@@ -12,6 +14,8 @@ mod rows;
 mod site_key;
 
 pub use handle::{Handle, open};
+pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
+pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
@@ -109,6 +113,15 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file of sealed readings is not as it was written.
+    #[error("{path}: the sealed readings cannot be read back")]
+    Sealed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: Damage,
+    },
     /// A record cannot be written down.
     #[error("a record cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -138,6 +151,7 @@ pub struct Store {
     db: Connection,
     series: append::SeriesIds,
     path: PathBuf,
+    upkeep: maintain::Upkeep,
     /// Holds the lock on the data directory; the system lets go of it when the process ends, however it ends.
     _lock: File,
 }
@@ -163,13 +177,18 @@ impl Store {
         configure(&db)?;
         migrate::migrate(&mut db, &path)?;
         let series = append::SeriesIds::load(&db)?;
-        Ok(Self { db, series, path, _lock: lock })
+        Ok(Self { db, series, path, upkeep: maintain::Upkeep::default(), _lock: lock })
     }
 
     /// The database file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The data directory.
+    fn dir(&self) -> PathBuf {
+        self.path.parent().map(Path::to_owned).unwrap_or_default()
     }
 
     /// The school's key for pseudonyms, made at first start.

@@ -2,7 +2,7 @@
 
 use super::read::{link_change_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
-use super::{Doing, StoreError};
+use super::{Doing, StoreError, history};
 use crate::aggregate::REVISABLE_PERIODS;
 use crate::model::{BusId, DeviceId, RollUp, Wall};
 use crate::pipeline::{Fingerprint, Remembered, SERIALS_KEPT, StoredReading};
@@ -10,6 +10,8 @@ use rusqlite::{Connection, Row, params};
 
 /// Readings arrive at most this long before the period they belong to: a device clock may be ahead. Milliseconds.
 const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
+/// The longest look back over readings that a start takes, for periods of an hour. Milliseconds.
+pub(super) const LONGEST_LOOK_MS: i64 = 2 * 3600 * 1000 + AHEAD_MS;
 /// Event rows looked at for serials: enough for the last few of every reader.
 const SERIAL_ROWS: i64 = 20_000;
 
@@ -63,17 +65,15 @@ fn roll_ups(db: &Connection, aggregate_secs: u32, period_ms: i64) -> Result<Vec<
 
 /// The readings whose period may not have been over: those of the last two periods before the last reading.
 fn readings(db: &Connection, period_ms: i64) -> Result<Vec<StoredReading>, StoreError> {
-    let last: Option<i64> = db
-        .query_row("select max(seq) from reading", [], |row| row.get(0))
-        .doing("reading the last reading")?;
-    let Some(last) = last else { return Ok(Vec::new()) };
+    // Only what is older than any look is sealed, so hot rows are enough.
+    let sealed = history::sealed_through(db)?;
     let mut statement = db
         .prepare(
             "select r.*, s.device, s.point, s.unit, s.kind from reading r \
-             join series s on s.id = r.series where r.seq <= ?1 order by r.seq desc",
+             join series s on s.id = r.series where r.seq > ?1 order by r.seq desc",
         )
         .doing("reading the last readings")?;
-    let mut rows = statement.query(params![last]).doing("reading the last readings")?;
+    let mut rows = statement.query(params![sealed]).doing("reading the last readings")?;
     let mut readings: Vec<StoredReading> = Vec::new();
     let mut newest: Option<Wall> = None;
     while let Some(row) = rows.next().doing("reading the last readings")? {

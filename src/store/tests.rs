@@ -284,6 +284,9 @@ fn durability_is_set_as_promised() {
     let (_dir, store) = open();
     let number = |name: &str| -> i64 { store.db.pragma_query_value(None, name, |row| row.get(0)).unwrap() };
     let mode: String = store.db.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
-    assert_eq!((mode.as_str(), number("synchronous"), number("user_version")), ("wal", 2, i64::from(SCHEMA_VERSION)));
+    assert_eq!(
+        (mode.as_str(), number("synchronous"), number("user_version")),
+        ("wal", 2, i64::from(SCHEMA_VERSION))
+    );
     assert_eq!(number("foreign_keys"), 1);
 }

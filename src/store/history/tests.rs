@@ -1,0 +1,690 @@
+//! What is sealed comes back bit for bit and exactly once, whatever happens in between; what is damaged is found.
+
+use super::file::Writer;
+use super::*;
+use crate::model::*;
+use crate::pipeline::{Commit, StoredReading};
+use crate::store::{FILE_NAME, Reader, Store};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::{TempDir, tempdir};
+
+const AT: i64 = 1_790_000_000_000;
+const MINUTE: i64 = 60_000;
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let a = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let b = (a ^ (a >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        b ^ (b >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.roll() % n
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// Within ±1, most often near 0.
+    fn noise(&mut self) -> f64 {
+        (0..3).map(|_| (self.below(2_000_001) as f64 - 1e6) / 3e6).sum()
+    }
+}
+
+fn now(wall: i64, mono: Duration) -> Now {
+    Now { mono: Mono(0).plus(mono), wall: Wall(wall) }
+}
+
+/// Maintains until nothing is left to be done at once; how many steps it took.
+fn settle(store: &mut Store, wall: i64) -> usize {
+    let mut steps = 1;
+    while store.maintain(now(wall, Duration::ZERO)).unwrap() {
+        steps += 1;
+        assert!(steps < 10_000, "upkeep ends");
+    }
+    steps
+}
+
+fn sealed_files(dir: &Path) -> Vec<Sealed> {
+    listed(&Reader::open(dir).unwrap().db, "order by first_seq", []).unwrap()
+}
+
+/// Every reading with its number, page by page; no page twice, newest first.
+fn all(dir: &Path, device: Option<&DeviceId>) -> Vec<(u64, StoredReading)> {
+    let reader = Reader::open(dir).unwrap();
+    let (mut rows, mut before) = (Vec::new(), None);
+    loop {
+        let page = reader.readings(device, None, before, 700).unwrap();
+        rows.extend(page.rows);
+        assert!(page.next_before.is_none() || page.next_before < before.or(Some(u64::MAX)));
+        before = page.next_before;
+        if before.is_none() {
+            rows.reverse();
+            return rows;
+        }
+    }
+}
+
+/// Readings with their values as bits.
+fn bits(rows: &[(u64, StoredReading)]) -> Vec<(u64, StoredReading, Option<u64>)> {
+    rows.iter().map(|(seq, r)| (*seq, r.clone(), r.reading.value.map(f64::to_bits))).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+// The chunk.
+
+fn name(point: &str) -> SeriesName {
+    SeriesName { point: point.into(), unit: "W".into(), kind: "gauge".into() }
+}
+
+/// A value as one of many sources gives them.
+fn odd_value(dice: &mut Dice) -> f64 {
+    match dice.below(9) {
+        0 => f64::from_bits(dice.roll()),
+        1 => -0.0,
+        2 => f64::INFINITY,
+        3 => f64::MIN_POSITIVE / 3.0,
+        4 => f64::from(f32::from_bits(dice.roll() as u32)),
+        5 => dice.below(5_000) as f64 / 10.0,
+        6 => dice.below(5_000) as f64 * 0.1,
+        7 => f64::from((dice.below(5_000_000) as f64 / 100.0) as f32),
+        _ => (dice.roll() as i64) as f64,
+    }
+}
+
+fn odd_chunk(dice: &mut Dice) -> Chunk {
+    let names: Vec<SeriesName> = (0..=dice.below(12)).map(|i| name(&format!("p{i}"))).collect();
+    let doubts: Vec<String> = ["sentinel", "device_says"].map(str::to_owned).to_vec();
+    let (plain, calm) = (dice.one_in(2), dice.one_in(2));
+    let (mut seq, mut arrived) = (dice.roll() as i64 >> 20, dice.roll() as i64 >> 22);
+    let mut rows = Vec::new();
+    for _ in 0..dice.below(400) {
+        let device_at = dice.one_in(3).then(|| if calm { arrived - 250 } else { dice.roll() as i64 });
+        let clock = dice.below(4) as u8;
+        for series in 0..names.len() {
+            if calm || !dice.one_in(3) {
+                let value = (calm || !dice.one_in(5))
+                    .then(|| if plain { dice.below(90) as f64 / 10.0 } else { odd_value(dice) });
+                let row = Row {
+                    seq,
+                    arrived,
+                    device_at,
+                    value: value.filter(|v| !v.is_nan()),
+                    series: series as u32,
+                    clock,
+                    quality: dice.below(3) as u8,
+                    doubt: dice.below(3) as u8,
+                };
+                rows.push(row);
+                seq += 1;
+            }
+        }
+        seq += dice.below(50) as i64;
+        arrived += if dice.one_in(30) { dice.roll() as i64 >> 24 } else { 60_000 };
+    }
+    // What has no reading has no place in a chunk.
+    let used: Vec<u32> = (0..names.len() as u32).filter(|n| rows.iter().any(|r| r.series == *n)).collect();
+    rows.iter_mut().for_each(|r| r.series = used.iter().position(|u| *u == r.series).unwrap() as u32);
+    Chunk { names: used.iter().map(|u| names[*u as usize].clone()).collect(), doubts, rows }
+}
+
+fn row_bits(chunk: &Chunk) -> Vec<(Row, Option<u64>)> {
+    chunk.rows.iter().map(|row| (Row { value: None, ..*row }, row.value.map(f64::to_bits))).collect()
+}
+
+#[test]
+fn any_readings_come_back_bit_for_bit_from_a_chunk() {
+    let mut dice = Dice(1);
+    for _ in 0..300 {
+        let chunk = odd_chunk(&mut dice);
+        let back = Chunk::decode(&chunk.encode().unwrap(), |_| true).unwrap();
+        assert_eq!((&back.names, &back.doubts), (&chunk.names, &chunk.doubts));
+        assert_eq!(row_bits(&back), row_bits(&chunk));
+        let Some(one) = chunk.names.first() else { continue };
+        let alone = Chunk::decode(&chunk.encode().unwrap(), |name| name == one).unwrap();
+        let expected = chunk.rows.iter().filter(|row| row.series == 0).count();
+        assert_eq!((alone.names.len(), alone.rows.len()), (1, expected));
+    }
+}
+
+#[test]
+fn each_kind_of_value_is_packed_in_its_way_and_comes_back() {
+    let singles = |tens: f64| move |i: i64| f64::from((i as f64 / tens) as f32);
+    let kinds: [(&str, u8, Box<dyn Fn(i64) -> f64>); 7] = [
+        ("whole", 0x10, Box::new(|i| (i * 7) as f64)),
+        ("decimal", 0x11, Box::new(|i| (2_300 + i % 9) as f64 / 10.0)),
+        ("scaled", 0x22, Box::new(|i| (i * 3 + 1) as f64 * 0.01)),
+        ("single decimal", 0x31, Box::new(singles(10.0))),
+        ("single", 1, Box::new(|i| f64::from((i as f64 * 0.731).sin() as f32))),
+        ("double", 0, Box::new(|i| (i as f64 * 0.731).sin())),
+        ("odd", 0, Box::new(|i| [-0.0, f64::MAX, f64::NEG_INFINITY, 5e-324][i as usize % 4])),
+    ];
+    for (what, form, of) in kinds {
+        for count in [1, 2, 15, 16, 17, 500] {
+            let values: Vec<f64> = (1..=count).map(&of).collect();
+            let mut out = Vec::new();
+            columns::put_floats(&mut out, &values).unwrap();
+            if count == 500 {
+                assert_eq!(out[0], form, "{what}");
+            }
+            let mut bytes = columns::Bytes(&out);
+            let back = columns::floats(&mut bytes, values.len()).unwrap();
+            assert!(bytes.0.is_empty(), "{what}: all is read");
+            let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<u64>>();
+            assert_eq!(bits(&back), bits(&values), "{what}");
+        }
+    }
+}
+
+#[test]
+fn damaged_bytes_are_an_error_or_other_readings_and_never_a_panic() {
+    // Without the digest that stands before it in a file, the decoder itself must stand anything.
+    let mut dice = Dice(2);
+    let chunks: Vec<Vec<u8>> = (0..20).map(|_| odd_chunk(&mut dice).encode().unwrap()).collect();
+    let mut refused = 0;
+    for turn in 0..10_000 {
+        let mut bytes = chunks[turn % chunks.len()].clone();
+        damage(&mut dice, &mut bytes);
+        match Chunk::decode(&bytes, |_| true) {
+            Ok(chunk) => assert!(chunk.rows.len() <= SEAL_MOST),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 1_000, "{refused} of 10,000 were refused");
+}
+
+fn damage(dice: &mut Dice, bytes: &mut Vec<u8>) {
+    let at = dice.below(bytes.len() as u64) as usize;
+    match dice.below(4) {
+        0 => bytes.truncate(at),
+        1 => bytes[at] = dice.roll() as u8,
+        2 => {
+            let end = bytes.len().min(at + 1 + dice.below(40) as usize);
+            bytes[at..end].fill(dice.roll() as u8);
+        }
+        _ => bytes[at] ^= 1 << dice.below(8),
+    }
+}
+
+// The file.
+
+fn small_file(dir: &Path) -> Sealed {
+    let mut writer = Writer::create(dir).unwrap();
+    for device in 0..5_i64 {
+        let rows: Vec<Row> = (0..300)
+            .map(|i| Row {
+                seq: i * 5 + device + 1,
+                arrived: AT + i * MINUTE,
+                device_at: None,
+                value: Some((i * device) as f64 / 10.0),
+                series: 0,
+                clock: 1,
+                quality: 0,
+                doubt: 0,
+            })
+            .collect();
+        writer.add(&format!("d{device}"), &[name("p")], &[], &rows).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+#[test]
+fn every_flipped_bit_and_every_other_damage_of_a_file_is_found() {
+    let dir = tempdir().unwrap();
+    let sealed = small_file(dir.path());
+    let path = dir.path().join(DIRECTORY).join(&sealed.file);
+    keep::verify(&path, &sealed).unwrap();
+    assert_eq!(HistoryFile::open(&path).unwrap().sealed(), sealed);
+    let good = fs::read(&path).unwrap();
+    let other = dir.path().join("damaged.sgh");
+    let check = |bytes: &[u8], what: &str| {
+        fs::write(&other, bytes).unwrap();
+        let found = HistoryFile::open(&other).and_then(|file| file.verify());
+        assert!(matches!(found, Err(StoreError::Sealed { .. })), "{what}: {found:?}");
+    };
+    for bit in 0..good.len() * 8 {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        check(&bytes, &format!("bit {bit}"));
+    }
+    let mut dice = Dice(3);
+    for turn in 0..10_000 {
+        let mut bytes = good.clone();
+        damage(&mut dice, &mut bytes);
+        if bytes != good {
+            check(&bytes, &format!("damage {turn}"));
+        }
+    }
+    check(&[], "empty");
+    check(&[good.as_slice(), &[0]].concat(), "one byte more");
+}
+
+/// Two hours of a meter polled once a minute, its ten points as a three-phase meter gives them: energy in steps of
+/// 0.01 kWh, power noisy and voltage in steps of 0.1 as single floats, current and factor in steps of 0.001.
+fn meter(dice: &mut Dice, minutes: i64) -> Chunk {
+    const POINTS: [&str; 10] = [
+        "energy_import",
+        "power",
+        "power_l1",
+        "power_l2",
+        "voltage_l1",
+        "voltage_l2",
+        "voltage_l3",
+        "current_l1",
+        "power_factor",
+        "frequency",
+    ];
+    let single = |v: f64| f64::from(v as f32);
+    let round = |v: f64, tens: f64| single((v * tens).round() / tens);
+    let (mut energy, mut load) = (1_234_567.0 + dice.below(99_999) as f64, 12_000.0);
+    let (mut seq, mut rows) = (1_000_000, Vec::new());
+    for minute in 0..minutes {
+        load = (load + 300.0 * dice.noise()).clamp(500.0, 40_000.0);
+        energy += (load / 60.0 / 10.0).round();
+        let values = [
+            energy / 100.0,
+            single(load),
+            single(load * 0.34 + 20.0 * dice.noise()),
+            single(load * 0.31 + 20.0 * dice.noise()),
+            round(230.0 + 2.0 * dice.noise(), 10.0),
+            round(231.0 + 2.0 * dice.noise(), 10.0),
+            round(229.0 + 2.0 * dice.noise(), 10.0),
+            round(load / 690.0 + 0.1 * dice.noise(), 1_000.0),
+            round(0.93 + 0.01 * dice.noise(), 1_000.0),
+            round(50.0 + 0.03 * dice.noise(), 100.0),
+        ];
+        // Polling takes its time, and others are read in between.
+        let arrived = AT + minute * MINUTE + dice.below(40) as i64;
+        seq += 2_000 + dice.below(30) as i64;
+        for (series, value) in (0..).zip(values) {
+            let row = Row {
+                seq,
+                arrived,
+                device_at: None,
+                value: Some(value),
+                series,
+                clock: 1,
+                quality: 0,
+                doubt: 0,
+            };
+            rows.push(row);
+            seq += 1;
+        }
+    }
+    Chunk { names: POINTS.map(name).to_vec(), doubts: Vec::new(), rows }
+}
+
+/// A sensor that tells temperature and humidity every half minute or so, and its own time.
+fn sensor(dice: &mut Dice, minutes: i64) -> Chunk {
+    let (mut rows, mut seq, mut temperature, mut arrived) = (Vec::new(), 1, 21.0, AT);
+    while arrived < AT + minutes * MINUTE {
+        arrived += 28_000 + dice.below(4_000) as i64;
+        seq += 900 + dice.below(200) as i64;
+        temperature += 0.05 * dice.noise();
+        let device_at = Some(arrived / 1_000 * 1_000 - dice.below(2) as i64 * 1_000);
+        for (series, value) in [(0, temperature), (1, 55.0 + dice.noise())] {
+            let value = Some((value * 100.0).round() / 100.0);
+            rows.push(Row { seq, arrived, device_at, value, series, clock: 0, quality: 0, doubt: 0 });
+            seq += 1;
+        }
+    }
+    Chunk { names: ["temperature", "humidity"].map(name).to_vec(), doubts: Vec::new(), rows }
+}
+
+/// Bits that the other well-known codec for such series would need, per series with its own times: the difference of
+/// differences of times, and values XORed with the one before (Pelkonen et al., "Gorilla", VLDB 2015, section 4.1).
+/// It keeps no order of arrival and no quality.
+fn gorilla_bits(rows: &[&Row]) -> u64 {
+    let (mut bits, mut leading, mut trailing) = (128_u64, 65, 65);
+    let mut step = 0;
+    for pair in rows.windows(2) {
+        let now = pair[1].arrived - pair[0].arrived;
+        bits += match (now - step).abs() {
+            0 => 1,
+            1..64 => 9,
+            64..256 => 12,
+            256..2_048 => 16,
+            _ => 36,
+        };
+        step = now;
+        let xor = pair[0].value.unwrap().to_bits() ^ pair[1].value.unwrap().to_bits();
+        let (l, t) = (xor.leading_zeros().min(31), xor.trailing_zeros());
+        bits += match xor {
+            0 => 1,
+            _ if l >= leading && t >= trailing => 2 + u64::from(64 - leading - trailing),
+            _ => {
+                (leading, trailing) = (l, t);
+                13 + u64::from(64 - l - t)
+            }
+        };
+    }
+    bits
+}
+
+#[test]
+fn a_reading_takes_at_most_three_bytes_and_half_of_what_another_codec_needs() {
+    for (what, of) in [("meter", meter as fn(&mut Dice, i64) -> Chunk), ("sensor", sensor)] {
+        for minutes in [60, 120, 240, 1_440] {
+            let (mut ours, mut theirs, mut rows) = (0, 0, 0);
+            for device in 0..if minutes > 240 { 2 } else { 8 } {
+                let chunk = of(&mut Dice(device), minutes);
+                ours += chunk.encode().unwrap().len() + 60;
+                rows += chunk.rows.len();
+                for series in 0..chunk.names.len() as u32 {
+                    let own: Vec<&Row> = chunk.rows.iter().filter(|row| row.series == series).collect();
+                    theirs += gorilla_bits(&own).div_ceil(8) as usize;
+                }
+            }
+            let each = |bytes: usize| bytes as f64 / rows as f64;
+            println!("{what}, {minutes} min: {:.2} bytes a reading, Gorilla {:.2}", each(ours), each(theirs));
+        }
+    }
+}
+
+// The store.
+
+fn reading(device: &str, point: &str, value: f64, at: i64) -> StoredReading {
+    StoredReading {
+        device: DeviceId::new(device).unwrap(),
+        stamp: Stamp::new(None, Wall(at)),
+        reading: Reading::new(PointId::new(point).unwrap(), value, Unit::Watt, PointKind::Gauge),
+    }
+}
+
+fn commit(store: &mut Store, readings: Vec<StoredReading>) {
+    store.commit(&[&Commit { readings, ..Commit::default() }]).unwrap();
+}
+
+/// Readings of all sorts from a few devices around one moment.
+fn odd_readings(dice: &mut Dice, at: i64) -> Vec<StoredReading> {
+    let device = format!("d{}", dice.below(4));
+    let told = match dice.below(4) {
+        0 => Some(at - 1_500),
+        1 => Some(at - 3 * 24 * 60 * MINUTE),
+        2 => Some(0),
+        _ => None,
+    };
+    let mut all = Vec::new();
+    for point in 0..=dice.below(4) {
+        let mut stored = reading(&device, &format!("p{point}"), odd_value(dice), at);
+        stored.stamp = Stamp::new(told.map(Wall), Wall(at));
+        if dice.one_in(6) {
+            stored.reading = stored.reading.doubted(Doubt::OutOfRange);
+        }
+        all.push(stored);
+    }
+    all
+}
+
+#[test]
+fn every_reading_is_there_exactly_once_before_during_and_after_every_step_of_a_seal() {
+    for seed in 0..6 {
+        let mut dice = Dice(seed);
+        let dir = tempdir().unwrap();
+        let crashed = tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        store.seal_rows(400);
+        let (mut expected, mut at, mut crashes): (Vec<StoredReading>, i64, u32) = (Vec::new(), AT, 0);
+        for turn in 0..60 {
+            for _ in 0..dice.below(50) {
+                let readings = odd_readings(&mut dice, at);
+                expected.extend(readings.iter().cloned());
+                commit(&mut store, readings);
+            }
+            at += dice.below(60) as i64 * MINUTE;
+            let mut mono = Duration::from_secs(turn * 100_000);
+            for _ in 0..dice.below(12) {
+                mono += Duration::from_millis(1);
+                store.maintain(now(at, mono)).unwrap();
+                if dice.one_in(9) {
+                    let rows = all(dir.path(), None);
+                    check(&rows, &expected);
+                    // The machine stops here and starts again from what is there.
+                    let copied = crashed.path().join(format!("{seed}-{crashes}"));
+                    copy(dir.path(), &copied);
+                    let mut again = Store::open(&copied).unwrap();
+                    again.seal_rows(400);
+                    assert_eq!(bits(&all(&copied, None)), bits(&rows));
+                    settle(&mut again, at);
+                    assert_eq!(bits(&all(&copied, None)), bits(&rows));
+                    let leftovers = files_of(&copied).len() - sealed_files(&copied).len();
+                    assert_eq!(leftovers, 0, "no file is left over");
+                    crashes += 1;
+                }
+            }
+            if dice.one_in(8) {
+                drop(store);
+                store = Store::open(dir.path()).unwrap();
+                store.seal_rows(400);
+            }
+        }
+        check(&all(dir.path(), None), &expected);
+        assert!(sealed_files(dir.path()).len() > 2, "something was sealed");
+        assert!(crashes > 10, "something crashed");
+        by_device_and_by_time_agree(dir.path());
+    }
+}
+
+fn files_of(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir.join(DIRECTORY)).into_iter().flatten().map(|e| e.unwrap());
+    entries.map(|e| e.file_name().into_string().unwrap()).collect()
+}
+
+fn check(rows: &[(u64, StoredReading)], expected: &[StoredReading]) {
+    let numbers: Vec<u64> = rows.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(numbers, (1..=expected.len() as u64).collect::<Vec<u64>>(), "each number once");
+    for ((seq, row), expected) in rows.iter().zip(expected) {
+        assert_eq!(row, expected, "reading {seq}");
+        // SQLite keeps no sign of zero; every other bit is the same.
+        let bits = |r: &StoredReading| r.reading.value.map(|v| (v + 0.0).to_bits());
+        assert_eq!(bits(row), bits(expected), "reading {seq}");
+    }
+}
+
+fn by_device_and_by_time_agree(dir: &Path) {
+    let rows = all(dir, None);
+    let reader = Reader::open(dir).unwrap();
+    let device = DeviceId::new("d1").unwrap();
+    let own: Vec<_> = rows.iter().filter(|(_, r)| r.device == device).cloned().collect();
+    assert_eq!(bits(&all(dir, Some(&device))), bits(&own));
+    let (from, to) = (Wall(AT + 200 * MINUTE), Wall(AT + 900 * MINUTE));
+    let point = PointId::new("p1").unwrap();
+    let span = Span { device: Some(device), point: Some(point.clone()), from, to };
+    let mut between: Vec<_> = own
+        .into_iter()
+        .filter(|(_, r)| r.reading.point == point && (from..to).contains(&r.stamp.effective()))
+        .collect();
+    between.sort_by_key(|(seq, r)| (r.stamp.effective(), *seq));
+    assert!(!between.is_empty());
+    assert_eq!(reader.readings_between(&span, 1_000_000).unwrap(), (between.clone(), true));
+    let (some, whole) = reader.readings_between(&span, between.len() - 1).unwrap();
+    assert_eq!((some.len(), whole), (between.len() - 1, false));
+}
+
+/// A store with three sealed files of two devices, and some hot rows.
+fn sealed_store() -> (TempDir, Store, Vec<(u64, StoredReading)>) {
+    let dir = tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    store.seal_rows(300);
+    for i in 0..1_200 {
+        let of = |device| reading(device, "p", i as f64, AT + i * MINUTE);
+        commit(&mut store, vec![of("a"), of("b")]);
+    }
+    while sealed_files(dir.path()).len() < 3 {
+        store.maintain(now(AT, Duration::ZERO)).unwrap();
+    }
+    let rows = all(dir.path(), None);
+    assert_eq!(rows.len(), 2_400);
+    (dir, store, rows)
+}
+
+fn dropped(dir: &Path) -> BTreeMap<String, i64> {
+    let reader = Reader::open(dir).unwrap();
+    let mut statement = reader.db.prepare("select reason, rows from dropped").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn the_oldest_file_goes_whole_and_its_readings_are_counted() {
+    let (dir, mut store, rows) = sealed_store();
+    let files = sealed_files(dir.path());
+    let gone = store.drop_oldest_readings("room", Wall(AT)).unwrap().unwrap();
+    assert_eq!(gone, Dropped { readings: 300, bytes: files[0].bytes });
+    assert_eq!(bits(&all(dir.path(), None)), bits(&rows[300..]));
+    assert!(!dir.path().join(DIRECTORY).join(&files[0].file).exists());
+    assert_eq!(dropped(dir.path()), BTreeMap::from([("room".to_owned(), 300)]));
+    while store.drop_oldest_readings("room", Wall(AT)).unwrap().is_some() {}
+    // Numbers are not given again, even when nothing is left.
+    let last = rows.last().unwrap().0;
+    drop(store);
+    let mut store = Store::open(dir.path()).unwrap();
+    commit(&mut store, vec![reading("a", "p", 1.0, AT)]);
+    assert_eq!(all(dir.path(), None).last().unwrap().0, last + 1);
+}
+
+#[test]
+fn a_drop_that_a_crash_cut_off_is_finished_and_counted_once() {
+    let (dir, store, rows) = sealed_store();
+    let oldest = sealed_files(dir.path()).remove(0);
+    let path = dir.path().join(DIRECTORY).join(&oldest.file);
+    let bytes = fs::read(&path).unwrap();
+    let mut store = store;
+    store.drop_oldest_readings("room", Wall(AT)).unwrap();
+    // As if the power had failed between the transaction and the unlink.
+    fs::write(&path, bytes).unwrap();
+    set_meta(&store.db, UNLINKING, &oldest.file).unwrap();
+    drop(store);
+    let mut store = Store::open(dir.path()).unwrap();
+    settle(&mut store, AT);
+    assert!(!path.exists());
+    assert_eq!(dropped(dir.path()), BTreeMap::from([("room".to_owned(), 300)]));
+    assert_eq!(bits(&all(dir.path(), None)), bits(&rows[300..]));
+}
+
+#[test]
+fn files_that_are_damaged_missing_or_unknown_are_told_counted_and_kept() {
+    let (dir, store, rows) = sealed_store();
+    drop(store);
+    let files = sealed_files(dir.path());
+    let history = dir.path().join(DIRECTORY);
+    let path = |i: usize| history.join(&files[i].file);
+    fs::remove_file(path(0)).unwrap();
+    let whole = fs::read(path(1)).unwrap();
+    fs::write(path(1), &whole[..whole.len() - 1]).unwrap();
+    let mut flipped = fs::read(path(2)).unwrap();
+    flipped[20] ^= 4;
+    fs::write(path(2), &flipped).unwrap();
+    fs::write(history.join(file::file_name(900_000, 900_300)), &whole).unwrap();
+    fs::write(history.join("sealing.tmp"), "half").unwrap();
+
+    let mut store = Store::open(dir.path()).unwrap();
+    let mut wrong = Vec::new();
+    let reader = Reader::open(dir.path()).unwrap();
+    reader.verify_sealed(|sealed, outcome| wrong.push((sealed.first_seq, outcome.is_err()))).unwrap();
+    assert_eq!(wrong, [(1, true), (301, true), (601, true)]);
+    let refused = reader.readings(None, None, Some(700), 10).unwrap_err();
+    assert!(matches!(refused, StoreError::Sealed { .. }), "{refused}");
+
+    settle(&mut store, AT);
+    assert_eq!(
+        dropped(dir.path()),
+        BTreeMap::from([("missing".to_owned(), 300), ("damaged".to_owned(), 300)])
+    );
+    // The flipped bit is found when its turn comes to be read through.
+    for turn in 0..5 {
+        store.maintain(now(AT, Duration::from_secs(turn * 601))).unwrap();
+    }
+    assert_eq!(dropped(dir.path())["damaged"], 600);
+    assert_eq!(bits(&all(dir.path(), None)), bits(&rows[900..]));
+    assert_eq!(fs::read_dir(history.join(DAMAGED)).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(history.join(UNLISTED)).unwrap().count(), 1);
+    assert!(!history.join("sealing.tmp").exists());
+}
+
+#[test]
+fn what_a_start_looks_at_is_never_sealed() {
+    let dir = tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    store.seal_rows(100);
+    let end = AT + 999 * MINUTE;
+    commit(&mut store, (0..1_000).map(|i| reading("a", "p", i as f64, AT + i * MINUTE)).collect());
+    let before = store.recall(3_600).unwrap().readings;
+    settle(&mut store, end + 40 * 3_600_000);
+    assert_eq!(store.recall(3_600).unwrap().readings, before);
+    let last = sealed_files(dir.path()).pop().unwrap();
+    assert!(last.last_at < before[0].stamp.gateway.0, "recalled readings are hot");
+    let hot: i64 = store.db.query_row("select count(*) from reading", [], |row| row.get(0)).unwrap();
+    assert_eq!(
+        hot as usize + sealed_files(dir.path()).iter().map(|f| f.readings as usize).sum::<usize>(),
+        1_000
+    );
+    assert!(before.len() == 126 && hot < 226, "{} recalled, {hot} hot", before.len());
+}
+
+#[test]
+fn old_files_go_by_age_one_an_hour_and_not_while_the_clock_is_unset() {
+    let (dir, mut store, _) = sealed_store();
+    let count = |dir: &Path| sealed_files(dir).len();
+    let later = AT + crate::store::KEEP_READINGS_MS + 2_000 * MINUTE;
+    settle(&mut store, later);
+    let before = count(dir.path());
+    let hours = |n: u64| Duration::from_secs(n * 3_600);
+    store.maintain(now(1_000, hours(2))).unwrap();
+    assert_eq!(count(dir.path()), before);
+    store.maintain(now(later, hours(4))).unwrap();
+    store.maintain(now(later, hours(4))).unwrap();
+    assert_eq!(count(dir.path()), before - 1);
+    assert_eq!(dropped(dir.path()), BTreeMap::from([("age".to_owned(), 300)]));
+}
+
+#[test]
+fn a_file_of_version_1_becomes_one_that_equals_a_new_one_and_keeps_its_rows() {
+    let schema = |path: &Path| -> Vec<(String, Option<String>)> {
+        let db = rusqlite::Connection::open(path).unwrap();
+        let mut statement = db.prepare("select name, sql from sqlite_schema order by name").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let (old, new) = (tempdir().unwrap(), tempdir().unwrap());
+    let path = old.path().join(FILE_NAME);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("../schema.sql")).unwrap();
+    db.execute_batch(include_str!("version-1.sql")).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    db.pragma_update(None, "application_id", crate::store::APPLICATION_ID).unwrap();
+    drop(db);
+    drop(Store::open(new.path()).unwrap());
+    let mut store = Store::open(old.path()).unwrap();
+    assert_eq!(schema(&path), schema(&new.path().join(FILE_NAME)));
+    assert_eq!(
+        all(old.path(), None),
+        [(7, reading("meter", "power", 1.5, AT)), (9, reading("meter", "power", 2.5, AT + MINUTE))]
+    );
+    let remembered = store.recall(900).unwrap();
+    assert_eq!((remembered.open_alarms.len(), remembered.next_seq, remembered.serials.len()), (1, 12, 1));
+    let destination = DestinationId::new("city").unwrap();
+    assert_eq!(store.backlog().unwrap(), [(destination, 1)]);
+    commit(&mut store, vec![reading("meter", "power", 3.5, AT + 2 * MINUTE)]);
+    assert_eq!(all(old.path(), None).last().unwrap().0, 10);
+}
