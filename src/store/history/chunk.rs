@@ -159,7 +159,8 @@ fn put_frames(out: &mut Vec<u8>, frames: &[Frame]) -> Result<(), Damage> {
     put_count(out, frames.len());
     let column = |of: fn(&Frame) -> i64| frames.iter().map(of).collect::<Vec<i64>>();
     put_integers(out, &column(|f| f.first_seq))?;
-    put_integers(out, &column(|f| f.arrived))?;
+    // A device's own time is often in whole seconds and regular; ours follows it by a little.
+    put_integers(out, &column(|f| f.device_at.unwrap_or(f.arrived)))?;
     let codes = frames.iter().map(|f| u64::from(f.clock) << 1 | u64::from(f.device_at.is_some()));
     put_runs(out, &codes.collect::<Vec<u64>>());
     let behind = frames.iter().filter_map(|f| f.device_at.map(|d| f.arrived.wrapping_sub(d)));
@@ -168,15 +169,19 @@ fn put_frames(out: &mut Vec<u8>, frames: &[Frame]) -> Result<(), Damage> {
 
 fn frames(bytes: &mut Bytes<'_>) -> Result<Vec<Frame>, Damage> {
     let count = bytes.count(SEAL_MOST)?;
-    let (seqs, arrived) = (integers(bytes, count)?, integers(bytes, count)?);
+    let (seqs, times) = (integers(bytes, count)?, integers(bytes, count)?);
     let codes = runs(bytes, count)?;
     let mut behind = integers(bytes, codes.iter().filter(|code| *code & 1 == 1).count())?.into_iter();
     let mut frames = Vec::with_capacity(count);
-    for ((first_seq, arrived), code) in seqs.into_iter().zip(arrived).zip(codes) {
-        let device_at = (code & 1 == 1).then(|| behind.next()).flatten().map(|b| arrived.wrapping_sub(b));
+    for ((first_seq, time), code) in seqs.into_iter().zip(times).zip(codes) {
+        let behind = (code & 1 == 1).then(|| behind.next()).flatten();
         let clock = u8::try_from(code >> 1).ok().filter(|clock| *clock <= 3);
-        let clock = clock.ok_or(Damage::Shape("a time is of no known quality"))?;
-        frames.push(Frame { first_seq, arrived, device_at, clock });
+        frames.push(Frame {
+            first_seq,
+            arrived: time.wrapping_add(behind.unwrap_or(0)),
+            device_at: behind.map(|_| time),
+            clock: clock.ok_or(Damage::Shape("a time is of no known quality"))?,
+        });
     }
     Ok(frames)
 }

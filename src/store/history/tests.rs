@@ -62,7 +62,7 @@ fn all(dir: &Path, device: Option<&DeviceId>) -> Vec<(u64, StoredReading)> {
     let reader = Reader::open(dir).unwrap();
     let (mut rows, mut before) = (Vec::new(), None);
     loop {
-        let page = reader.readings(device, None, before, 700).unwrap();
+        let page = reader.readings(device, None, before, 1_000).unwrap();
         rows.extend(page.rows);
         assert!(page.next_before.is_none() || page.next_before < before.or(Some(u64::MAX)));
         before = page.next_before;
@@ -230,10 +230,10 @@ fn damage(dice: &mut Dice, bytes: &mut Vec<u8>) {
 
 fn small_file(dir: &Path) -> Sealed {
     let mut writer = Writer::create(dir).unwrap();
-    for device in 0..5_i64 {
-        let rows: Vec<Row> = (0..300)
+    for device in 0..3_i64 {
+        let rows: Vec<Row> = (0..40)
             .map(|i| Row {
-                seq: i * 5 + device + 1,
+                seq: i * 3 + device + 1,
                 arrived: AT + i * MINUTE,
                 device_at: None,
                 value: Some((i * device) as f64 / 10.0),
@@ -396,7 +396,12 @@ fn a_reading_takes_at_most_three_bytes_and_half_of_what_another_codec_needs() {
                 }
             }
             let each = |bytes: usize| bytes as f64 / rows as f64;
-            println!("{what}, {minutes} min: {:.2} bytes a reading, Gorilla {:.2}", each(ours), each(theirs));
+            let (ours, theirs) = (each(ours), each(theirs));
+            println!("{what}, {minutes} min: {ours:.2} bytes a reading, Gorilla {theirs:.2}");
+            // Four hours are what a file holds in a large school.
+            if minutes >= 240 {
+                assert!(ours <= 3.0 && ours < theirs / 2.0, "{what}, {minutes} min: {ours:.2}, {theirs:.2}");
+            }
         }
     }
 }
@@ -438,7 +443,7 @@ fn odd_readings(dice: &mut Dice, at: i64) -> Vec<StoredReading> {
 
 #[test]
 fn every_reading_is_there_exactly_once_before_during_and_after_every_step_of_a_seal() {
-    for seed in 0..6 {
+    for seed in 0..4 {
         let mut dice = Dice(seed);
         let dir = tempdir().unwrap();
         let crashed = tempdir().unwrap();
@@ -456,7 +461,7 @@ fn every_reading_is_there_exactly_once_before_during_and_after_every_step_of_a_s
             for _ in 0..dice.below(12) {
                 mono += Duration::from_millis(1);
                 store.maintain(now(at, mono)).unwrap();
-                if dice.one_in(9) {
+                if dice.one_in(25) {
                     let rows = all(dir.path(), None);
                     check(&rows, &expected);
                     // The machine stops here and starts again from what is there.
@@ -480,7 +485,7 @@ fn every_reading_is_there_exactly_once_before_during_and_after_every_step_of_a_s
         }
         check(&all(dir.path(), None), &expected);
         assert!(sealed_files(dir.path()).len() > 2, "something was sealed");
-        assert!(crashes > 10, "something crashed");
+        assert!(crashes > 5, "something crashed");
         by_device_and_by_time_agree(dir.path());
     }
 }
