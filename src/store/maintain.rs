@@ -31,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Upkeep {
     seal_rows: i64,
-    tidied: bool,
+    checked: bool,
     sealing: Option<Sealing>,
     /// When something to seal was last looked for in vain, and up to which number.
     looked: Option<(Mono, i64)>,
@@ -45,7 +45,7 @@ impl Default for Upkeep {
     fn default() -> Self {
         Self {
             seal_rows: i64::from(SEAL_ROWS),
-            tidied: false,
+            checked: false,
             sealing: None,
             looked: None,
             dropped: None,
@@ -64,11 +64,11 @@ impl Store {
     /// # Errors
     /// When SQLite or the disk refuses.
     pub fn maintain(&mut self, now: Now) -> Result<bool, StoreError> {
-        if !self.upkeep.tidied {
+        if !self.upkeep.checked {
             let dir = self.dir();
-            let found = history::tidy(&mut self.db, &dir, now.wall)?;
+            let found = history::check_listed(&mut self.db, &dir, now.wall)?;
             found.iter().for_each(history::Found::tell);
-            self.upkeep.tidied = true;
+            self.upkeep.checked = true;
             return Ok(true);
         }
         if let Some(sealing) = &mut self.upkeep.sealing {

@@ -176,6 +176,14 @@ impl Store {
         let mut db = Connection::open(&path).doing("opening the database")?;
         configure(&db)?;
         migrate::migrate(&mut db, &path)?;
+        match history::tidy(&mut db, dir) {
+            Ok(found) => found.iter().for_each(history::Found::tell),
+            // Nothing depends on it: the next start tries again.
+            Err(error) => tracing::warn!(
+                error = %crate::runtime::Chain(&error),
+                "the directory of sealed readings could not be put in order"
+            ),
+        }
         let series = append::SeriesIds::load(&db)?;
         Ok(Self { db, series, path, upkeep: maintain::Upkeep::default(), _lock: lock })
     }

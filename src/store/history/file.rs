@@ -180,7 +180,17 @@ impl Writer {
     ///
     /// # Errors
     /// When nothing was added or the disk refuses.
-    pub(super) fn finish(mut self) -> Result<Sealed, StoreError> {
+    pub(super) fn finish(self) -> Result<Sealed, StoreError> {
+        self.finish_as(file_name)
+    }
+
+    /// The same under a name of its own, for a file that takes the place of `other`.
+    pub(super) fn finish_beside(self, other: &str) -> Result<Sealed, StoreError> {
+        let stem = other.strip_suffix(ENDING).unwrap_or(other).to_owned();
+        self.finish_as(|_, _| format!("{stem}.r{ENDING}"))
+    }
+
+    fn finish_as(mut self, name: impl Fn(i64, i64) -> String) -> Result<Sealed, StoreError> {
         let path = self.unfinished();
         let least = |of: fn(&ChunkPlace) -> i64| self.places.iter().map(of).min();
         let most = |of: fn(&ChunkPlace) -> i64| self.places.iter().map(of).max();
@@ -205,7 +215,7 @@ impl Writer {
         let written = self.out.write_all(&index).and_then(|()| self.out.write_all(&foot));
         let whole = written.and_then(|()| self.out.flush()).and_then(|()| self.out.get_ref().sync_all());
         whole.map_err(file_error(&path, "writing"))?;
-        let file = file_name(first_seq, last_seq);
+        let file = name(first_seq, last_seq);
         let named = self.directory.join(&file);
         fs::rename(&path, &named).map_err(file_error(&named, "naming the file"))?;
         sync(&self.directory)?;
@@ -294,7 +304,7 @@ impl HistoryFile {
     #[must_use]
     pub fn sealed(&self) -> Sealed {
         let Footer { readings, first_seq, last_seq, first_at, last_at, .. } = self.footer;
-        let file = file_name(first_seq, last_seq);
+        let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Sealed {
             file,
             first_seq,

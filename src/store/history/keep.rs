@@ -4,7 +4,10 @@
 //! those that were dropped on purpose and counted. Everything else that is out of step is moved aside and told.
 
 use super::file::{ENDING, HistoryFile, UNFINISHED, file_error, sync};
-use super::{DAMAGED, DIRECTORY, Doing, Sealed, UNLINKING, UNLISTED, listed, meta, sealed_through, set_meta};
+use super::{
+    Chunk, DAMAGED, DIRECTORY, Doing, SEALED_THROUGH, Sealed, UNLINKING, UNLISTED, Writer, listed, meta,
+    sealed_through, set_meta,
+};
 use crate::model::Wall;
 use crate::store::StoreError;
 use rusqlite::{Connection, params};
@@ -31,8 +34,15 @@ pub enum Found {
     Unlisted(String),
     /// Listed and not there: its readings are lost, and counted as dropped.
     Missing(Sealed),
-    /// Listed and not readable: moved to [`DAMAGED`], and its readings counted as dropped.
-    Damaged(Sealed),
+    /// Listed and not as it was written: moved to [`DAMAGED`], and replaced by a file of what is whole in it.
+    Damaged {
+        /// The file.
+        sealed: Sealed,
+        /// Readings that are lost, and counted as dropped.
+        lost: u64,
+    },
+    /// Not in the list, whole, and its readings known nowhere else: listed again.
+    Adopted(Sealed),
 }
 
 impl Found {
@@ -53,11 +63,20 @@ impl Found {
                     "a file of sealed readings is missing; its readings are lost"
                 );
             }
-            Self::Damaged(Sealed { file, readings, .. }) => tracing::error!(
+            Self::Damaged { sealed: Sealed { file, readings, .. }, lost } => tracing::error!(
                 file,
                 readings,
-                "a file of sealed readings is damaged; it is kept in {DIRECTORY}/{DAMAGED} and no longer read"
+                lost,
+                "a file of sealed readings is damaged; what is whole in it is read from a new file, and it is kept in \
+                 {DIRECTORY}/{DAMAGED}"
             ),
+            Self::Adopted(Sealed { file, readings, .. }) => {
+                tracing::warn!(
+                    file,
+                    readings,
+                    "the database did not know this file of sealed readings; it does now"
+                );
+            }
         }
     }
 }
@@ -90,18 +109,19 @@ pub(in crate::store) fn drop_oldest(
     finish_unlinking(db, data_dir)?;
     let Some(oldest) = listed(db, "order by first_seq limit 1", [])?.pop() else { return Ok(None) };
     let tx = db.transaction().doing("dropping a sealed file")?;
-    strike(&tx, &oldest, reason, at)?;
+    strike(&tx, &oldest)?;
+    count_dropped(&tx, reason, oldest.readings, at)?;
     set_meta(&tx, UNLINKING, &oldest.file)?;
     tx.commit().doing("dropping a sealed file")?;
     finish_unlinking(db, data_dir)?;
     Ok(Some(Dropped { readings: oldest.readings, bytes: oldest.bytes }))
 }
 
-fn strike(db: &Connection, sealed: &Sealed, reason: &str, at: Wall) -> Result<(), StoreError> {
+fn strike(db: &Connection, sealed: &Sealed) -> Result<(), StoreError> {
     db.prepare_cached("delete from sealed where file = ?1")
         .and_then(|mut s| s.execute([&sealed.file]))
         .doing("striking a sealed file off the list")?;
-    count_dropped(db, reason, sealed.readings, at)
+    Ok(())
 }
 
 fn finish_unlinking(db: &Connection, data_dir: &Path) -> Result<(), StoreError> {
@@ -119,30 +139,67 @@ fn finish_unlinking(db: &Connection, data_dir: &Path) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Brings directory and list into step; done once after a start.
-pub(in crate::store) fn tidy(
-    db: &mut Connection,
-    data_dir: &Path,
-    at: Wall,
-) -> Result<Vec<Found>, StoreError> {
+/// Finishes or undoes what a crash cut off, and deals with files that are not listed; done at every start.
+pub(in crate::store) fn tidy(db: &mut Connection, data_dir: &Path) -> Result<Vec<Found>, StoreError> {
     finish_unlinking(db, data_dir)?;
     let directory = data_dir.join(DIRECTORY);
     let mut there = files(&directory)?;
-    let mut found = Vec::new();
-    for sealed in listed(db, "order by first_seq", [])? {
-        match there.remove(&sealed.file) {
-            Some(bytes) if bytes == sealed.bytes => {}
-            _ => found.push(set_aside(db, data_dir, sealed, at)?),
-        }
+    for sealed in listed(db, "", [])? {
+        there.remove(&sealed.file);
     }
+    let mut found = Vec::new();
     for file in there.into_keys() {
         let path = directory.join(&file);
         if file.ends_with(UNFINISHED) || (file.ends_with(ENDING) && still_hot(db, &path)?) {
             fs::remove_file(&path).map_err(file_error(&path, "removing"))?;
             found.push(Found::Leftover(file));
         } else if file.ends_with(ENDING) {
-            move_aside(&directory, &file, UNLISTED)?;
-            found.push(Found::Unlisted(file));
+            found.push(match adopt(db, &path)? {
+                Some(sealed) => Found::Adopted(sealed),
+                None => {
+                    move_aside(&directory, &file, UNLISTED)?;
+                    Found::Unlisted(file)
+                }
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Takes a whole file whose readings are known nowhere else back into the list: the database was made anew.
+fn adopt(db: &mut Connection, path: &Path) -> Result<Option<Sealed>, StoreError> {
+    let Ok(file) = HistoryFile::open(path) else { return Ok(None) };
+    let sealed = file.sealed();
+    let through = sealed_through(db)?;
+    let known: bool = db
+        .query_row(
+            "select exists (select 1 from sealed where first_seq <= ?2 and last_seq >= ?1) \
+             or exists (select 1 from reading where seq > ?3 and seq <= ?2)",
+            params![sealed.first_seq, sealed.last_seq, through],
+            |row| row.get(0),
+        )
+        .doing("looking for readings of a file that is not listed")?;
+    if known || file.verify().is_err() {
+        return Ok(None);
+    }
+    let tx = db.transaction().doing("listing a file again")?;
+    sealed.insert(&tx)?;
+    set_meta(&tx, SEALED_THROUGH, &through.max(sealed.last_seq).to_string())?;
+    tx.commit().doing("listing a file again")?;
+    Ok(Some(sealed))
+}
+
+/// Looks whether every listed file is there in its length; done once after a start.
+pub(in crate::store) fn check_listed(
+    db: &mut Connection,
+    data_dir: &Path,
+    at: Wall,
+) -> Result<Vec<Found>, StoreError> {
+    let there = files(&data_dir.join(DIRECTORY))?;
+    let mut found = Vec::new();
+    for sealed in listed(db, "order by first_seq", [])? {
+        if there.get(&sealed.file) != Some(&sealed.bytes) {
+            found.push(set_aside(db, data_dir, sealed, at)?);
         }
     }
     Ok(found)
@@ -180,20 +237,42 @@ fn still_hot(db: &Connection, path: &Path) -> Result<bool, StoreError> {
     Ok(hot.unsigned_abs() >= sealed.readings)
 }
 
-/// Strikes a file that is missing or damaged off the list, counts its readings and keeps what is there of it.
+/// Replaces a damaged file by one with those of its devices that are whole, counts the other readings, and keeps the
+/// damaged file; strikes a missing one off the list.
 ///
-/// A crash before the move leaves a file that is not listed; [`tidy`] keeps it, too.
+/// A crash on the way leaves one of the two files out of the list; [`tidy`] keeps it.
 fn set_aside(db: &mut Connection, data_dir: &Path, sealed: Sealed, at: Wall) -> Result<Found, StoreError> {
     let directory = data_dir.join(DIRECTORY);
-    let there = directory.join(&sealed.file).exists();
+    let path = directory.join(&sealed.file);
+    let there = path.exists();
+    let rescued = if there { rescue(data_dir, &path, &sealed)? } else { None };
+    let kept = rescued.as_ref().map_or(0, |rescued| rescued.readings);
+    let lost = sealed.readings.saturating_sub(kept);
     let tx = db.transaction().doing("striking a sealed file off the list")?;
-    strike(&tx, &sealed, if there { "damaged" } else { "missing" }, at)?;
+    strike(&tx, &sealed)?;
+    count_dropped(&tx, if there { "damaged" } else { "missing" }, lost, at)?;
+    rescued.iter().try_for_each(|rescued| rescued.insert(&tx))?;
     tx.commit().doing("striking a sealed file off the list")?;
     if !there {
         return Ok(Found::Missing(sealed));
     }
     move_aside(&directory, &sealed.file, DAMAGED)?;
-    Ok(Found::Damaged(sealed))
+    Ok(Found::Damaged { sealed, lost })
+}
+
+/// Writes a file of the devices whose readings are whole; `None` if there are none or the index is lost.
+fn rescue(data_dir: &Path, path: &Path, sealed: &Sealed) -> Result<Option<Sealed>, StoreError> {
+    let Ok(file) = HistoryFile::open(path) else { return Ok(None) };
+    if file.sealed().digest != sealed.digest {
+        return Ok(None);
+    }
+    let mut writer = Writer::create(data_dir)?;
+    for place in file.places() {
+        if let Ok(Chunk { names, doubts, rows }) = file.chunk(place, |_| true) {
+            writer.add(&place.device, &names, &doubts, &rows)?;
+        }
+    }
+    if writer.is_empty() { Ok(None) } else { writer.finish_beside(&sealed.file).map(Some) }
 }
 
 fn move_aside(directory: &Path, file: &str, aside: &str) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ pub use keep::Dropped;
 pub use read::Span;
 
 use file::Writer;
-pub(super) use keep::{Found, count_dropped, drop_oldest, examine, tidy};
+pub(super) use keep::{Found, check_listed, count_dropped, drop_oldest, examine, tidy};
 pub(super) use seal::Sealing;
 
 use super::{Doing, StoreError};

@@ -616,15 +616,42 @@ fn files_that_are_damaged_missing_or_unknown_are_told_counted_and_kept() {
         dropped(dir.path()),
         BTreeMap::from([("missing".to_owned(), 300), ("damaged".to_owned(), 300)])
     );
-    // The flipped bit is found when its turn comes to be read through.
+    // The flipped bit is found when its turn comes to be read through; the other device's readings are kept.
     for turn in 0..5 {
         store.maintain(now(AT, Duration::from_secs(turn * 601))).unwrap();
     }
-    assert_eq!(dropped(dir.path())["damaged"], 600);
-    assert_eq!(bits(&all(dir.path(), None)), bits(&rows[900..]));
+    assert_eq!(dropped(dir.path())["damaged"], 450);
+    let kept = |(seq, r): &&(u64, StoredReading)| *seq > 900 || (*seq > 600 && r.device.as_str() == "b");
+    assert_eq!(bits(&all(dir.path(), None)), bits(&rows.iter().filter(kept).cloned().collect::<Vec<_>>()));
     assert_eq!(fs::read_dir(history.join(DAMAGED)).unwrap().count(), 2);
     assert_eq!(fs::read_dir(history.join(UNLISTED)).unwrap().count(), 1);
     assert!(!history.join("sealing.tmp").exists());
+}
+
+#[test]
+fn a_database_that_is_made_anew_finds_its_sealed_readings_again() {
+    let (dir, mut store, rows) = sealed_store();
+    settle(&mut store, AT);
+    let sealed = sealed_files(dir.path());
+    let last = sealed.last().unwrap().last_seq;
+    drop(store);
+    for end in ["", "-wal", "-shm"] {
+        fs::remove_file(dir.path().join(format!("{FILE_NAME}{end}"))).ok();
+    }
+    let mut store = Store::open(dir.path()).unwrap();
+    assert_eq!(sealed_files(dir.path()), sealed);
+    commit(&mut store, vec![reading("a", "p", 1.0, AT)]);
+    let (new, old) = all(dir.path(), None).split_last().map(|(a, b)| (a.clone(), b.to_vec())).unwrap();
+    assert_eq!(bits(&old), bits(&rows[..usize::try_from(last).unwrap()]));
+    assert_eq!(i64::try_from(new.0).unwrap(), last + 1);
+    // Files whose numbers are in use are not taken.
+    drop(store);
+    let db = rusqlite::Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    db.execute_batch("delete from sealed; delete from meta; update reading set seq = 5").unwrap();
+    drop(db);
+    drop(Store::open(dir.path()).unwrap());
+    assert_eq!((sealed_files(dir.path()).len(), all(dir.path(), None).len()), (0, 1));
+    assert_eq!(fs::read_dir(dir.path().join(DIRECTORY).join(UNLISTED)).unwrap().count(), sealed.len());
 }
 
 #[test]
