@@ -228,3 +228,6 @@ fn section(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

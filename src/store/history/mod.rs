@@ -134,4 +134,6 @@ fn set_meta(db: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
