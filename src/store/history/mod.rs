@@ -116,8 +116,10 @@ pub(super) fn listed(
 
 /// Number of the last reading that is sealed, 0 before the first.
 pub(super) fn sealed_through(db: &Connection) -> Result<i64, StoreError> {
-    let text = meta(db, SEALED_THROUGH)?;
-    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+    let noted = meta(db, SEALED_THROUGH)?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    // The list says the same, unless everything was dropped; a database that was salvaged may have lost either.
+    let newest = listed(db, "order by first_seq desc limit 1", [])?;
+    Ok(newest.first().map_or(noted, |newest| newest.last_seq.max(noted)))
 }
 
 fn meta(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
