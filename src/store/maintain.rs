@@ -148,13 +148,18 @@ impl Store {
         if !old && last - first + 1 < seal_rows {
             return Ok(None);
         }
-        // What a start looks at stays hot.
-        let hot_from = newest.saturating_sub(recall::LONGEST_LOOK_MS);
-        let boundary: Option<(i64, i64)> = end(
-            "select seq, arrived from reading where seq > ?1 and arrived < ?2 order by seq desc limit 1",
-            &[&sealed, &hot_from],
+        // What a start looks at stays hot: what is near the newest in time, and not too many.
+        let (from, to) =
+            (newest.saturating_sub(recall::LONGEST_LOOK_MS), newest.saturating_add(recall::LONGEST_LOOK_MS));
+        let far: Option<(i64, i64)> = end(
+            "select seq, arrived from reading where seq > ?1 and (arrived < ?2 or arrived > ?3) \
+             order by seq desc limit 1",
+            &[&sealed, &from, &to],
         )?;
-        let Some((boundary, _)) = boundary else { return Ok(None) };
+        let boundary = far.map_or(0, |(seq, _)| seq).max(last - recall::RECALLED_READINGS);
+        if boundary < first {
+            return Ok(None);
+        }
         if !old && boundary - first + 1 < seal_rows {
             return Ok(None);
         }
