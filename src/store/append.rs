@@ -1,7 +1,7 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
 use super::rows::{clock_code, link_code, quality_code};
-use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError};
+use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
 use crate::model::{
     AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
     RollUp, Unit, Wall,
@@ -13,9 +13,12 @@ use std::collections::HashMap;
 
 type SeriesKey = (DeviceId, PointId, Unit, PointKind);
 
-/// The short numbers of series, as the `series` table has them.
+/// The short numbers of series, as the `series` table has them, and the number of the last reading.
 #[derive(Debug, Default)]
-pub(super) struct SeriesIds(HashMap<SeriesKey, i64>);
+pub(super) struct SeriesIds {
+    ids: HashMap<SeriesKey, i64>,
+    last_reading: i64,
+}
 
 impl SeriesIds {
     pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
@@ -32,11 +35,21 @@ impl SeriesIds {
                 ids.insert((device, point, unit, kind), row.get(0).doing("reading series")?);
             }
         }
-        Ok(Self(ids))
+        // Sealed readings are no longer rows, and their numbers are not given again.
+        let last: Option<i64> = db
+            .query_row("select max(seq) from reading", [], |row| row.get(0))
+            .doing("reading the last reading")?;
+        let last_reading = last.unwrap_or(0).max(history::sealed_through(db)?);
+        Ok(Self { ids, last_reading })
+    }
+
+    /// The highest number that was given to a reading.
+    pub(super) fn last_reading(&self) -> i64 {
+        self.last_reading
     }
 
     fn of(&mut self, tx: &Transaction<'_>, key: SeriesKey) -> Result<i64, StoreError> {
-        if let Some(id) = self.0.get(&key) {
+        if let Some(id) = self.ids.get(&key) {
             return Ok(*id);
         }
         let (device, point, unit, kind) = &key;
@@ -46,7 +59,7 @@ impl SeriesIds {
             })
             .doing("adding a series")?;
         let id = tx.last_insert_rowid();
-        self.0.insert(key, id);
+        self.ids.insert(key, id);
         Ok(id)
     }
 }
@@ -129,15 +142,17 @@ fn write_readings(
 ) -> Result<(), StoreError> {
     let mut insert = tx
         .prepare_cached(
-            "insert into reading (series, arrived, device_at, clock, value, quality, doubt) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "insert into reading (seq, series, arrived, device_at, clock, value, quality, doubt) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .doing("storing a reading")?;
     for StoredReading { device, stamp, reading } in readings {
         let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
         let (quality, doubt) = quality_code(reading.quality);
+        let seq = series.last_reading + 1;
         insert
             .execute(params![
+                seq,
                 id,
                 stamp.gateway.0,
                 stamp.device.map(|w| w.0),
@@ -147,6 +162,7 @@ fn write_readings(
                 doubt
             ])
             .doing("storing a reading")?;
+        series.last_reading = seq;
     }
     Ok(())
 }

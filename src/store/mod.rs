@@ -5,7 +5,9 @@
 
 mod append;
 mod handle;
+mod history;
 mod lock;
+mod maintain;
 mod migrate;
 mod read;
 mod recall;
@@ -13,6 +15,8 @@ mod rows;
 mod site_key;
 
 pub use handle::{Handle, PendingCommit, open};
+pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
+pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
@@ -129,6 +133,15 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file of sealed readings is not as it was written.
+    #[error("{path}: the sealed readings cannot be read back")]
+    Sealed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: Damage,
+    },
     /// A record cannot be written down.
     #[error("a record cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -173,6 +186,7 @@ pub struct Store {
     db: Connection,
     series: append::SeriesIds,
     path: PathBuf,
+    upkeep: maintain::Upkeep,
     /// Dropped after the connection.
     _lock: lock::DirLock,
 }
@@ -208,17 +222,30 @@ impl Store {
             configure(&db)?;
             migrate::migrate(&mut db, &path)?;
             renew(&db)?;
+            match history::tidy(&mut db, dir) {
+                Ok(found) => found.iter().for_each(history::Found::tell),
+                // Nothing depends on it: the next start tries again.
+                Err(error) => tracing::warn!(
+                    error = %crate::runtime::Chain(&error),
+                    "the directory of sealed readings could not be put in order"
+                ),
+            }
             let series = append::SeriesIds::load(&db)?;
             Ok((db, series))
         };
         let (db, series) = ready().map_err(|error: StoreError| error.of_file(&path))?;
-        Ok(Self { db, series, path, _lock: lock })
+        Ok(Self { db, series, path, upkeep: maintain::Upkeep::default(), _lock: lock })
     }
 
     /// The database file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The data directory.
+    fn dir(&self) -> PathBuf {
+        self.path.parent().map(Path::to_owned).unwrap_or_default()
     }
 
     /// The school's key for pseudonyms, made at first start.

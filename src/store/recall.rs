@@ -2,7 +2,7 @@
 
 use super::read::{link_change_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
-use super::{Doing, StoreError};
+use super::{Doing, StoreError, history};
 use crate::aggregate::RESTORED_PERIODS;
 use crate::model::{BusId, DeviceId, Wall};
 use crate::museum;
@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 
 /// Readings arrive at most this long before the period they belong to: a device clock may be ahead. Milliseconds.
 const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
+/// The longest look back over readings that a start takes, for periods of an hour. Milliseconds.
+pub(super) const LONGEST_LOOK_MS: i64 = 2 * 3600 * 1000 + AHEAD_MS;
 /// Most readings taken up, however fast they came: some 60 MB.
-const RECALLED_READINGS: i64 = 300_000;
+pub(super) const RECALLED_READINGS: i64 = 300_000;
 /// Event rows looked at for serials: enough for the last few of every reader.
 const SERIAL_ROWS: i64 = 20_000;
 
@@ -84,13 +86,15 @@ fn recent(db: &Connection, period_ms: i64) -> Result<Option<Recent>, StoreError>
 
 /// The readings whose period may not have been over, oldest first.
 fn readings(db: &Connection, newest: Wall, from: Wall) -> Result<Vec<StoredReading>, StoreError> {
+    // Only what is older than any look is sealed, so hot rows are enough.
+    let sealed = history::sealed_through(db)?;
     let mut statement = db
         .prepare(
             "select r.*, s.device, s.point, s.unit, s.kind from reading r \
-             join series s on s.id = r.series order by r.seq desc limit ?1",
+             join series s on s.id = r.series where r.seq > ?1 order by r.seq desc limit ?2",
         )
         .doing("reading the last readings")?;
-    let mut rows = statement.query(params![RECALLED_READINGS]).doing("reading the last readings")?;
+    let mut rows = statement.query(params![sealed, RECALLED_READINGS]).doing("reading the last readings")?;
     let mut readings: Vec<StoredReading> = Vec::new();
     while let Some(row) = rows.next().doing("reading the last readings")? {
         let stored = reading_of(row)?;
