@@ -1,12 +1,13 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
 use super::rows::{clock_code, link_code, quality_code};
+use super::reopen::Tail;
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError};
 use crate::model::{
     AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
     RollUp, Unit, Wall,
 };
-use crate::pipeline::{Commit, FINGERPRINTS_KEPT, StoredEvent, StoredReading};
+use crate::pipeline::{Commit, Dropped, FINGERPRINTS_KEPT, StoredEvent, StoredReading};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::HashMap;
 
@@ -53,15 +54,19 @@ impl SeriesIds {
 pub(super) fn commit(
     db: &mut Connection,
     series: &mut SeriesIds,
+    before: &mut Option<Tail>,
     commits: &[&Commit],
 ) -> Result<Vec<Committed>, StoreError> {
+    *before = None;
     let tx =
         db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).doing("beginning a commit")?;
+    *before = Some(Tail::of(&tx)?);
     let mut done = Vec::with_capacity(commits.len());
     for commit in commits {
         done.push(write(&tx, series, commit)?);
     }
     tx.commit().doing("committing")?;
+    *before = None;
     Ok(done)
 }
 
@@ -106,6 +111,9 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
             .doing("storing the next number")?;
     }
     write_odd(tx, commit)?;
+    for dropped in &commit.dropped {
+        count_dropped(tx, *dropped)?;
+    }
     for f in &commit.fingerprints {
         tx.prepare_cached(
             "insert or replace into fingerprint (bus, slot, turn, value) values (?1, ?2, ?3, ?4)",
@@ -117,6 +125,17 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
         .doing("storing a message's trace")?;
     }
     Ok(committed)
+}
+
+/// Adds to the count of what was given up.
+pub(super) fn count_dropped(db: &Connection, dropped: Dropped) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "insert into dropped (reason, rows, first_at, last_at) values (?1, ?2, ?3, ?3) \
+         on conflict (reason) do update set rows = rows + ?2, last_at = ?3",
+    )
+    .and_then(|mut s| s.execute(params![dropped.reason, number(dropped.rows), dropped.at.0]))
+    .doing("counting what was given up")?;
+    Ok(())
 }
 
 fn write_reading(

@@ -4,14 +4,24 @@
 //! [`Reader`] looks at the file through a connection that cannot write.
 
 mod append;
+mod budget;
+mod fault;
 mod handle;
+mod health;
 mod migrate;
 mod read;
 mod recall;
+mod reopen;
+mod rescue;
 mod rows;
+mod salvage;
 mod site_key;
+mod worker;
 
+pub use budget::{DEFAULT_BUDGET_MB, Room};
+pub use fault::StoreFault;
 pub use handle::{Handle, open};
+pub use health::{Health, Rescued};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
@@ -53,6 +63,9 @@ pub enum StoreError {
     /// The store's thread has ended.
     #[error("the store is closed")]
     Closed,
+    /// A commit that failed is tried again first.
+    #[error("the store waits for its disk")]
+    Waiting,
     /// A file or directory could not be used.
     #[error("{path}: {doing} failed")]
     File {
@@ -76,6 +89,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Whose mark it bears.
         found: i32,
+    },
+    /// It is not what was written.
+    #[error("{path} is damaged: {what}")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// In which way.
+        what: String,
     },
     /// A newer Schoolgate wrote it.
     #[error(
@@ -138,6 +159,10 @@ pub struct Store {
     db: Connection,
     series: append::SeriesIds,
     path: PathBuf,
+    /// Where the tables ended when the last commit that did not return well was begun.
+    before: Option<reopen::Tail>,
+    budget: budget::Budget,
+    rescued: Option<Rescued>,
     /// Holds the lock on the data directory; the system lets go of it when the process ends, however it ends.
     _lock: File,
 }
@@ -159,11 +184,21 @@ impl Store {
             TryLockError::Error(cause) => file("locking")(cause),
         })?;
         let path = dir.join(FILE_NAME);
-        let mut db = Connection::open(&path).doing("opening the database")?;
-        configure(&db)?;
-        migrate::migrate(&mut db, &path)?;
+        let (db, rescued) = rescue::open(dir, &path)?;
         let series = append::SeriesIds::load(&db)?;
-        Ok(Self { db, series, path, _lock: lock })
+        let budget = budget::Budget::new(dir, DEFAULT_BUDGET_MB);
+        Ok(Self { db, series, path, before: None, budget, rescued, _lock: lock })
+    }
+
+    /// Sets how much room everything in the data directory may take together, MiB.
+    pub fn set_budget(&mut self, mb: u32) {
+        self.budget.set(mb);
+    }
+
+    /// What was found damaged when it was opened.
+    #[must_use]
+    pub fn rescued(&self) -> Option<&Rescued> {
+        self.rescued.as_ref()
     }
 
     /// The database file.
@@ -185,10 +220,11 @@ impl Store {
     /// # Errors
     /// When SQLite refuses; nothing of the commits is stored then.
     pub fn commit(&mut self, commits: &[&Commit]) -> Result<Vec<Committed>, StoreError> {
-        let outcome = append::commit(&mut self.db, &mut self.series, commits);
+        let outcome = append::commit(&mut self.db, &mut self.series, &mut self.before, commits);
         if outcome.is_err() {
-            // Series made in the transaction that was rolled back are not there.
-            self.series = append::SeriesIds::load(&self.db)?;
+            // Series made in the transaction that was rolled back are not there. Where they cannot be read now, they
+            // are when the file is opened anew.
+            self.series = append::SeriesIds::load(&self.db).unwrap_or_default();
         }
         outcome
     }
@@ -255,7 +291,11 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     set("mmap_size", &0)?;
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
-    set("foreign_keys", &true)
+    set("foreign_keys", &true)?;
+    // SQL cannot reach behind the tables (writable_schema, shadow tables), whatever a damaged file makes of it.
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
+        .doing("configuring the database")?;
+    Ok(())
 }
 
 #[cfg(test)]
