@@ -5,6 +5,8 @@
 
 mod append;
 mod budget;
+#[cfg(test)]
+pub(crate) mod doubles;
 mod fault;
 mod handle;
 mod health;
