@@ -127,6 +127,7 @@ impl Turning {
                 self.pipe.store.ask_to_prune(now.wall.plus_ms(-KEEP_READINGS_MS), PRUNE_ROWS);
             }
             self.launch(now.mono);
+            self.pipe.tally.staged_rows.set(u64::try_from(self.staged.rows()).unwrap_or(u64::MAX));
             let nothing_left = self.flight.is_none() && self.staged.is_empty();
             if self.ending() && nothing_left && self.pipe.outlet.readings.is_empty() {
                 return Ok(());
@@ -225,7 +226,6 @@ impl Turning {
             Waiting { receipts: taken.receipts, orders: taken.orders.into_iter().zip(outcomes).collect() };
         self.announce(&commit);
         self.staged.add(now.mono, commit, waiting, taken.urgent);
-        self.pipe.tally.staged_rows.set(u64::try_from(self.staged.rows()).unwrap_or(u64::MAX));
     }
 
     /// Sends what is due to the store, unless a commit is on its way already.

@@ -248,7 +248,7 @@ impl Store {
     }
 
     /// Copies the log into the file; when nothing is being written, also gives the log's room back.
-    fn checkpoint(&self, idle: bool) -> Result<(), StoreError> {
+    pub(super) fn checkpoint(&self, idle: bool) -> Result<(), StoreError> {
         let sql = if idle { "pragma wal_checkpoint(truncate)" } else { "pragma wal_checkpoint(passive)" };
         // A reader in the way is no failure: what it holds up is copied the next time.
         self.db.query_row(sql, [], |_| Ok(())).doing("writing the log into the database")

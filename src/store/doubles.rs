@@ -85,9 +85,8 @@ fn error(fault: StoreFault) -> StoreError {
 impl Ledger for Medium {
     fn commit(&mut self, commits: &[&Commit]) -> Result<Vec<Committed>, StoreError> {
         let mut flowing = self.flowing.subscribe();
-        while !*flowing.borrow_and_update() {
-            std::thread::yield_now();
-        }
+        let waiter = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        waiter.block_on(flowing.wait_for(|flowing| *flowing)).unwrap();
         let mut script = self.script();
         assert_eq!(script.unsure, None, "a commit on a connection that had failed");
         let fate = script.fates.pop_front().unwrap_or(Fate::Good);

@@ -92,8 +92,8 @@ fn examine(dir: &Path, path: &Path) -> Result<Connection, StoreError> {
         return Err(broken("SQLite met damaged pages while it ran"));
     }
     let len = std::fs::metadata(path).map_or(None, |meta| Some(meta.len()));
-    if len == Some(0) && dir.join(SITE_KEY).exists() {
-        return Err(broken("the file is empty"));
+    if len.is_some_and(|len| len < salvage::PAGE_BYTES) && dir.join(SITE_KEY).exists() {
+        return Err(broken("the file is shorter than a page"));
     }
     if !log_is_sound(&beside(path, "-wal")) {
         return Err(broken("the write-ahead log has a damaged header"));

@@ -22,6 +22,9 @@ const LEAP: i64 = 1_000_000_000_000;
 /// Largest file of which a copy with a new header is made, bytes.
 const PATCHED_BYTES: u64 = 256 * 1024 * 1024;
 
+/// The page size of our files, bytes.
+pub(super) const PAGE_BYTES: u64 = 4096;
+
 /// One table, in the order in which they are taken over.
 pub(super) struct Table {
     pub(super) name: &'static str,
@@ -101,8 +104,8 @@ pub(super) fn salvage(damaged: &Path, new: &Path) -> Result<Saved, StoreError> {
 /// Opens the damaged file so that reading changes nothing of it; `None` when nothing can be read.
 fn open_damaged(path: &Path, patched: &Path) -> Option<Connection> {
     let len = std::fs::metadata(path).ok()?.len();
-    if len == 0 {
-        // SQLite would delete the log of an empty file.
+    if len < PAGE_BYTES {
+        // SQLite takes it for an empty file, and would delete its log.
         return None;
     }
     readable(path).or_else(|| {
@@ -131,7 +134,7 @@ fn readable(path: &Path) -> Option<Connection> {
 /// Writes the header that our files have (SQLite file format, 1.3) over a damaged one.
 fn patch_header(path: &Path) -> std::io::Result<()> {
     let mut file = File::options().read(true).write(true).open(path)?;
-    let pages = u32::try_from(file.metadata()?.len() / 4096).unwrap_or(u32::MAX);
+    let pages = u32::try_from(file.metadata()?.len() / PAGE_BYTES).unwrap_or(u32::MAX);
     let mut header = [0_u8; 100];
     file.read_exact(&mut header)?;
     let mut put = |at: usize, bytes: &[u8]| {

@@ -237,6 +237,11 @@ impl Daemon<'_> {
         self.since.elapsed()
     }
 
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("its status")
+    }
+
     /// `kill -9`.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("killed");

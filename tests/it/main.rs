@@ -21,4 +21,5 @@ mod north;
 mod payloads;
 mod profiles;
 mod sim;
+mod trouble;
 mod unit_file;

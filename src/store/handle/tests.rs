@@ -112,7 +112,8 @@ async fn room_is_made_at_once_as_long_as_there_is_any_to_make() {
     run.handle.commit(commit(1)).await.unwrap();
     assert!(!health.has_changed().unwrap(), "nobody had to wait");
     let medium = run.close();
-    assert_eq!((medium.script().room, medium.script().reopened), (7, 3));
+    let script = medium.script();
+    assert_eq!((script.room, script.reopened), (7, 3));
 }
 
 #[tokio::test]
