@@ -1,23 +1,21 @@
 //! The loop around the pure step: takes what waits in the lanes, steps at once, commits in windows, answers.
 //!
 //! Stepping and committing are apart: while one commit is on its way to the disk the pipe goes on stepping, so that
-//! an alarm is announced however long a card stalls. What was stepped meanwhile is the next commit; there is one on
-//! the way at a time, and who waits is answered when his has returned.
+//! an alarm is announced however long a card stalls. What was stepped meanwhile is the next commit, and who waits is
+//! answered in turn, when his has returned.
 
 mod clock_step;
 mod staged;
 
-use crate::model::{BusId, Delivery, DeviceId, Input, Mono, Now};
+use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Mono, Now};
 use crate::pipeline::{Commit, Dropped, Live, Pipeline};
 use crate::runtime::lanes::{OrderOutcome, OrderParcel, Parcel};
 use crate::runtime::tally::Count;
 use crate::runtime::{Clock, Outlet, Tally, service};
-use crate::store::{self, Committed, Health, StoreError};
+use crate::store::{self, Committed, Health, PendingCommit, StoreError};
 use clock_step::ClockWatch;
 use staged::{Staged, Waiting, urgent};
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::TryRecvError;
@@ -29,12 +27,9 @@ const BATCH: usize = 500;
 const LOOK: Duration = Duration::from_millis(200);
 /// Pause between two pictures for pages and metrics.
 const PICTURE_MS: u64 = 250;
-/// Pause between two looks for readings that are too old.
-const PRUNE_EVERY_MS: u64 = 60_000;
-/// Readings deleted in one look: far more than arrive in a minute.
-const PRUNE_ROWS: u32 = 50_000;
-/// Readings are kept this long, milliseconds (90 days); roll-ups stay.
-const KEEP_READINGS_MS: i64 = 90 * 24 * 3600 * 1000;
+/// Most commits on their way to the disk: one that is being written and one that the store finds waiting when it is
+/// done. What is stepped meanwhile is gathered here, so that one commit carries all of it.
+const UNDER_WAY: usize = 2;
 
 /// What the loop works with.
 pub struct Pipe {
@@ -68,7 +63,9 @@ struct Taken {
 
 /// A commit on its way to the disk.
 struct Flight {
-    landing: Pin<Box<dyn Future<Output = Result<Committed, StoreError>> + Send>>,
+    /// `None` when there was nothing to store. Its turn is waited for all the same: what it repeats may be in a commit
+    /// before it.
+    pending: Option<PendingCommit>,
     waiting: Waiting,
     /// What is counted once it is durable.
     counts: Vec<(Arc<Count>, u64)>,
@@ -78,7 +75,7 @@ struct Flight {
 struct Turning {
     pipe: Pipe,
     staged: Staged,
-    flight: Option<Flight>,
+    flights: VecDeque<Flight>,
     /// Which ways in are closed and empty: those of orders and of events.
     closed: (bool, bool),
     health: watch::Receiver<Health>,
@@ -99,7 +96,7 @@ impl Pipe {
         let turning = Turning {
             pipe: self,
             staged: Staged::default(),
-            flight: None,
+            flights: VecDeque::with_capacity(UNDER_WAY),
             closed: (false, false),
             health,
             told: Health::default(),
@@ -112,7 +109,6 @@ impl Pipe {
 impl Turning {
     async fn run(mut self) -> Result<(), StoreError> {
         let mut pictured = None;
-        let mut pruned = self.pipe.clock.now();
         loop {
             let taken = self.take().await?;
             let now = self.pipe.clock.now();
@@ -122,13 +118,9 @@ impl Turning {
                 service::alive();
                 self.pipe.live.send_replace(Arc::new(self.pipe.pipeline.live(now.wall)));
             }
-            if now.mono.since(pruned.mono).as_millis() >= u128::from(PRUNE_EVERY_MS) && now.wall.plausible() {
-                pruned = now;
-                self.pipe.store.ask_to_prune(now.wall.plus_ms(-KEEP_READINGS_MS), PRUNE_ROWS);
-            }
-            self.launch(now.mono);
+            self.launch(now.mono).await?;
             self.pipe.tally.staged_rows.set(u64::try_from(self.staged.rows()).unwrap_or(u64::MAX));
-            let nothing_left = self.flight.is_none() && self.staged.is_empty();
+            let nothing_left = self.flights.is_empty() && self.staged.is_empty();
             if self.ending() && nothing_left && self.pipe.outlet.readings.is_empty() {
                 return Ok(());
             }
@@ -140,7 +132,9 @@ impl Turning {
         let mut taken = Taken::default();
         let now = self.pipe.clock.now();
         let mut wait = self.pipe.pipeline.next_deadline(now).since(now.mono).min(LOOK);
-        if let (None, Some(due)) = (&self.flight, self.staged.due()) {
+        if let Some(due) = self.staged.due()
+            && self.flights.len() < UNDER_WAY
+        {
             wait = wait.min(due.since(now.mono));
         }
         if self.ending() && !self.pipe.outlet.readings.is_empty() {
@@ -148,20 +142,22 @@ impl Turning {
         }
         let room = !self.staged.full();
         let (no_orders, no_events) = self.closed;
+        let mut parcels = Vec::new();
         let outlet = &mut self.pipe.outlet;
         tokio::select! {
             biased;
-            landed = landing(&mut self.flight) => self.landed(landed)?,
+            landed = landing(&mut self.flights) => self.landed(landed)?,
             parcel = outlet.orders.recv(), if room && !no_orders => match parcel {
                 Some(parcel) => taken.order(parcel),
                 None => self.closed.0 = true,
             },
-            parcel = outlet.events.recv(), if room && !no_events => match parcel {
-                Some(parcel) => taken.parcel(parcel),
-                None => self.closed.1 = true,
-            },
+            // All at once: a sender that waits for room is not woken once for each.
+            count = outlet.events.recv_many(&mut parcels, BATCH), if room && !no_events => {
+                self.closed.1 = count == 0;
+            }
             () = tokio::time::sleep(wait) => {}
         }
+        parcels.into_iter().for_each(|parcel| taken.parcel(parcel));
         if room {
             self.sweep(&mut taken);
         }
@@ -228,29 +224,26 @@ impl Turning {
         self.staged.add(now.mono, commit, waiting, taken.urgent);
     }
 
-    /// Sends what is due to the store, unless a commit is on its way already.
-    fn launch(&mut self, now: Mono) {
+    /// Sends what is due to the store, unless enough is on its way already.
+    async fn launch(&mut self, now: Mono) -> Result<(), StoreError> {
         let due = self.staged.due().is_some_and(|due| due <= now || self.ending());
-        if self.flight.is_some() || !due {
-            return;
+        if self.flights.len() >= UNDER_WAY || !due {
+            return Ok(());
         }
         let (commit, waiting) = self.staged.take();
-        if commit.is_empty() {
-            // Repeats only: what they repeat is durable, because no commit is on its way.
-            self.count_left_out(&commit);
-            waiting.answer();
-            return;
-        }
-        let counts = self.counts(&commit);
         self.count_left_out(&commit);
-        let store = self.pipe.store.clone();
-        let landing = Box::pin(async move { store.commit(commit).await });
-        self.flight = Some(Flight { landing, waiting, counts });
+        let counts = self.counts(&commit);
+        // The store's queue has room for what is under way, so this does not wait for the disk.
+        let pending =
+            if commit.is_empty() { None } else { Some(self.pipe.store.begin_commit(commit).await?) };
+        self.flights.push_back(Flight { pending, waiting, counts });
+        Ok(())
     }
 
+    /// The oldest commit is durable.
     fn landed(&mut self, landed: Result<Committed, StoreError>) -> Result<(), StoreError> {
         let committed = landed?;
-        let Some(Flight { waiting, counts, .. }) = self.flight.take() else { return Ok(()) };
+        let Some(Flight { waiting, counts, .. }) = self.flights.pop_front() else { return Ok(()) };
         for (count, n) in counts {
             count.add(n);
         }
@@ -272,6 +265,12 @@ impl Turning {
         for stored in &commit.events {
             if let Some(bus) = bus(&stored.device) {
                 counts.push((tally.events.of(&(bus.clone(), stored.event.kind.as_str())), 1));
+            }
+        }
+        let stamps = commit.readings.iter().map(|r| (&r.device, r.stamp.clock));
+        for (device, clock) in stamps.chain(commit.events.iter().map(|e| (&e.device, e.stamp.clock))) {
+            if let (ClockQuality::DeviceWrong, Some(bus)) = (clock, bus(device)) {
+                counts.push((tally.wrong_clocks.of(bus), 1));
             }
         }
         for refused in &commit.refused {
@@ -302,10 +301,11 @@ impl Turning {
     }
 }
 
-/// Resolves when the commit on its way has returned; never while there is none.
-async fn landing(flight: &mut Option<Flight>) -> Result<Committed, StoreError> {
-    match flight {
-        Some(flight) => flight.landing.as_mut().await,
+/// Resolves when the oldest commit on its way has returned; never while there is none. May be dropped and called again.
+async fn landing(flights: &mut VecDeque<Flight>) -> Result<Committed, StoreError> {
+    match flights.front_mut() {
+        Some(Flight { pending: Some(pending), .. }) => pending.durable().await,
+        Some(Flight { pending: None, .. }) => Ok(Committed::default()),
         None => std::future::pending().await,
     }
 }
@@ -324,5 +324,7 @@ impl Taken {
     }
 }
 
+#[cfg(test)]
+mod stalls;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! How much room the data directory may take, and what is given up when it is used up.
 //!
-//! The order of sacrifice: the oldest readings, then quarantined payloads, then the oldest roll-ups. Alarms, events,
+//! The order of sacrifice: the oldest readings (sealed files whole, then rows), then quarantined payloads, then the
+//! oldest roll-ups. Alarms, events,
 //! what is owed to platforms, what was set aside and the audit trail are never given up. Every row given up is counted
 //! in the table `dropped`, and that rows are given up is itself an alarm.
 //!
@@ -37,9 +38,17 @@ const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// more often would wear the card; SQLite makes one of its own after every 1,000 pages.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
-/// What is given up, in this order: the word under which it is counted, and how the oldest rows are deleted.
+/// The word under which readings that were given up are counted.
+const READINGS: &str = "readings";
+/// What is given up after sealed files, in this order: the word under which it is counted, and how the oldest rows are deleted.
 const SACRIFICES: &[(&str, &str)] = &[
-    ("readings", "delete from reading where seq in (select seq from reading order by seq limit ?1)"),
+    (
+        READINGS,
+        // Rows that are sealed already are dead and cost nothing but their deletion, which is not a loss.
+        "delete from reading where seq in (select seq from reading where seq > \
+         (select coalesce(max(cast(value as integer)), 0) from meta where key = 'sealed_through') \
+         order by seq limit ?1)",
+    ),
     ("quarantine", "delete from quarantine where seq in (select seq from quarantine order by seq limit ?1)"),
     (
         "roll_ups",
@@ -215,7 +224,7 @@ impl Store {
         Ok(gave)
     }
 
-    /// One small step of keeping order: room, ballast, checkpoint. Whether there is more to do.
+    /// One small step of keeping order: room, ballast, checkpoint, sealing. Whether there is more to do.
     ///
     /// # Errors
     /// When the database or the directory cannot be read or written.
@@ -244,7 +253,7 @@ impl Store {
             }
             self.budget.checkpointed_at = Some(now.mono);
         }
-        Ok(false)
+        self.maintain(now)
     }
 
     /// Copies the log into the file; when nothing is being written, also gives the log's room back.
@@ -254,8 +263,15 @@ impl Store {
         self.db.query_row(sql, [], |_| Ok(())).doing("writing the log into the database")
     }
 
-    /// Gives up the oldest rows of the first kind that has any; how many.
+    /// Gives up the oldest sealed file, or the oldest rows of the first kind that has any; how many.
     fn sacrifice(&mut self, now: Wall, room: &mut Room) -> Result<u64, StoreError> {
+        if let Some(file) = self.drop_oldest_readings(READINGS, now)? {
+            let rows = u64::try_from(file.readings).unwrap_or(0);
+            room.dropped.push((READINGS, rows));
+            return Ok(rows);
+        }
+        // What is being sealed may be among what is given up.
+        self.upkeep.forget_sealing();
         for (reason, sql) in SACRIFICES {
             let tx = self
                 .db

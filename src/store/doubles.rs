@@ -130,19 +130,15 @@ impl Ledger for Medium {
         Ok(false)
     }
 
-    fn owed(&self, _: &DestinationId, _: usize) -> Result<Vec<OutboxItem>, StoreError> {
+    fn owed(&mut self, _: &DestinationId, _: usize) -> Result<Vec<OutboxItem>, StoreError> {
         Ok(Vec::new())
     }
 
-    fn settle(&mut self, _: &DestinationId, _: &Settlement, _: Wall) -> Result<(), StoreError> {
-        Ok(())
+    fn settle(&mut self, _: &DestinationId, _: &Settlement, _: Wall) -> Result<usize, StoreError> {
+        Ok(0)
     }
 
     fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
         Ok(Vec::new())
-    }
-
-    fn prune(&mut self, _: Wall, _: u32) -> Result<usize, StoreError> {
-        Ok(0)
     }
 }

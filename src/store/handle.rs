@@ -2,7 +2,7 @@
 
 use super::worker::{Answer, Ledger, Request, Worker};
 use super::{Committed, Health, Settlement, Store, StoreError};
-use crate::model::{DestinationId, OutboxItem, Wall};
+use crate::model::{DestinationId, OutboxItem};
 use crate::pipeline::Commit;
 use crate::runtime::{Clock, Tally};
 use std::sync::Arc;
@@ -18,6 +18,21 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     owed: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
+}
+
+/// A commit that the store has, but has not made durable yet.
+#[derive(Debug)]
+pub struct PendingCommit(oneshot::Receiver<Result<Committed, StoreError>>);
+
+impl PendingCommit {
+    /// Waits until it is durable, also while the disk is full or read-only; [`Handle::health`] says so then. May be
+    /// dropped and called again until it has answered.
+    ///
+    /// # Errors
+    /// When the store gives up: nothing of it may be answered, and the process has to end.
+    pub async fn durable(&mut self) -> Result<Committed, StoreError> {
+        (&mut self.0).await.map_err(|_| StoreError::Closed)?
+    }
 }
 
 /// Moves a store to its own thread. Joining the thread waits until the last handle is gone and the file closed.
@@ -65,7 +80,21 @@ impl Handle {
     /// # Errors
     /// When the store gives up: nothing of it may be answered, and the process has to end.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.ask(|answer| Request::Commit(Box::new(commit), answer)).await
+        self.begin_commit(commit).await?.durable().await
+    }
+
+    /// Gives a commit to the store without waiting until it is durable. Commits become durable in the order in which
+    /// they were given, those that wait at the same time in one transaction.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn begin_commit(&self, commit: Commit) -> Result<PendingCommit, StoreError> {
+        let (answer, reply) = oneshot::channel();
+        self.requests
+            .send(Request::Commit(Box::new(commit), answer))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        Ok(PendingCommit(reply))
     }
 
     /// The next records owed to a destination, alarms first, then by number; at most `limit`.
@@ -82,12 +111,6 @@ impl Handle {
     /// When the database cannot be written or the store is closed.
     pub async fn settle(&self, to: &DestinationId, answer: Settlement) -> Result<(), StoreError> {
         self.ask(|reply| Request::Settle(to.clone(), answer, reply)).await
-    }
-
-    /// Has the oldest readings deleted that arrived before `before`, at most `limit`, when the store gets to it.
-    pub fn ask_to_prune(&self, before: Wall, limit: u32) {
-        // A queue that is full says that there is more important work; it is asked again in a minute.
-        self.requests.try_send(Request::Prune(before, limit)).ok();
     }
 
     /// Changes whenever a commit adds records to the outbox.

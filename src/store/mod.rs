@@ -10,6 +10,9 @@ pub(crate) mod doubles;
 mod fault;
 mod handle;
 mod health;
+mod history;
+mod lock;
+mod maintain;
 mod migrate;
 mod read;
 mod recall;
@@ -22,15 +25,16 @@ mod worker;
 
 pub use budget::{DEFAULT_BUDGET_MB, Room};
 pub use fault::StoreFault;
-pub use handle::{Handle, open};
 pub use health::{Health, Rescued};
+pub use handle::{Handle, PendingCommit, open};
+pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
+pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
-use crate::model::{DestinationId, OutboxItem, SiteKey};
+use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
 use crate::pipeline::{Commit, Remembered};
 use rusqlite::Connection;
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// The database's file name in the data directory.
@@ -41,10 +45,10 @@ pub const APPLICATION_ID: i32 = 0x5347_4154;
 pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
+/// Statements kept prepared: more than this module has, so that none is parsed twice.
+const STATEMENTS: usize = 32;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
-/// Statements kept prepared: more than there are.
-const STATEMENTS: usize = 64;
 /// Rows kept in quarantine; the oldest give way.
 pub const QUARANTINE_ROWS: i64 = 10_000;
 /// Strangers remembered; further ones are only counted.
@@ -94,11 +98,22 @@ pub enum StoreError {
     },
     /// It is not what was written.
     #[error("{path} is damaged: {what}")]
-    Damaged {
+    Unsound {
         /// Which.
         path: PathBuf,
         /// In which way.
         what: String,
+    },
+    /// It is no SQLite file, or no longer.
+    #[error(
+        "{path} is damaged or not a SQLite database; restore a backup, or move it away to begin with an empty one"
+    )]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        cause: rusqlite::Error,
     },
     /// A newer Schoolgate wrote it.
     #[error(
@@ -132,9 +147,33 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file of sealed readings is not as it was written.
+    #[error("{path}: the sealed readings cannot be read back")]
+    Sealed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: Damage,
+    },
     /// A record cannot be written down.
     #[error("a record cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+}
+
+impl StoreError {
+    /// Says which file is damaged, when that is what SQLite says.
+    fn of_file(self, path: &Path) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Sqlite { cause, .. }
+                if matches!(cause.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) =>
+            {
+                Self::Damaged { path: path.to_owned(), cause }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Names what was being done when SQLite refused.
@@ -165,8 +204,9 @@ pub struct Store {
     before: Option<reopen::Tail>,
     budget: budget::Budget,
     rescued: Option<Rescued>,
-    /// Holds the lock on the data directory; the system lets go of it when the process ends, however it ends.
-    _lock: File,
+    upkeep: maintain::Upkeep,
+    /// Dropped after the connection.
+    _lock: lock::DirLock,
 }
 
 impl Store {
@@ -180,16 +220,32 @@ impl Store {
         }
         let file = |doing| move |cause| StoreError::File { path: dir.to_owned(), doing, cause };
         std::fs::create_dir_all(dir).map_err(file("making the data directory"))?;
-        let lock = File::create(dir.join("schoolgate.lock")).map_err(file("making the lock file"))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::Locked(dir.to_owned()),
-            TryLockError::Error(cause) => file("locking")(cause),
-        })?;
+        let lock = lock::DirLock::take(dir)?;
         let path = dir.join(FILE_NAME);
-        let (db, rescued) = rescue::open(dir, &path)?;
-        let series = append::SeriesIds::load(&db)?;
-        let budget = budget::Budget::new(dir, DEFAULT_BUDGET_MB);
-        Ok(Self { db, series, path, before: None, budget, rescued, _lock: lock })
+        let ready = || {
+            let (mut db, rescued) = rescue::open(dir, &path)?;
+            match history::tidy(&mut db, dir) {
+                Ok(found) => found.iter().for_each(history::Found::tell),
+                // Nothing depends on it: the next start tries again.
+                Err(error) => tracing::warn!(
+                    error = %crate::runtime::Chain(&error),
+                    "the directory of sealed readings could not be put in order"
+                ),
+            }
+            let series = append::SeriesIds::load(&db)?;
+            Ok((db, series, rescued))
+        };
+        let (db, series, rescued) = ready().map_err(|error: StoreError| error.of_file(&path))?;
+        Ok(Self {
+            db,
+            series,
+            budget: budget::Budget::new(dir, DEFAULT_BUDGET_MB),
+            path,
+            before: None,
+            rescued,
+            upkeep: maintain::Upkeep::default(),
+            _lock: lock,
+        })
     }
 
     /// Sets how much room everything in the data directory may take together, MiB.
@@ -207,6 +263,11 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The data directory.
+    fn dir(&self) -> PathBuf {
+        self.path.parent().map(Path::to_owned).unwrap_or_default()
     }
 
     /// The school's key for pseudonyms, made at first start.
@@ -243,20 +304,16 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn owed(&self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
-        append::owed(&self.db, to, limit)
+    pub fn owed(&mut self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+        append::owed(&mut self.db, to, limit)
     }
 
-    /// Makes a platform's answer durable. `at` is the wall time written beside records set aside.
+    /// Makes a platform's answer durable; returns how many records are no longer owed. `at` is the wall time written
+    /// beside records set aside.
     ///
     /// # Errors
     /// When SQLite refuses; nothing is changed then.
-    pub fn settle(
-        &mut self,
-        to: &DestinationId,
-        answer: &Settlement,
-        at: crate::model::Wall,
-    ) -> Result<(), StoreError> {
+    pub fn settle(&mut self, to: &DestinationId, answer: &Settlement, at: Wall) -> Result<usize, StoreError> {
         append::settle(&mut self.db, to, answer, at)
     }
 
@@ -268,12 +325,13 @@ impl Store {
         append::backlog(&self.db)
     }
 
-    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many.
+    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many. Rows of impossible
+    /// times (later than `now`, or of an unset clock) go with the rows around them.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn prune_readings(&mut self, before: crate::model::Wall, limit: u32) -> Result<usize, StoreError> {
-        append::prune_readings(&self.db, before, limit)
+    pub fn prune_readings(&mut self, before: Wall, now: Wall, limit: u32) -> Result<usize, StoreError> {
+        append::prune_readings(&self.db, before, now, limit)
     }
 }
 

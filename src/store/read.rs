@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
 use rusqlite::{Connection, OpenFlags, Row, named_params};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most rows one query returns.
 pub const MAX_ROWS: u32 = 1_000;
@@ -91,7 +91,11 @@ pub struct StrangerRow {
 
 /// A connection that cannot write.
 #[derive(Debug)]
-pub struct Reader(Connection);
+pub struct Reader {
+    pub(super) db: Connection,
+    /// The data directory.
+    pub(super) dir: PathBuf,
+}
 
 impl Reader {
     /// Opens the database of a data directory.
@@ -103,37 +107,13 @@ impl Reader {
         let path = dir.join(FILE_NAME);
         std::fs::metadata(&path).map_err(|cause| StoreError::File {
             path: path.clone(),
-            doing: "looking for the database",
+            doing: "looking for the database (has the gateway run with this data directory?)",
             cause,
         })?;
         let db = Connection::open_with_flags(&path, flags).doing("opening the database to read")?;
         db.busy_timeout(std::time::Duration::from_secs(5)).doing("opening the database to read")?;
         db.pragma_update(None, "cache_size", -2048).doing("opening the database to read")?;
-        Ok(Self(db))
-    }
-
-    /// Readings, newest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn readings(
-        &self,
-        device: Option<&DeviceId>,
-        point: Option<&PointId>,
-        before: Option<u64>,
-        limit: u32,
-    ) -> Result<Page<StoredReading>, StoreError> {
-        let sql = "select r.*, s.device, s.point, s.unit, s.kind from reading r join series s on s.id = r.series \
-             where r.seq < :before and (:device is null or s.device = :device) \
-             and (:point is null or s.point = :point) order by r.seq desc limit :limit";
-        page(
-            &self.0,
-            sql,
-            before,
-            limit,
-            &[(":device", device.map(DeviceId::as_str)), (":point", point.map(PointId::as_str))],
-            reading_of,
-        )
+        Ok(Self { db, dir: dir.to_owned() })
     }
 
     /// Events, newest first.
@@ -150,7 +130,7 @@ impl Reader {
              and (:kind is null or kind = :kind) order by seq desc limit :limit";
         let device = filter.device.as_ref().map(DeviceId::as_str);
         let kind = filter.kind.map(EventKind::as_str);
-        page(&self.0, sql, before, limit, &[(":device", device), (":kind", kind)], event_of)
+        page(&self.db, sql, before, limit, &[(":device", device), (":kind", kind)], event_of)
     }
 
     /// Alarms, newest first.
@@ -167,7 +147,7 @@ impl Reader {
         let sql = format!(
             "select id as seq, {ALARM_COLUMNS} from alarm where id < :before {open} order by id desc limit :limit"
         );
-        page(&self.0, &sql, before, limit, &[], alarm_of)
+        page(&self.db, &sql, before, limit, &[], alarm_of)
     }
 
     /// One alarm with its whole history, oldest step first; `None` if there is no such alarm.
@@ -177,9 +157,9 @@ impl Reader {
     pub fn alarm(&self, id: AlarmId) -> Result<Option<(Alarm, Vec<AlarmChange>)>, StoreError> {
         let number = i64::try_from(id.0).unwrap_or(i64::MAX);
         let sql = format!("select {ALARM_COLUMNS} from alarm where id = ?1");
-        let Some(alarm) = each(&self.0, &sql, [number], alarm_of)?.pop() else { return Ok(None) };
+        let Some(alarm) = each(&self.db, &sql, [number], alarm_of)?.pop() else { return Ok(None) };
         let steps =
-            each(&self.0, "select * from alarm_change where alarm = ?1 order by seq", [number], |row| {
+            each(&self.db, "select * from alarm_change where alarm = ?1 order by seq", [number], |row| {
                 let seq: i64 = get(row, "seq")?;
                 let actor: String = get(row, "actor")?;
                 Ok(AlarmChange {
@@ -204,7 +184,7 @@ impl Reader {
         to: Wall,
     ) -> Result<Vec<RollUp>, StoreError> {
         each(
-            &self.0,
+            &self.db,
             "select r.*, s.device, s.point, s.unit, s.kind from roll_up r join series s on s.id = r.series \
              where r.start >= :from and r.start < :to and (:device is null or s.device = :device) \
              order by r.start limit :limit",
@@ -221,7 +201,7 @@ impl Reader {
     /// When the database cannot be read.
     pub fn quarantine(&self, before: Option<u64>, limit: u32) -> Result<Page<QuarantineRow>, StoreError> {
         let sql = "select * from quarantine where seq < :before order by seq desc limit :limit";
-        page(&self.0, sql, before, limit, &[], |row| {
+        page(&self.db, sql, before, limit, &[], |row| {
             Ok(QuarantineRow {
                 at: Wall(get(row, "at")?),
                 bus: get(row, "bus")?,
@@ -247,7 +227,7 @@ impl Reader {
     ) -> Result<Page<SetAsideRow>, StoreError> {
         let sql = "select * from set_aside where seq < :before and destination = :destination \
              order by seq desc limit :limit";
-        page(&self.0, sql, before, limit, &[(":destination", Some(destination.as_str()))], |row| {
+        page(&self.db, sql, before, limit, &[(":destination", Some(destination.as_str()))], |row| {
             Ok(SetAsideRow {
                 uid: get(row, "uid")?,
                 reason: get(row, "reason")?,
@@ -263,8 +243,10 @@ impl Reader {
     /// When the database cannot be read.
     pub fn waiting(&self, destination: &DestinationId) -> Result<(u64, Option<Wall>), StoreError> {
         let mut rows = each(
-            &self.0,
-            "select count(*) as waiting, min(created) as oldest from outbox where destination = ?1",
+            &self.db,
+            "select count(*) as waiting, \
+             (select created from outbox where destination = ?1 order by lane, seq limit 1) as oldest \
+             from outbox where destination = ?1",
             [destination.as_str()],
             |row| {
                 let waiting = u64::try_from(get::<i64>(row, "waiting")?).unwrap_or(0);
@@ -279,7 +261,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn strangers(&self) -> Result<Vec<StrangerRow>, StoreError> {
-        each(&self.0, "select * from stranger order by last_at desc", [], |row| {
+        each(&self.db, "select * from stranger order by last_at desc", [], |row| {
             Ok(StrangerRow {
                 bus: get(row, "bus")?,
                 origin: get(row, "origin")?,
@@ -295,7 +277,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn links(&self) -> Result<Vec<LinkChange>, StoreError> {
-        each(&self.0, "select * from link", [], link_change_of)
+        each(&self.db, "select * from link", [], link_change_of)
     }
 }
 

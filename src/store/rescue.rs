@@ -87,7 +87,7 @@ fn damaged(dir: &Path, error: &StoreError) -> bool {
 
 /// Opens, brings up to date and looks whether it is sound, as far as that takes no time.
 fn examine(dir: &Path, path: &Path) -> Result<Connection, StoreError> {
-    let broken = |what: &str| StoreError::Damaged { path: path.to_owned(), what: what.to_owned() };
+    let broken = |what: &str| StoreError::Unsound { path: path.to_owned(), what: what.to_owned() };
     if dir.join(SUSPECT).exists() {
         return Err(broken("SQLite met damaged pages while it ran"));
     }

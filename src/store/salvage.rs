@@ -285,6 +285,13 @@ fn mend(fresh: &Connection, saved: &mut Saved) -> Result<(), StoreError> {
     fresh
         .execute("delete from alarm_change where alarm not in (select id from alarm)", [])
         .doing("leaving out steps of alarms that are gone")?;
+    fresh
+        .execute(
+            "insert into meta (key, value) select 'sealed_through', cast(max(last_seq) as text) from sealed \
+             having count(*) > 0 on conflict (key) do nothing",
+            [],
+        )
+        .doing("finding the last sealed reading")?;
     if saved.torn.iter().any(|torn| torn == "meta" || torn == "outbox") {
         fresh
             .execute(

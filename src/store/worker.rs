@@ -29,7 +29,6 @@ pub(super) enum Request {
     Commit(Box<Commit>, Answer<Committed>),
     Owed(DestinationId, usize, Answer<Vec<OutboxItem>>),
     Settle(DestinationId, Settlement, Answer<()>),
-    Prune(Wall, u32),
 }
 
 /// What the thread needs of a store; tests put one here that fails.
@@ -45,10 +44,9 @@ pub(super) trait Ledger: Send + 'static {
     fn give_room(&mut self, now: Now, room: &mut Room) -> Result<bool, StoreError>;
     /// One small step of keeping order; whether there is more to do.
     fn upkeep(&mut self, now: Now, idle: bool, room: &mut Room) -> Result<bool, StoreError>;
-    fn owed(&self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError>;
-    fn settle(&mut self, to: &DestinationId, answer: &Settlement, at: Wall) -> Result<(), StoreError>;
+    fn owed(&mut self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError>;
+    fn settle(&mut self, to: &DestinationId, answer: &Settlement, at: Wall) -> Result<usize, StoreError>;
     fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError>;
-    fn prune(&mut self, before: Wall, limit: u32) -> Result<usize, StoreError>;
 }
 
 impl Ledger for Store {
@@ -70,17 +68,14 @@ impl Ledger for Store {
     fn upkeep(&mut self, now: Now, idle: bool, room: &mut Room) -> Result<bool, StoreError> {
         Self::upkeep(self, now, idle, room)
     }
-    fn owed(&self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+    fn owed(&mut self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
         Self::owed(self, to, limit)
     }
-    fn settle(&mut self, to: &DestinationId, answer: &Settlement, at: Wall) -> Result<(), StoreError> {
+    fn settle(&mut self, to: &DestinationId, answer: &Settlement, at: Wall) -> Result<usize, StoreError> {
         Self::settle(self, to, answer, at)
     }
     fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
         Self::backlog(self)
-    }
-    fn prune(&mut self, before: Wall, limit: u32) -> Result<usize, StoreError> {
-        self.prune_readings(before, limit)
     }
 }
 
@@ -200,23 +195,22 @@ impl<L: Ledger> Worker<L> {
                 Request::Commit(..) => {}
                 Request::Owed(to, limit, answer) => tell(answer, self.ledger.owed(&to, limit)),
                 Request::Settle(to, settlement, answer) => {
-                    let outcome = self.settle(&to, &settlement);
-                    self.count_backlog();
-                    tell(answer, outcome);
+                    let settled = self.settle(&to, &settlement);
+                    tell(
+                        answer,
+                        settled.map(|rows| {
+                            let backlog = self.tally.backlog.of(&to);
+                            backlog
+                                .set(backlog.get().saturating_sub(u64::try_from(rows).unwrap_or(u64::MAX)));
+                        }),
+                    );
                 }
-                // It is asked again in a minute.
-                Request::Prune(..) if self.distrusted || !self.pending.is_empty() => {}
-                Request::Prune(before, limit) => match self.ledger.prune(before, limit) {
-                    Ok(0) => {}
-                    Ok(rows) => tracing::debug!(rows, "old readings deleted; their roll-ups stay"),
-                    Err(error) => tracing::warn!(error = %Chain(&error), "old readings could not be deleted"),
-                },
             }
         }
     }
 
     /// A settlement that fails leaves its rows, and they are sent again under the same uid: it is not tried again here.
-    fn settle(&mut self, to: &DestinationId, settlement: &Settlement) -> Result<(), StoreError> {
+    fn settle(&mut self, to: &DestinationId, settlement: &Settlement) -> Result<usize, StoreError> {
         if !self.pending.is_empty() {
             return Err(StoreError::Waiting);
         }
@@ -268,10 +262,7 @@ impl<L: Ledger> Worker<L> {
             self.distrusted = false;
             if stored {
                 tracing::info!("the commit that failed is on the medium after all");
-                for (_, answer) in self.pending.drain(..self.tried.min(self.pending.len())) {
-                    tell(answer, Ok(Committed::default()));
-                }
-                self.owed_changed.send_modify(|n| *n += 1);
+                self.answer(std::iter::repeat_n(Committed::default(), self.tried));
             }
             self.tried = 0;
         }
@@ -340,12 +331,22 @@ impl<L: Ledger> Worker<L> {
             tracing::info!("the store works again; everything that waited is on disk");
             self.tell_health(|health| health.fault = None);
         }
-        if self.pending.iter().any(|(commit, _)| !commit.outbox.is_empty()) {
-            self.count_backlog();
-            self.owed_changed.send_modify(|n| *n += 1);
-        }
-        for ((_, answer), committed) in self.pending.drain(..).zip(done) {
+        self.answer(done.into_iter());
+    }
+
+    /// Tells as many of those that wait as there are answers, the oldest first, that theirs is durable.
+    fn answer(&mut self, answers: impl ExactSizeIterator<Item = Committed>) {
+        let count = answers.len().min(self.pending.len());
+        let mut owes = false;
+        for ((commit, answer), committed) in self.pending.drain(..count).zip(answers) {
             tell(answer, Ok(committed));
+            for item in &commit.outbox {
+                self.tally.backlog.of(&item.destination).one();
+                owes = true;
+            }
+        }
+        if owes {
+            self.owed_changed.send_modify(|n| *n += 1);
         }
     }
 
@@ -384,12 +385,10 @@ impl<L: Ledger> Worker<L> {
         });
     }
 
+    /// Once, at the start; from then on what comes and goes is added and taken off.
     fn count_backlog(&self) {
         match self.ledger.backlog() {
             Ok(backlog) => {
-                for (destination, _) in self.tally.backlog.all() {
-                    self.tally.backlog.of(&destination).set(0);
-                }
                 for (destination, rows) in backlog {
                     self.tally.backlog.of(&destination).set(rows);
                 }
