@@ -92,7 +92,8 @@ const STAGED: Metric = ("schoolgate_staged_rows", &[], "Rows stepped and not com
 const DROPPED: Metric = ("schoolgate_dropped_rows_total", &["reason"], "Rows given up since start.");
 const STORE_BYTES: Metric = ("schoolgate_store_bytes", &[], "Room that the data takes.");
 const STORE_BUDGET: Metric = ("schoolgate_store_budget_bytes", &[], "Room that the data may take.");
-const CLOCK_STEPS: Metric = ("schoolgate_clock_steps_total", &[], "Times the wall clock was set while it ran.");
+const CLOCK_STEPS: Metric =
+    ("schoolgate_clock_steps_total", &[], "Times the wall clock was set while it ran.");
 const UPLOADS: Metric =
     ("schoolgate_uploads_total", &["destination", "record"], "Records acknowledged by a platform.");
 const FAILURES: Metric =

@@ -1,7 +1,7 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
-use super::rows::{clock_code, link_code, quality_code};
 use super::reopen::Tail;
+use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
 use crate::model::{
     AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,

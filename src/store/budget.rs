@@ -28,7 +28,7 @@ const BALLAST_STEP: u64 = MIB;
 const BALLAST_FILE: &str = "ballast";
 /// Room that is to be left on the disk, for the write-ahead log and for others; on a small disk a quarter of it.
 const RESERVE: u64 = 80 * MIB;
-/// Free room inside the database from which on a commit fits, so that giving up more would help nothing.
+/// Free room inside the database and beside it from which on a commit fits, so that giving up more would help nothing.
 const ROOM_FOR_COMMITS: u64 = MIB;
 /// Rows given up in one step: some 100 KiB, in some milliseconds.
 const STEP_ROWS: u32 = 2000;
@@ -163,8 +163,7 @@ impl Budget {
         }
         let failed = |cause| StoreError::File { path: self.ballast(), doing: "writing the ballast", cause };
         let zeros = vec![0; usize::try_from(step).unwrap_or(0)];
-        let mut file =
-            OpenOptions::new().create(true).append(true).open(self.ballast()).map_err(failed)?;
+        let mut file = OpenOptions::new().create(true).append(true).open(self.ballast()).map_err(failed)?;
         file.write_all(&zeros).and_then(|()| file.sync_data()).map_err(failed)?;
         Ok(has + step < goal)
     }
@@ -201,18 +200,39 @@ fn others_bytes(dir: &Path) -> std::io::Result<u64> {
 }
 
 impl Store {
-    /// The disk is full: throws the ballast away, or gives up old data until a commit fits into the file again.
-    /// `false` when neither would help.
+    /// The disk is full: throws the ballast away, if there is any. This needs no room and no database.
+    pub(super) fn release(&mut self) -> bool {
+        let dropped = self.budget.drop_ballast();
+        if dropped {
+            tracing::warn!(
+                "the disk is full: the ballast is thrown away, so that alarms can still be stored"
+            );
+        }
+        dropped
+    }
+
+    /// The disk is full: gives up old data until a commit fits into the file again. `false` when that would not help.
     ///
     /// # Errors
     /// When there is not even room for that.
     pub(super) fn give_room(&mut self, now: Now, room: &mut Room) -> Result<bool, StoreError> {
         if self.budget.drop_ballast() {
-            tracing::warn!("the disk is full: the ballast is thrown away, so that alarms can still be stored");
+            tracing::warn!(
+                "the disk is full: the ballast is thrown away, so that alarms can still be stored"
+            );
             return Ok(true);
         }
         let mut gave = false;
-        while self.budget.measure(&self.db)?.free_inside < ROOM_FOR_COMMITS {
+        loop {
+            let found = self.budget.measure(&self.db)?;
+            if found.free_inside.saturating_add(found.free) >= ROOM_FOR_COMMITS {
+                break;
+            }
+            // Rows that are sealed already cost nothing.
+            if self.delete_dead()? {
+                gave = true;
+                continue;
+            }
             let rows = self.sacrifice(now.wall, room)?;
             if rows == 0 {
                 break;

@@ -119,6 +119,10 @@ impl Ledger for Medium {
         self.script().suspected = true;
     }
 
+    fn release(&mut self) -> bool {
+        false
+    }
+
     fn give_room(&mut self, _: Now, _: &mut Room) -> Result<bool, StoreError> {
         let mut script = self.script();
         assert_eq!(script.unsure, None, "room is made on a connection that had failed");

@@ -68,7 +68,9 @@ impl StoreError {
         match self {
             Self::File { cause, .. } => StoreFault::of_io(cause),
             Self::Sqlite { cause, .. } => StoreFault::of_sqlite(cause),
-            Self::Row { .. } | Self::Damaged { .. } | Self::Unsound { .. } | Self::Sealed { .. } => StoreFault::Corrupt,
+            Self::Row { .. } | Self::Damaged { .. } | Self::Unsound { .. } | Self::Sealed { .. } => {
+                StoreFault::Corrupt
+            }
             Self::Locked(_) => StoreFault::Busy,
             Self::Waiting => StoreFault::Busy,
             Self::Closed | Self::Foreign { .. } | Self::Newer { .. } | Self::OldSqlite(_) | Self::Json(_) => {

@@ -46,8 +46,11 @@ pub fn open(
 ) -> Result<(Handle, JoinHandle<()>), StoreError> {
     let path = store.path().to_owned();
     let health = Health { rescued: store.rescued().cloned(), ..Health::default() };
-    start(store, health, clock, tally)
-        .map_err(|cause| StoreError::File { path, doing: "starting the store's thread", cause })
+    start(store, health, clock, tally).map_err(|cause| StoreError::File {
+        path,
+        doing: "starting the store's thread",
+        cause,
+    })
 }
 
 /// Starts the thread over anything that keeps books as a store does.

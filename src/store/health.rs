@@ -59,7 +59,9 @@ impl Rescued {
         if torn.is_empty() {
             Text::new(
                 format!("数据库损坏，已移至 {dir}；{rows} 行数据全部恢复"),
-                format!("the database was damaged and moved to {dir}; all of its {rows} rows were taken over"),
+                format!(
+                    "the database was damaged and moved to {dir}; all of its {rows} rows were taken over"
+                ),
             )
         } else {
             Text::new(
@@ -90,10 +92,9 @@ fn says(fault: StoreFault) -> Text {
             "数据库被其他程序锁定，无法保存数据",
             "another program holds the database and nothing can be stored",
         ),
-        StoreFault::Io | StoreFault::Corrupt | StoreFault::Other => Text::new(
-            "存储读写出错；请更换存储卡",
-            "the storage fails to read or write; replace the card",
-        ),
+        StoreFault::Io | StoreFault::Corrupt | StoreFault::Other => {
+            Text::new("存储读写出错；请更换存储卡", "the storage fails to read or write; replace the card")
+        }
     }
 }
 

@@ -116,7 +116,7 @@ impl Store {
         history::drop_oldest(&mut self.db, &dir, reason, at)
     }
 
-    fn delete_dead(&mut self) -> Result<bool, StoreError> {
+    pub(super) fn delete_dead(&mut self) -> Result<bool, StoreError> {
         let sealed = history::sealed_through(&self.db)?;
         let deleted = self
             .db

@@ -25,8 +25,8 @@ mod worker;
 
 pub use budget::{DEFAULT_BUDGET_MB, Room};
 pub use fault::StoreFault;
-pub use health::{Health, Rescued};
 pub use handle::{Handle, PendingCommit, open};
+pub use health::{Health, Rescued};
 pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;

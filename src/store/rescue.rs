@@ -106,9 +106,8 @@ fn examine(dir: &Path, path: &Path) -> Result<Connection, StoreError> {
             .doing("looking at the tables")?;
     }
     if len.is_some_and(|len| len <= CHECKED_BYTES) {
-        let said: String = db
-            .query_row("pragma quick_check(1)", [], |row| row.get(0))
-            .doing("checking the database")?;
+        let said: String =
+            db.query_row("pragma quick_check(1)", [], |row| row.get(0)).doing("checking the database")?;
         if said != "ok" {
             return Err(broken(&said));
         }
@@ -165,7 +164,8 @@ fn rescue(dir: &Path, path: &Path, why: &StoreError) -> Result<Rescued, StoreErr
 fn move_aside(dir: &Path, path: &Path) -> Result<PathBuf, StoreError> {
     let now = SystemClock::new().now().wall;
     let kept_in = free_name(&dir.join(DAMAGED), now);
-    let failed = |cause| StoreError::File { path: kept_in.clone(), doing: "moving the damaged files aside", cause };
+    let failed =
+        |cause| StoreError::File { path: kept_in.clone(), doing: "moving the damaged files aside", cause };
     std::fs::create_dir_all(&kept_in).map_err(failed)?;
     // The main file goes last: as long as it is there, the rescue is done anew.
     for from in [beside(path, "-wal"), beside(path, "-shm"), path.to_owned()] {
@@ -193,22 +193,30 @@ fn take_finished(dir: &Path, path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     if path.exists() {
-        return std::fs::remove_file(&salvaged)
-            .map_err(|cause| StoreError::File { path: salvaged, doing: "deleting an unfinished rescue", cause });
+        return std::fs::remove_file(&salvaged).map_err(|cause| StoreError::File {
+            path: salvaged,
+            doing: "deleting an unfinished rescue",
+            cause,
+        });
     }
     put_in_place(dir, &salvaged, path)
 }
 
 fn put_in_place(dir: &Path, salvaged: &Path, path: &Path) -> Result<(), StoreError> {
-    std::fs::rename(salvaged, path)
-        .map_err(|cause| StoreError::File { path: path.to_owned(), doing: "putting the rescued file in place", cause })?;
+    std::fs::rename(salvaged, path).map_err(|cause| StoreError::File {
+        path: path.to_owned(),
+        doing: "putting the rescued file in place",
+        cause,
+    })?;
     sync_dir(dir)
 }
 
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|cause| StoreError::File { path: dir.to_owned(), doing: "syncing the directory", cause })
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|cause| StoreError::File {
+        path: dir.to_owned(),
+        doing: "syncing the directory",
+        cause,
+    })
 }
 
 /// `<path><suffix>`.

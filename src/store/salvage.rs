@@ -179,15 +179,19 @@ fn copy_table(
     let wanted = columns(fresh, table.name).doing("reading the new schema")?;
     // An older schema has fewer tables and columns; that is no damage.
     let there = columns(old, table.name).unwrap_or_default();
-    let names: Vec<&str> =
-        wanted.iter().map(|(name, _)| name.as_str()).filter(|name| there.iter().any(|(n, _)| n == name)).collect();
+    let names: Vec<&str> = wanted
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| there.iter().any(|(n, _)| n == name))
+        .collect();
     if names.is_empty() {
         let older = old.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
         return Ok((0, older.is_ok_and(|version| version < migrate::SCHEMA_VERSION)));
     }
     let mut key: Vec<_> = wanted.iter().filter(|(_, place)| *place > 0).collect();
     key.sort_by_key(|(_, place)| *place);
-    let order = |way: &str| key.iter().map(|(name, _)| format!("{name} {way}")).collect::<Vec<_>>().join(", ");
+    let order =
+        |way: &str| key.iter().map(|(name, _)| format!("{name} {way}")).collect::<Vec<_>>().join(", ");
     let list = names.join(", ");
     let marks = vec!["?"; names.len()].join(", ");
     let insert = format!("insert or ignore into {} ({list}) values ({marks})", table.name);

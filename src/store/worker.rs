@@ -40,7 +40,9 @@ pub(super) trait Ledger: Send + 'static {
     fn judge(&self, error: &StoreError) -> StoreFault;
     /// Remembers that the file is damaged, so that the next start looks closely.
     fn suspect(&mut self);
-    /// The disk is full: gives room back. `false` when there is nothing more to give.
+    /// The disk is full: lets go of what was held in reserve; `false` when there was nothing.
+    fn release(&mut self) -> bool;
+    /// The disk is full: gives room inside the file back. `false` when there is nothing more to give.
     fn give_room(&mut self, now: Now, room: &mut Room) -> Result<bool, StoreError>;
     /// One small step of keeping order; whether there is more to do.
     fn upkeep(&mut self, now: Now, idle: bool, room: &mut Room) -> Result<bool, StoreError>;
@@ -61,6 +63,9 @@ impl Ledger for Store {
     }
     fn suspect(&mut self) {
         Self::suspect(self);
+    }
+    fn release(&mut self) -> bool {
+        Self::release(self)
     }
     fn give_room(&mut self, now: Now, room: &mut Room) -> Result<bool, StoreError> {
         Self::give_room(self, now, room)
@@ -257,6 +262,9 @@ impl<L: Ledger> Worker<L> {
     }
 
     fn attempt(&mut self) -> Result<Vec<Committed>, StoreError> {
+        if self.short && self.ledger.release() {
+            (self.short, self.hope) = (false, true);
+        }
         if self.distrusted {
             let stored = self.ledger.reopen()?;
             self.distrusted = false;
@@ -292,7 +300,8 @@ impl<L: Ledger> Worker<L> {
         }
         if fault == StoreFault::Full {
             self.short = true;
-            if self.hope {
+            // Once, unless room is made.
+            if std::mem::take(&mut self.hope) {
                 return None;
             }
         }

@@ -142,8 +142,8 @@ pub(super) fn urgent(delivery: &Delivery) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::LinkChange;
     use crate::model::{DeviceId, Link};
+    use crate::pipeline::LinkChange;
 
     fn telemetry(rows: usize) -> Commit {
         let device = DeviceId::new("m").unwrap();

@@ -83,14 +83,17 @@ impl Plant {
 fn delivery(device: &str, bodies: Vec<Body>) -> Delivery {
     let device = DeviceId::new(device).unwrap();
     let stamp = Stamp::new(None, SystemClock::new().now().wall);
-    let observed = |body| Input::Observed(Observation { device: device.clone(), stamp, body, retained: false });
+    let observed =
+        |body| Input::Observed(Observation { device: device.clone(), stamp, body, retained: false });
     Delivery { bus: None, key: None, inputs: bodies.into_iter().map(observed).collect() }
 }
 
 fn readings(n: usize) -> Vec<Body> {
     let point = PointId::new("p").unwrap();
     let value = |i: usize| f64::from(u32::try_from(i).unwrap());
-    (0..n).map(|i| Body::Reading(Reading::new(point.clone(), value(i), Unit::Watt, PointKind::Gauge))).collect()
+    (0..n)
+        .map(|i| Body::Reading(Reading::new(point.clone(), value(i), Unit::Watt, PointKind::Gauge)))
+        .collect()
 }
 
 fn kept(medium: &Medium) -> (usize, usize) {
@@ -132,7 +135,9 @@ async fn while_nothing_can_be_stored_memory_is_bounded_and_alarms_are_kept() {
     let plant = plant(&medium, system());
     medium.stall(true);
     let mut receipts = vec![plant.help("first").await];
-    plant.until("a commit is on its way", |plant| plant.announced() == 1 && plant.tally.staged_rows.get() == 0).await;
+    plant
+        .until("a commit is on its way", |plant| plant.announced() == 1 && plant.tally.staged_rows.get() == 0)
+        .await;
     // The lane takes what the pipe does not, and then its senders wait.
     let chunk = STAGED_ROWS / 10;
     for _ in 0..11 {
@@ -144,10 +149,11 @@ async fn while_nothing_can_be_stored_memory_is_bounded_and_alarms_are_kept() {
     for _ in 0..50 {
         plant.inlet.offer(delivery("polled", readings(100))).unwrap();
     }
-    plant.until("polled rows are counted as given up", |plant| {
-        plant.tally.dropped.of(&"memory_full").get() == 5000
-    })
-    .await;
+    plant
+        .until("polled rows are counted as given up", |plant| {
+            plant.tally.dropped.of(&"memory_full").get() == 5000
+        })
+        .await;
     let after = plant.tally.staged_rows.get();
     assert!(after <= before, "{after} rows");
     assert_eq!(plant.announced(), 1, "what is answered waits in its lane");
@@ -170,7 +176,9 @@ async fn a_full_disk_is_an_alarm_that_is_stored_once_there_is_room_and_then_ends
     let full = |plant: &Plant| plant.live.borrow().alarms.iter().any(|a| a.key.rule.as_str() == "store.full");
     plant.until("the full disk is announced", full).await;
     receipt.await.expect("answered once there was room");
-    let over = |plant: &Plant| plant.live.borrow().alarms.iter().any(|a| a.key.rule.as_str() == "store.full" && !a.active);
+    let over = |plant: &Plant| {
+        plant.live.borrow().alarms.iter().any(|a| a.key.rule.as_str() == "store.full" && !a.active)
+    };
     plant.until("it is over", over).await;
     plant.close().await.unwrap();
     let steps: Vec<(String, ChangeKind)> = medium

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::calendar::Calendar;
-use crate::model::{Body, Event, EventKind, MessageKey, Observation, Phase, Stamp};
+use crate::model::{Body, Event, EventKind, MessageKey, Observation, Phase, Stamp, Wall};
 use crate::pipeline::{Remembered, Settings};
 use crate::rules::{Engine, World};
 use crate::runtime::lanes::lanes;

@@ -1,7 +1,7 @@
 //! Commits that fail, by every kind of fault, over a medium that fails as it is told.
 
 use super::*;
-use crate::model::{DeviceId, Link};
+use crate::model::{DeviceId, Link, Wall};
 use crate::pipeline::LinkChange;
 use crate::store::StoreFault;
 use crate::store::doubles::{Fate, Medium};
@@ -80,7 +80,11 @@ async fn opening_anew_may_fail_too() {
     run.medium.script().fates = [Fate::Lies(StoreFault::Io)].into();
     run.medium.script().reopenings = [StoreFault::Io, StoreFault::Io].into();
     run.handle.commit(commit(2)).await.expect_err("three in a row, whether it was the commit or the opening");
-    assert_eq!(run.close().script().stored, [commit(1), commit(2)], "stored and never answered: it comes again");
+    assert_eq!(
+        run.close().script().stored,
+        [commit(1), commit(2)],
+        "stored and never answered: it comes again"
+    );
 }
 
 #[tokio::test]
@@ -114,6 +118,16 @@ async fn room_is_made_at_once_as_long_as_there_is_any_to_make() {
     let medium = run.close();
     let script = medium.script();
     assert_eq!((script.room, script.reopened), (7, 3));
+}
+
+#[tokio::test]
+async fn a_disk_too_full_to_be_opened_anew_is_waited_for_without_haste() {
+    let run = run(&[Fate::Fails(StoreFault::Full)]);
+    run.medium.script().reopenings = [StoreFault::Full; 3].into();
+    run.handle.commit(commit(1)).await.unwrap();
+    let medium = run.close();
+    let script = medium.script();
+    assert_eq!((script.stored.as_slice(), script.reopened), ([commit(1)].as_slice(), 4));
 }
 
 #[tokio::test]

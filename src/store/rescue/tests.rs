@@ -158,7 +158,11 @@ fn every_kind_of_damage_starts_and_keeps_the_damaged_file() {
         ("a leaf of the outbox is gone", wipe_leaf, Kept::Some),
         ("an index of the outbox is gone", |d, b| wipe(b, root_page(d, "outbox_next")), Kept::All),
         ("the numbers are gone", |d, b| wipe(b, root_page(d, "meta")), Kept::All),
-        ("all is noise", |_, b| b.iter_mut().enumerate().for_each(|(i, b)| *b = (i * 7919 >> 3) as u8), Kept::Any),
+        (
+            "all is noise",
+            |_, b| b.iter_mut().enumerate().for_each(|(i, b)| *b = (i * 7919 >> 3) as u8),
+            Kept::Any,
+        ),
     ];
     for (name, damage, kept) in cases {
         println!("{name}");
@@ -178,7 +182,7 @@ fn every_kind_of_damage_starts_and_keeps_the_damaged_file() {
             Kept::Any => {}
         }
         assert!(started.owed == all || !rescued.torn.is_empty(), "{name}: a loss that is not told");
-        assert!(started.next_seq > u64::from(ROWS) , "{name}: {} was used before", started.next_seq);
+        assert!(started.next_seq > u64::from(ROWS), "{name}: {} was used before", started.next_seq);
     }
     assert!(cases.len() >= 20);
 }
@@ -248,8 +252,10 @@ fn rows_in_the_log_of_a_damaged_file_are_taken_over() {
 fn rows_that_make_no_sense_do_not_stop_the_start() {
     let dir = school(false);
     let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
-    db.execute_batch("update alarm set priority = 'hiXh' where id = 3; update outbox set record = '{' where seq = 5")
-        .unwrap();
+    db.execute_batch(
+        "update alarm set priority = 'hiXh' where id = 3; update outbox set record = '{' where seq = 5",
+    )
+    .unwrap();
     drop(db);
     let started = start(&dir);
     let rescued = started.rescued.unwrap();
