@@ -101,6 +101,8 @@ fn examine(dir: &Path, path: &Path) -> Result<Connection, StoreError> {
     let mut db = Connection::open(path).doing("opening the database")?;
     configure(&db)?;
     migrate::migrate(&mut db, path)?;
+    // A damaged header may say that the file may only be read, which nothing but a write notices.
+    db.execute_batch("begin immediate; rollback").doing("looking whether the database can be written")?;
     for table in salvage::TABLES {
         db.query_row(&format!("select count(*) from (select 1 from {} limit 1)", table.name), [], |_| Ok(()))
             .doing("looking at the tables")?;
