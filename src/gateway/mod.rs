@@ -63,9 +63,9 @@ pub enum GatewayError {
 pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tally = Arc::new(Tally::default());
-    let store = Store::open(&config.data_dir)?;
+    let (mut store, remembered) = Store::take_up(&config.data_dir, config.aggregate_secs)?;
+    store.set_budget(config.budget_mb);
     let site_key = store.site_key()?;
-    let remembered = store.recall(config.aggregate_secs)?;
     let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
 
     let world = Arc::new(config.world);

@@ -1,5 +1,6 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
+use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
 use crate::model::{
@@ -7,7 +8,7 @@ use crate::model::{
     RollUp, Unit, Wall,
 };
 use crate::museum;
-use crate::pipeline::{Commit, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
+use crate::pipeline::{Commit, Dropped, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
 use rusqlite::{Connection, Transaction, params};
 use std::collections::HashMap;
 
@@ -67,10 +68,13 @@ impl SeriesIds {
 pub(super) fn commit(
     db: &mut Connection,
     series: &mut SeriesIds,
+    before: &mut Option<Tail>,
     commits: &[&Commit],
 ) -> Result<Vec<Committed>, StoreError> {
+    *before = None;
     let tx =
         db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).doing("beginning a commit")?;
+    *before = Some(Tail::of(&tx)?);
     let mut done = Vec::with_capacity(commits.len());
     for commit in commits {
         done.push(write(&tx, series, commit)?);
@@ -81,6 +85,7 @@ pub(super) fn commit(
         }
         outcome => outcome.doing("committing")?,
     }
+    *before = None;
     Ok(done)
 }
 
@@ -129,10 +134,24 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
             .doing("storing the next number")?;
     }
     write_odd(tx, commit)?;
+    for dropped in &commit.dropped {
+        count_dropped(tx, *dropped)?;
+    }
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &commit.fingerprints)?;
     }
     Ok(committed)
+}
+
+/// Adds to the count of what was given up.
+pub(super) fn count_dropped(db: &Connection, dropped: Dropped) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "insert into dropped (reason, rows, first_at, last_at) values (?1, ?2, ?3, ?3) \
+         on conflict (reason) do update set rows = rows + ?2, last_at = ?3",
+    )
+    .and_then(|mut s| s.execute(params![dropped.reason, number(dropped.rows), dropped.at.0]))
+    .doing("counting what was given up")?;
+    Ok(())
 }
 
 fn write_readings(

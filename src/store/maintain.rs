@@ -55,6 +55,13 @@ impl Default for Upkeep {
     }
 }
 
+impl Upkeep {
+    /// Begins the sealing that is under way anew: the rows are about to change.
+    pub(super) fn forget_sealing(&mut self) {
+        self.sealing = None;
+    }
+}
+
 impl Store {
     /// Does one small step of what the store does for itself; whether more is to be done at once.
     ///
@@ -109,7 +116,7 @@ impl Store {
         history::drop_oldest(&mut self.db, &dir, reason, at)
     }
 
-    fn delete_dead(&mut self) -> Result<bool, StoreError> {
+    pub(super) fn delete_dead(&mut self) -> Result<bool, StoreError> {
         let sealed = history::sealed_through(&self.db)?;
         let deleted = self
             .db

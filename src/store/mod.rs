@@ -4,17 +4,29 @@
 //! [`Reader`] looks at the file through a connection that cannot write.
 
 mod append;
+mod budget;
+#[cfg(test)]
+pub(crate) mod doubles;
+mod fault;
 mod handle;
+mod health;
 mod history;
 mod lock;
 mod maintain;
 mod migrate;
 mod read;
 mod recall;
+mod reopen;
+mod rescue;
 mod rows;
+mod salvage;
 mod site_key;
+mod worker;
 
+pub use budget::{DEFAULT_BUDGET_MB, Room};
+pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, open};
+pub use health::{Health, Rescued};
 pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
@@ -58,6 +70,9 @@ pub enum StoreError {
     /// The store's thread has ended.
     #[error("the store is closed")]
     Closed,
+    /// A commit that failed is tried again first.
+    #[error("the store waits for its disk")]
+    Waiting,
     /// A file or directory could not be used.
     #[error("{path}: {doing} failed")]
     File {
@@ -81,6 +96,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Whose mark it bears.
         found: i32,
+    },
+    /// It is not what was written.
+    #[error("{path} is damaged: {what}")]
+    Unsound {
+        /// Which.
+        path: PathBuf,
+        /// In which way.
+        what: String,
     },
     /// It is no SQLite file, or no longer.
     #[error(
@@ -186,6 +209,12 @@ pub struct Store {
     db: Connection,
     series: append::SeriesIds,
     path: PathBuf,
+    /// SQLite's name of the file system it is on; `None` is the machine's.
+    vfs: Option<String>,
+    /// Where the tables ended when the last commit that did not return well was begun.
+    before: Option<reopen::Tail>,
+    budget: budget::Budget,
+    rescued: Option<Rescued>,
     upkeep: maintain::Upkeep,
     /// Dropped after the connection.
     _lock: lock::DirLock,
@@ -213,14 +242,7 @@ impl Store {
         let lock = lock::DirLock::take(dir)?;
         let path = dir.join(FILE_NAME);
         let ready = || {
-            let flags = OpenFlags::default();
-            let mut db = match vfs {
-                None => Connection::open_with_flags(&path, flags),
-                Some(vfs) => Connection::open_with_flags_and_vfs(&path, flags, vfs),
-            }
-            .doing("opening the database")?;
-            configure(&db)?;
-            migrate::migrate(&mut db, &path)?;
+            let (mut db, rescued) = rescue::open(dir, &path, vfs)?;
             renew(&db)?;
             match history::tidy(&mut db, dir) {
                 Ok(found) => found.iter().for_each(history::Found::tell),
@@ -231,10 +253,31 @@ impl Store {
                 ),
             }
             let series = append::SeriesIds::load(&db)?;
-            Ok((db, series))
+            Ok((db, series, rescued))
         };
-        let (db, series) = ready().map_err(|error: StoreError| error.of_file(&path))?;
-        Ok(Self { db, series, path, upkeep: maintain::Upkeep::default(), _lock: lock })
+        let (db, series, rescued) = ready().map_err(|error: StoreError| error.of_file(&path))?;
+        Ok(Self {
+            db,
+            series,
+            budget: budget::Budget::new(dir, DEFAULT_BUDGET_MB),
+            path,
+            vfs: vfs.map(str::to_owned),
+            before: None,
+            rescued,
+            upkeep: maintain::Upkeep::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Sets how much room everything in the data directory may take together, MiB.
+    pub fn set_budget(&mut self, mb: u32) {
+        self.budget.set(mb);
+    }
+
+    /// What was found damaged when it was opened.
+    #[must_use]
+    pub fn rescued(&self) -> Option<&Rescued> {
+        self.rescued.as_ref()
     }
 
     /// The database file.
@@ -261,10 +304,11 @@ impl Store {
     /// # Errors
     /// When SQLite refuses; nothing of the commits is stored then.
     pub fn commit(&mut self, commits: &[&Commit]) -> Result<Vec<Committed>, StoreError> {
-        let outcome = append::commit(&mut self.db, &mut self.series, commits);
+        let outcome = append::commit(&mut self.db, &mut self.series, &mut self.before, commits);
         if outcome.is_err() {
-            // Series made in the transaction that was rolled back are not there.
-            self.series = append::SeriesIds::load(&self.db)?;
+            // Series made in the transaction that was rolled back are not there. Where they cannot be read now, they
+            // are when the file is opened anew.
+            self.series = append::SeriesIds::load(&self.db).unwrap_or_default();
             if museum::on("acknowledged_whatever_happens") {
                 return Ok(vec![Committed::default(); commits.len()]);
             }
@@ -322,9 +366,24 @@ fn renew(db: &Connection) -> Result<(), StoreError> {
     if museum::on("log_not_renewed") {
         return Ok(());
     }
-    db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
-        .and_then(|()| db.pragma_update(None, "user_version", SCHEMA_VERSION))
-        .doing("copying the log into the database")
+    let busy: i64 = db
+        .query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))
+        .doing("copying the log into the database")?;
+    if busy != 0 {
+        return Err(StoreError::Waiting);
+    }
+    db.pragma_update(None, "user_version", SCHEMA_VERSION).doing("beginning a new log")
+}
+
+fn connect(path: &Path, vfs: Option<&str>) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::default();
+    let db = match vfs {
+        None => Connection::open_with_flags(path, flags),
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+    }
+    .doing("opening the database")?;
+    configure(&db)?;
+    Ok(db)
 }
 
 fn configure(db: &Connection) -> Result<(), StoreError> {
@@ -352,7 +411,11 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     set("mmap_size", &0)?;
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
-    set("foreign_keys", &true)
+    set("foreign_keys", &true)?;
+    // SQL cannot reach behind the tables (writable_schema, shadow tables), whatever a damaged file makes of it.
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
+        .doing("configuring the database")?;
+    Ok(())
 }
 
 fn synchronous() -> &'static str {

@@ -27,4 +27,5 @@ mod rig;
 mod script;
 mod sim;
 mod torture;
+mod trouble;
 mod unit_file;
