@@ -3,7 +3,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench install
+
+# What `make install` puts where. With another PREFIX, `[profiles] dir` in the configuration must name its profiles.
+DESTDIR ?=
+PREFIX ?= /usr
+UNITDIR ?= /lib/systemd/system
+BINARY ?= target/release/schoolgate
+DOC = $(DESTDIR)$(PREFIX)/share/doc/schoolgate
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,3 +39,19 @@ lint: ## form, lints, licences
 bench: ## figures, one line each, into target/figures.json; ONLY=pipe runs one area
 	@scripts/setup build
 	@ONLY="$(ONLY)" cargo bench --locked --bench figures
+
+install: ## program, device profiles, unit, example, docs; DESTDIR= PREFIX=/usr
+	@test -x "$(BINARY)" || { echo "install: first run: cargo build --release --locked -p schoolgate" >&2; exit 1; }
+	@umask 022; \
+	install -D -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/schoolgate"; \
+	find device-profiles -type f -print0 | \
+	    xargs -0 -I{} install -D -m 644 {} "$(DESTDIR)$(PREFIX)/share/schoolgate/{}"; \
+	find docs README.md README.zh-CN.md CHANGELOG.md LICENSE -type f -print0 | \
+	    xargs -0 -I{} install -D -m 644 {} "$(DOC)/{}"; \
+	cd deploy; find example -type f -print0 | xargs -0 -I{} install -D -m 644 {} "$(DOC)/{}"; cd ..; \
+	install -d "$(DESTDIR)$(UNITDIR)"; \
+	sed 's|/usr/bin/|$(PREFIX)/bin/|; s|/usr/share/|$(PREFIX)/share/|g' systemd/schoolgate.service \
+	    >"$(DESTDIR)$(UNITDIR)/schoolgate.service"; \
+	install -d -m 755 "$(DESTDIR)/etc/schoolgate"; \
+	install -d -m 700 "$(DESTDIR)/etc/schoolgate/secrets"
+	@echo "install: done; the next steps are in $(DOC)/docs/install.md"

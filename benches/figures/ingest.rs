@@ -22,7 +22,7 @@ pub(crate) const FIGURES: &[&str] = &["pipe.ingest_ratio_bare", "pipe.events_per
 /// Deliveries of one run.
 const DELIVERIES: u64 = 20_000;
 /// Pairs of runs that count; one more before them warms the caches.
-const PAIRS: usize = 7;
+const PAIRS: usize = 15;
 /// Sessions that send at the same time.
 const SENDERS: usize = 4;
 /// Deliveries sent one after another, each after the one before it was answered.

@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Periods of one point that late data can still change.
 pub const REVISABLE_PERIODS: usize = 8;
+/// Periods before the last reading that a restart takes up again. Older ones cannot be changed after a restart,
+/// because what was already given of them is not known.
+pub const RESTORED_PERIODS: i64 = 32;
 
 type SeriesKey = (DeviceId, PointId);
 
@@ -14,8 +17,12 @@ type SeriesKey = (DeviceId, PointId);
 pub struct Aggregates {
     period_secs: u32,
     series: BTreeMap<SeriesKey, Series>,
-    /// Periods changed in this step, over or not.
-    touched: BTreeSet<(SeriesKey, Wall)>,
+    /// Periods that hold something not given yet, by start.
+    pending: BTreeSet<(Wall, SeriesKey)>,
+    /// Periods before this are taken only if they were restored.
+    floor: Option<Wall>,
+    /// Readings before this were not all replayed.
+    whole_from: Option<Wall>,
     /// Good values too old for any period that can still change.
     pub too_late: u64,
 }
@@ -40,7 +47,14 @@ impl Aggregates {
     /// Roll-ups of `period_secs`, which divides an hour.
     #[must_use]
     pub fn new(period_secs: u32) -> Self {
-        Self { period_secs, series: BTreeMap::new(), touched: BTreeSet::new(), too_late: 0 }
+        Self {
+            period_secs,
+            series: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            floor: None,
+            whole_from: None,
+            too_late: 0,
+        }
     }
 
     fn period_ms(&self) -> i64 {
@@ -50,6 +64,14 @@ impl Aggregates {
     /// How long after its end a period stays open for what is under way: a sixtieth of it, 1 to 15 s.
     fn grace_ms(&self) -> i64 {
         (self.period_ms() / 60).clamp(1_000, 15_000)
+    }
+
+    /// Says how far the memory of the run before reaches: roll-ups that start at or after `roll_ups_from` are all
+    /// restored, readings that arrived at or after `readings_from` are all replayed. Call it before either.
+    pub fn remember_from(&mut self, roll_ups_from: Wall, readings_from: Wall) {
+        self.floor = Some(roll_ups_from);
+        self.whole_from =
+            Some(readings_from.plus_ms(-1).period_start(self.period_ms()).plus_ms(self.period_ms()));
     }
 
     /// Takes up a roll-up that was emitted before the restart.
@@ -73,10 +95,9 @@ impl Aggregates {
             if let (Some(series), Some(value)) = (self.series.get_mut(&key), reading.good()) {
                 series.count_on(stamp.effective(), value, reading.kind, wrap);
             }
-        } else {
+        } else if self.whole_from.is_none_or(|whole| start >= whole) {
             self.add(device, stamp, reading, wrap);
         }
-        self.touched.clear();
     }
 
     /// Adds a reading to its period. `wrap` is where its counter starts again from zero, if known.
@@ -90,9 +111,15 @@ impl Aggregates {
         // Periods ahead of our clock were made before it was set back; they must not push out the present.
         let horizon = stamp.gateway.plus_ms(i64::from(self.period_secs) * 1000);
         series.periods.retain(|s, p| *s <= horizon || !p.emitted);
-        if series.periods.len() >= REVISABLE_PERIODS
-            && series.periods.first_key_value().is_some_and(|(first, _)| start < *first)
+        if let Some((counted_at, last)) = series.counter
+            && counted_at > horizon
         {
+            series.counter = Some((at, last));
+        }
+        let full = series.periods.len() >= REVISABLE_PERIODS
+            && series.periods.first_key_value().is_some_and(|(first, _)| start < *first);
+        let forgotten = self.floor.is_some_and(|floor| start < floor) && !series.periods.contains_key(&start);
+        if full || forgotten {
             self.too_late = self.too_late.saturating_add(1);
             return;
         }
@@ -117,8 +144,12 @@ impl Aggregates {
             },
         });
         let r = &mut period.roll_up;
+        let sum = r.sum + value;
+        if !sum.is_finite() {
+            return;
+        }
         r.count = r.count.saturating_add(1);
-        r.sum += value;
+        r.sum = sum;
         r.min = r.min.min(value);
         r.max = r.max.max(value);
         r.delta = r.delta.map(|d| d + growth);
@@ -127,26 +158,25 @@ impl Aggregates {
             r.last = value;
         }
         series.forget_old();
-        self.touched.insert((key, start));
+        self.pending.insert((start, key));
     }
 
-    /// The roll-ups that are over by `now` and new or changed since they were last given.
+    /// The roll-ups that are over by `now` and new or changed since they were last given, oldest first.
     pub fn close(&mut self, now: Wall) -> Vec<RollUp> {
-        let (period_ms, grace_ms) = (self.period_ms(), self.grace_ms());
-        let over = |start: Wall| start.plus_ms(period_ms + grace_ms) <= now;
-        let touched = std::mem::take(&mut self.touched);
+        let not_over = now.plus_ms(1 - self.period_ms() - self.grace_ms());
         let mut closed = Vec::new();
-        for (key, series) in &mut self.series {
-            for (start, period) in series.periods.iter_mut().filter(|(start, _)| over(**start)) {
-                if period.emitted {
-                    if !touched.contains(&(key.clone(), *start)) {
-                        continue;
-                    }
-                    period.roll_up.revision = period.roll_up.revision.saturating_add(1);
-                }
-                period.emitted = true;
-                closed.push(period.roll_up.clone());
+        while let Some((start, key)) = self.pending.pop_first() {
+            if start >= not_over {
+                self.pending.insert((start, key));
+                break;
             }
+            let series = self.series.get_mut(&key);
+            let Some(period) = series.and_then(|series| series.periods.get_mut(&start)) else { continue };
+            if period.emitted {
+                period.roll_up.revision = period.roll_up.revision.saturating_add(1);
+            }
+            period.emitted = true;
+            closed.push(period.roll_up.clone());
         }
         closed
     }

@@ -126,3 +126,60 @@ fn a_clock_set_back_years_goes_on_aggregating() {
     assert!(closed.iter().any(|r| r.start == start()), "{closed:?}");
     assert_eq!(a.too_late, 0);
 }
+
+#[test]
+fn a_counter_that_was_once_ahead_of_time_goes_on_counting() {
+    let mut a = Aggregates::new(900);
+    add(&mut a, start().plus_ms(-PERIOD), 10.0, PointKind::Counter, None);
+    // Our own clock was a day ahead for one reading.
+    add(&mut a, start().plus_ms(86_400_000), 11.0, PointKind::Counter, None);
+    add(&mut a, start(), 12.0, PointKind::Counter, None);
+    add(&mut a, start().plus_ms(1000), 14.0, PointKind::Counter, None);
+    let closed = a.close(start().plus_ms(2 * PERIOD));
+    let now = closed.iter().find(|r| r.start == start()).unwrap();
+    assert_eq!(now.delta, Some(3.0));
+}
+
+#[test]
+fn after_a_restart_a_period_that_may_have_been_given_is_not_opened_anew() {
+    let mut a = Aggregates::new(900);
+    a.remember_from(start(), start().plus_ms(PERIOD + 1));
+    let old = Stamp::new(Some(start().plus_ms(-1)), start());
+    a.add(&device(), &old, &reading(1.0, PointKind::Gauge), None);
+    assert_eq!((a.too_late, a.close(start().plus_ms(9 * PERIOD)).len()), (1, 0));
+    // Half of the second period was not replayed: it was given before, or will be by late data only.
+    a.replay(
+        &device(),
+        &Stamp::new(None, start().plus_ms(PERIOD + 1)),
+        &reading(1.0, PointKind::Gauge),
+        None,
+    );
+    assert_eq!(a.close(start().plus_ms(9 * PERIOD)), []);
+    a.replay(
+        &device(),
+        &Stamp::new(None, start().plus_ms(2 * PERIOD)),
+        &reading(1.0, PointKind::Gauge),
+        None,
+    );
+    assert_eq!(a.close(start().plus_ms(9 * PERIOD)).len(), 1);
+}
+
+#[test]
+fn a_period_changed_while_the_clock_is_set_back_is_given_again_later() {
+    let mut a = Aggregates::new(900);
+    add(&mut a, start(), 1.0, PointKind::Gauge, None);
+    assert_eq!(a.close(start().plus_ms(PERIOD + 15_000)).len(), 1);
+    let back = start().plus_ms(PERIOD - 15_000);
+    add(&mut a, back, 2.0, PointKind::Gauge, None);
+    assert_eq!(a.close(back), []);
+    let again = a.close(start().plus_ms(PERIOD + 15_000));
+    assert_eq!(again.iter().map(|r| (r.revision, r.count)).collect::<Vec<_>>(), [(1, 2)]);
+}
+
+#[test]
+fn values_too_large_to_add_up_stay_out() {
+    let mut a = Aggregates::new(900);
+    add(&mut a, start(), 1e308, PointKind::Gauge, None);
+    add(&mut a, start(), 1e308, PointKind::Gauge, None);
+    assert_eq!(a.close(start().plus_ms(2 * PERIOD))[0].count, 1);
+}

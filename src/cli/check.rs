@@ -1,5 +1,6 @@
 //! `schoolgate check`: tells everything that is wrong in the configuration, or what was understood.
 
+use super::words::say;
 use super::{At, EXIT_USAGE};
 use crate::config::{self, Config};
 use std::collections::BTreeSet;
@@ -25,7 +26,9 @@ impl Check {
                 for problem in &problems {
                     writeln!(out, "{problem}")?;
                 }
-                writeln!(out, "{}", counted(problems.len(), "problem"))?;
+                let many = problems.len();
+                let zh = format!("共 {many} 个问题；“->” 后面是改法，改好后再检查一次");
+                writeln!(out, "{}", say(zh, counted(many, "problem")))?;
                 Ok(ExitCode::from(EXIT_USAGE))
             }
         }
@@ -34,24 +37,30 @@ impl Check {
 
 fn understood(config: &Config) -> String {
     let always = config.rules.iter().filter(|rule| rule.id().as_str().starts_with("always.")).count();
-    let parts = [
-        counted(config.places.len(), "place"),
-        counted(config.buses.len(), "bus"),
-        counted(config.devices.len(), "device"),
-        format!("{} and {always} always on", counted(config.rules.len() - always, "rule")),
-        counted(config.destinations.len(), "destination"),
-    ];
+    let rules = config.rules.len() - always;
+    let (places, buses) = (config.places.len(), config.buses.len());
+    let (devices, destinations) = (config.devices.len(), config.destinations.len());
     let unconfirmed: BTreeSet<&str> = config
         .devices
         .values()
         .filter(|device| !device.profile.confirmed)
         .map(|device| device.profile.id.as_str())
         .collect();
-    let mut line = format!("ok: {}", parts.join(", "));
-    if !unconfirmed.is_empty() {
-        let names: Vec<&str> = unconfirmed.into_iter().collect();
-        line.push_str("; device profiles not yet confirmed on a real device: ");
-        line.push_str(&names.join(", "));
+    let names = unconfirmed.into_iter().collect::<Vec<_>>().join(", ");
+    let parts = [
+        counted(places, "place"),
+        counted(buses, "bus"),
+        counted(devices, "device"),
+        format!("{} and {always} always on", counted(rules, "rule")),
+        counted(destinations, "destination"),
+    ];
+    let zh = format!(
+        "ok（正常）：地点 {places} 个，总线 {buses} 条，设备 {devices} 台，规则 {rules} 条（另有 {always} 条始终有效），平台 {destinations} 个"
+    );
+    let mut line = say(zh, format!("ok: {}", parts.join(", ")));
+    if !names.is_empty() {
+        let zh = format!("；尚未经真机确认的设备模板：{names}");
+        line.push_str(&say(zh, format!("; device profiles not yet confirmed on a real device: {names}")));
     }
     line
 }

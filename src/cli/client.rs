@@ -1,5 +1,7 @@
 //! A small client of the running gateway's API.
 
+use super::words::lang;
+use crate::model::Lang;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -64,7 +66,7 @@ impl Client {
             if status.is_success() {
                 return Ok(body);
             }
-            let detail = body.get(if super::speaks_chinese() { "detail_zh" } else { "detail" });
+            let detail = body.get(if lang() == Lang::Zh { "detail_zh" } else { "detail" });
             let detail = detail.and_then(Value::as_str).unwrap_or(status.as_str());
             Err(ApiError::Refused(detail.to_owned()))
         })

@@ -7,6 +7,7 @@ mod logging;
 mod quarantine;
 mod run;
 mod table;
+mod words;
 
 use crate::config::{self, Config};
 use crate::runtime::Chain;
@@ -45,7 +46,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct At {
     /// The configuration; `conf.d/*.toml` beside it belongs to it
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONFIG)]
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
 }
 
@@ -85,12 +86,4 @@ fn configured(path: &Path, out: &mut impl Write) -> io::Result<Result<Config, Ex
 fn complain(error: &(dyn Error + 'static), code: u8) -> io::Result<ExitCode> {
     writeln!(io::stderr(), "schoolgate: {}", Chain(error))?;
     Ok(ExitCode::from(code))
-}
-
-/// Whether the person's locale is Chinese.
-fn speaks_chinese() -> bool {
-    ["LC_ALL", "LC_MESSAGES", "LANG"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .is_some_and(|value| value.starts_with("zh"))
 }

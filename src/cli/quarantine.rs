@@ -1,6 +1,8 @@
 //! `schoolgate quarantine list`: payloads that could not be understood. Works while the gateway is stopped, too.
 
+use super::words::{lang, say};
 use super::{At, EXIT_UNAVAILABLE, complain, configured, table};
+use crate::model::Lang;
 use crate::store::Reader;
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
@@ -20,7 +22,7 @@ enum Action {
     /// Show them, newest first
     List {
         /// How many at most (1 to 1000)
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         /// Print JSON instead of a table
         #[arg(long)]
@@ -49,10 +51,26 @@ impl Quarantine {
             .into_iter()
             .map(|(seq, row)| {
                 let device = row.device.unwrap_or_else(|| "-".into());
-                [seq.to_string(), row.at.to_string(), row.bus, device, row.kind, row.origin, row.reason]
+                [
+                    seq.to_string(),
+                    row.at.in_zone(&config.site.zone),
+                    row.bus,
+                    device,
+                    row.kind,
+                    row.origin,
+                    row.reason,
+                ]
             })
             .collect();
-        table::print(out, ["SEQ", "AT (UTC)", "BUS", "DEVICE", "KIND", "FROM", "WHY"], &rows)?;
+        if rows.is_empty() {
+            return writeln!(out, "{}", say("隔离区是空的", "nothing is in quarantine"))
+                .map(|()| ExitCode::SUCCESS);
+        }
+        let headings = match lang() {
+            Lang::Zh => ["编号", "时间", "总线", "设备", "类型", "来源", "原因"],
+            Lang::En => ["SEQ", "AT", "BUS", "DEVICE", "KIND", "FROM", "WHY"],
+        };
+        table::print(out, headings, &rows)?;
         Ok(ExitCode::SUCCESS)
     }
 }

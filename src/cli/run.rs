@@ -42,7 +42,7 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         let mut gateway = Box::pin(gateway::run(config, stopped));
         let outcome = tokio::select! {
@@ -62,11 +62,13 @@ fn serve(config: Config) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "schoolgate ends; the service manager starts it again");
-                // Not by way of the runtime's end: that would wait for a store that may be stuck.
-                std::process::exit(1);
+                ExitCode::FAILURE
             }
         }
-    })
+    });
+    // A name that is being looked up or a file that hangs must not hold up the end; what counts is on disk.
+    runtime.shutdown_background();
+    code
 }
 
 async fn asked_to_stop() {

@@ -4,6 +4,8 @@ use super::fields::quiet;
 use super::resolve::Sources;
 use crate::document::Reader;
 use crate::model::Secret;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use std::path::Path;
 
 /// Largest secret or certificate file, in bytes.
@@ -104,6 +106,15 @@ fn text(reader: &Reader<'_>, key: &str, what: Attached, sources: &Sources<'_>) -
             );
             None
         }
+        Err(Unreadable::NotText { path, .. }) if what == Attached::Public => {
+            // What Windows exports as .cer is often DER, which is not text.
+            reader.problem(
+                key,
+                format!("'{key}': {path} is not a PEM file"),
+                format!("if it is a certificate, run: openssl x509 -inform der -in {path} -out {path}.pem"),
+            );
+            None
+        }
         Err(error) => {
             reader.problem(key, format!("'{key}': {error}"), error.advice());
             None
@@ -121,16 +132,55 @@ pub(super) fn secret(reader: &Reader<'_>, key: &str, sources: &Sources<'_>) -> O
     if reader.has(key) { secret_opt(reader, key, sources) } else { reader.text(key).and(None) }
 }
 
-/// The certificates in the file named by `key`, PEM (RFC 7468).
+/// The certificates in the file named by `key`, PEM (RFC 7468): each is decoded here, so that none is refused later.
 pub(super) fn certificates_opt(reader: &Reader<'_>, key: &str, sources: &Sources<'_>) -> Option<Vec<u8>> {
     let text = text(reader, key, Attached::Public, sources)?;
-    if text.contains("-----BEGIN CERTIFICATE-----") {
-        return Some(text.into_bytes());
+    let mut store = RootCertStore::empty();
+    let mut good = true;
+    for (line, block) in pem_blocks(&text) {
+        let wrong = match <(SectionKind, Vec<u8>)>::from_pem_slice(block.as_bytes()) {
+            Ok((SectionKind::Certificate, der)) => {
+                store.add(der.into()).err().map(|_| "what it encodes is not X.509")
+            }
+            // Other things may stand beside certificates; not all their names are known.
+            Ok(_) | Err(pem::Error::NoItemsFound) => None,
+            Err(pem::Error::MissingSectionEnd { .. }) => Some("the line -----END that ends it is missing"),
+            Err(pem::Error::IllegalSectionStart { .. }) => Some("its first line does not end with -----"),
+            Err(_) => Some("it is not base64"),
+        };
+        if let Some(wrong) = wrong {
+            good = false;
+            reader.problem(
+                key,
+                format!("'{key}': the PEM block at line {line} of the file is broken: {wrong}"),
+                "copy the whole file again from where it came from; \
+                 `openssl x509 -noout -text -in FILE` must be able to show it",
+            );
+        }
     }
-    reader.problem(
-        key,
-        format!("the file of '{key}' holds no certificate"),
-        "write the path of a PEM file; it contains the line -----BEGIN CERTIFICATE-----",
-    );
-    None
+    if good && store.is_empty() {
+        reader.problem(
+            key,
+            format!("the file of '{key}' holds no certificate"),
+            "write the path of a PEM file; it contains the line -----BEGIN CERTIFICATE-----",
+        );
+    }
+    (good && !store.is_empty()).then(|| text.into_bytes())
+}
+
+/// What stands from each `-----BEGIN` to the next, with the 1-based line it begins at.
+fn pem_blocks(text: &str) -> Vec<(usize, &str)> {
+    let begins =
+        |at: usize| text.get(..at).is_none_or(|before| before.is_empty() || before.ends_with(['\n', '\r']));
+    let starts: Vec<usize> =
+        text.match_indices("-----BEGIN ").map(|(at, _)| at).filter(|at| begins(*at)).collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts
+        .iter()
+        .zip(ends)
+        .filter_map(|(start, end)| {
+            let line = text.get(..*start)?.matches('\n').count() + 1;
+            Some((line, text.get(*start..end)?))
+        })
+        .collect()
 }

@@ -78,16 +78,16 @@ fn modbus_tcp(reader: &Reader<'_>) -> Option<ModbusTcp> {
     let port = port(reader, 502);
     let timeout = millis(reader, "timeout_ms", (50, 60_000), 1000);
     let gap = millis(reader, "gap_ms", (0, 10_000), 0);
-    Some(ModbusTcp { host: host?, port, timeout, gap })
+    Some(ModbusTcp { host: host?, port: port?, timeout, gap })
 }
 
 fn mqtt(reader: &Reader<'_>, gateway: &str, sources: &Sources<'_>) -> Option<Mqtt> {
     let host = host(reader);
     let login = login(reader, sources);
-    let tls = reader.flag_opt("tls").unwrap_or(false);
-    let port = port(reader, if tls { 8883 } else { 1883 });
+    let tls = if reader.has("tls") { reader.flag_opt("tls") } else { Some(false) };
+    let port = port(reader, if tls == Some(true) { 8883 } else { 1883 });
     let ca_pem = certificates_opt(reader, "ca_file", sources);
-    if reader.has("ca_file") && !tls {
+    if reader.has("ca_file") && tls == Some(false) {
         reader.problem("ca_file", "'ca_file' has no meaning without TLS", "add `tls = true`");
     }
     let advice = format!("write 1 to {MAX_CLIENT_ID_BYTES} visible characters without spaces");
@@ -99,13 +99,14 @@ fn mqtt(reader: &Reader<'_>, gateway: &str, sources: &Sources<'_>) -> Option<Mqt
             Err("this cannot be a client id")
         }
     });
+    let client_id = if reader.has("client_id") { client_id } else { Some(format!("schoolgate-{gateway}")) };
     let max_payload = number(reader, "max_payload_bytes", (256, 4_194_304), 262_144);
     Some(Mqtt {
         host: host?,
-        port,
-        client_id: client_id.unwrap_or_else(|| format!("schoolgate-{gateway}")),
+        port: port?,
+        client_id: client_id?,
         login,
-        tls: tls.then_some(Tls { ca_pem }),
+        tls: tls?.then_some(Tls { ca_pem }),
         max_payload: usize::try_from(max_payload).unwrap_or(usize::MAX),
     })
 }

@@ -75,9 +75,12 @@ pub(super) fn number(reader: &Reader<'_>, key: &str, (min, max): (u32, u32), def
     written.and_then(|n| u32::try_from(n).ok()).unwrap_or(default)
 }
 
-/// A TCP port.
-pub(super) fn port(reader: &Reader<'_>, default: u16) -> u16 {
-    reader.integer_opt("port", 1..=65535).and_then(|n| u16::try_from(n).ok()).unwrap_or(default)
+/// A TCP port; the default when missing.
+pub(super) fn port(reader: &Reader<'_>, default: u16) -> Option<u16> {
+    if !reader.has("port") {
+        return Some(default);
+    }
+    reader.integer_opt("port", 1..=65535).and_then(|n| u16::try_from(n).ok())
 }
 
 /// An `http` or `https` URL without user name, password, query or fragment; `example` is shown in the advice.

@@ -18,6 +18,10 @@ const MAX_FILES: usize = 256;
 const MAX_PROFILES: usize = 4096;
 /// Where systemd puts credentials: only the service can enter, whatever the mode of the files.
 const CREDENTIALS_DIR: &str = "/run/credentials";
+/// The directory beside `gateway.toml` that the unit file hands to the service, file by file, as credentials.
+const SECRETS_DIR: &str = "secrets";
+/// What the name of such a credential begins with: the id before the colon of `LoadCredential=` and a `_`.
+const CREDENTIAL_PREFIX: &str = "secret_";
 
 /// Reads `gateway.toml`, `conf.d/*.toml` beside it in order of name, the device profiles, and the files these name.
 ///
@@ -43,7 +47,12 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     }
     read_conf_d(&base.join("conf.d"), &mut files, &problems);
     let profiles = read_profiles(base, &files, &problems);
-    let read = |path: &Path, what| read_attached(path, what);
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let read = |path: &Path, what| match credential(credentials.as_deref(), base, path) {
+        // Its mode says nothing: systemd lets the service in by an access list.
+        Some(credential) if what == Attached::Secret => read_attached(&credential, Attached::Public),
+        _ => read_attached(path, what),
+    };
     let config = parse(&Sources { files: &files, base, profiles: &profiles, read: &read }, &problems);
     config.ok_or_else(|| problems.into_sorted())
 }
@@ -149,6 +158,14 @@ fn profile_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
+}
+
+/// The credential systemd made of `secrets/<name>` beside `gateway.toml`, if the service was given one: the file
+/// itself may be root's alone (systemd.exec(5), `LoadCredential=` with a directory).
+fn credential(credentials: Option<&Path>, base: &Path, path: &Path) -> Option<PathBuf> {
+    let name = path.strip_prefix(base.join(SECRETS_DIR)).ok()?.to_str()?;
+    let file = credentials?.join(format!("{CREDENTIAL_PREFIX}{}", name.replace('/', "_")));
+    file.is_file().then_some(file)
 }
 
 /// Reads a secret or certificate file.

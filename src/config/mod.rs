@@ -185,6 +185,33 @@ pub struct Destination {
     pub timeout: Duration,
     /// Certificates trusted besides the system's, PEM.
     pub ca_pem: Option<Vec<u8>>,
+    /// What was agreed with the platform's operator.
+    pub agreed: Agreed,
+}
+
+/// What was agreed with a platform's operator; what is `None` is as the platform's family has it.
+///
+/// Codes are texts as an answer has them. None is in two lists, and at least one means success.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Agreed {
+    /// Path below the base URL that takes records; begins with `/`, has no query.
+    pub record_path: Option<String>,
+    /// Path below the base URL that gives tokens; as above. `eduyun` only.
+    pub token_path: Option<String>,
+    /// Group of the record interface at the platform's gateway. `shield` only.
+    pub group_id: Option<String>,
+    /// Stage of the platform: `RELEASE`, `TEST` or `PRE`. `shield` only.
+    pub stage: Option<String>,
+    /// Codes that mean success.
+    pub ok_codes: Option<Vec<String>>,
+    /// Codes that mean "not now".
+    pub busy_codes: Option<Vec<String>>,
+    /// Codes that mean that the token is no longer valid. `eduyun` only.
+    pub token_expired_codes: Option<Vec<String>>,
+    /// Codes that mean that we are not known, not allowed, or come from the wrong address.
+    pub auth_refused_codes: Option<Vec<String>>,
+    /// Codes that mean that something in the request is wrong.
+    pub rejected_codes: Option<Vec<String>>,
 }
 
 /// The family of a platform's interface.
@@ -194,6 +221,17 @@ pub enum DestinationKind {
     Shield,
     /// Access token from app id and an HMAC-SHA1 key proof (the eduyun family of several cities).
     Eduyun,
+}
+
+impl DestinationKind {
+    /// The code that means success unless agreed otherwise.
+    #[must_use]
+    pub fn success_code(self) -> &'static str {
+        match self {
+            Self::Shield => "1",
+            Self::Eduyun => "000000",
+        }
+    }
 }
 
 #[cfg(test)]

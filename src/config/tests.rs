@@ -74,6 +74,9 @@ kind = "shield"
 base_url = "https://openapi.example.cn/school/"
 app_id = "app-1"
 secret_file = "secrets/province"
+record_path = "/v1/records"
+stage = "TEST"
+busy_codes = ["503"]
 [[destination]]
 id = "near"
 kind = "eduyun"
@@ -111,6 +114,13 @@ fn a_good_configuration_means_what_it_says() {
     assert_eq!(ids, ["too-much", "always.help", "always.fire"]);
     let urls: Vec<&str> = config.destinations.iter().map(|d| d.base_url.as_str()).collect();
     assert_eq!(urls, ["https://openapi.example.cn/school", "http://127.0.0.1:9000"]);
+    assert_eq!(config.destinations[1].agreed, Agreed::default());
+    let agreed = &config.destinations[0].agreed;
+    assert_eq!((agreed.record_path.as_deref(), agreed.stage.as_deref()), (Some("/v1/records"), Some("TEST")));
+    assert_eq!(
+        (agreed.busy_codes.as_deref(), &agreed.ok_codes),
+        (Some(["503".to_owned()].as_slice()), &None)
+    );
     assert_eq!(config.destinations[0].secret.expose(), "the text of /etc/schoolgate/secrets/province");
     let [BusKind::ModbusTcp(meters), BusKind::Mqtt(broker), BusKind::Onvif(cameras)] =
         [0, 1, 2].map(|n| &config.buses[n].kind)

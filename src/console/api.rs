@@ -12,8 +12,12 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 type Answer = Result<Json<Value>, Problem>;
+
+/// Looks at the store at the same time; further ones wait. Each holds a thread, a connection and a snapshot.
+static LOOKS: Semaphore = Semaphore::const_new(4);
 
 /// Rows returned when the asker names no number.
 const DEFAULT_ROWS: u32 = 100;
@@ -100,7 +104,13 @@ async fn read<T: Send + 'static>(
     look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
     let dir = console.data_dir.clone();
-    let looked = tokio::task::spawn_blocking(move || look(&Reader::open(&dir)?)).await;
+    // The permit goes along: a look whose asker has gone away still runs to its end.
+    let permit = LOOKS.acquire().await;
+    let looked = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        look(&Reader::open(&dir)?)
+    })
+    .await;
     match looked {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => {

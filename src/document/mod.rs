@@ -41,6 +41,8 @@ pub struct Document<'t> {
     /// Where each line begins.
     lines: Vec<usize>,
     root: Spanned<DeTable<'t>>,
+    /// Where the syntax errors that were told begin; what the parser made of the text there was not written.
+    broken: Vec<usize>,
 }
 
 impl<'t> Document<'t> {
@@ -59,14 +61,16 @@ impl<'t> Document<'t> {
         };
         let (root, errors) = DeTable::parse_recoverable(text);
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let document = Self { file: file.into(), text, lines, root };
+        let mut document = Self { file: file.into(), text, lines, root, broken: Vec::new() };
         // One slip often makes several parser errors; the first of each line is the one to mend.
         let mut last_line = 0;
         for error in errors {
-            let spot = document.spot(error.span().unwrap_or(0..0));
+            let span = error.span().unwrap_or(0..0);
+            let spot = document.spot(span.clone());
             if spot.line != last_line {
                 last_line = spot.line;
-                let advice = syntax_advice(error.message(), document.line(spot.line));
+                document.broken.push(span.start);
+                let advice = syntax_advice(error.message(), document.line(spot.line), &spot.text);
                 let message = format!("this is not TOML: {}", error.message());
                 problems.add(Problem { spot, message, advice: advice.into() });
             }
@@ -110,11 +114,13 @@ impl<'t> Document<'t> {
 }
 
 /// What to write instead of a line that is not TOML, by the slips people make most.
-fn syntax_advice(message: &str, line: &str) -> &'static str {
+fn syntax_advice(message: &str, line: &str, text: &str) -> &'static str {
     if message.contains("duplicate key") {
         "keep one of the two"
     } else if line.contains(['“', '”', '‘', '’', '＝', '［', '］', '＂']) {
         "write plain \" = [ ] instead of full-width ones (请用英文输入法的引号、等号和方括号)"
+    } else if text.starts_with(|c: char| c.is_ascii_digit()) {
+        "a number has digits only; a text goes in double quotes"
     } else {
         "write `key = value` lines under `[table]` headings; texts go in double quotes"
     }

@@ -52,9 +52,15 @@ impl<'d> Reader<'d> {
         self.node(key).map_or_else(|| self.here(), |node| self.document.spot(node.span()))
     }
 
-    /// Notes a problem at the value of `key`.
+    /// Notes a problem at the value of `key`, unless it is told already that no value can be read there.
     pub fn problem(&self, key: &str, message: impl Into<String>, advice: impl Into<String>) {
-        self.problems.at(&self.spot(key), message, advice);
+        if !self.node(key).is_some_and(|node| self.is_broken(node)) {
+            self.problems.at(&self.spot(key), message, advice);
+        }
+    }
+
+    fn is_broken(&self, node: &Node<'_>) -> bool {
+        self.document.broken.contains(&node.span().start)
     }
 
     /// Whether the key is there; counts as asking for it.
@@ -94,6 +100,9 @@ impl<'d> Reader<'d> {
     }
 
     fn wrong(&self, key: &str, node: &Node<'_>, expected: &str) {
+        if self.is_broken(node) {
+            return;
+        }
         self.problems.at(
             &self.document.spot(node.span()),
             format!("'{}' is {}", self.name(key), told(node.get_ref())),
@@ -344,7 +353,7 @@ fn told(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number",
+        DeValue::Float(_) => "a number with a decimal point",
         DeValue::Boolean(_) => "true or false",
         DeValue::Datetime(_) => "a date or time without quotes",
         DeValue::Array(_) => "a list",

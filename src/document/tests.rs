@@ -55,6 +55,26 @@ fn broken_toml_is_reported_and_the_rest_still_read() {
     assert!(found.iter().any(|(line, _, text)| *line == 1 && text.contains("not TOML")), "{found:?}");
 }
 
+/// What the parser makes of broken text is judged no more: it was told already that it cannot be read.
+#[test]
+fn broken_values_are_told_once() {
+    for (text, line, column, part) in [
+        ("port = 15O2\nkind = \"mqtt\"\n", 1, 8, "digits only"),
+        ("port = 1502\nkind = “mqtt”\n", 2, 8, "plain"),
+        ("port = 1502\nkind = mqqt\n", 2, 8, "double quotes"),
+        ("port = \nkind = \"mqtt\"\n", 1, 8, "`key = value`"),
+    ] {
+        let found = problems(text, |r| {
+            r.integer_opt("port", 1..=65535);
+            r.word_opt("kind", &[("mqtt", 1)]);
+        });
+        let first = found.first().expect("a problem");
+        assert!((first.0, first.1) == (line, column) && first.2.contains(part), "{text}: {found:?}");
+        let again = found.iter().skip(1).any(|other| (other.0, other.1) == (first.0, first.1));
+        assert!(!again, "{text}: {found:?}");
+    }
+}
+
 #[test]
 fn columns_count_characters_not_bytes() {
     let found = problems("\"名\" = 1\n", |_| ());

@@ -39,7 +39,34 @@ words! {
     }
 }
 
+impl Priority {
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> Text {
+        match self {
+            Self::Critical => Text::new("紧急", "critical"),
+            Self::High => Text::new("高", "high"),
+            Self::Medium => Text::new("中", "medium"),
+            Self::Low => Text::new("低", "low"),
+        }
+    }
+}
+
 impl AlarmClass {
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> Text {
+        match self {
+            Self::Help => Text::new("求助", "help"),
+            Self::Fire => Text::new("火警", "fire"),
+            Self::Intrusion => Text::new("入侵", "intrusion"),
+            Self::Security => Text::new("安防", "security"),
+            Self::Energy => Text::new("能耗", "energy"),
+            Self::Environment => Text::new("环境", "environment"),
+            Self::Equipment => Text::new("设备", "equipment"),
+        }
+    }
+
     /// Whether such an alarm stays until a person resets it.
     #[must_use]
     pub fn latches(self) -> bool {
@@ -157,6 +184,19 @@ impl Alarm {
             (_, false, false, true) => 'E',
             (_, false, true, _) => 'F',
         }
+    }
+}
+
+/// What a state of [`Alarm::isa_state`] means and what to do next.
+#[must_use]
+pub fn state_name(isa: char) -> Text {
+    match isa {
+        'B' => Text::new("未确认", "not taken"),
+        'C' => Text::new("已确认", "taken"),
+        'D' => Text::new("已恢复，未确认", "gone, not taken"),
+        'E' => Text::new("锁定，未确认", "latched, not taken"),
+        'F' => Text::new("锁定，待复位", "latched, to be reset"),
+        _ => Text::new("已结束", "over"),
     }
 }
 

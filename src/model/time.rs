@@ -49,6 +49,15 @@ impl Wall {
         Self(self.0.saturating_sub(self.0.rem_euclid(period_ms.max(1))))
     }
 
+    /// Date and time of day in a zone, for people: `2026-09-01 08:00:00`.
+    #[must_use]
+    pub fn in_zone(self, zone: &jiff::tz::TimeZone) -> String {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(t) => t.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            Err(_) => self.to_string(),
+        }
+    }
+
     /// Whether this can be a true date at all.
     #[must_use]
     pub fn plausible(self) -> bool {
@@ -170,5 +179,7 @@ mod tests {
     #[test]
     fn prints_rfc_3339() {
         assert_eq!(Wall(1_609_430_400_000).to_string(), "2020-12-31T16:00:00.000Z");
+        let china = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
+        assert_eq!(Wall(1_609_430_400_000).in_zone(&china), "2021-01-01 00:00:00");
     }
 }

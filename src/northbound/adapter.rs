@@ -1,7 +1,7 @@
 //! What one family of platform interfaces has to know: how a batch is signed and what an answer means.
 
 use super::{Batch, Eduyun, Envelope, Reply, Shield};
-use crate::config::{Destination, DestinationKind};
+use crate::config::{Agreed, Destination, DestinationKind};
 use crate::model::{Secret, Wall};
 use std::fmt;
 use std::time::Duration;
@@ -121,6 +121,36 @@ pub struct Interface {
     pub envelope: Envelope,
 }
 
+impl Interface {
+    /// Lays what was agreed over what the family has. A list that was agreed replaces the family's; a code that was
+    /// agreed means that and nothing else.
+    #[must_use]
+    pub fn with(self, agreed: &Agreed) -> Self {
+        let mut envelope = self.envelope;
+        let lists = [
+            (&mut envelope.ok, &agreed.ok_codes),
+            (&mut envelope.busy, &agreed.busy_codes),
+            (&mut envelope.token_expired, &agreed.token_expired_codes),
+            (&mut envelope.auth_refused, &agreed.auth_refused_codes),
+            (&mut envelope.rejected, &agreed.rejected_codes),
+        ];
+        let written: Vec<&String> = lists.iter().flat_map(|(_, agreed)| agreed.iter().flatten()).collect();
+        for (list, agreed) in lists {
+            match agreed {
+                Some(codes) => list.clone_from(codes),
+                None => list.retain(|code| !written.contains(&code)),
+            }
+        }
+        Self {
+            record_path: agreed.record_path.clone().unwrap_or(self.record_path),
+            token_path: agreed.token_path.clone().unwrap_or(self.token_path),
+            group_id: agreed.group_id.clone().or(self.group_id),
+            stage: agreed.stage.clone().unwrap_or(self.stage),
+            envelope,
+        }
+    }
+}
+
 /// Why an adapter cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
@@ -154,7 +184,7 @@ pub struct AdapterKind {
 /// Every family.
 pub static ADAPTER_KINDS: &[AdapterKind] = &[Shield::KIND, Eduyun::KIND];
 
-/// The adapter of a destination with its family's usual interface.
+/// The adapter of a destination: its family's interface with what was agreed with the operator.
 ///
 /// # Errors
 /// When the destination's settings do not fit the family.
@@ -164,7 +194,7 @@ pub fn adapter_for(destination: &Destination) -> Result<Box<dyn PlatformAdapter>
         DestinationKind::Shield => &Shield::KIND,
         DestinationKind::Eduyun => &Eduyun::KIND,
     };
-    (kind.make)(destination, (kind.interface)())
+    (kind.make)(destination, (kind.interface)().with(&destination.agreed))
 }
 
 #[cfg(test)]
@@ -182,6 +212,33 @@ mod tests {
             assert!(toml::from_str::<toml::Value>(kind.example).is_ok(), "{}", kind.name);
             let interface = (kind.interface)();
             assert!(interface.record_path.starts_with('/'));
+            assert_eq!(interface.envelope.ok, [kind.kind.success_code()]);
+            assert_eq!(interface.clone().with(&Agreed::default()), interface);
         }
+    }
+
+    #[test]
+    fn what_was_agreed_lies_over_the_family() {
+        let codes = |codes: &[&str]| Some(codes.iter().map(|c| (*c).to_owned()).collect());
+        let agreed = Agreed {
+            record_path: Some("/v2/records".into()),
+            group_id: Some("G7".into()),
+            stage: Some("TEST".into()),
+            ok_codes: codes(&["0", "200"]),
+            busy_codes: codes(&["-1"]),
+            token_expired_codes: codes(&[]),
+            ..Agreed::default()
+        };
+        let interface = (Shield::KIND.interface)().with(&agreed);
+        assert_eq!((interface.record_path.as_str(), interface.stage.as_str()), ("/v2/records", "TEST"));
+        assert_eq!((interface.token_path.as_str(), interface.group_id.as_deref()), ("", Some("G7")));
+        let envelope = interface.envelope;
+        assert_eq!(envelope.ok, ["0", "200"], "replaced");
+        assert_eq!(
+            (envelope.busy, envelope.rejected),
+            (vec!["-1".to_owned()], vec!["-3".to_owned()]),
+            "moved"
+        );
+        assert!(envelope.token_expired.is_empty() && envelope.auth_refused.is_empty());
     }
 }

@@ -46,7 +46,7 @@ secret_file = "/etc/schoolgate/city.secret"
             envelope: Envelope {
                 code: "/retCode".into(),
                 message: "/retDesc".into(),
-                ok: vec!["000000".into()],
+                ok: vec![DestinationKind::Eduyun.success_code().into()],
                 token_expired: vec![],
                 auth_refused: vec![],
                 rejected: vec![],

@@ -47,7 +47,7 @@ secret_file = "/etc/schoolgate/province.secret"
             envelope: Envelope {
                 code: "/code".into(),
                 message: "/message".into(),
-                ok: vec!["1".into()],
+                ok: vec![DestinationKind::Shield.success_code().into()],
                 token_expired: vec![],
                 auth_refused: vec![],
                 rejected: vec!["-1".into(), "-3".into()],
@@ -160,6 +160,7 @@ impl PlatformAdapter for Shield {
 mod tests {
     use super::super::batch::tests::{alarm, sender};
     use super::*;
+    use crate::config::Agreed;
     use crate::model::{DestinationId, Wall};
     use std::time::Duration;
 
@@ -199,6 +200,7 @@ mod tests {
             max_bytes: 65_536,
             timeout: Duration::from_secs(10),
             ca_pem: None,
+            agreed: Agreed::default(),
         }
     }
 

@@ -134,6 +134,10 @@ impl<S: Owed> Uplink<S> {
         let mut changed = self.store.owed_changed();
         loop {
             let stopping = *stop.borrow() || stop.has_changed().is_err();
+            // Fresh alarms are looked for between any two requests, also while a batch is being split.
+            if changed.has_changed().unwrap_or(false) {
+                self.pump.wake();
+            }
             let step = match nonce() {
                 Ok(nonce) => self.pump.next(self.clock.now(), nonce),
                 Err(error) => {

@@ -21,6 +21,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     REPEATED,
     SHED,
     REFUSED,
+    WRONG_CLOCKS,
     UNKNOWN,
     TOO_LATE,
     REQUESTS,
@@ -55,6 +56,8 @@ const SHED: Metric =
     ("schoolgate_shed_deliveries_total", &[], "Polled deliveries shed because the pipe could not follow.");
 const REFUSED: Metric =
     ("schoolgate_refused_total", &["bus", "kind"], "Payloads that could not be understood.");
+const WRONG_CLOCKS: Metric =
+    ("schoolgate_wrong_clocks_total", &["bus"], "Readings and events whose device time cannot be true.");
 const UNKNOWN: Metric =
     ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
 const TOO_LATE: Metric =
@@ -99,6 +102,7 @@ pub(super) fn render(
     page.total(REPEATED, tally.repeated_events.get())?;
     page.total(SHED, tally.shed_deliveries.get())?;
     page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
+    page.totals(WRONG_CLOCKS, tally.wrong_clocks.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.level(TOO_LATE, live.too_late)?;
     page.totals(REQUESTS, tally.requests.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;

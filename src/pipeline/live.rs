@@ -1,7 +1,9 @@
 //! How everything stands now: the last value of each point, which devices answer, which alarms are open.
 
 use super::LinkChange;
-use crate::model::{Alarm, Body, DeviceId, EventKind, Link, Observation, PointId, Reading, Stamp, Wall};
+use crate::model::{
+    Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
+};
 use std::collections::BTreeMap;
 
 /// The last value of a point.
@@ -55,15 +57,19 @@ impl LiveBoard {
 
     pub(super) fn observe(&mut self, seen: &Observation, now: Wall) {
         let Some(device) = self.0.get_mut(&seen.device) else { return };
+        // What a broker kept says nothing of when the device last spoke.
+        if !seen.retained && !matches!(seen.body, Body::Link(_)) {
+            device.last_seen = Some(now);
+        }
         match &seen.body {
             Body::Link(link) => device.link = Some((*link, now)),
             Body::Reading(reading) => {
-                device.last_seen = Some(now);
-                let point = PointLive { reading: reading.clone(), stamp: seen.stamp };
-                device.points.insert(reading.point.clone(), point);
+                let reading =
+                    if seen.retained { reading.clone().doubted(Doubt::Retained) } else { reading.clone() };
+                let point = PointLive { reading, stamp: seen.stamp };
+                device.points.insert(point.reading.point.clone(), point);
             }
             Body::Event(event) => {
-                device.last_seen = Some(now);
                 device.events.insert(event.kind, seen.stamp.effective());
             }
         }

@@ -7,19 +7,21 @@ mod live;
 mod seen;
 
 pub use live::{DeviceLive, Live, PointLive};
-pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT};
+pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
 use crate::aggregate::Aggregates;
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::model::{
-    Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Event, Input, Link, Mono, Now,
-    Observation, OutboxItem, PointId, Reading, Record, Refused, RollUp, RuleId, Stamp, Unknown, Wall,
+    Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind, Input, Link,
+    Mono, Now, Observation, OutboxItem, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
-use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// How long a call for help or a fire that may be a repeat is taken for one, milliseconds (10 minutes).
+const URGENT_REPEAT_MS: i64 = 10 * 60 * 1000;
 
 /// A reading as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,16 +110,27 @@ pub struct Remembered {
     pub next_alarm: u64,
     /// A number above every record's that was ever owed.
     pub next_seq: u64,
-    /// Roll-ups of the last periods.
-    pub roll_ups: Vec<RollUp>,
-    /// Readings since before the oldest period that was not over, oldest first.
-    pub readings: Vec<StoredReading>,
+    /// The last roll-ups and readings; nothing when there were none.
+    pub recent: Option<Recent>,
     /// Traces of messages.
     pub fingerprints: Vec<Fingerprint>,
     /// The last event serials of each device, oldest first.
-    pub serials: Vec<(DeviceId, String)>,
+    pub serials: Vec<Serial>,
     /// How each device was.
     pub links: Vec<LinkChange>,
+}
+
+/// The last roll-ups and readings of the run before.
+#[derive(Debug)]
+pub struct Recent {
+    /// Every roll-up that starts at this time or later is here.
+    pub roll_ups_from: Wall,
+    /// They, oldest first.
+    pub roll_ups: Vec<RollUp>,
+    /// Every reading that arrived at this time or later is here; it is before the oldest period that was not over.
+    pub readings_from: Wall,
+    /// They, oldest first.
+    pub readings: Vec<StoredReading>,
 }
 
 /// The pipeline's own settings.
@@ -157,25 +170,24 @@ impl Pipeline {
         remembered: Remembered,
     ) -> Self {
         let mut aggregates = Aggregates::new(settings.aggregate_secs);
-        for roll_up in remembered.roll_ups {
-            if roll_up.period_secs == settings.aggregate_secs {
-                aggregates.restore(roll_up);
+        if let Some(recent) = remembered.recent {
+            aggregates.remember_from(recent.roll_ups_from, recent.readings_from);
+            recent.roll_ups.into_iter().for_each(|roll_up| aggregates.restore(roll_up));
+            for stored in &recent.readings {
+                let wrap = wrap_of(&world, &stored.device, &stored.reading);
+                aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
             }
         }
-        for stored in &remembered.readings {
-            let wrap = wrap_of(&world, &stored.device, &stored.reading.point);
-            aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
-        }
         engine.start(now);
-        let known: BTreeSet<RuleId> = engine.ids().cloned().collect();
-        // A rule or device that was taken out of the configuration will never say that its alarm has ended.
+        // A rule that was taken out of the configuration, or no longer watches the device, will never say that its
+        // alarm has ended.
         let pending = remembered
             .open_alarms
             .iter()
             .filter(|a| a.active)
             .filter(|a| {
-                !known.contains(&a.key.rule)
-                    || a.device.as_ref().is_some_and(|d| !world.devices.contains_key(d))
+                let device = a.device.as_ref();
+                !engine.watches(&a.key.rule, device) || device.is_some_and(|d| !world.devices.contains_key(d))
             })
             .map(|a| Finding {
                 key: a.key.clone(),
@@ -208,11 +220,11 @@ impl Pipeline {
         }
         for delivery in batch {
             if let (Some(bus), Some(key)) = (&delivery.bus, delivery.key) {
-                if key.redelivered && self.seen.message(bus, key.fingerprint) {
+                if key.redelivered && self.here_before(now.wall, bus, key.fingerprint, &delivery.inputs) {
                     commit.duplicates.push(bus.clone());
                     continue;
                 }
-                commit.fingerprints.push(self.seen.note_message(bus, key.fingerprint));
+                commit.fingerprints.push(self.seen.note_message(bus, key.fingerprint, now.wall));
             }
             for input in delivery.inputs {
                 self.take(now, input, &mut commit);
@@ -224,6 +236,19 @@ impl Pipeline {
         commit.roll_ups = self.aggregates.close(now.wall);
         self.owe(now.wall, &mut commit);
         commit
+    }
+
+    /// Whether a message that may be a repeat is one. A broker that uses its lowest free packet id again and again
+    /// makes the next press of a button look like the last: so a call for help or a fire counts as a repeat only for
+    /// a while. A duplicate is allowed, silence is not.
+    fn here_before(&self, now: Wall, bus: &BusId, fingerprint: u64, inputs: &[Input]) -> bool {
+        let urgent = inputs.iter().any(|input| {
+            matches!(input, Input::Observed(Observation { body: Body::Event(event), .. })
+                if matches!(event.kind, EventKind::Help | EventKind::Fire))
+        });
+        self.seen
+            .message(bus, fingerprint)
+            .is_some_and(|at| !urgent || now.since(at).saturating_abs() <= URGENT_REPEAT_MS)
     }
 
     fn take(&mut self, now: Now, input: Input, commit: &mut Commit) {
@@ -244,10 +269,11 @@ impl Pipeline {
     }
 
     fn observe(&mut self, now: Now, seen: Observation, commit: &mut Commit) {
-        if let Body::Event(Event { serial: Some(serial), .. }) = &seen.body
-            && !self.seen.note_serial(&seen.device, serial)
-        {
-            return;
+        if let Body::Event(Event { serial: Some(number), .. }) = &seen.body {
+            let (device, device_at) = (seen.device.clone(), seen.stamp.device);
+            if !self.seen.note_serial(Serial { device, number: number.clone(), device_at }) {
+                return;
+            }
         }
         let mut findings = Vec::new();
         self.engine.observe(now, &seen, &mut findings);
@@ -256,7 +282,8 @@ impl Pipeline {
         let Observation { device, stamp, body, retained } = seen;
         match body {
             Body::Reading(reading) => {
-                let wrap = wrap_of(&self.world, &device, &reading.point);
+                let reading = if retained { reading.doubted(Doubt::Retained) } else { reading };
+                let wrap = wrap_of(&self.world, &device, &reading);
                 self.aggregates.add(&device, &stamp, &reading, wrap);
                 commit.readings.push(StoredReading { device, stamp, reading });
             }
@@ -307,8 +334,12 @@ impl Pipeline {
     }
 }
 
-fn wrap_of(world: &World, device: &DeviceId, point: &PointId) -> Option<f64> {
-    world.devices.get(device)?.profile.point(point.as_str())?.wrap
+fn wrap_of(world: &World, device: &DeviceId, reading: &Reading) -> Option<f64> {
+    // Only counters wrap; most readings are none.
+    if reading.kind != PointKind::Counter {
+        return None;
+    }
+    world.devices.get(device)?.profile.point(reading.point.as_str())?.wrap
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What was here before: the last message fingerprints of each bus and the last event serials of each device.
 
-use crate::model::{BusId, DeviceId};
+use crate::model::{BusId, DeviceId, Wall};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
@@ -19,13 +19,27 @@ pub struct Fingerprint {
     pub turn: u64,
     /// The trace.
     pub value: u64,
+    /// When it came.
+    pub at: Wall,
+}
+
+/// An event's own number, and its device's own time for it: a device that begins to count anew has other times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serial {
+    /// Whose.
+    pub device: DeviceId,
+    /// The number.
+    pub number: String,
+    /// The device's time, if it gave one.
+    pub device_at: Option<Wall>,
 }
 
 /// The last few of something, in order, with a count of each.
 #[derive(Debug)]
 struct Recent<T> {
     order: VecDeque<T>,
-    counts: HashMap<T, u32>,
+    /// How often it is among them, and when it last came.
+    counts: HashMap<T, (u32, Wall)>,
     keep: usize,
 }
 
@@ -34,16 +48,17 @@ impl<T: Clone + Eq + Hash> Recent<T> {
         Self { order: VecDeque::new(), counts: HashMap::new(), keep }
     }
 
-    fn has(&self, item: &T) -> bool {
-        self.counts.contains_key(item)
+    fn last(&self, item: &T) -> Option<Wall> {
+        self.counts.get(item).map(|(_, at)| *at)
     }
 
-    fn note(&mut self, item: T) {
-        *self.counts.entry(item.clone()).or_insert(0) += 1;
+    fn note(&mut self, item: T, at: Wall) {
+        let seen = self.counts.entry(item.clone()).or_insert((0, at));
+        *seen = (seen.0 + 1, at);
         self.order.push_back(item);
         if self.order.len() > self.keep
             && let Some(old) = self.order.pop_front()
-            && let Some(count) = self.counts.get_mut(&old)
+            && let Some((count, _)) = self.counts.get_mut(&old)
         {
             *count -= 1;
             if *count == 0 {
@@ -53,23 +68,25 @@ impl<T: Clone + Eq + Hash> Recent<T> {
     }
 }
 
+type NumberAndTime = (Box<str>, Option<Wall>);
+
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     messages: BTreeMap<BusId, (u64, Recent<u64>)>,
-    serials: BTreeMap<DeviceId, Recent<Box<str>>>,
+    serials: BTreeMap<DeviceId, Recent<NumberAndTime>>,
 }
 
 impl Seen {
-    pub(super) fn restore(mut fingerprints: Vec<Fingerprint>, serials: Vec<(DeviceId, String)>) -> Self {
+    pub(super) fn restore(mut fingerprints: Vec<Fingerprint>, serials: Vec<Serial>) -> Self {
         let mut seen = Self::default();
         fingerprints.sort_by_key(|f| f.turn);
-        for Fingerprint { bus, turn, value } in fingerprints {
+        for Fingerprint { bus, turn, value, at } in fingerprints {
             let (next, ring) = seen.ring(&bus);
             *next = turn + 1;
-            ring.note(value);
+            ring.note(value, at);
         }
-        for (device, serial) in serials {
-            seen.note_serial(&device, &serial);
+        for serial in serials {
+            seen.note_serial(serial);
         }
         seen
     }
@@ -79,25 +96,26 @@ impl Seen {
         self.messages.entry(bus.clone()).or_insert_with(|| (0, Recent::new(keep)))
     }
 
-    pub(super) fn message(&self, bus: &BusId, fingerprint: u64) -> bool {
-        self.messages.get(bus).is_some_and(|(_, ring)| ring.has(&fingerprint))
+    /// When a message of this trace last came, if it is among the last.
+    pub(super) fn message(&self, bus: &BusId, fingerprint: u64) -> Option<Wall> {
+        self.messages.get(bus).and_then(|(_, ring)| ring.last(&fingerprint))
     }
 
-    pub(super) fn note_message(&mut self, bus: &BusId, value: u64) -> Fingerprint {
+    pub(super) fn note_message(&mut self, bus: &BusId, value: u64, at: Wall) -> Fingerprint {
         let (next, ring) = self.ring(bus);
         let turn = *next;
         *next += 1;
-        ring.note(value);
-        Fingerprint { bus: bus.clone(), turn, value }
+        ring.note(value, at);
+        Fingerprint { bus: bus.clone(), turn, value, at }
     }
 
     /// Whether the serial is new; it is remembered either way.
-    pub(super) fn note_serial(&mut self, device: &DeviceId, serial: &str) -> bool {
-        let recent = self.serials.entry(device.clone()).or_insert_with(|| Recent::new(SERIALS_KEPT));
-        let serial: Box<str> = serial.into();
-        let new = !recent.has(&serial);
+    pub(super) fn note_serial(&mut self, Serial { device, number, device_at }: Serial) -> bool {
+        let recent = self.serials.entry(device).or_insert_with(|| Recent::new(SERIALS_KEPT));
+        let serial = (number.into_boxed_str(), device_at);
+        let new = recent.last(&serial).is_none();
         if new {
-            recent.note(serial);
+            recent.note(serial, device_at.unwrap_or(Wall(0)));
         }
         new
     }
@@ -112,22 +130,27 @@ mod tests {
         let bus = BusId::new("b").unwrap();
         let mut seen = Seen::default();
         let mut noted: Vec<Fingerprint> =
-            (0..FINGERPRINTS_KEPT + 5).map(|i| seen.note_message(&bus, i)).collect();
-        assert!(!seen.message(&bus, 4), "pushed out");
-        assert!(seen.message(&bus, 5));
+            (0..FINGERPRINTS_KEPT + 5).map(|i| seen.note_message(&bus, i, Wall(7))).collect();
+        assert_eq!(seen.message(&bus, 4), None, "pushed out");
+        assert_eq!(seen.message(&bus, 5), Some(Wall(7)));
         noted.drain(..5);
         noted.reverse();
         let mut again = Seen::restore(noted, Vec::new());
-        assert!(again.message(&bus, 5));
-        assert_eq!(again.note_message(&bus, 1).turn, FINGERPRINTS_KEPT + 5);
+        assert_eq!(again.message(&bus, 5), Some(Wall(7)));
+        assert_eq!(again.note_message(&bus, 1, Wall(8)).turn, FINGERPRINTS_KEPT + 5);
     }
 
     #[test]
-    fn a_serial_is_new_once() {
-        let device = DeviceId::new("d").unwrap();
+    fn a_serial_is_new_once_and_again_after_the_device_began_anew() {
+        let serial = |number: &str, at| Serial {
+            device: DeviceId::new("d").unwrap(),
+            number: number.into(),
+            device_at: Some(Wall(at)),
+        };
         let mut seen = Seen::default();
-        assert!(seen.note_serial(&device, "1"));
-        assert!(!seen.note_serial(&device, "1"));
-        assert!(seen.note_serial(&device, "2"));
+        assert!(seen.note_serial(serial("1", 5)));
+        assert!(!seen.note_serial(serial("1", 5)));
+        assert!(seen.note_serial(serial("2", 5)));
+        assert!(seen.note_serial(serial("1", 99)));
     }
 }

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::calendar::Calendar;
-use crate::document::Problems;
+use crate::document::{Document, Problems};
 use crate::model::{
     Actor, AlarmClass, AlarmId, AlarmKey, ChangeKind, Command, Doubt, EventKind, MessageKey, Order, Phase,
-    Place, PlaceId, PlaceKind, PointKind, Priority, Text, Unit,
+    Place, PlaceId, PlaceKind, PointId, PointKind, Priority, RuleId, Text, Unit,
 };
 use crate::profile;
-use crate::rules::{Watched, always};
+use crate::rules::{RULE_KINDS, Watched, always};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -50,7 +50,12 @@ fn pipeline(remembered: Remembered) -> Pipeline {
     let world = world();
     let destinations = ["province", "city"].map(|d| DestinationId::new(d).unwrap()).to_vec();
     let settings = Settings { gateway: id("gw"), aggregate_secs: 60, destinations };
-    let engine = Engine::new(always(&world));
+    let problems = Problems::new();
+    let text = "devices = [\"m\"]\npoint = \"power_total\"\nabove = 5\nunit = \"kW\"";
+    let document = Document::parse("narrow", text, &problems);
+    let threshold = RULE_KINDS.iter().find(|kind| kind.name == "threshold").unwrap();
+    let narrow = (threshold.parse)(&document.reader(&problems), &RuleId::new("narrow").unwrap(), &world);
+    let engine = Engine::new(always(&world).into_iter().chain(narrow).collect());
     Pipeline::start(now(0), settings, world, engine, Remembered { next_alarm: 1, next_seq: 1, ..remembered })
 }
 
@@ -111,6 +116,15 @@ fn a_repeat_is_left_out_and_a_look_alike_is_not() {
 }
 
 #[test]
+fn a_press_that_looks_like_one_of_long_ago_is_no_repeat() {
+    let mut p = pipeline(Remembered::default());
+    let press = |redelivered| delivery(Some(MessageKey { fingerprint: 1, redelivered }), vec![help(false)]);
+    assert_eq!(p.step(now(1), [press(false)]).events.len(), 1);
+    assert_eq!(p.step(now(600), [press(true)]).events.len(), 0);
+    assert_eq!(p.step(now(602), [press(true)]).events.len(), 1, "a duplicate is allowed, silence is not");
+}
+
+#[test]
 fn an_order_is_answered_with_what_became_of_it() {
     let mut p = pipeline(Remembered::default());
     p.step(now(1), [delivery(None, vec![help(false)])]);
@@ -145,6 +159,8 @@ fn an_alarm_whose_rule_or_device_is_gone_does_not_stay_open_for_ever() {
     for (rule, device, expected) in [
         ("removed", "m", vec![ChangeKind::Cleared]),
         ("always.help", "removed", vec![ChangeKind::Cleared]),
+        ("narrow", "b", vec![ChangeKind::Cleared]),
+        ("narrow", "m", vec![]),
         ("always.help", "m", vec![]),
     ] {
         let remembered = Remembered { open_alarms: vec![alarm(rule, device)], ..Remembered::default() };

@@ -304,7 +304,7 @@ fn slips_in_a_profile_are_named_with_advice() {
         (regs("").replace("\"1\"", "\"Kwh\""), "cannot be \"Kwh\"", "kWh"),
         (regs("").replace("u32", "u31"), "cannot be \"u31\"", "u32"),
         (regs("").replace("= 0\n", "= 65535\n"), "beyond register 65535", "0-based"),
-        (regs("").replace("= 0\n", "= 40001.5\n"), "is a float", "whole number"),
+        (regs("").replace("= 0\n", "= 40001.5\n"), "with a decimal point", "whole number"),
         (regs("scale = 0"), "'scale' is 0", "0.1"),
         (regs("wrap = 100"), "does not count", "counter"),
         (regs("range = [5, 1]"), "not two rising numbers", "[lowest, highest]"),

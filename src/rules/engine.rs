@@ -34,9 +34,14 @@ impl Engine {
         Self { rules, everywhere, by_device, deadlines: Timers::new() }
     }
 
-    /// The ids of all rules.
-    pub fn ids(&self) -> impl Iterator<Item = &RuleId> {
-        self.rules.iter().map(|rule| rule.id())
+    /// Whether there is a rule of this id that watches this device (any device, if none is named).
+    #[must_use]
+    pub fn watches(&self, rule: &RuleId, device: Option<&DeviceId>) -> bool {
+        let Some(index) = self.rules.iter().position(|r| r.id() == rule) else { return false };
+        let here = device.and_then(|device| self.by_device.get(device));
+        device.is_none()
+            || self.everywhere.contains(&index)
+            || here.is_some_and(|rules| rules.contains(&index))
     }
 
     /// The gateway has started: every rule forgets what it knew and arms its timers.

@@ -74,6 +74,8 @@ pub struct Tally {
     pub repeated_events: Count,
     /// Polled readings shed because the pipe could not follow.
     pub shed_deliveries: Count,
+    /// Readings and events whose device time cannot be true, by bus.
+    pub wrong_clocks: Family<BusId>,
     /// Payloads that could not be understood, by bus and kind word.
     pub refused: Family<(BusId, &'static str)>,
     /// Messages from devices that are not configured, by bus.

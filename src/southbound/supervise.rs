@@ -1,7 +1,7 @@
 //! Keeps one driver at work: opens, runs, tells the pipe when it fails, waits, and tries again until told to stop.
 
 use super::{Driver, Failure, Field, Link, Links, Session};
-use crate::model::{BusId, Delivery, Fault, Input};
+use crate::model::{Delivery, DeviceId, Fault, Input};
 use crate::runtime::lanes::Stopping;
 use crate::runtime::tasks::{Ended, isolated};
 use crate::runtime::{Backoff, Chain};
@@ -33,7 +33,7 @@ enum Crash {
 /// session is dropped at once, wherever it stands.
 pub async fn supervise(driver: Arc<dyn Driver>, field: Field, mut stop: watch::Receiver<bool>) {
     let mut watched = Watched {
-        backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed(driver.bus())),
+        backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed(&(driver.bus(), driver.devices()))),
         links: Links::default(),
         last: None,
         driver,
@@ -46,10 +46,10 @@ pub async fn supervise(driver: Arc<dyn Driver>, field: Field, mut stop: watch::R
     }
 }
 
-/// A number of its own for each bus, so that their pauses differ.
-pub(super) fn seed(bus: &BusId) -> u64 {
+/// A number of its own for each name, so that the pauses of several buses and cameras differ.
+pub(super) fn seed(name: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    bus.hash(&mut hasher);
+    name.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -127,14 +127,25 @@ impl Watched {
     fn log(&mut self, failure: &Failure, pause: Duration) {
         let this = (failure.fault, failure.doing.clone());
         let (bus, advice) = (self.driver.bus(), failure.fault.advice().en);
-        let retry_secs = pause.as_secs_f32();
+        let (devices, retry_secs) = (named(&self.driver.devices()), pause.as_secs_f32());
+        let fault = failure.fault;
         if self.last.as_ref() == Some(&this) {
-            tracing::debug!(%bus, fault = %failure.fault, retry_secs, "bus still fails: {}", Chain(failure));
+            tracing::debug!(%bus, devices, %fault, retry_secs, "bus still fails: {}", Chain(failure));
         } else {
-            tracing::warn!(%bus, fault = %failure.fault, advice, retry_secs, "bus failed: {}", Chain(failure));
+            tracing::warn!(%bus, devices, %fault, advice, retry_secs, "bus failed: {}", Chain(failure));
             self.last = Some(this);
         }
     }
+}
+
+/// The first few devices by name, and how many more.
+fn named(devices: &[DeviceId]) -> String {
+    const SHOWN: usize = 3;
+    let mut names: Vec<String> = devices.iter().take(SHOWN).map(ToString::to_string).collect();
+    if devices.len() > SHOWN {
+        names.push(format!("and {} more", devices.len() - SHOWN));
+    }
+    names.join(", ")
 }
 
 async fn open(driver: Arc<dyn Driver>, field: Field) -> Result<Box<dyn Session>, Failure> {

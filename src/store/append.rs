@@ -6,8 +6,8 @@ use crate::model::{
     AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
     RollUp, Unit, Wall,
 };
-use crate::pipeline::{Commit, FINGERPRINTS_KEPT, StoredEvent, StoredReading};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use crate::pipeline::{Commit, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
+use rusqlite::{Connection, Transaction, params};
 use std::collections::HashMap;
 
 type SeriesKey = (DeviceId, PointId, Unit, PointKind);
@@ -80,12 +80,8 @@ pub(super) fn commit(
 
 fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Result<Committed, StoreError> {
     let mut committed = Committed::default();
-    for stored in &commit.readings {
-        write_reading(tx, series, stored)?;
-    }
-    for stored in &commit.events {
-        committed.duplicate_events += u64::from(!write_event(tx, stored)?);
-    }
+    write_readings(tx, series, &commit.readings)?;
+    committed.duplicate_events = write_events(tx, &commit.events)?;
     for change in &commit.links {
         let (up, fault) = link_code(change.link);
         tx.prepare_cached(
@@ -119,62 +115,57 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
             .doing("storing the next number")?;
     }
     write_odd(tx, commit)?;
-    for f in &commit.fingerprints {
-        tx.prepare_cached(
-            "insert or replace into fingerprint (bus, slot, turn, value) values (?1, ?2, ?3, ?4)",
-        )
-        .and_then(|mut s| {
-            let slot = number(f.turn % FINGERPRINTS_KEPT);
-            s.execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed()])
-        })
-        .doing("storing a message's trace")?;
-    }
+    write_fingerprints(tx, &commit.fingerprints)?;
     Ok(committed)
 }
 
-fn write_reading(
+fn write_readings(
     tx: &Transaction<'_>,
     series: &mut SeriesIds,
-    stored: &StoredReading,
+    readings: &[StoredReading],
 ) -> Result<(), StoreError> {
-    let StoredReading { device, stamp, reading } = stored;
-    let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
-    let (quality, doubt) = quality_code(reading.quality);
-    let seq = series.last_reading + 1;
-    tx.prepare_cached(
-        "insert into reading (seq, series, arrived, device_at, clock, value, quality, doubt) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )
-    .and_then(|mut s| {
-        s.execute(params![
-            seq,
-            id,
-            stamp.gateway.0,
-            stamp.device.map(|w| w.0),
-            clock_code(stamp.clock),
-            reading.value,
-            quality,
-            doubt
-        ])
-    })
-    .doing("storing a reading")?;
-    series.last_reading = seq;
+    let mut insert = tx
+        .prepare_cached(
+            "insert into reading (seq, series, arrived, device_at, clock, value, quality, doubt) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )
+        .doing("storing a reading")?;
+    for StoredReading { device, stamp, reading } in readings {
+        let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
+        let (quality, doubt) = quality_code(reading.quality);
+        let seq = series.last_reading + 1;
+        insert
+            .execute(params![
+                seq,
+                id,
+                stamp.gateway.0,
+                stamp.device.map(|w| w.0),
+                clock_code(stamp.clock),
+                reading.value,
+                quality,
+                doubt
+            ])
+            .doing("storing a reading")?;
+        series.last_reading = seq;
+    }
     Ok(())
 }
 
-/// Whether it was new.
-fn write_event(tx: &Transaction<'_>, stored: &StoredEvent) -> Result<bool, StoreError> {
-    let StoredEvent { device, stamp, retained, event } = stored;
-    let credential = event.credential.as_ref();
-    let rows = tx
+/// How many were there already.
+fn write_events(tx: &Transaction<'_>, events: &[StoredEvent]) -> Result<u64, StoreError> {
+    let mut insert = tx
         .prepare_cached(
             "insert into event (device, arrived, device_at, clock, retained, kind, phase, code, serial, \
              carrier, service, direction, result, person) \
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
-             on conflict (device, serial) where serial is not null do nothing",
+             on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
         )
-        .and_then(|mut s| {
-            s.execute(params![
+        .doing("storing an event")?;
+    let mut duplicates = 0;
+    for StoredEvent { device, stamp, retained, event } in events {
+        let credential = event.credential.as_ref();
+        let rows = insert
+            .execute(params![
                 device.as_str(),
                 stamp.gateway.0,
                 stamp.device.map(|w| w.0),
@@ -190,9 +181,25 @@ fn write_event(tx: &Transaction<'_>, stored: &StoredEvent) -> Result<bool, Store
                 credential.map(|c| c.result.as_str()),
                 credential.and_then(|c| c.person.as_ref()).map(|p| p.as_str()),
             ])
-        })
-        .doing("storing an event")?;
-    Ok(rows == 1)
+            .doing("storing an event")?;
+        duplicates += u64::from(rows == 0);
+    }
+    Ok(duplicates)
+}
+
+fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
+    let mut insert = tx
+        .prepare_cached(
+            "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, ?5)",
+        )
+        .doing("storing a message's trace")?;
+    for f in fingerprints {
+        let slot = number(f.turn % FINGERPRINTS_KEPT);
+        insert
+            .execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed(), f.at.0])
+            .doing("storing a message's trace")?;
+    }
+    Ok(())
 }
 
 fn write_change(tx: &Transaction<'_>, change: &AlarmChange) -> Result<(), StoreError> {
@@ -300,7 +307,32 @@ fn write_odd(tx: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn owed(db: &Connection, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+pub(super) fn owed(
+    db: &mut Connection,
+    to: &DestinationId,
+    limit: usize,
+) -> Result<Vec<OutboxItem>, StoreError> {
+    let (items, unreadable) = read_owed(db, to, limit)?;
+    if unreadable.is_empty() {
+        return Ok(items);
+    }
+    // One row that cannot be read must not hold up the rest for ever; a person finds it among those set aside.
+    for (seq, created, problem) in unreadable {
+        tracing::error!(destination = %to, seq, problem, "a record cannot be read back and is set aside");
+        let reason = format!("the gateway cannot read this record back: {problem}");
+        let answer = Settlement { delivered: Vec::new(), set_aside: vec![(seq, reason)] };
+        settle(db, to, &answer, created)?;
+    }
+    owed(db, to, limit)
+}
+
+type Unreadable = (u64, Wall, String);
+
+fn read_owed(
+    db: &Connection,
+    to: &DestinationId,
+    limit: usize,
+) -> Result<(Vec<OutboxItem>, Vec<Unreadable>), StoreError> {
     let mut statement = db
         .prepare_cached(
             "select seq, uid, created, record from outbox where destination = ?1 order by lane, seq limit ?2",
@@ -308,24 +340,20 @@ pub(super) fn owed(db: &Connection, to: &DestinationId, limit: usize) -> Result<
         .doing("reading what is owed")?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![to.as_str(), limit]).doing("reading what is owed")?;
-    let mut items = Vec::new();
+    let (mut items, mut unreadable) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next().doing("reading what is owed")? {
-        let seq: i64 = row.get(0).doing("reading what is owed")?;
+        let seq = u64::try_from(row.get::<_, i64>(0).doing("reading what is owed")?).unwrap_or(0);
+        let created = Wall(row.get(2).doing("reading what is owed")?);
         let text: String = row.get(3).doing("reading what is owed")?;
-        let record: Record = serde_json::from_str(&text).map_err(|e| StoreError::Row {
-            table: "outbox",
-            row: seq,
-            problem: e.to_string(),
-        })?;
-        items.push(OutboxItem {
-            seq: u64::try_from(seq).unwrap_or(0),
-            destination: to.clone(),
-            uid: row.get(1).doing("reading what is owed")?,
-            created: Wall(row.get(2).doing("reading what is owed")?),
-            record,
-        });
+        match serde_json::from_str::<Record>(&text) {
+            Ok(record) => {
+                let uid = row.get(1).doing("reading what is owed")?;
+                items.push(OutboxItem { seq, destination: to.clone(), uid, created, record });
+            }
+            Err(error) => unreadable.push((seq, created, error.to_string())),
+        }
     }
-    Ok(items)
+    Ok((items, unreadable))
 }
 
 pub(super) fn settle(
@@ -333,7 +361,7 @@ pub(super) fn settle(
     to: &DestinationId,
     answer: &Settlement,
     at: Wall,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let tx = db
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .doing("beginning a settlement")?;
@@ -345,12 +373,15 @@ pub(super) fn settle(
         .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0]))
         .doing("setting a record aside")?;
     }
+    let mut settled = 0;
     for seq in answer.delivered.iter().chain(answer.set_aside.iter().map(|(seq, _)| seq)) {
-        tx.prepare_cached("delete from outbox where seq = ?1 and destination = ?2")
+        settled += tx
+            .prepare_cached("delete from outbox where seq = ?1 and destination = ?2")
             .and_then(|mut s| s.execute(params![number(*seq), to.as_str()]))
             .doing("settling a record")?;
     }
-    tx.commit().doing("committing a settlement")
+    tx.commit().doing("committing a settlement")?;
+    Ok(settled)
 }
 
 pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, StoreError> {
@@ -370,19 +401,35 @@ pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, Stor
     Ok(backlog)
 }
 
-pub(super) fn prune_readings(db: &Connection, before: Wall, limit: u32) -> Result<usize, StoreError> {
-    // Rows are in order of arrival, so only the oldest few are looked at.
-    let last: Option<i64> = db
-        .query_row(
-            "select max(seq) from (select seq, arrived from reading order by seq limit ?1) where arrived < ?2",
-            params![limit, before.0],
-            |row| row.get(0),
-        )
-        .optional()
-        .doing("finding old readings")?
-        .flatten();
-    let Some(last) = last else { return Ok(0) };
+pub(super) fn prune_readings(
+    db: &Connection,
+    before: Wall,
+    now: Wall,
+    limit: u32,
+) -> Result<usize, StoreError> {
+    let Some(last) = last_old(db, before, now, limit)? else { return Ok(0) };
     db.execute("delete from reading where seq <= ?1", params![last]).doing("deleting old readings")
+}
+
+/// The last of the oldest rows of which it is certain that they arrived before `before`. The clock may have been wrong
+/// when a row was written: a row of an impossible time is as old as the rows around it, and nothing after a row that
+/// is young can be old.
+fn last_old(db: &Connection, before: Wall, now: Wall, limit: u32) -> Result<Option<i64>, StoreError> {
+    let mut statement = db
+        .prepare_cached("select seq, arrived from reading order by seq limit ?1")
+        .doing("finding old readings")?;
+    let mut rows = statement.query(params![limit]).doing("finding old readings")?;
+    let mut last = None;
+    while let Some(row) = rows.next().doing("finding old readings")? {
+        let arrived = Wall(row.get(1).doing("finding old readings")?);
+        if arrived >= before && arrived <= now {
+            break;
+        }
+        if arrived < before && arrived.plausible() {
+            last = Some(row.get(0).doing("finding old readings")?);
+        }
+    }
+    Ok(last)
 }
 
 fn lane_code(lane: Lane) -> i64 {

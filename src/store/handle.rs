@@ -4,6 +4,7 @@ use super::{Committed, Settlement, Store, StoreError};
 use crate::model::{DestinationId, OutboxItem, Wall};
 use crate::pipeline::Commit;
 use crate::runtime::{Clock, Tally};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,6 +26,20 @@ enum Request {
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     owed: watch::Receiver<u64>,
+}
+
+/// A commit that the store has, but has not made durable yet.
+#[derive(Debug)]
+pub struct PendingCommit(oneshot::Receiver<Result<Committed, StoreError>>);
+
+impl PendingCommit {
+    /// Waits until it is durable. May be dropped and called again until it has answered.
+    ///
+    /// # Errors
+    /// When SQLite refuses; nothing of it is stored then.
+    pub async fn durable(&mut self) -> Result<Committed, StoreError> {
+        (&mut self.0).await.map_err(|_| StoreError::Closed)?
+    }
 }
 
 /// Moves a store to its own thread. Joining the thread waits until the last handle is gone and the file closed.
@@ -84,12 +99,18 @@ impl Worker {
                 Request::Commit(..) => {}
                 Request::Owed(to, limit, answer) => tell(answer, self.store.owed(&to, limit)),
                 Request::Settle(to, settlement, answer) => {
-                    let outcome = self.store.settle(&to, &settlement, self.clock.now().wall);
-                    self.count_backlog();
-                    tell(answer, outcome);
+                    let settled = self.store.settle(&to, &settlement, self.clock.now().wall);
+                    tell(
+                        answer,
+                        settled.map(|rows| {
+                            let backlog = self.tally.backlog.of(&to);
+                            backlog
+                                .set(backlog.get().saturating_sub(u64::try_from(rows).unwrap_or(u64::MAX)));
+                        }),
+                    );
                 }
                 Request::Prune(before, limit, answer) => {
-                    tell(answer, self.store.prune_readings(before, limit));
+                    tell(answer, self.store.prune_readings(before, self.clock.now().wall, limit));
                 }
             }
         }
@@ -98,7 +119,7 @@ impl Worker {
     fn commit(&mut self, commits: Vec<(Box<Commit>, Answer<Committed>)>) {
         let started = tokio::time::Instant::now();
         let all: Vec<&Commit> = commits.iter().map(|(commit, _)| commit.as_ref()).collect();
-        let owes = all.iter().any(|commit| !commit.outbox.is_empty());
+        let owed = count_owed(&all);
         let outcome = self.store.commit(&all);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         match outcome {
@@ -106,12 +127,14 @@ impl Worker {
                 self.tally.commits.one();
                 self.tally.commit_micros_sum.add(micros);
                 self.tally.commit_micros_max.set(self.tally.commit_micros_max.get().max(micros));
-                if owes {
-                    self.count_backlog();
-                    self.owed_changed.send_modify(|n| *n += 1);
-                }
                 for ((_, answer), committed) in commits.into_iter().zip(done) {
                     tell(answer, Ok(committed));
+                }
+                if !owed.is_empty() {
+                    for (destination, more) in owed {
+                        self.tally.backlog.of(&destination).add(more);
+                    }
+                    self.owed_changed.send_modify(|n| *n += 1);
                 }
             }
             Err(error) => {
@@ -125,12 +148,10 @@ impl Worker {
         }
     }
 
+    /// Once, at the start; from then on what comes and goes is added and taken off.
     fn count_backlog(&self) {
         match self.store.backlog() {
             Ok(backlog) => {
-                for (destination, _) in self.tally.backlog.all() {
-                    self.tally.backlog.of(&destination).set(0);
-                }
                 for (destination, rows) in backlog {
                     self.tally.backlog.of(&destination).set(rows);
                 }
@@ -141,6 +162,14 @@ impl Worker {
             ),
         }
     }
+}
+
+fn count_owed(commits: &[&Commit]) -> BTreeMap<DestinationId, u64> {
+    let mut owed = BTreeMap::new();
+    for item in commits.iter().flat_map(|commit| &commit.outbox) {
+        *owed.entry(item.destination.clone()).or_insert(0) += 1;
+    }
+    owed
 }
 
 /// An answer nobody waits for any more is dropped: the asker was cut off, the work is done all the same.
@@ -162,7 +191,21 @@ impl Handle {
     /// # Errors
     /// When SQLite refuses; nothing of it is stored then.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.ask(|answer| Request::Commit(Box::new(commit), answer)).await
+        self.begin_commit(commit).await?.durable().await
+    }
+
+    /// Gives a commit to the store without waiting until it is durable. Commits become durable in the order in which
+    /// they were given, those that wait at the same time in one transaction.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn begin_commit(&self, commit: Commit) -> Result<PendingCommit, StoreError> {
+        let (answer, reply) = oneshot::channel();
+        self.requests
+            .send(Request::Commit(Box::new(commit), answer))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        Ok(PendingCommit(reply))
     }
 
     /// The next records owed to a destination, alarms first, then by number; at most `limit`.

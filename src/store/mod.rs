@@ -6,6 +6,7 @@
 mod append;
 mod handle;
 mod history;
+mod lock;
 mod maintain;
 mod migrate;
 mod read;
@@ -13,16 +14,15 @@ mod recall;
 mod rows;
 mod site_key;
 
-pub use handle::{Handle, open};
+pub use handle::{Handle, PendingCommit, open};
 pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
-use crate::model::{DestinationId, OutboxItem, SiteKey};
+use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
 use crate::pipeline::{Commit, Remembered};
 use rusqlite::Connection;
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// The database's file name in the data directory.
@@ -33,10 +33,10 @@ pub const APPLICATION_ID: i32 = 0x5347_4154;
 pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
+/// Statements kept prepared: more than this module has, so that none is parsed twice.
+const STATEMENTS: usize = 32;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
-/// Statements kept prepared: more than there are.
-const STATEMENTS: usize = 64;
 /// Rows kept in quarantine; the oldest give way.
 pub const QUARANTINE_ROWS: i64 = 10_000;
 /// Strangers remembered; further ones are only counted.
@@ -80,6 +80,17 @@ pub enum StoreError {
         path: PathBuf,
         /// Whose mark it bears.
         found: i32,
+    },
+    /// It is no SQLite file, or no longer.
+    #[error(
+        "{path} is damaged or not a SQLite database; restore a backup, or move it away to begin with an empty one"
+    )]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        cause: rusqlite::Error,
     },
     /// A newer Schoolgate wrote it.
     #[error(
@@ -127,6 +138,21 @@ pub enum StoreError {
     Json(#[source] serde_json::Error),
 }
 
+impl StoreError {
+    /// Says which file is damaged, when that is what SQLite says.
+    fn of_file(self, path: &Path) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Sqlite { cause, .. }
+                if matches!(cause.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) =>
+            {
+                Self::Damaged { path: path.to_owned(), cause }
+            }
+            other => other,
+        }
+    }
+}
+
 /// Names what was being done when SQLite refused.
 trait Doing<T> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError>;
@@ -152,8 +178,8 @@ pub struct Store {
     series: append::SeriesIds,
     path: PathBuf,
     upkeep: maintain::Upkeep,
-    /// Holds the lock on the data directory; the system lets go of it when the process ends, however it ends.
-    _lock: File,
+    /// Dropped after the connection.
+    _lock: lock::DirLock,
 }
 
 impl Store {
@@ -167,24 +193,24 @@ impl Store {
         }
         let file = |doing| move |cause| StoreError::File { path: dir.to_owned(), doing, cause };
         std::fs::create_dir_all(dir).map_err(file("making the data directory"))?;
-        let lock = File::create(dir.join("schoolgate.lock")).map_err(file("making the lock file"))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::Locked(dir.to_owned()),
-            TryLockError::Error(cause) => file("locking")(cause),
-        })?;
+        let lock = lock::DirLock::take(dir)?;
         let path = dir.join(FILE_NAME);
-        let mut db = Connection::open(&path).doing("opening the database")?;
-        configure(&db)?;
-        migrate::migrate(&mut db, &path)?;
-        match history::tidy(&mut db, dir) {
-            Ok(found) => found.iter().for_each(history::Found::tell),
-            // Nothing depends on it: the next start tries again.
-            Err(error) => tracing::warn!(
-                error = %crate::runtime::Chain(&error),
-                "the directory of sealed readings could not be put in order"
-            ),
-        }
-        let series = append::SeriesIds::load(&db)?;
+        let ready = || {
+            let mut db = Connection::open(&path).doing("opening the database")?;
+            configure(&db)?;
+            migrate::migrate(&mut db, &path)?;
+            match history::tidy(&mut db, dir) {
+                Ok(found) => found.iter().for_each(history::Found::tell),
+                // Nothing depends on it: the next start tries again.
+                Err(error) => tracing::warn!(
+                    error = %crate::runtime::Chain(&error),
+                    "the directory of sealed readings could not be put in order"
+                ),
+            }
+            let series = append::SeriesIds::load(&db)?;
+            Ok((db, series))
+        };
+        let (db, series) = ready().map_err(|error: StoreError| error.of_file(&path))?;
         Ok(Self { db, series, path, upkeep: maintain::Upkeep::default(), _lock: lock })
     }
 
@@ -232,20 +258,16 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn owed(&self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
-        append::owed(&self.db, to, limit)
+    pub fn owed(&mut self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError> {
+        append::owed(&mut self.db, to, limit)
     }
 
-    /// Makes a platform's answer durable. `at` is the wall time written beside records set aside.
+    /// Makes a platform's answer durable; returns how many records are no longer owed. `at` is the wall time written
+    /// beside records set aside.
     ///
     /// # Errors
     /// When SQLite refuses; nothing is changed then.
-    pub fn settle(
-        &mut self,
-        to: &DestinationId,
-        answer: &Settlement,
-        at: crate::model::Wall,
-    ) -> Result<(), StoreError> {
+    pub fn settle(&mut self, to: &DestinationId, answer: &Settlement, at: Wall) -> Result<usize, StoreError> {
         append::settle(&mut self.db, to, answer, at)
     }
 
@@ -257,12 +279,13 @@ impl Store {
         append::backlog(&self.db)
     }
 
-    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many.
+    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many. Rows of impossible
+    /// times (later than `now`, or of an unset clock) go with the rows around them.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn prune_readings(&mut self, before: crate::model::Wall, limit: u32) -> Result<usize, StoreError> {
-        append::prune_readings(&self.db, before, limit)
+    pub fn prune_readings(&mut self, before: Wall, now: Wall, limit: u32) -> Result<usize, StoreError> {
+        append::prune_readings(&self.db, before, now, limit)
     }
 }
 

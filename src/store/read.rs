@@ -107,7 +107,7 @@ impl Reader {
         let path = dir.join(FILE_NAME);
         std::fs::metadata(&path).map_err(|cause| StoreError::File {
             path: path.clone(),
-            doing: "looking for the database",
+            doing: "looking for the database (has the gateway run with this data directory?)",
             cause,
         })?;
         let db = Connection::open_with_flags(&path, flags).doing("opening the database to read")?;
@@ -244,7 +244,9 @@ impl Reader {
     pub fn waiting(&self, destination: &DestinationId) -> Result<(u64, Option<Wall>), StoreError> {
         let mut rows = each(
             &self.db,
-            "select count(*) as waiting, min(created) as oldest from outbox where destination = ?1",
+            "select count(*) as waiting, \
+             (select created from outbox where destination = ?1 order by lane, seq limit 1) as oldest \
+             from outbox where destination = ?1",
             [destination.as_str()],
             |row| {
                 let waiting = u64::try_from(get::<i64>(row, "waiting")?).unwrap_or(0);

@@ -3,15 +3,18 @@
 use super::read::{link_change_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError, history};
-use crate::aggregate::REVISABLE_PERIODS;
-use crate::model::{BusId, DeviceId, RollUp, Wall};
-use crate::pipeline::{Fingerprint, Remembered, SERIALS_KEPT, StoredReading};
+use crate::aggregate::RESTORED_PERIODS;
+use crate::model::{BusId, DeviceId, Wall};
+use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredReading};
 use rusqlite::{Connection, Row, params};
+use std::collections::BTreeMap;
 
 /// Readings arrive at most this long before the period they belong to: a device clock may be ahead. Milliseconds.
 const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
 /// The longest look back over readings that a start takes, for periods of an hour. Milliseconds.
 pub(super) const LONGEST_LOOK_MS: i64 = 2 * 3600 * 1000 + AHEAD_MS;
+/// Most readings taken up, however fast they came: some 60 MB.
+const RECALLED_READINGS: i64 = 300_000;
 /// Event rows looked at for serials: enough for the last few of every reader.
 const SERIAL_ROWS: i64 = 20_000;
 
@@ -35,14 +38,14 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
         )?,
         next_alarm: u64::try_from(next_alarm).unwrap_or(1),
         next_seq: next_seq.and_then(|text| text.parse().ok()).unwrap_or(1),
-        roll_ups: roll_ups(db, aggregate_secs, period_ms)?,
-        readings: readings(db, period_ms)?,
-        fingerprints: each(db, "select bus, turn, value from fingerprint", [], |row| {
+        recent: recent(db, period_ms)?,
+        fingerprints: each(db, "select bus, turn, value, at from fingerprint", [], |row| {
             let bus: String = get(row, "bus")?;
             Ok(Fingerprint {
                 bus: word("fingerprint", 0, &bus, |t| BusId::new(t).ok())?,
                 turn: u64::try_from(get::<i64>(row, "turn")?).unwrap_or(0),
                 value: get::<i64>(row, "value")?.cast_unsigned(),
+                at: Wall(get(row, "at")?),
             })
         })?,
         serials: serials(db)?,
@@ -50,36 +53,45 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
     })
 }
 
-/// The last periods of every series.
-fn roll_ups(db: &Connection, aggregate_secs: u32, period_ms: i64) -> Result<Vec<RollUp>, StoreError> {
-    let kept = i64::try_from(REVISABLE_PERIODS).unwrap_or(8) * period_ms;
-    each(
+/// The last periods of every series, and the last readings; nothing when there has been no reading.
+fn recent(db: &Connection, period_ms: i64) -> Result<Option<Recent>, StoreError> {
+    let mut rows = each(db, "select arrived from reading order by seq desc limit 1", [], |row| {
+        Ok(Wall(get(row, "arrived")?))
+    })?;
+    let Some(newest) = rows.pop() else { return Ok(None) };
+    let roll_ups_from = newest.plus_ms(-RESTORED_PERIODS * period_ms).period_start(period_ms);
+    let readings_from = newest.plus_ms(-(2 * period_ms + AHEAD_MS));
+    let roll_ups = each(
         db,
         "select r.*, s.device, s.point, s.unit, s.kind from roll_up r join series s on s.id = r.series \
-         where r.period_secs = ?1 and r.start > (select coalesce(max(start), 0) from roll_up) - ?2 \
-         order by r.start",
-        params![aggregate_secs, kept],
+         where r.period_secs = ?1 and r.start between ?2 and ?3 order by r.start",
+        params![period_ms / 1000, roll_ups_from.0, newest.plus_ms(period_ms).0],
         roll_up_of,
-    )
+    )?;
+    Ok(Some(Recent {
+        roll_ups_from,
+        roll_ups,
+        readings_from,
+        readings: readings(db, newest, readings_from)?,
+    }))
 }
 
-/// The readings whose period may not have been over: those of the last two periods before the last reading.
-fn readings(db: &Connection, period_ms: i64) -> Result<Vec<StoredReading>, StoreError> {
+/// The readings whose period may not have been over, oldest first.
+fn readings(db: &Connection, newest: Wall, from: Wall) -> Result<Vec<StoredReading>, StoreError> {
     // Only what is older than any look is sealed, so hot rows are enough.
     let sealed = history::sealed_through(db)?;
     let mut statement = db
         .prepare(
             "select r.*, s.device, s.point, s.unit, s.kind from reading r \
-             join series s on s.id = r.series where r.seq > ?1 order by r.seq desc",
+             join series s on s.id = r.series where r.seq > ?1 order by r.seq desc limit ?2",
         )
         .doing("reading the last readings")?;
-    let mut rows = statement.query(params![sealed]).doing("reading the last readings")?;
+    let mut rows = statement.query(params![sealed, RECALLED_READINGS]).doing("reading the last readings")?;
     let mut readings: Vec<StoredReading> = Vec::new();
-    let mut newest: Option<Wall> = None;
     while let Some(row) = rows.next().doing("reading the last readings")? {
         let stored = reading_of(row)?;
-        let newest = *newest.get_or_insert(stored.stamp.gateway);
-        if newest.since(stored.stamp.gateway) > 2 * period_ms + AHEAD_MS {
+        // A clock that was set back leaves later times before earlier ones: they are as far away.
+        if newest.since(stored.stamp.gateway).saturating_abs() > newest.since(from) {
             break;
         }
         readings.push(stored);
@@ -88,20 +100,25 @@ fn readings(db: &Connection, period_ms: i64) -> Result<Vec<StoredReading>, Store
     Ok(readings)
 }
 
-fn serials(db: &Connection) -> Result<Vec<(DeviceId, String)>, StoreError> {
+fn serials(db: &Connection) -> Result<Vec<Serial>, StoreError> {
     let mut newest_first = each(
         db,
-        "select device, serial from (select seq, device, serial from event order by seq desc limit ?1) \
+        "select device, serial, device_at from \
+         (select seq, device, serial, device_at from event order by seq desc limit ?1) \
          where serial is not null order by seq desc",
         params![SERIAL_ROWS],
         |row| {
             let device: String = get(row, "device")?;
-            Ok((word("event", 0, &device, |t| DeviceId::new(t).ok())?, get::<String>(row, "serial")?))
+            Ok(Serial {
+                device: word("event", 0, &device, |t| DeviceId::new(t).ok())?,
+                number: get(row, "serial")?,
+                device_at: get::<Option<i64>>(row, "device_at")?.map(Wall),
+            })
         },
     )?;
-    let mut counts: std::collections::BTreeMap<DeviceId, usize> = std::collections::BTreeMap::new();
-    newest_first.retain(|(device, _)| {
-        let count = counts.entry(device.clone()).or_insert(0);
+    let mut counts: BTreeMap<DeviceId, usize> = BTreeMap::new();
+    newest_first.retain(|serial| {
+        let count = counts.entry(serial.device.clone()).or_insert(0);
         *count += 1;
         *count <= SERIALS_KEPT
     });

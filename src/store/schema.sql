@@ -42,7 +42,8 @@ create table event (
   result    text,                   -- credential: with what result
   person    text                    -- credential: pseudonym
 ) strict;
-create unique index event_serial on event (device, serial) where serial is not null;
+-- A device that begins to count anew has other times for the same numbers.
+create unique index event_serial on event (device, serial, coalesce(device_at, 0)) where serial is not null;
 
 create table link (
   device text primary key not null, -- device id
@@ -146,5 +147,6 @@ create table fingerprint (
   slot  integer not null,           -- turn modulo the number kept
   turn  integer not null,           -- grows by one per message
   value integer not null,           -- hash of packet id, topic and payload
+  at    integer not null,           -- when it came
   primary key (bus, slot)
 ) strict, without rowid;

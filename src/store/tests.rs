@@ -97,7 +97,7 @@ fn full() -> Commit {
             item(8, Record::Aggregate(roll_up(AT))),
             item(9, Record::Alarm(raised())),
         ],
-        fingerprints: vec![Fingerprint { bus: bus(), turn: 1030, value: u64::MAX - 3 }],
+        fingerprints: vec![Fingerprint { bus: bus(), turn: 1030, value: u64::MAX - 3, at: AT }],
         ..Commit::default()
     }
 }
@@ -112,11 +112,13 @@ fn what_was_committed_is_there_after_a_restart() {
     let remembered = store.recall(900).unwrap();
     assert_eq!(remembered.open_alarms, [raised().alarm]);
     assert_eq!((remembered.next_alarm, remembered.next_seq), (6, 10));
-    assert_eq!(remembered.readings, commit.readings);
-    assert_eq!(remembered.roll_ups, commit.roll_ups);
+    let recent = remembered.recent.unwrap();
+    assert_eq!(recent.readings, commit.readings);
+    assert_eq!(recent.roll_ups, commit.roll_ups);
     assert_eq!(remembered.fingerprints, commit.fingerprints);
     assert_eq!(remembered.links, commit.links);
-    assert_eq!(remembered.serials, [(device(), "1".to_owned()), (device(), "2".to_owned())]);
+    let serials: Vec<&str> = remembered.serials.iter().map(|s| s.number.as_str()).collect();
+    assert_eq!(serials, ["1", "2"]);
     let reader = Reader::open(dir.path()).unwrap();
     let events = reader.events(&EventFilter::default(), None, 10).unwrap();
     assert_eq!(events.rows, [(2, card("2")), (1, card("1"))]);
@@ -130,17 +132,17 @@ fn what_was_committed_is_there_after_a_restart() {
 fn alarms_are_owed_first_and_a_settled_record_is_gone_or_set_aside_for_good() {
     let (dir, mut store) = open();
     store.commit(&[&full()]).unwrap();
-    let seqs = |store: &Store| -> Vec<u64> {
+    let seqs = |store: &mut Store| -> Vec<u64> {
         store.owed(&destination(), 10).unwrap().iter().map(|item| item.seq).collect()
     };
-    assert_eq!(seqs(&store), [9, 7, 8]);
+    assert_eq!(seqs(&mut store), [9, 7, 8]);
     assert_eq!(store.owed(&destination(), 1).unwrap(), [item(9, Record::Alarm(raised()))]);
     let other = DestinationId::new("other").unwrap();
     let answer = Settlement { delivered: vec![9], set_aside: vec![(7, "no such point".into())] };
     store.settle(&other, &answer, AT).unwrap();
-    assert_eq!(seqs(&store), [9, 7, 8], "another destination's answer settles nothing of ours");
+    assert_eq!(seqs(&mut store), [9, 7, 8], "another destination's answer settles nothing of ours");
     store.settle(&destination(), &answer, AT).unwrap();
-    assert_eq!(seqs(&store), [8]);
+    assert_eq!(seqs(&mut store), [8]);
     assert_eq!(store.backlog().unwrap(), [(destination(), 1)]);
     let aside = Reader::open(dir.path()).unwrap().set_aside(&destination(), None, 10).unwrap();
     assert_eq!(
@@ -200,7 +202,7 @@ fn quarantine_strangers_and_fingerprints_are_bounded() {
                 stamp: Stamp::new(None, AT),
             })
             .collect(),
-        fingerprints: (0..5000).map(|turn| Fingerprint { bus: bus(), turn, value: turn }).collect(),
+        fingerprints: (0..5000).map(|turn| Fingerprint { bus: bus(), turn, value: turn, at: AT }).collect(),
         ..Commit::default()
     };
     store.commit(&[&commit]).unwrap();
@@ -220,11 +222,62 @@ fn only_readings_older_than_asked_are_deleted_and_only_so_many() {
     let (dir, mut store) = open();
     let readings = (0..10).map(|i| reading(f64::from(i), AT.plus_ms(i64::from(i) * 1000))).collect();
     store.commit(&[&Commit { readings, ..Commit::default() }]).unwrap();
-    assert_eq!(store.prune_readings(AT.plus_ms(5000), 3).unwrap(), 3);
-    assert_eq!(store.prune_readings(AT.plus_ms(5000), 3).unwrap(), 2);
-    assert_eq!(store.prune_readings(AT.plus_ms(5000), 3).unwrap(), 0);
+    assert_eq!(store.prune_readings(AT.plus_ms(5000), AT.plus_ms(9000), 3).unwrap(), 3);
+    assert_eq!(store.prune_readings(AT.plus_ms(5000), AT.plus_ms(9000), 3).unwrap(), 2);
+    assert_eq!(store.prune_readings(AT.plus_ms(5000), AT.plus_ms(9000), 3).unwrap(), 0);
     let left = Reader::open(dir.path()).unwrap().readings(None, None, None, 99).unwrap();
     assert_eq!(left.rows.len(), 5);
+}
+
+#[test]
+fn a_wrong_clock_makes_no_reading_old() {
+    let before = AT;
+    let young = AT.plus_ms(1000);
+    let now = AT.plus_ms(10_000);
+    let old = AT.plus_ms(-1000);
+    let (unset, ahead) = (Wall(5), AT.plus_ms(1_000_000));
+    for (arrived, deleted) in [
+        (vec![young, young, unset], 0),
+        (vec![unset, unset, young], 0),
+        (vec![unset, old, unset, young], 2),
+        (vec![ahead, ahead, young], 0),
+        (vec![old, ahead, old, young, old], 3),
+        (vec![old, old], 2),
+    ] {
+        let (_dir, mut store) = open();
+        let readings = arrived.iter().map(|at| reading(1.0, *at)).collect();
+        store.commit(&[&Commit { readings, ..Commit::default() }]).unwrap();
+        assert_eq!(store.prune_readings(before, now, 100).unwrap(), deleted, "{arrived:?}");
+    }
+}
+
+#[test]
+fn a_restart_after_the_clock_was_set_back_takes_up_the_last_readings_only() {
+    let (_dir, mut store) = open();
+    let mut readings: Vec<_> = (0..100).map(|i| reading(1.0, AT.plus_ms(i * 60_000))).collect();
+    readings.extend((0..3).map(|i| reading(2.0, Wall(i * 1000))));
+    store.commit(&[&Commit { readings, ..Commit::default() }]).unwrap();
+    assert_eq!(store.recall(900).unwrap().recent.unwrap().readings.len(), 3);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_back_is_set_aside_and_holds_up_nobody() {
+    let (dir, mut store) = open();
+    store.commit(&[&full()]).unwrap();
+    store.db.execute("update outbox set record = '{' where seq = 7", []).unwrap();
+    let seqs: Vec<u64> = store.owed(&destination(), 10).unwrap().iter().map(|item| item.seq).collect();
+    assert_eq!(seqs, [9, 8]);
+    let aside = Reader::open(dir.path()).unwrap().set_aside(&destination(), None, 10).unwrap();
+    assert!(aside.rows[0].1.reason.contains("cannot read this record back"), "{aside:?}");
+}
+
+#[test]
+fn a_reader_that_counts_anew_is_believed() {
+    let (_dir, mut store) = open();
+    let mut later = card("1");
+    later.stamp = Stamp::new(Some(AT.plus_ms(1000)), AT.plus_ms(1000));
+    let commit = Commit { events: vec![card("1"), later], ..Commit::default() };
+    assert_eq!(store.commit(&[&commit]).unwrap(), [Committed::default()]);
 }
 
 #[test]

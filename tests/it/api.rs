@@ -3,7 +3,7 @@
 use crate::daemon::{Daemon, School, device, mqtt_bus, until};
 use crate::mosquitto::Mosquitto;
 use reqwest::header::{CONTENT_TYPE, HOST, ORIGIN};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -89,7 +89,7 @@ async fn help_is_latched_until_a_person_acknowledges_and_resets_it_and_a_power_c
     let daemon = scene.listening().await;
     assert_eq!(scene.alarm().await, alarm, "as it was");
     let told = school.cli_ok("alarms", &["ack", &id, "--as", "王老师", "--note", "去门口看看"]).await;
-    assert!(told.contains("still open"), "{told}");
+    assert!(told.contains("acknowledged: latched, to be reset"), "{told}");
 
     daemon.kill().await;
     let daemon = scene.listening().await;
@@ -151,6 +151,31 @@ async fn a_retained_press_told_again_at_a_restart_is_kept_but_raises_nothing() {
 }
 
 #[tokio::test]
+async fn of_many_who_acknowledge_at_once_one_does_and_the_others_are_told_who() {
+    let scene = Scene::new().await;
+    let school = &scene.school;
+    let _daemon = scene.listening().await;
+    scene.broker.publish(BUTTON, PRESSED, &[]).await;
+    let id = scene.alarm().await["id"].to_string();
+    let url = school.url(&format!("/api/v1/alarms/{id}/acknowledge"));
+    let ask = async |n: u32| {
+        let order = json!({"actor": format!("guard {n}")});
+        let answer = school.client().post(&url).json(&order).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let answers = futures_util::future::join_all((0..8).map(&ask)).await;
+    let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(status, _)| *status == 200);
+    assert_eq!((done.len(), refused.len()), (1, 7), "{refused:?}");
+    let first = done[0].1["acknowledged"]["by"].as_str().expect("a name");
+    for (status, problem) in refused {
+        let detail = problem["detail"].as_str().expect("a text");
+        assert!(status == 409 && detail.contains(&format!("by {first} at 20")), "{status} {problem}");
+    }
+    let history = school.get(&format!("/api/v1/alarms/{id}")).await["history"].clone();
+    assert_eq!(history.as_array().map(Vec::len), Some(2), "{history}");
+}
+
+#[tokio::test]
 async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refused() {
     let scene = Scene::new().await;
     let school = &scene.school;
@@ -159,7 +184,7 @@ async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refu
     let id = scene.alarm().await["id"].to_string();
     let (list, ack) = (school.url("/api/v1/alarms"), school.url(&format!("/api/v1/alarms/{id}/acknowledge")));
     let web = school.client();
-    let json = "application/json";
+    let json_type = "application/json";
     let body = r#"{"actor":"evil"}"#;
     let long = format!(r#"{{"actor":"evil","note":"{}"}}"#, "x".repeat(20_000));
     let requests = [
@@ -172,7 +197,7 @@ async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refu
         ("a page of another origin", web.get(&list).header(ORIGIN, "https://evil.example"), 403),
         (
             "an order from a page of another origin",
-            web.post(&ack).header(CONTENT_TYPE, json).header(ORIGIN, "http://evil.example").body(body),
+            web.post(&ack).header(CONTENT_TYPE, json_type).header(ORIGIN, "http://evil.example").body(body),
             403,
         ),
         ("an order that is a form", web.post(&ack).header(CONTENT_TYPE, "text/plain").body(body), 415),
@@ -180,14 +205,14 @@ async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refu
         ("an unknown query key", web.get(format!("{list}?opne=true")), 400),
         ("a query of the wrong type", web.get(format!("{list}?limit=many")), 400),
         ("a device that cannot exist", web.get(school.url("/api/v1/events?device=%2e%2e%2f")), 400),
-        ("nobody's order", web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"actor":"  "}"#), 400),
+        ("nobody's order", web.post(&ack).header(CONTENT_TYPE, json_type).body(r#"{"actor":"  "}"#), 400),
         (
             "an order with an unknown key",
-            web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"who":"x"}"#),
+            web.post(&ack).header(CONTENT_TYPE, json_type).body(r#"{"who":"x"}"#),
             400,
         ),
-        ("a body that is too large", web.post(&ack).header(CONTENT_TYPE, json).body(long), 413),
-        ("half an order", web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"actor":"#), 400),
+        ("a body that is too large", web.post(&ack).header(CONTENT_TYPE, json_type).body(long), 413),
+        ("half an order", web.post(&ack).header(CONTENT_TYPE, json_type).body(r#"{"actor":"#), 400),
         ("an alarm that is not", web.get(school.url("/api/v1/alarms/999")), 404),
         ("an alarm without a number", web.get(school.url("/api/v1/alarms/first")), 404),
         ("a path that is not", web.get(school.url("/api/v2/alarms")), 404),
@@ -203,7 +228,12 @@ async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refu
         assert!(problem["detail"].is_string() && problem["detail_zh"].is_string(), "{what}: {problem}");
     }
     assert_eq!(scene.alarm().await["acknowledged"], Value::Null, "nothing of it was done");
-    let good =
-        web.post(&ack).header(CONTENT_TYPE, json).body(r#"{"actor":"王老师"}"#).send().await.expect("it");
+    let good = web
+        .post(&ack)
+        .header(CONTENT_TYPE, json_type)
+        .body(r#"{"actor":"王老师"}"#)
+        .send()
+        .await
+        .expect("it");
     assert_eq!(good.status(), 200);
 }

@@ -1,6 +1,7 @@
 //! Golden configurations through the real binary: each broken one is told with its place and what to write instead,
 //! each good one is understood. `BLESS=1` writes what is said now into `expected.txt`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,16 @@ fn copy(from: &Path, to: &Path) {
 
 /// Runs `schoolgate check` in `dir`: its exit code and what it printed.
 fn check(dir: &Path) -> (Option<i32>, String) {
+    check_with(dir, &[])
+}
+
+/// The same in an environment with these variables.
+fn check_with(dir: &Path, variables: &[(&str, &OsStr)]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_schoolgate"));
+    for name in ["LC_ALL", "LC_MESSAGES", "LANG", "CREDENTIALS_DIRECTORY"] {
+        command.env_remove(name);
+    }
+    command.envs(variables.iter().copied());
     let done = command.args(["check", "--config", "gateway.toml"]).current_dir(dir).output().unwrap();
     assert!(done.stderr.is_empty(), "stderr: {}", String::from_utf8_lossy(&done.stderr));
     (done.status.code(), String::from_utf8(done.stdout).unwrap())
@@ -95,15 +105,100 @@ fn the_example_configuration_is_good() {
     copy(&root().join("deploy/example"), dir);
     let secrets = dir.join("secrets");
     fs::create_dir(&secrets).unwrap();
-    for name in ["mqtt", "cameras", "province", "city"] {
-        fs::write(secrets.join(name), SECRET).unwrap();
-        fs::set_permissions(secrets.join(name), PermissionsExt::from_mode(0o600)).unwrap();
+    for secret in example_secrets() {
+        fs::write(dir.join(&secret), SECRET).unwrap();
+        fs::set_permissions(dir.join(&secret), PermissionsExt::from_mode(0o600)).unwrap();
     }
     let profiles = format!("[profiles]\ndir = {:?}\n", root().join("device-profiles"));
     fs::write(dir.join("conf.d/99-profiles.toml"), profiles).unwrap();
     let (code, said) = check(dir);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.starts_with("ok: "), "{said}");
+}
+
+#[test]
+fn the_last_line_is_in_the_language_of_the_person() {
+    let golden = |case: &str| {
+        let temp = tempfile::tempdir().unwrap();
+        copy(&root().join("tests/golden/profiles"), &temp.path().join("profiles"));
+        copy(&root().join("tests/golden/config").join(case), &temp.path().join("case"));
+        temp
+    };
+    for (case, code, zh, en) in [
+        ("good-2-one-meter", 0, "ok（正常）：地点 2 个", "ok: 2 places"),
+        ("05-wrong-types", 64, "共 4 个问题；", "4 problems"),
+    ] {
+        let temp = golden(case);
+        for (locale, begin) in [("zh_CN.UTF-8", zh), ("C.UTF-8", en)] {
+            let (found, said) = check_with(&temp.path().join("case"), &[("LANG", OsStr::new(locale))]);
+            let last = said.lines().last().unwrap();
+            assert!(found == Some(code) && last.starts_with(begin), "{locale}: {said}");
+        }
+    }
+}
+
+/// Under systemd the service cannot enter `secrets/`, which is root's: it is given a copy of each file there.
+#[test]
+fn a_credential_of_systemd_stands_for_the_secret_it_was_made_of() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, credentials) = (temp.path().join("etc"), temp.path().join("credentials"));
+    let wanted = root().join("tests/golden/config/good-6-certificates");
+    copy(&wanted, &dir);
+    copy(&root().join("tests/golden/profiles"), &temp.path().join("profiles"));
+    fs::remove_dir_all(dir.join("secrets")).unwrap();
+    fs::create_dir(&credentials).unwrap();
+    let under_systemd = || check_with(&dir, &[("CREDENTIALS_DIRECTORY", credentials.as_os_str())]);
+
+    let (code, said) = under_systemd();
+    assert_eq!(code, Some(64), "neither is there: {said}");
+    assert!(said.contains("'secret_file': there is no file secrets/province"), "{said}");
+
+    // An access list shows itself as bits of the group.
+    let credential = credentials.join("secret_province");
+    fs::write(&credential, SECRET).unwrap();
+    fs::set_permissions(&credential, PermissionsExt::from_mode(0o440)).unwrap();
+    let (code, said) = under_systemd();
+    assert_eq!(code, Some(0), "the credential is taken: {said}");
+    assert_eq!(check(&dir).0, Some(64), "a person's check reads the file that is named");
+
+    fs::create_dir(dir.join("secrets")).unwrap();
+    let secret = dir.join("secrets/province");
+    fs::write(&secret, SECRET).unwrap();
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o640)).unwrap();
+    assert_eq!(under_systemd().0, Some(0), "the credential goes first");
+    let (code, said) = check(&dir);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("other users can read the secret"), "{said}");
+    fs::remove_file(&credential).unwrap();
+    assert_eq!(under_systemd().0, Some(64), "without a credential the file is read, with all its checks");
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!((under_systemd().0, check(&dir).0), (Some(0), Some(0)));
+}
+
+/// The directory named by the unit and the names the program looks for are the same.
+#[test]
+fn the_unit_hands_over_the_secrets_of_the_example() {
+    let unit = fs::read_to_string(root().join("systemd/schoolgate.service")).unwrap();
+    let loaded: Vec<&str> = unit.lines().filter(|line| line.starts_with("LoadCredential=")).collect();
+    assert_eq!(loaded, ["LoadCredential=secret:/etc/schoolgate/secrets"]);
+    let secrets = example_secrets();
+    assert_eq!(secrets, ["secrets/cameras", "secrets/city", "secrets/mqtt", "secrets/province"]);
+    let main = fs::read_to_string(root().join("deploy/example/gateway.toml")).unwrap();
+    for secret in secrets {
+        assert!(main.contains(&secret), "the example says how to make {secret}");
+    }
+}
+
+/// Every path of a secret in the example, in alphabetical order.
+fn example_secrets() -> Vec<String> {
+    let mut secrets = Vec::new();
+    for entry in fs::read_dir(root().join("deploy/example/conf.d")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let lines = text.lines().filter(|l| l.starts_with("password_file") || l.starts_with("secret_file"));
+        secrets.extend(lines.map(|line| line.split('"').nth(1).unwrap().to_owned()));
+    }
+    secrets.sort();
+    secrets
 }
 
 #[test]

@@ -84,10 +84,10 @@ impl School {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The program with `verb`, this school's configuration and `args`, in English.
+    /// The program with `verb`, `args` and this school's configuration, in English.
     pub fn command(&self, verb: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_schoolgate"));
-        command.arg(verb).arg("--config").arg(self.config()).args(args);
+        command.arg(verb).args(args).arg("--config").arg(self.config());
         command.env("LC_ALL", "C").env_remove("SCHOOLGATE_LOG").env_remove("NOTIFY_SOCKET");
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
@@ -116,14 +116,12 @@ impl School {
     /// Starts the daemon with more in its environment.
     pub fn launch_with(&self, env: &[(&str, &Path)]) -> Daemon<'_> {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file");
+        self.launch_as(self.command("run", &[]).envs(env.iter().copied()).stderr(log))
+    }
+
+    fn launch_as(&self, command: &mut Command) -> Daemon<'_> {
         let since = Instant::now();
-        let child = self
-            .command("run", &[])
-            .envs(env.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the daemon starts");
+        let child = command.stdout(Stdio::null()).spawn().expect("the daemon starts");
         Daemon { school: self, child, since }
     }
 
@@ -374,6 +372,51 @@ async fn a_client_that_never_ends_its_request_does_not_hold_up_the_stop() {
 }
 
 #[tokio::test]
+async fn it_works_on_when_nobody_reads_its_log_any_more() {
+    let broker = Mosquitto::start().await;
+    let school = School::new(&(mqtt_bus(&broker) + &device("help", "tuya-ts0215a", "help")));
+    let mut daemon = school.launch_as(school.command("run", &[]).stderr(Stdio::piped()));
+    daemon.ready().await;
+    drop(daemon.child.stderr.take());
+    daemon.connected().await;
+    until("an alarm is open", async || {
+        broker.publish("zigbee2mqtt/help", br#"{"action":"sos"}"#, &[]).await;
+        (!school.rows("/api/v1/alarms?open=true").await.is_empty()).then_some(())
+    })
+    .await;
+    let (status, _) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_yet_is_waited_for_and_holds_up_neither_start_nor_stop() {
+    let mut broker = Mosquitto::start().await;
+    broker.stop().await;
+    let school = School::new(&(mqtt_bus(&broker) + &device("th", SENSOR, "th")));
+    let state = async || school.get("/api/v1/devices/th").await;
+    let daemon = school.start().await;
+    let down = until("the sensor is down", async || {
+        let state = state().await;
+        (state["state"] == "down").then_some(state)
+    })
+    .await;
+    assert_eq!(down["fault"], "unreachable", "{down}");
+    assert!(!down["advice"]["zh"].as_str().expect("advice").is_empty(), "{down}");
+    let (status, took) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+
+    let daemon = school.start().await;
+    broker.launch().await;
+    daemon.connected().await;
+    until("the sensor is up", async || {
+        broker.publish("zigbee2mqtt/th", numbered(1).as_bytes(), &[]).await;
+        (state().await["state"] == "up").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_second_gateway_on_the_same_data_is_refused_at_once_and_told_why() {
     let school = School::new("");
     let _first = school.start().await;
@@ -399,6 +442,22 @@ async fn a_port_that_another_program_has_is_named() {
         said.contains(&format!("127.0.0.1:{}", school.http)) && said.contains("another program"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_named_and_left_as_it_is() {
+    let school = School::new("");
+    let file = school.data_dir().join("schoolgate.db");
+    std::fs::create_dir(school.data_dir()).expect("made");
+    let damaged = [b"SQLite format 3\0".as_slice(), &[0xA5; 8000]].concat();
+    for bytes in [vec![0xA5; 8192], damaged] {
+        std::fs::write(&file, &bytes).expect("written");
+        let run = school.cli("run", &[]).await;
+        assert_eq!(run.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(said.contains(file.to_str().unwrap()) && said.contains("restore a backup"), "{said}");
+        assert_eq!(std::fs::read(&file).expect("still there"), bytes);
+    }
 }
 
 #[tokio::test]

@@ -1,16 +1,13 @@
 //! Integration tests: one binary, one module per counterpart or property.
 #![cfg(test)]
-#![expect(
-    clippy::cast_precision_loss,
-    clippy::string_slice,
-    reason = "in a test, a wrong number or a cut letter is a failed test"
-)]
+#![expect(clippy::cast_precision_loss, reason = "in a test, a wrong number is a failed test")]
 
 mod api;
 mod camera;
 mod config;
 mod daemon;
 mod dependencies;
+mod install;
 mod kill;
 mod layering;
 mod metrics;
@@ -19,6 +16,7 @@ mod mosquitto;
 mod mqtt;
 mod north;
 mod payloads;
+mod pipe;
 mod profiles;
 mod sim;
 mod unit_file;

@@ -179,7 +179,7 @@ fn python() -> PathBuf {
     python
 }
 
-async fn pymodbus() -> (Child, u16) {
+pub async fn pymodbus() -> (Child, u16) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/pymodbus_meters.py");
     let mut child = Command::new(python())
         .arg(script)
@@ -293,6 +293,7 @@ enum Does {
     AnswersLate(Duration, Vec<u8>),
     Nothing,
     AnswersThenCloses(Vec<u8>),
+    Closes,
 }
 
 struct Server {
@@ -349,6 +350,7 @@ async fn client<S: Fn(u32, Asked) -> Does>(stream: TcpStream, script: Arc<S>, re
                 });
             }
             Does::Nothing => {}
+            Does::Closes => return,
             Does::AnswersThenCloses(bytes) => {
                 send.send(bytes).await.unwrap_or(());
                 drop(send);
@@ -521,6 +523,27 @@ async fn an_endpoint_that_closes_after_each_answer_is_no_failure() {
     gateway.until("three readings", 15, |g| g.count("meter") >= 3).await;
     assert_eq!(gateway.links, [("meter".to_owned(), Link::Up)]);
     assert_eq!(meter.connections.load(Ordering::SeqCst), 3);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_unit_that_makes_the_endpoint_close_keeps_nobody_waiting() {
+    let converter = server(|_, asked| match asked.unit {
+        1 => Does::Closes,
+        _ => Does::Answers(asked.reply(mark)),
+    })
+    .await;
+    let mut gateway = Gateway::new();
+    let one = scattered(1);
+    // The bad one is asked first, and again after every connect.
+    let devices = [device("bad", 1, "line", 50 * MS, &one), device("well", 2, "line", 50 * MS, &one)];
+    gateway.start("line", converter.port, 100 * MS, &devices);
+    gateway
+        .until("the bad unit down", 30, |g| {
+            g.has_link("bad", Link::Down(Fault::Gone)) && g.count("well") >= 20
+        })
+        .await;
+    assert_eq!(gateway.count("bad"), 0);
     gateway.stop().await;
 }
 

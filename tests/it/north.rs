@@ -9,7 +9,7 @@ use axum::routing::post;
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
-use schoolgate::config::{Destination, DestinationKind, Site};
+use schoolgate::config::{Agreed, Destination, DestinationKind, Site};
 use schoolgate::model::{
     Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, DestinationId, DeviceId,
     OutboxItem, PointId, PointKind, Priority, Record, RollUp, RuleId, Secret, Text, Unit, Wall,
@@ -133,6 +133,7 @@ fn destination(id: &str, kind: DestinationKind, address: SocketAddr) -> Destinat
         max_bytes: 65_536,
         timeout: Duration::from_secs(10),
         ca_pem: None,
+        agreed: Agreed::default(),
     }
 }
 

@@ -70,8 +70,18 @@ fn broken() -> Vec<Broken> {
         ("a topic nobody has", "zigbee2mqtt/nobody", br#"{"temperature":1}"#.to_vec(), Passed),
         ("no operator", READER, br#"{"info":{"RecordID":"1"}}"#.to_vec(), Quarantined("missing_field")),
         ("an unknown operator", READER, br#"{"operator":"Boo"}"#.to_vec(), Quarantined("unknown_value")),
-        ("a clock at 1970", READER, face("1970", r#","time":"1970-01-01 08:00:00""#), Passed),
-        ("a clock at 2099", READER, face("2099", r#","time":"2099-12-31 23:59:59""#), Passed),
+        (
+            "a clock at 1970",
+            READER,
+            face("1970", r#","time":"1970-01-01 08:00:00""#),
+            Quarantined("wrong_clock"),
+        ),
+        (
+            "a clock at 2099",
+            READER,
+            face("2099", r#","time":"2099-12-31 23:59:59""#),
+            Quarantined("wrong_clock"),
+        ),
         ("a date that is none", READER, face("13", r#","time":"2026-13-45 99:00:00""#), Passed),
         ("a serial of 1,000 letters", READER, face(&"9".repeat(1000), ""), Quarantined("bad_type")),
     ];
@@ -142,6 +152,7 @@ async fn broken_payloads_are_counted_and_kept_and_stop_nothing() {
     );
     let shown = school.rows("/api/v1/events?device=reader").await;
     let of = |serial: &str| shown.iter().find(|row| row["serial"] == serial).expect("the event").clone();
+    assert_eq!(school.metric("schoolgate_wrong_clocks_total", "").await, 2.0);
     for serial in ["1970", "2099"] {
         let row = of(serial);
         assert_eq!((&row["clock"], &row["at"]), (&"device_wrong".into(), &row["arrived_at"]), "{row}");

@@ -190,8 +190,8 @@ impl School {
 
     fn check(&mut self) {
         let stored = self.gateway.reader();
-        self.field.check_stored(&stored);
-        self.gateway.check_alarms(&self.done, self.field.help_presses());
+        let presses = self.field.check_stored(&stored, self.clock_steps);
+        self.gateway.check_alarms(&self.done, presses);
         for (id, platform) in &self.platforms {
             platform.check(id, self.gateway.owed_ever(id), &self.gateway.set_aside(id));
         }

@@ -3,10 +3,12 @@
 use super::super::batch::tests::{aggregate, alarm, sender};
 use super::super::{Eduyun, Lost, Shield};
 use super::*;
-use crate::config::{Destination, DestinationKind};
-use crate::model::{DestinationId, Record, Wall};
+use crate::config::{Agreed, Destination, DestinationKind};
+use crate::model::{DestinationId, Wall};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+
+mod unlisted;
 
 const T0: i64 = 1_790_000_000_000;
 
@@ -21,6 +23,7 @@ fn destination(kind: DestinationKind) -> Destination {
         max_bytes: 65_536,
         timeout: Duration::from_secs(10),
         ca_pem: None,
+        agreed: Agreed::default(),
     }
 }
 
@@ -43,6 +46,8 @@ struct Scene {
     bodies: BTreeMap<String, Vec<u8>>,
     requests: u32,
     nonces: BTreeSet<[u8; 16]>,
+    /// Devices of which an alarm was answered with a code in no list: these alarms need not go first.
+    doubted: BTreeSet<DeviceId>,
 }
 
 /// One request as the platform sees it.
@@ -76,6 +81,7 @@ impl Scene {
             bodies: BTreeMap::new(),
             requests: 0,
             nonces: BTreeSet::new(),
+            doubted: BTreeSet::new(),
         }
     }
 
@@ -123,7 +129,10 @@ impl Scene {
                     self.ms += 50;
                     self.arrive();
                     let now = self.now();
-                    self.pump.replied(now, answer.map_err(NoReply::from));
+                    let outcome = self.pump.replied(now, answer.map_err(NoReply::from));
+                    if outcome.failed.is_some_and(|why| why.word == "unknown_code") {
+                        self.doubt(&seen);
+                    }
                 }
                 Step::Wait(moment) => {
                     let next = self.coming.front().map(|c| c.0);
@@ -140,6 +149,11 @@ impl Scene {
         panic!("the pump does not come to rest");
     }
 
+    fn doubt(&mut self, seen: &Seen) {
+        let alarms = self.owed.iter().filter(|i| seen.uids.contains(&i.uid)).map(order_of);
+        self.doubted.extend(alarms.filter(|o| o.0 == Lane::Alarm).filter_map(|o| o.1.cloned()));
+    }
+
     fn look_at(&mut self, request: &Request) -> Seen {
         let body: Value = serde_json::from_slice(&request.body).expect("JSON");
         let key = request.headers.iter().find(|h| h.0 == "Idempotency-Key").map(|h| h.1.clone());
@@ -149,7 +163,9 @@ impl Scene {
             let text = record.to_string();
             assert_eq!(*self.sent.entry(uid.clone()).or_insert(text.clone()), text, "{uid} changed");
             if record["record"] == "aggregate" {
-                let waiting = self.owed.iter().any(|i| i.record.lane() == Lane::Alarm);
+                let waiting = self.owed.iter().map(order_of).any(|(lane, device)| {
+                    lane == Lane::Alarm && device.is_none_or(|d| !self.doubted.contains(d))
+                });
                 assert!(!waiting, "an aggregate went before an alarm");
             }
             uids.push(uid);
@@ -174,14 +190,10 @@ impl Scene {
 
     /// The order of first acceptance within every lane and device is the order of numbers.
     fn assert_order(&self, all: &[OutboxItem]) {
-        let mut last: BTreeMap<(Lane, String), u64> = BTreeMap::new();
+        let mut last = BTreeMap::new();
         for uid in &self.taken {
             let item = all.iter().find(|i| i.uid == *uid).expect("known");
-            let device = match &item.record {
-                Record::Aggregate(r) => r.device.to_string(),
-                Record::Alarm(c) => c.alarm.device.as_ref().expect("a device").to_string(),
-            };
-            let before = last.insert((item.record.lane(), device), item.seq);
+            let before = last.insert(order_of(item), item.seq);
             assert!(before < Some(item.seq), "{uid} after {before:?}");
         }
     }
@@ -434,24 +446,83 @@ fn a_refused_token_request_is_held_and_a_fresh_token_that_is_refused_is_too() {
     assert_eq!(scene.pump.status().state, UplinkState::AuthRefused);
 }
 
-#[test]
-fn a_code_in_no_list_is_tried_for_minutes_and_then_isolated() {
-    let mut scene = Scene::new(DestinationKind::Shield, 8, 1);
-    scene.coming = (1..=4).map(|n| (0, aggregate(n, "m"))).collect();
-    scene.play(u64::MAX, |scene, seen| {
-        if seen.uids.contains(&"gw-1:3".to_owned()) {
-            return Ok(Reply::new(200, r#"{"code":"E77","message":"?"}"#));
+/// One random script: what the platform does wrong, and when.
+struct Script {
+    dice: Dice,
+    kind: DestinationKind,
+    /// Records that the platform never takes.
+    poison: BTreeSet<String>,
+    /// It words these refusals with a code in no list, of the whole request.
+    poison_by_unlisted_code: bool,
+    /// In this time every answer to records is a code in no list.
+    outage: std::ops::Range<u64>,
+    /// Requests that may still go wrong.
+    faults: u64,
+    /// Codes in no list that may still come by chance.
+    unknowns: u32,
+    not_before: u64,
+    /// Taken and not confirmed, by uid.
+    lost: BTreeMap<String, u32>,
+}
+
+impl Script {
+    fn answer(&mut self, scene: &mut Scene, seen: &Seen) -> Result<Reply, Lost> {
+        assert!(seen.ms >= self.not_before, "a request within Retry-After");
+        let shield = self.kind == DestinationKind::Shield;
+        let (code, ok_word) = if shield { ("code", "1") } else { ("retCode", "000000") };
+        let worded = |word: &str| Ok(Reply::new(200, json!({code: word}).to_string()));
+        if !seen.uids.is_empty() && self.outage.contains(&seen.ms) {
+            return worded("E-down");
         }
-        scene.take(&seen.uids);
-        ok()
-    });
-    assert!(scene.ms > 250_000, "an outage of minutes sets nothing aside, {} ms", scene.ms);
-    assert_eq!(scene.set_aside, [(3, "code E77 ?".to_owned())]);
-    assert_eq!(scene.delivered.len(), 3);
+        let fault = if self.faults > 0 { self.dice.below(12) } else { 99 };
+        self.faults = self.faults.saturating_sub(1);
+        match fault {
+            0 => return Err(Lost::Timeout),
+            1 => return Err(Lost::Connect),
+            2 => return status(500),
+            3 => {
+                let secs = self.dice.below(900);
+                self.not_before = seen.ms + 50 + secs * 1000;
+                return Ok(Reply { retry_after: Some(Duration::from_secs(secs)), ..Reply::new(429, "") });
+            }
+            4 => return worded("busy"),
+            5 if self.unknowns > 0 => {
+                self.unknowns -= 1;
+                return worded("E?");
+            }
+            6 => return Ok(Reply::new(200, "<html>")),
+            7 if seen.uids.len() > 1 => return status(413),
+            8 => return worded("expired"),
+            _ => {}
+        }
+        if seen.uids.is_empty() {
+            let token = json!({"accessToken": "T"});
+            return Ok(Reply::new(200, json!({code: ok_word, "tokenInfo": token}).to_string()));
+        }
+        let (bad, good): (Vec<_>, Vec<_>) =
+            seen.uids.iter().cloned().partition(|uid| self.poison.contains(uid));
+        if !bad.is_empty() && self.poison_by_unlisted_code {
+            return worded("E-record");
+        }
+        if !bad.is_empty() && self.dice.below(2) == 0 {
+            return status(422);
+        }
+        scene.take(&good);
+        if fault == 9 || fault == 10 {
+            for uid in good {
+                *self.lost.entry(uid).or_default() += 1;
+            }
+            return if fault == 9 { Err(Lost::Timeout) } else { Err(Lost::Broken) };
+        }
+        let failed: Vec<_> = bad.iter().map(|uid| json!({"uid": uid, "code": "bad"})).collect();
+        let body = json!({code: ok_word, "failed": failed, "data": {"failed": failed}});
+        Ok(Reply::new(200, body.to_string()))
+    }
 }
 
 /// Plays one random script: whatever the platform does, nothing is lost, nothing changes, order is kept.
 fn play_script(seed: u64) {
+    const HOUR: u64 = 3_600_000;
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let kind = if dice.below(2) == 0 { DestinationKind::Shield } else { DestinationKind::Eduyun };
     let mut scene = Scene::new(kind, 1 + usize::try_from(dice.below(12)).expect("small"), seed);
@@ -467,60 +538,33 @@ fn play_script(seed: u64) {
         at += dice.below(3) * dice.below(60_000);
         scene.coming.push_back((at, item));
     }
-    let (mut faults, mut unknowns, mut not_before) = (dice.below(40), 0, 0);
-    let mut lost: BTreeMap<String, u32> = BTreeMap::new();
-    scene.play(u64::MAX, |scene, seen| {
-        assert!(seen.ms >= not_before, "a request within Retry-After");
-        let code = if kind == DestinationKind::Shield { "code" } else { "retCode" };
-        let ok_word = if kind == DestinationKind::Shield { "1" } else { "000000" };
-        let fault = if faults > 0 { dice.below(12) } else { 99 };
-        faults = faults.saturating_sub(1);
-        match fault {
-            0 => return Err(Lost::Timeout),
-            1 => return Err(Lost::Connect),
-            2 => return status(500),
-            3 => {
-                let secs = dice.below(900);
-                not_before = seen.ms + 50 + secs * 1000;
-                return Ok(Reply { retry_after: Some(Duration::from_secs(secs)), ..Reply::new(429, "") });
-            }
-            4 => return Ok(Reply::new(200, json!({code: "busy"}).to_string())),
-            5 if unknowns < 8 => {
-                unknowns += 1;
-                return Ok(Reply::new(200, json!({code: "E?"}).to_string()));
-            }
-            6 => return Ok(Reply::new(200, "<html>")),
-            7 if seen.uids.len() > 1 => return status(413),
-            8 => return Ok(Reply::new(200, json!({code: "expired"}).to_string())),
-            _ => {}
+    let poison_by_unlisted_code = dice.below(2) == 0;
+    let begin = dice.below(10 * 60_000);
+    let outage = begin..begin + if dice.below(3) == 0 { dice.below(12 * HOUR) } else { 0 };
+    let suspects = poison_by_unlisted_code || !outage.is_empty();
+    // A code in no list that comes by chance must not be what proves a suspect guilty.
+    let unknowns = if suspects { SUSPECT_TRIES - 1 } else { UNKNOWN_TRIES - 2 };
+    let faults = dice.below(40);
+    let (not_before, lost) = (0, BTreeMap::new());
+    let mut script =
+        Script { dice, kind, poison, poison_by_unlisted_code, outage, faults, unknowns, not_before, lost };
+    // Another device has a record now and then: what proves that the platform works otherwise.
+    for _ in 0..100 {
+        scene.play(scene.ms + HOUR, |scene, seen| script.answer(scene, seen));
+        if scene.owed.is_empty() && scene.coming.is_empty() {
+            break;
         }
-        if seen.uids.is_empty() {
-            let token = json!({"accessToken": "T"});
-            return Ok(Reply::new(200, json!({code: ok_word, "tokenInfo": token}).to_string()));
-        }
-        let bad: Vec<_> = seen.uids.iter().filter(|uid| poison.contains(*uid)).cloned().collect();
-        if !bad.is_empty() && dice.below(2) == 0 {
-            return status(422);
-        }
-        let good: Vec<_> = seen.uids.iter().filter(|uid| !poison.contains(*uid)).cloned().collect();
-        scene.take(&good);
-        if fault == 9 || fault == 10 {
-            for uid in good {
-                *lost.entry(uid).or_default() += 1;
-            }
-            return if fault == 9 { Err(Lost::Timeout) } else { Err(Lost::Broken) };
-        }
-        let failed: Vec<_> = bad.iter().map(|uid| json!({"uid": uid, "code": "bad"})).collect();
-        let body = json!({code: ok_word, "failed": failed, "data": {"failed": failed}});
-        Ok(Reply::new(200, body.to_string()))
-    });
+        let other = aggregate(all.len() as u64 + 1, "other");
+        all.push(other.clone());
+        scene.coming.push_back((scene.ms.max(at), other));
+    }
     assert!(scene.owed.is_empty(), "seed {seed}: {} records still owed", scene.owed.len());
     let aside: BTreeSet<_> = scene.set_aside.iter().map(|(seq, _)| format!("gw-1:{seq}")).collect();
-    assert_eq!(aside, poison, "seed {seed}");
+    assert_eq!(aside, script.poison, "seed {seed}");
     assert_eq!(scene.delivered.len() + scene.set_aside.len(), all.len(), "seed {seed}");
-    for item in all.iter().filter(|i| !poison.contains(&i.uid)) {
+    for item in all.iter().filter(|i| !script.poison.contains(&i.uid)) {
         let times = scene.times_taken.get(&item.uid).copied().unwrap_or(0);
-        let excuse = lost.get(&item.uid).copied().unwrap_or(0);
+        let excuse = script.lost.get(&item.uid).copied().unwrap_or(0);
         assert!(times >= 1 && times <= 1 + excuse, "seed {seed}: {} taken {times} times", item.uid);
     }
     scene.assert_order(&all);
@@ -528,7 +572,7 @@ fn play_script(seed: u64) {
 
 #[test]
 fn whatever_a_platform_does_nothing_is_lost_changed_or_out_of_order() {
-    for seed in 1..=2500 {
+    for seed in 1..=600 {
         let played = std::panic::catch_unwind(|| play_script(seed));
         assert!(played.is_ok(), "replay with play_script({seed})");
     }

@@ -34,6 +34,10 @@ pub(super) struct Poller {
     connected: Mono,
     /// Whether anything answered since the last connect.
     heard: bool,
+    /// Requests in a row that ended in a closed connection with nothing heard on it.
+    unheard: usize,
+    /// The unit whose request was under way when the last connection was closed.
+    gone: Option<usize>,
     delivered: bool,
 }
 
@@ -64,6 +68,8 @@ impl Poller {
             skipped: field.tally.skipped_polls.of(bus),
             connected: now,
             heard: false,
+            unheard: 0,
+            gone: None,
             delivered: false,
         }
     }
@@ -96,11 +102,24 @@ impl Poller {
         self.requests.one();
         let outcome = self.connection.read(unit, block.table, block.address, block.words).await;
         self.stale.add(self.connection.take_stale_replies());
-        self.heard |= matches!(outcome, Ok(_) | Err(ReadError::Exception(_)));
+        if matches!(outcome, Ok(_) | Err(ReadError::Exception(_))) {
+            (self.heard, self.unheard, self.gone) = (true, 0, None);
+        }
         let progress = match outcome {
             Ok(words) => self.take_values(index, &block, &words, field).await?,
-            Err(error) if error.fault() == Fault::Gone => return self.gone(error),
-            Err(error) => self.take_failure(index, &block, &error, field).await?,
+            Err(error) if error.fault() == Fault::Gone && self.forgives(index) => {
+                tracing::debug!(bus = %self.bus, "{}; connecting again", Chain(&error));
+                return Ok(());
+            }
+            Err(error) if error.fault() == Fault::Gone && self.unheard >= self.units.len() => {
+                let doing = format!("poll bus '{}' by Modbus TCP", self.bus);
+                return Err(Failure::new(error.fault(), doing).because(error));
+            }
+            Err(error) => {
+                let progress = self.take_failure(index, &block, &error, field).await?;
+                // Each further block of this poll would cost the others another connection.
+                if error.fault() == Fault::Gone { Progress::Missed } else { progress }
+            }
         };
         let now = field.clock.now().mono;
         match progress {
@@ -114,13 +133,15 @@ impl Poller {
         Ok(())
     }
 
-    /// Many endpoints close a connection that was idle or long: that is no failure if the next one works.
-    fn gone(&self, error: ReadError) -> Result<(), Failure> {
-        if self.heard {
-            tracing::debug!(bus = %self.bus, "{}; connecting again", Chain(&error));
-            return Ok(());
+    /// Many endpoints close a connection that was idle or long: that is nobody's failure if the same unit is answered
+    /// on the next one. If it is not, the unit has failed, so that it does not keep the others waiting.
+    fn forgives(&mut self, index: usize) -> bool {
+        if self.heard && self.gone != Some(index) {
+            self.gone = Some(index);
+            return true;
         }
-        Err(Failure::new(error.fault(), format!("poll bus '{}' by Modbus TCP", self.bus)).because(error))
+        self.unheard += 1;
+        false
     }
 
     async fn reconnect(&mut self, field: &Field) -> Result<(), Failure> {

@@ -5,11 +5,13 @@ use super::routes::Routes;
 use super::skim::{Mark, find_cut};
 use crate::config::Device;
 use crate::model::{
-    Body, BusId, Delivery, Input, Link, MessageKey, Observation, Refused, Stamp, Unknown, Wall,
+    Body, BusId, ClockQuality, Delivery, DeviceId, Input, Link, MessageKey, Observation, Refused, Stamp,
+    Unknown, Wall,
 };
 use crate::profile::{Context, Decoded, Refusal};
 use rumqttc::{Publish, QoS};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// Longest topic told to people, in characters.
 const MAX_ORIGIN: usize = 256;
@@ -23,6 +25,26 @@ pub(super) struct Inbound<'a> {
     pub(super) mark: Mark,
     pub(super) field: &'a Field,
     pub(super) links: Links,
+    pub(super) wrong_clocks: WrongClocks,
+}
+
+/// Messages with an impossible device time that are shown in quarantine: the first few of a device, then one an hour,
+/// so that one reader with an empty battery does not push out everything else.
+#[derive(Debug, Default)]
+pub(super) struct WrongClocks(BTreeMap<DeviceId, (u32, Wall)>);
+
+const WRONG_CLOCKS_SHOWN: u32 = 20;
+const WRONG_CLOCK_PAUSE_MS: i64 = 3_600_000;
+
+impl WrongClocks {
+    fn shows(&mut self, device: &DeviceId, now: Wall) -> bool {
+        let (shown, last) = self.0.entry(device.clone()).or_insert((0, now));
+        let shows = *shown < WRONG_CLOCKS_SHOWN || now.since(*last).saturating_abs() >= WRONG_CLOCK_PAUSE_MS;
+        if shows {
+            (*shown, *last) = (shown.saturating_add(1), now);
+        }
+        shows
+    }
 }
 
 /// One message, taken apart.
@@ -134,6 +156,20 @@ impl Inbound<'_> {
         message: &Message<'_>,
         inputs: &mut Vec<Input>,
     ) {
+        let wrong = said
+            .iter()
+            .filter_map(|decoded| decoded.device_time)
+            .find(|time| Stamp::new(Some(*time), message.now).clock == ClockQuality::DeviceWrong);
+        if let Some(time) = wrong
+            && self.wrong_clocks.shows(&device.id, message.now)
+        {
+            let reason = format!(
+                "the device says {time}, which cannot be: what it says is stored with the gateway's time; \
+                 set the device's clock and zone"
+            );
+            let refusal = Refusal { kind: "wrong_clock", reason };
+            inputs.extend(self.refuse(Some(device), refusal, message, !device.profile.personal()));
+        }
         // A device that says itself how it is, is believed: a message "offline" is no sign of life.
         if !said.iter().any(|decoded| matches!(decoded.body, Body::Link(_))) {
             self.answers(device, message, inputs);

@@ -12,7 +12,7 @@ use crate::model::{BusId, Delivery, DeviceId, Fault, Mono};
 use crate::runtime::Receipt;
 use failure::{Phase, judge};
 use futures_util::future::BoxFuture;
-use inbound::Inbound;
+use inbound::{Inbound, WrongClocks};
 use routes::Routes;
 use rumqttc::{
     AckMode, AsyncClient, Event, EventLoop, ManualAck, MqttOptions, NetworkOptions, Packet, QoS, SubAck,
@@ -229,6 +229,7 @@ impl Session for MqttSession {
                 mark: self.mark,
                 field,
                 links: Links::default(),
+                wrong_clocks: WrongClocks::default(),
             };
             let (taken, taken_out) = mpsc::channel(WINDOW);
             let (committing, committing_out) = mpsc::channel(WINDOW);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Site;
+use crate::model::BusId;
 use crate::model::{Body, DeviceId, SiteKey};
 use crate::runtime::lanes::lanes;
 use crate::runtime::{Outlet, SystemClock, Tally, Tasks};

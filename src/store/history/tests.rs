@@ -379,9 +379,9 @@ fn what_a_start_looks_at_is_never_sealed() {
     store.seal_rows(100);
     let end = AT + 999 * MINUTE;
     commit(&mut store, (0..1_000).map(|i| reading("a", "p", i as f64, AT + i * MINUTE)).collect());
-    let before = store.recall(3_600).unwrap().readings;
+    let before = store.recall(3_600).unwrap().recent.unwrap().readings;
     settle(&mut store, end + 40 * 3_600_000);
-    assert_eq!(store.recall(3_600).unwrap().readings, before);
+    assert_eq!(store.recall(3_600).unwrap().recent.unwrap().readings, before);
     let last = sealed_files(dir.path()).pop().unwrap();
     assert!(last.last_at < before[0].stamp.gateway.0, "recalled readings are hot");
     let hot: i64 = store.db.query_row("select count(*) from reading", [], |row| row.get(0)).unwrap();

@@ -1,0 +1,111 @@
+//! The loop with a real store: nobody is answered before what they sent is on disk, and nothing is left behind.
+
+use super::*;
+use crate::calendar::Calendar;
+use crate::model::{Body, Event, EventKind, MessageKey, Observation, Phase, Stamp};
+use crate::pipeline::{Remembered, Settings};
+use crate::rules::{Engine, World};
+use crate::runtime::lanes::lanes;
+use crate::runtime::{Inlet, SystemClock};
+use crate::store::{FILE_NAME, Store};
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::thread::JoinHandle;
+
+/// Events of each sender.
+const EVENTS: u64 = 700;
+const SENDERS: u64 = 3;
+
+fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let tally = Arc::new(Tally::default());
+    let (store, thread) =
+        store::open(Store::open(dir).unwrap(), Arc::clone(&clock), Arc::clone(&tally)).unwrap();
+    let settings =
+        Settings { gateway: DeviceId::new("gw").unwrap(), aggregate_secs: 900, destinations: Vec::new() };
+    let world = World {
+        devices: BTreeMap::new(),
+        places: BTreeMap::new(),
+        calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
+    };
+    let engine = Engine::new(Vec::new());
+    let pipeline = Pipeline::start(clock.now(), settings, Arc::new(world), engine, Remembered::default());
+    let (live, _) = watch::channel(Arc::default());
+    let (inlet, outlet) = lanes();
+    (inlet, Pipe { pipeline, outlet, store, clock, tally, live, buses: BTreeMap::new() }, thread)
+}
+
+fn event(sender: u64, serial: u64, redelivered: bool) -> Delivery {
+    let event = Event { serial: Some(serial.to_string()), ..Event::bare(EventKind::Motion, Phase::Moment) };
+    let seen = Observation {
+        device: DeviceId::new(&format!("d-{sender}")).unwrap(),
+        stamp: Stamp::new(None, Wall(1_790_000_000_000)),
+        body: Body::Event(event),
+        retained: false,
+    };
+    Delivery {
+        bus: Some(BusId::new(&format!("b-{sender}")).unwrap()),
+        key: Some(MessageKey { fingerprint: serial, redelivered }),
+        inputs: vec![Input::Observed(seen)],
+    }
+}
+
+fn stored(db: &Connection, sender: u64, serial: u64) -> bool {
+    let device = format!("d-{sender}");
+    db.query_row(
+        "select count(*) from event where device = ?1 and serial = ?2",
+        (device, serial.to_string()),
+        |row| row.get::<_, i64>(0),
+    )
+    .unwrap()
+        == 1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_follows_the_commit_for_repeats_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (inlet, pipe, thread) = plant(dir.path());
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move { pipe.run().await.unwrap() });
+    for sender in 0..SENDERS {
+        let (inlet, file) = (inlet.clone(), dir.path().join(FILE_NAME));
+        tasks.spawn(async move {
+            let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+            let mut receipts = VecDeque::new();
+            for serial in 0..EVENTS {
+                let first = inlet.deliver(event(sender, serial, false)).await.unwrap();
+                // The answer to a repeat says that the message is safe, just as the answer to the message does.
+                let again = inlet.deliver(event(sender, serial, true)).await.unwrap();
+                receipts.extend([(serial, again), (serial, first)]);
+                if receipts.len() > 40 {
+                    let (serial, receipt) = receipts.pop_front().unwrap();
+                    receipt.await.unwrap();
+                    assert!(stored(&db, sender, serial), "event {serial} was answered before it was stored");
+                }
+            }
+            for (serial, receipt) in receipts {
+                receipt.await.unwrap();
+                assert!(stored(&db, sender, serial), "event {serial} was answered before it was stored");
+            }
+        });
+    }
+    drop(inlet);
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    thread.join().unwrap();
+    let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    let order: Vec<(String, i64)> = db
+        .prepare("select device, cast(serial as integer) from event order by seq")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(order.len() as u64, SENDERS * EVENTS);
+    for sender in 0..SENDERS {
+        let device = format!("d-{sender}");
+        let serials = order.iter().filter(|(d, _)| *d == device).map(|(_, serial)| *serial);
+        assert!(serials.is_sorted(), "the order of {device} was not kept");
+    }
+}
