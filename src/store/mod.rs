@@ -4,6 +4,9 @@
 //! [`Reader`] looks at the file through a connection that cannot write.
 
 mod append;
+mod backup;
+mod chain;
+mod export;
 mod handle;
 mod history;
 mod lock;
@@ -11,14 +14,22 @@ mod maintain;
 mod migrate;
 mod read;
 mod recall;
+mod repair;
 mod rows;
 mod site_key;
+mod stats;
+mod verify;
 
+pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, RESTORE_MARGIN, Restored, backup, restore};
+pub use export::{ExportError, Exported, Format, What, export};
 pub use handle::{Handle, PendingCommit, open};
 pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
+pub use repair::{Repaired, repair};
+pub use stats::{KindStats, Stats};
+pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
 use crate::pipeline::{Commit, Remembered};
@@ -34,7 +45,7 @@ pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
 /// Statements kept prepared: more than this module has, so that none is parsed twice.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 64;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
 /// Rows kept in quarantine; the oldest give way.
@@ -199,6 +210,7 @@ impl Store {
             let mut db = Connection::open(&path).doing("opening the database")?;
             configure(&db)?;
             migrate::migrate(&mut db, &path)?;
+            chain::install(&mut db)?;
             match history::tidy(&mut db, dir) {
                 Ok(found) => found.iter().for_each(history::Found::tell),
                 // Nothing depends on it: the next start tries again.
@@ -285,7 +297,7 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn prune_readings(&mut self, before: Wall, now: Wall, limit: u32) -> Result<usize, StoreError> {
-        append::prune_readings(&self.db, before, now, limit)
+        append::prune_readings(&mut self.db, before, now, limit)
     }
 }
 
@@ -305,7 +317,9 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     set("mmap_size", &0)?;
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
-    set("foreign_keys", &true)
+    set("foreign_keys", &true)?;
+    // A row that is replaced is deleted for the triggers, too (chain.rs).
+    set("recursive_triggers", &true)
 }
 
 #[cfg(test)]

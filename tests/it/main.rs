@@ -6,6 +6,7 @@ mod api;
 mod camera;
 mod config;
 mod daemon;
+mod db;
 mod dependencies;
 mod install;
 mod kill;
