@@ -202,7 +202,7 @@ fn anchor(db: &Connection) -> Result<(), StoreError> {
     }
     let sum = chain::sum_of(db, chain::READINGS, chain::READING_COLUMNS, i64::MIN)?;
     chain::set_head(db, chain::READINGS, sum)?;
-    chain::set_head(db, chain::READINGS_FROM, chain::Head { seq: i64::MIN, hash: chain::START })
+    chain::set_head(db, chain::READINGS_FROM, chain::readings_from(i64::MIN))
 }
 
 fn rehash(db: &Connection, table: &'static str, chained: bool) -> Result<(), StoreError> {

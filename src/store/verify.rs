@@ -291,7 +291,16 @@ fn hashed(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) -> 
 
 fn summed(db: &Connection, table: &str, verdict: &mut Verdict) -> Result<(), StoreError> {
     let (columns, after) = if table == READINGS {
-        (READING_COLUMNS.to_owned(), chain::head(db, READINGS_FROM)?.map(|from| from.seq))
+        let from = chain::head(db, READINGS_FROM)?;
+        if from.is_some_and(|from| from != chain::readings_from(from.seq)) {
+            verdict.broken(
+                "chain",
+                None,
+                "读数校验和的起点被改动",
+                "where the sum of readings begins was changed",
+            );
+        }
+        (READING_COLUMNS.to_owned(), from.map(|from| from.seq))
     } else {
         (chain::columns(db, table)?.join(", "), Some(i64::MIN))
     };
