@@ -12,4 +12,4 @@ insert into outbox values (11, 'city', 1, 'gw:11', 1790000000000, '{}');
 insert into set_aside values (10, 'city', 'gw:10', 1790000000000, '{}', 'no such point', 1790000000000);
 insert into quarantine values (1, 1790000000000, 'bus', null, 't', 'not_json', 'not JSON', x'7b', 1);
 insert into stranger values ('bus', 't', 1790000000000, 1790000000000, 1);
-insert into fingerprint values ('bus', 1, 1, 5);
+insert into fingerprint values ('bus', 1, 1, 5, 1790000000000);
