@@ -1,5 +1,6 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
+use super::chain::{self, Link};
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
@@ -9,8 +10,23 @@ use crate::model::{
 };
 use crate::museum;
 use crate::pipeline::{Commit, Dropped, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::HashMap;
+
+/// `meta` key: numbers of readings up to this one are given, whatever the tables hold; a restore sets it.
+pub(super) const READINGS_GIVEN: &str = "readings_given";
+/// `meta` key: the same for alarms.
+pub(super) const ALARMS_GIVEN: &str = "alarms_given";
+
+/// The number that a key of `meta` holds; 0 if there is none.
+pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
+    let text: Option<String> = db
+        .query_row("select value from meta where key = ?1", [key], |row| row.get(0))
+        .optional()
+        .doing("reading which numbers are given")?;
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
 
 type SeriesKey = (DeviceId, PointId, Unit, PointKind);
 
@@ -40,7 +56,8 @@ impl SeriesIds {
         let last: Option<i64> = db
             .query_row("select max(seq) from reading", [], |row| row.get(0))
             .doing("reading the last reading")?;
-        let last_reading = last.unwrap_or(0).max(history::sealed_through(db)?);
+        let last_reading =
+            last.unwrap_or(0).max(history::sealed_through(db)?).max(floor(db, READINGS_GIVEN)?);
         Ok(Self { ids, last_reading })
     }
 
@@ -76,9 +93,12 @@ pub(super) fn commit(
         db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).doing("beginning a commit")?;
     *before = Some(Tail::of(&tx)?);
     let mut done = Vec::with_capacity(commits.len());
+    let (mut events, mut changes) = (Link::of(&tx, "event")?, Link::of(&tx, "alarm_change")?);
     for commit in commits {
-        done.push(write(&tx, series, commit)?);
+        done.push(write(&tx, series, (&mut events, &mut changes), commit)?);
     }
+    events.finish()?;
+    changes.finish()?;
     match tx.commit() {
         Err(error) if museum::on("retry_failed_fsync") && failed_sync(&error) => {
             db.execute_batch("pragma wal_checkpoint").doing("committing")?;
@@ -94,13 +114,18 @@ fn failed_sync(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC)
 }
 
-fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Result<Committed, StoreError> {
+fn write(
+    tx: &Transaction<'_>,
+    series: &mut SeriesIds,
+    (events, changes): (&mut Link<'_>, &mut Link<'_>),
+    commit: &Commit,
+) -> Result<Committed, StoreError> {
     let mut committed = Committed::default();
     write_readings(tx, series, &commit.readings)?;
     if museum::on("partial_commit") {
         tx.execute_batch("commit; begin immediate").doing("committing half")?;
     }
-    committed.duplicate_events = write_events(tx, &commit.events)?;
+    committed.duplicate_events = write_events(tx, events, &commit.events)?;
     for change in &commit.links {
         let (up, fault) = link_code(change.link);
         tx.prepare_cached(
@@ -111,7 +136,7 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
         .doing("storing a device's state")?;
     }
     for change in &commit.alarm_changes {
-        write_change(tx, change)?;
+        write_change(tx, changes, change)?;
     }
     for roll_up in &commit.roll_ups {
         write_roll_up(tx, series, roll_up)?;
@@ -119,11 +144,20 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
     for item in &commit.outbox {
         let record = serde_json::to_string(&item.record).map_err(StoreError::Json)?;
         tx.prepare_cached(
-            "insert into outbox (seq, destination, lane, uid, created, record) values (?1, ?2, ?3, ?4, ?5, ?6)",
+            "insert into outbox (seq, destination, lane, uid, created, record, hash) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, row_hash(?7, ?1, ?2, ?3, ?4, ?5, ?6))",
         )
         .and_then(|mut s| {
             let lane = lane_code(item.record.lane());
-            s.execute(params![number(item.seq), item.destination.as_str(), lane, item.uid, item.created.0, record])
+            s.execute(params![
+                number(item.seq),
+                item.destination.as_str(),
+                lane,
+                item.uid,
+                item.created.0,
+                record,
+                chain::START
+            ])
         })
         .doing("storing what is owed")?;
     }
@@ -159,48 +193,66 @@ fn write_readings(
     series: &mut SeriesIds,
     readings: &[StoredReading],
 ) -> Result<(), StoreError> {
+    if readings.is_empty() {
+        return Ok(());
+    }
     let mut insert = tx
         .prepare_cached(
             "insert into reading (seq, series, arrived, device_at, clock, value, quality, doubt) \
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .doing("storing a reading")?;
-    for StoredReading { device, stamp, reading } in readings {
-        let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
-        let (quality, doubt) = quality_code(reading.quality);
-        let seq = series.last_reading + 1;
-        insert
-            .execute(params![
-                seq,
-                id,
-                stamp.gateway.0,
-                stamp.device.map(|w| w.0),
-                clock_code(stamp.clock),
-                reading.value,
-                quality,
-                doubt
-            ])
-            .doing("storing a reading")?;
-        series.last_reading = seq;
-    }
-    Ok(())
+    let integer = |n: Option<i64>| n.map_or(ValueRef::Null, ValueRef::Integer);
+    chain::readings_changed(tx, |sum| {
+        for StoredReading { device, stamp, reading } in readings {
+            let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
+            let (quality, doubt) = quality_code(reading.quality);
+            let (seq, device_at) = (series.last_reading + 1, stamp.device.map(|w| w.0));
+            let clock = clock_code(stamp.clock);
+            // NaN is stored as null.
+            let value = reading.value.filter(|value| !value.is_nan());
+            insert
+                .execute(params![seq, id, stamp.gateway.0, device_at, clock, value, quality, doubt])
+                .doing("storing a reading")?;
+            series.last_reading = seq;
+            let row = [
+                ValueRef::Integer(seq),
+                ValueRef::Integer(id),
+                ValueRef::Integer(stamp.gateway.0),
+                integer(device_at),
+                ValueRef::Integer(clock),
+                value.map_or(ValueRef::Null, ValueRef::Real),
+                ValueRef::Integer(quality),
+                doubt.map_or(ValueRef::Null, |word| ValueRef::Text(word.as_bytes())),
+            ];
+            chain::add(&mut sum.hash, &chain::row_hash(&chain::START, row), 1);
+            sum.seq += 1;
+        }
+        Ok(())
+    })
 }
 
 /// How many were there already.
-fn write_events(tx: &Transaction<'_>, events: &[StoredEvent]) -> Result<u64, StoreError> {
+fn write_events(
+    tx: &Transaction<'_>,
+    link: &mut Link<'_>,
+    events: &[StoredEvent],
+) -> Result<u64, StoreError> {
     let mut insert = tx
         .prepare_cached(
-            "insert into event (device, arrived, device_at, clock, retained, kind, phase, code, serial, \
-             carrier, service, direction, result, person) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
-             on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
+            "insert into event (seq, device, arrived, device_at, clock, retained, kind, phase, code, serial, \
+             carrier, service, direction, result, person, hash) \
+             values (?15, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+             row_hash(?16, ?15, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)) \
+             on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing \
+             returning hash",
         )
         .doing("storing an event")?;
     let mut duplicates = 0;
     for StoredEvent { device, stamp, retained, event } in events {
         let credential = event.credential.as_ref();
-        let rows = insert
-            .execute(params![
+        let added = insert
+            .query(params![
                 device.as_str(),
                 stamp.gateway.0,
                 stamp.device.map(|w| w.0),
@@ -215,9 +267,15 @@ fn write_events(tx: &Transaction<'_>, events: &[StoredEvent]) -> Result<u64, Sto
                 credential.map(|c| c.direction.as_str()),
                 credential.map(|c| c.result.as_str()),
                 credential.and_then(|c| c.person.as_ref()).map(|p| p.as_str()),
+                link.next(),
+                link.last(),
             ])
+            .and_then(|mut rows| rows.next()?.map(|row| row.get(0)).transpose())
             .doing("storing an event")?;
-        duplicates += u64::from(rows == 0);
+        match added {
+            Some(hash) => link.added(hash),
+            None => duplicates += 1,
+        }
     }
     Ok(duplicates)
 }
@@ -237,7 +295,7 @@ fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Res
     Ok(())
 }
 
-fn write_change(tx: &Transaction<'_>, change: &AlarmChange) -> Result<(), StoreError> {
+fn write_change(tx: &Transaction<'_>, link: &mut Link<'_>, change: &AlarmChange) -> Result<(), StoreError> {
     let a = &change.alarm;
     let by = |h: &Option<Handled>| h.as_ref().map(|h| h.by.as_str().to_owned());
     let at = |h: &Option<Handled>| h.as_ref().map(|h| h.at.0);
@@ -277,12 +335,20 @@ fn write_change(tx: &Transaction<'_>, change: &AlarmChange) -> Result<(), StoreE
         ])
     })
     .doing("storing an alarm")?;
-    tx.prepare_cached("insert into alarm_change (alarm, kind, at, actor, note) values (?1, ?2, ?3, ?4, ?5)")
+    let kind: ChangeKind = change.kind;
+    let hash = tx
+        .prepare_cached(
+            "insert into alarm_change (seq, alarm, kind, at, actor, note, hash) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, row_hash(?7, ?1, ?2, ?3, ?4, ?5, ?6)) returning hash",
+        )
         .and_then(|mut s| {
-            let kind: ChangeKind = change.kind;
-            s.execute(params![number(a.id.0), kind.as_str(), change.at.0, change.actor.as_str(), change.note])
+            let (alarm, actor) = (number(a.id.0), change.actor.as_str());
+            let row =
+                params![link.next(), alarm, kind.as_str(), change.at.0, actor, change.note, link.last()];
+            s.query_row(row, |row| row.get(0))
         })
         .doing("storing a step of an alarm")?;
+    link.added(hash);
     Ok(())
 }
 
@@ -403,10 +469,12 @@ pub(super) fn settle(
         .doing("beginning a settlement")?;
     for (seq, reason) in answer.set_aside.iter().filter(|_| !museum::on("set_aside_dropped")) {
         tx.prepare_cached(
-            "insert or ignore into set_aside (seq, destination, uid, created, record, reason, at) \
-             select seq, destination, uid, created, record, ?3, ?4 from outbox where seq = ?1 and destination = ?2",
+            "insert or ignore into set_aside (seq, destination, uid, created, record, reason, at, hash) \
+             select seq, destination, uid, created, record, ?3, ?4, \
+             row_hash(?5, seq, destination, uid, created, record, ?3, ?4) \
+             from outbox where seq = ?1 and destination = ?2",
         )
-        .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0]))
+        .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0, chain::START]))
         .doing("setting a record aside")?;
     }
     if museum::on("settled_in_two_commits") {
@@ -441,13 +509,13 @@ pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, Stor
 }
 
 pub(super) fn prune_readings(
-    db: &Connection,
+    db: &mut Connection,
     before: Wall,
     now: Wall,
     limit: u32,
 ) -> Result<usize, StoreError> {
     let Some(last) = last_old(db, before, now, limit)? else { return Ok(0) };
-    db.execute("delete from reading where seq <= ?1", params![last]).doing("deleting old readings")
+    chain::delete_readings(db, "seq <= ?1", params![last])
 }
 
 /// The last of the oldest rows of which it is certain that they arrived before `before`. The clock may have been wrong

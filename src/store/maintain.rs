@@ -2,7 +2,7 @@
 //! reading sealed files through, always one small step at a time.
 
 use super::history::{self, Dropped, Sealing};
-use super::{Doing, Store, StoreError, recall};
+use super::{Doing, Store, StoreError, chain, recall};
 use crate::model::time::EARLIEST_TRUE_WALL;
 use crate::model::{Mono, Now, Wall};
 use rusqlite::{OptionalExtension, params};
@@ -118,13 +118,11 @@ impl Store {
 
     pub(super) fn delete_dead(&mut self) -> Result<bool, StoreError> {
         let sealed = history::sealed_through(&self.db)?;
-        let deleted = self
-            .db
-            .prepare_cached(
-                "delete from reading where seq <= ?1 and seq < (select min(seq) from reading) + ?2",
-            )
-            .and_then(|mut s| s.execute(params![sealed, DELETE_ROWS]))
-            .doing("deleting sealed rows")?;
+        let deleted = chain::delete_readings(
+            &mut self.db,
+            "seq <= ?1 and seq < (select min(seq) from reading) + ?2",
+            params![sealed, DELETE_ROWS],
+        )?;
         Ok(deleted > 0)
     }
 

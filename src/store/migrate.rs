@@ -11,6 +11,13 @@ const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql"
 pub const SCHEMA_VERSION: i32 = 2;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
+/// An empty database of this schema, in memory.
+pub(super) fn fresh() -> Result<Connection, StoreError> {
+    let db = Connection::open_in_memory().doing("making a schema to compare with")?;
+    STEPS.iter().try_for_each(|step| db.execute_batch(step)).doing("making a schema to compare with")?;
+    Ok(db)
+}
+
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let pragma = |db: &Connection, name: &str| {
         db.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).doing("reading the schema version")

@@ -4,9 +4,12 @@
 //! [`Reader`] looks at the file through a connection that cannot write.
 
 mod append;
+mod backup;
 mod budget;
+mod chain;
 #[cfg(test)]
 pub(crate) mod doubles;
+mod export;
 mod fault;
 mod handle;
 mod health;
@@ -17,13 +20,18 @@ mod migrate;
 mod read;
 mod recall;
 mod reopen;
+mod repair;
 mod rescue;
 mod rows;
 mod salvage;
 mod site_key;
+mod stats;
+mod verify;
 mod worker;
 
+pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, RESTORE_MARGIN, Restored, backup, restore};
 pub use budget::{DEFAULT_BUDGET_MB, Room};
+pub use export::{ExportError, Exported, Format, What, export};
 pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, open};
 pub use health::{Health, Rescued};
@@ -31,6 +39,9 @@ pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, 
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
+pub use repair::{Repaired, repair};
+pub use stats::{KindStats, Stats};
+pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
 use crate::museum;
@@ -47,7 +58,7 @@ pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
 /// Statements kept prepared: more than this module has, so that none is parsed twice.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 64;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
 /// Rows kept in quarantine; the oldest give way.
@@ -244,6 +255,7 @@ impl Store {
         let ready = || {
             let (mut db, rescued) = rescue::open(dir, &path, vfs)?;
             renew(&db)?;
+            chain::install(&mut db)?;
             match history::tidy(&mut db, dir) {
                 Ok(found) => found.iter().for_each(history::Found::tell),
                 // Nothing depends on it: the next start tries again.
@@ -355,7 +367,7 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn prune_readings(&mut self, before: Wall, now: Wall, limit: u32) -> Result<usize, StoreError> {
-        append::prune_readings(&self.db, before, now, limit)
+        append::prune_readings(&mut self.db, before, now, limit)
     }
 }
 
@@ -412,6 +424,8 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
     set("foreign_keys", &true)?;
+    // A row that is replaced is deleted for the triggers, too (chain.rs).
+    set("recursive_triggers", &true)?;
     // SQL cannot reach behind the tables (writable_schema, shadow tables), whatever a damaged file makes of it.
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
         .doing("configuring the database")?;

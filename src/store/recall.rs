@@ -1,5 +1,6 @@
 //! What a restart needs to know of the run before it.
 
+use super::append::{ALARMS_GIVEN, floor};
 use super::read::{link_change_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError, history};
@@ -44,7 +45,7 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
         .into_iter()
         .filter(|_| !museum::on("alarm_forgotten_at_restart"))
         .collect(),
-        next_alarm: u64::try_from(next_alarm).unwrap_or(1),
+        next_alarm: u64::try_from(next_alarm.max(floor(db, ALARMS_GIVEN)? + 1)).unwrap_or(1),
         next_seq: next_seq.and_then(|text| text.parse().ok()).unwrap_or(1),
         recent: recent(db, period_ms)?,
         fingerprints: each(db, "select bus, turn, value, at from fingerprint", [], |row| {

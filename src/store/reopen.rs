@@ -1,6 +1,6 @@
 //! After a failure: closes the file and opens it anew, and finds out whether the last commit is in it.
 
-use super::{Doing, Store, StoreError, StoreFault, append, connect, renew};
+use super::{Doing, Store, StoreError, StoreFault, append, chain, connect, renew};
 use rusqlite::Connection;
 use std::fs::File;
 use std::io::Write;
@@ -57,13 +57,14 @@ impl Store {
             tracing::debug!(error = %cause, "the database was not closed well");
             drop(broken);
         }
-        let db = connect(&self.path, self.vfs.as_deref())?;
+        let mut db = connect(&self.path, self.vfs.as_deref())?;
         self.series = append::SeriesIds::load(&db)?;
         let stored = match self.before {
             None => false,
             Some(before) => Tail::of(&db)?.beyond(before),
         };
         renew(&db)?;
+        chain::install(&mut db)?;
         self.db = db;
         self.before = None;
         Ok(stored)

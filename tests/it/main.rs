@@ -7,6 +7,7 @@ mod camera;
 mod config;
 mod crash_states;
 mod daemon;
+mod db;
 mod dependencies;
 mod install;
 mod io_faults;

@@ -294,7 +294,7 @@ pub(in crate::store) fn examine(
     at: Wall,
 ) -> Result<Option<Found>, StoreError> {
     let path = data_dir.join(DIRECTORY).join(&sealed.file);
-    match verify(&path, &sealed) {
+    match verify(&path, &sealed, true) {
         Ok(()) => Ok(None),
         Err(error) if is_damage(&error) => {
             tracing::error!(error = %crate::runtime::Chain(&error), "sealed readings cannot be read back");
@@ -304,17 +304,22 @@ pub(in crate::store) fn examine(
     }
 }
 
-/// Reads a listed file through.
+/// Compares a listed file's footer with the list, and reads it through if `whole`.
 ///
 /// # Errors
 /// When it is not readable, or not as it was written and listed.
-pub(super) fn verify(path: &Path, sealed: &Sealed) -> Result<(), StoreError> {
+pub(in crate::store) fn verify(path: &Path, sealed: &Sealed, whole: bool) -> Result<(), StoreError> {
     let file = HistoryFile::open(path)?;
     if file.sealed() != *sealed {
         let cause = super::Damage::Shape("it is not the file that was listed under this name");
         return Err(StoreError::Sealed { path: path.to_owned(), cause });
     }
-    file.verify()
+    if whole { file.verify() } else { Ok(()) }
+}
+
+/// Names of the files under which readings can be sealed, listed or not.
+pub(in crate::store) fn sealed_names(data_dir: &Path) -> Result<Vec<String>, StoreError> {
+    Ok(files(&data_dir.join(DIRECTORY))?.into_keys().filter(|name| name.ends_with(ENDING)).collect())
 }
 
 /// Whether an error says that the file itself is bad, rather than that it cannot be reached just now.

@@ -13,7 +13,7 @@ pub use keep::Dropped;
 pub use read::Span;
 
 use file::Writer;
-pub(super) use keep::{Found, check_listed, count_dropped, drop_oldest, examine, tidy};
+pub(super) use keep::{Found, check_listed, count_dropped, drop_oldest, examine, sealed_names, tidy, verify};
 pub(super) use seal::Sealing;
 
 use super::{Doing, StoreError};
@@ -128,7 +128,7 @@ fn meta(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
         .doing("reading what the store notes of itself")
 }
 
-fn set_meta(db: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
+pub(super) fn set_meta(db: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
     db.prepare_cached("insert or replace into meta (key, value) values (?1, ?2)")
         .and_then(|mut s| s.execute([key, value]))
         .doing("noting what the store does")?;

@@ -208,7 +208,7 @@ impl Reader {
         mut each: impl FnMut(&Sealed, Result<(), StoreError>),
     ) -> Result<(), StoreError> {
         for sealed in listed(&self.db, "order by first_seq", [])? {
-            let outcome = super::keep::verify(&self.dir.join(DIRECTORY).join(&sealed.file), &sealed);
+            let outcome = super::keep::verify(&self.dir.join(DIRECTORY).join(&sealed.file), &sealed, true);
             match outcome {
                 Err(error) if is_gone(&error) && !self.is_listed(&sealed)? => {}
                 outcome => each(&sealed, outcome),
