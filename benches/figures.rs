@@ -15,6 +15,12 @@ mod ingest;
 mod modbus;
 #[path = "figures/school.rs"]
 mod school;
+#[path = "figures/store.rs"]
+mod store;
+#[path = "figures/store_disk.rs"]
+mod store_disk;
+#[path = "figures/store_years.rs"]
+mod store_years;
 #[path = "figures/traffic.rs"]
 mod traffic;
 
@@ -86,6 +92,10 @@ const BENCHES: &[Bench] = &[
     Bench { figures: ingest::FIGURES, measure: ingest::measure },
     Bench { figures: modbus::FIGURES, measure: modbus::measure },
     Bench { figures: school::FIGURES, measure: school::measure },
+    Bench { figures: store::INGEST, measure: store::ingest },
+    Bench { figures: store::SEALED, measure: store::sealed },
+    Bench { figures: store_years::FIGURES, measure: store_years::measure },
+    Bench { figures: store_disk::FIGURES, measure: store_disk::measure },
 ];
 
 fn main() -> ExitCode {
@@ -101,6 +111,9 @@ fn main() -> ExitCode {
     };
     if let Some(dir) = school::asked_to_be_the_school() {
         return school::be_the_school(&runtime, dir);
+    }
+    if let Some((part, dir)) = store_years::asked() {
+        return store_years::play(&runtime, &part, &dir);
     }
     let only = std::env::var("ONLY").unwrap_or_default();
     let wanted = |name: &&'static str| name.starts_with(only.trim());
@@ -137,7 +150,7 @@ fn main() -> ExitCode {
 
 fn line(figure: &Figure) -> String {
     let Figure { name, value, unit, goal, pass, compared_to } = figure;
-    format!("{name:<24} {value:>9} {unit:<10} {goal:<8} {pass:<5} {compared_to}")
+    format!("{name:<32} {value:>9} {unit:<10} {goal:<8} {pass:<5} {compared_to}")
 }
 
 fn write(path: &Path, figures: &[Figure]) -> Result<(), Failure> {

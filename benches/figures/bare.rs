@@ -36,8 +36,9 @@ impl Rows {
             Ok(vec![bus.clone().into(), slot.into(), turn.into(), value.cast_signed().into()])
         });
         let fingerprints = Table {
-            insert: "insert or replace into fingerprint (bus, slot, turn, value) values (?1, ?2, ?3, ?4)"
-                .into(),
+            insert:
+                "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, 0)"
+                    .into(),
             rows: traces.collect::<Result<_, _>>()?,
         };
         let tables = vec![table(&db, "reading")?, table(&db, "event")?, fingerprints];

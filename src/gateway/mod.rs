@@ -63,7 +63,8 @@ pub enum GatewayError {
 pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tally = Arc::new(Tally::default());
-    let store = Store::open(&config.data_dir)?;
+    let mut store = Store::open(&config.data_dir)?;
+    store.school_days(config.site.zone.clone());
     let site_key = store.site_key()?;
     let remembered = store.recall(config.aggregate_secs)?;
     let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
@@ -100,6 +101,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
 
     let console = Console {
         devices: Arc::new(config.devices.clone()),
+        places: Arc::new(config.world.places.clone()),
         data_dir: config.data_dir.clone(),
         live: live_seen,
         destinations: Arc::new(statuses),

@@ -1,5 +1,6 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
+use super::levels::Levels;
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
 use crate::model::{
@@ -66,6 +67,7 @@ impl SeriesIds {
 pub(super) fn commit(
     db: &mut Connection,
     series: &mut SeriesIds,
+    levels: &Levels,
     commits: &[&Commit],
 ) -> Result<Vec<Committed>, StoreError> {
     let tx =
@@ -74,6 +76,7 @@ pub(super) fn commit(
     for commit in commits {
         done.push(write(&tx, series, commit)?);
     }
+    levels.note(&tx, commits.iter().flat_map(|commit| &commit.roll_ups))?;
     tx.commit().doing("committing")?;
     Ok(done)
 }

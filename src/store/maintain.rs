@@ -2,7 +2,7 @@
 //! reading sealed files through, always one small step at a time.
 
 use super::history::{self, Dropped, Sealing};
-use super::{Doing, Store, StoreError, recall};
+use super::{Doing, Store, StoreError, levels, recall};
 use crate::model::time::EARLIEST_TRUE_WALL;
 use crate::model::{Mono, Now, Wall};
 use rusqlite::{OptionalExtension, params};
@@ -83,7 +83,7 @@ impl Store {
             }
             return Ok(true);
         }
-        if self.delete_dead()? {
+        if self.delete_dead()? || self.levels.step(&mut self.db, now)? || levels::prune(&self.db, now)? {
             return Ok(true);
         }
         if let Some((after, through)) = self.sealable(now)? {

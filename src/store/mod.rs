@@ -6,6 +6,7 @@
 mod append;
 mod handle;
 mod history;
+mod levels;
 mod lock;
 mod maintain;
 mod migrate;
@@ -16,12 +17,14 @@ mod site_key;
 
 pub use handle::{Handle, PendingCommit, open};
 pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
+pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
 use crate::pipeline::{Commit, Remembered};
+use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +37,7 @@ pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
 /// Statements kept prepared: more than this module has, so that none is parsed twice.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 48;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
 /// Rows kept in quarantine; the oldest give way.
@@ -178,6 +181,7 @@ pub struct Store {
     series: append::SeriesIds,
     path: PathBuf,
     upkeep: maintain::Upkeep,
+    levels: levels::Levels,
     /// Dropped after the connection.
     _lock: lock::DirLock,
 }
@@ -211,7 +215,14 @@ impl Store {
             Ok((db, series))
         };
         let (db, series) = ready().map_err(|error: StoreError| error.of_file(&path))?;
-        Ok(Self { db, series, path, upkeep: maintain::Upkeep::default(), _lock: lock })
+        Ok(Self {
+            db,
+            series,
+            path,
+            upkeep: maintain::Upkeep::default(),
+            levels: levels::Levels::default(),
+            _lock: lock,
+        })
     }
 
     /// The database file.
@@ -238,12 +249,18 @@ impl Store {
     /// # Errors
     /// When SQLite refuses; nothing of the commits is stored then.
     pub fn commit(&mut self, commits: &[&Commit]) -> Result<Vec<Committed>, StoreError> {
-        let outcome = append::commit(&mut self.db, &mut self.series, commits);
+        let outcome = append::commit(&mut self.db, &mut self.series, &self.levels, commits);
+        self.levels.forget(commits.iter().flat_map(|commit| &commit.roll_ups));
         if outcome.is_err() {
             // Series made in the transaction that was rolled back are not there.
             self.series = append::SeriesIds::load(&self.db)?;
         }
         outcome
+    }
+
+    /// Says in which zone the school's days begin; China's unless told. Days that are made already stay as they are.
+    pub fn school_days(&mut self, zone: TimeZone) {
+        self.levels = levels::Levels::in_zone(zone);
     }
 
     /// What the last run left behind, for [`crate::pipeline::Pipeline::start`].
