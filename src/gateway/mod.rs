@@ -69,6 +69,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let remembered = store.recall(config.aggregate_secs)?;
     let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
 
+    let places = Arc::new(config.world.places.clone());
     let world = Arc::new(config.world);
     let settings = Settings {
         gateway: config.site.gateway.clone(),
@@ -101,7 +102,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
 
     let console = Console {
         devices: Arc::new(config.devices.clone()),
-        places: Arc::new(config.world.places.clone()),
+        places,
         data_dir: config.data_dir.clone(),
         live: live_seen,
         destinations: Arc::new(statuses),

@@ -13,6 +13,7 @@ use crate::model::{DeviceId, Now, PointId, RollUp, Wall};
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Roll-ups of the upload period are kept this long, milliseconds (92 days): a term's detail.
 pub const KEEP_PARTS_MS: i64 = 92 * DAY_MS;
@@ -28,6 +29,11 @@ const WRITE_ROWS: usize = 500;
 const SETTLE_MS: i64 = 20_000;
 /// Due days that one question reads from their parts: today, yesterday, and what late data reopened.
 const DUE_DAYS: u32 = 32;
+/// So much of a level's oldest rows is deleted at once, milliseconds.
+const PRUNE_MS: i64 = 15 * 60_000;
+/// Pause between two such deletions: four times as fast as rows are made, and a clock that is years ahead for an hour
+/// costs no more than four hours' rows.
+pub(super) const PRUNE_EVERY: Duration = Duration::from_secs(225);
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -265,26 +271,25 @@ impl Work {
     }
 }
 
-/// Deletes the rows of one period that is older than its level is kept; whether there was one. A period whose hour or
-/// day is still due stays: they are made of it.
+/// Deletes the oldest [`PRUNE_MS`] of a level that is older than it is kept; whether there was any. A period whose hour
+/// or day is still due stays: they are made of it.
 pub(super) fn prune(db: &Connection, now: Now) -> Result<bool, StoreError> {
     if !now.wall.plausible() {
         return Ok(false);
     }
+    let mut pruned = false;
     for (table, keep) in [("roll_up", KEEP_PARTS_MS), ("roll_up_hour", KEEP_HOURS_MS)] {
         let deleted = db
             .prepare_cached(&format!(
-                "delete from {table} where start = (select min(start) from {table}) and start < ?1 \
+                "delete from {table} where start < (select min(start) from {table}) + ?1 and start < ?2 \
                  and not exists (select 1 from level_due d where {table}.start >= d.start \
                  and {table}.start < d.ends)"
             ))
-            .and_then(|mut s| s.execute([now.wall.plus_ms(-keep).0]))
+            .and_then(|mut s| s.execute([PRUNE_MS, now.wall.plus_ms(-keep).0]))
             .doing("deleting old roll-ups")?;
-        if deleted > 0 {
-            return Ok(true);
-        }
+        pruned |= deleted > 0;
     }
-    Ok(false)
+    Ok(pruned)
 }
 
 /// Whose energy, and how much.

@@ -36,6 +36,7 @@ pub(super) struct Upkeep {
     /// When something to seal was last looked for in vain, and up to which number.
     looked: Option<(Mono, i64)>,
     dropped: Option<Mono>,
+    pruned: Option<Mono>,
     examined: Option<Mono>,
     /// Name of the file last examined.
     last_examined: String,
@@ -49,6 +50,7 @@ impl Default for Upkeep {
             sealing: None,
             looked: None,
             dropped: None,
+            pruned: None,
             examined: None,
             last_examined: String::new(),
         }
@@ -83,12 +85,15 @@ impl Store {
             }
             return Ok(true);
         }
-        if self.delete_dead()? || self.levels.step(&mut self.db, now)? || levels::prune(&self.db, now)? {
+        if self.delete_dead()? || self.levels.step(&mut self.db, now)? {
             return Ok(true);
         }
         if let Some((after, through)) = self.sealable(now)? {
             self.upkeep.sealing = Some(Sealing::begin(&self.db, &self.dir(), after, through)?);
             return Ok(true);
+        }
+        if due(&mut self.upkeep.pruned, now, levels::PRUNE_EVERY) {
+            levels::prune(&self.db, now)?;
         }
         self.drop_old(now)?;
         self.examine_next(now)?;
