@@ -32,7 +32,7 @@ fn commit(store: &mut Store, roll_ups: Vec<RollUp>) {
 }
 
 fn later(wall: i64) -> Now {
-    Now { mono: Mono(0), wall: Wall(wall) }
+    Now { mono: Mono(u64::try_from(wall - MIDNIGHT).unwrap()), wall: Wall(wall) }
 }
 
 /// Upkeep until nothing is left to do, and again after each of a few pauses.
@@ -76,7 +76,7 @@ fn hours_and_days_are_the_sums_of_their_parts_through_crashes_and_late_data() {
             }
         }
     }
-    let end = MIDNIGHT + 3 * DAY_MS;
+    let end = MIDNIGHT + 3 * DAY_MS + SETTLE_MS;
     settle(&mut store, later(end));
     let sum = |rows: &[RollUp]| rows.iter().filter_map(|r| r.delta).sum::<f64>();
     for device in ["a", "b"] {
@@ -129,11 +129,11 @@ fn old_levels_go_in_their_turn_and_days_stay() {
     commit(&mut store, vec![part("a", MIDNIGHT, 1.0)]);
     let count = |store: &Store| [Level::Upload, Level::Hour, Level::Day].map(|l| rows(store, l, "a").len());
     // However old: what the day is made of stays until it is made.
-    settle(&mut store, later(MIDNIGHT + KEEP_PARTS_MS - 1));
+    settle(&mut store, later(MIDNIGHT + KEEP_PARTS_MS - HOUR_MS));
     assert_eq!(count(&store), [1, 1, 1]);
-    settle(&mut store, later(MIDNIGHT + KEEP_PARTS_MS + 1));
+    settle(&mut store, later(MIDNIGHT + KEEP_PARTS_MS + HOUR_MS));
     assert_eq!(count(&store), [0, 1, 1]);
-    settle(&mut store, later(MIDNIGHT + KEEP_HOURS_MS + 1));
+    settle(&mut store, later(MIDNIGHT + KEEP_HOURS_MS + HOUR_MS));
     assert_eq!(count(&store), [0, 0, 1]);
     assert_eq!(kwh(&store), 1.0);
 }
