@@ -121,13 +121,13 @@ impl Meter {
     pub(crate) fn read(&mut self, minute: i64) -> [f64; 10] {
         let hour = minute.rem_euclid(1440) / 60;
         let share = if (7..18).contains(&hour) { 1.0 } else { 0.15 };
-        let watts = to(self.base_watts * share * (1.0 + 0.1 * self.dice.swing()), 1.0);
-        self.kwh += watts / 60_000.0;
         let floats = self.floats;
         #[expect(clippy::cast_possible_truncation, reason = "a float register holds no more")]
         let to = |value: f64, digits: f64| {
             if floats { f64::from(value as f32) } else { (value * digits).round() / digits }
         };
+        let watts = to(self.base_watts * share * (1.0 + 0.1 * self.dice.swing()), 1.0);
+        self.kwh += watts / 60_000.0;
         let volts = [(); 3].map(|()| to(230.0 + 2.0 * self.dice.swing(), 10.0));
         let amps = volts.map(|v| to(watts / 3.0 / v * (1.0 + 0.02 * self.dice.swing()), 100.0));
         let [v1, v2, v3] = volts;

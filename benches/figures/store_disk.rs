@@ -113,7 +113,7 @@ pub(crate) fn measure(_: &Runtime) -> Result<Vec<Figure>, Failure> {
         format!(
             "{per_row:.0} bytes written to a loop device with ext4 per reading, journal, seals and deletion of sealed \
              rows included ({sealed} files sealed), at 1.4 M a day: {rows} readings in {commits} commits, one every \
-             5 s as telemetry may wait; roll-ups and outbox not in it; a plain row is 40 bytes, 0.06 GB/day once"
+             5 s as telemetry may wait; roll-ups and outbox not in it"
         ),
     )])
 }
