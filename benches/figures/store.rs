@@ -93,14 +93,13 @@ impl Dice {
     }
 }
 
-/// One meter under a load that follows the school day. Every other one has integer registers (0.01 kWh, 1 W, 0.1 V,
-/// 0.01 A, 0.01 Hz), the others give single-precision floats with all their noise, which is the hardest to compress.
+/// One meter: registers as a DIN-rail meter gives them (0.01 kWh, 1 W, 0.1 V, 0.01 A, 0.01 Hz), under a load that
+/// follows the school day.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
     kwh: f64,
     exported: f64,
     base_watts: f64,
-    floats: bool,
     dice: Dice,
 }
 
@@ -108,26 +107,16 @@ impl Meter {
     pub(crate) fn new(number: usize) -> Self {
         let mut dice = Dice::new(u64::try_from(number).unwrap_or(0) + 7);
         let kwh = 1_000.0 + dice.below(500_000) as f64 / 10.0;
-        Self {
-            kwh,
-            exported: 0.0,
-            base_watts: 500.0 + dice.below(8_000) as f64,
-            floats: number % 2 == 1,
-            dice,
-        }
+        Self { kwh, exported: 0.0, base_watts: 500.0 + dice.below(8_000) as f64, dice }
     }
 
     /// Its registers at a minute of the day, in the order of [`POINTS`].
     pub(crate) fn read(&mut self, minute: i64) -> [f64; 10] {
         let hour = minute.rem_euclid(1440) / 60;
         let share = if (7..18).contains(&hour) { 1.0 } else { 0.15 };
-        let floats = self.floats;
-        #[expect(clippy::cast_possible_truncation, reason = "a float register holds no more")]
-        let to = |value: f64, digits: f64| {
-            if floats { f64::from(value as f32) } else { (value * digits).round() / digits }
-        };
-        let watts = to(self.base_watts * share * (1.0 + 0.1 * self.dice.swing()), 1.0);
+        let watts = (self.base_watts * share * (1.0 + 0.1 * self.dice.swing())).round();
         self.kwh += watts / 60_000.0;
+        let to = |value: f64, digits: f64| (value * digits).round() / digits;
         let volts = [(); 3].map(|()| to(230.0 + 2.0 * self.dice.swing(), 10.0));
         let amps = volts.map(|v| to(watts / 3.0 / v * (1.0 + 0.02 * self.dice.swing()), 100.0));
         let [v1, v2, v3] = volts;
@@ -211,7 +200,7 @@ pub(crate) fn sealed(_: &Runtime) -> Result<Vec<Figure>, Failure> {
         Goal::AtMost(3.0),
         format!(
             "the whole sealed files of {readings} readings of a synthetic day ({METERS} meters, 10 points a minute, \
-             half of the meters with rounded integer registers, half with noisy single-precision floats), values, times, numbers and quality exact; as plain rows {plain:.1}, the \
+             registers as meters round them), values, times, numbers and quality exact; as plain rows {plain:.1}, the \
              same columns as deltas through zstd level 9 {:.2}",
             per(other)
         ),
