@@ -1,6 +1,7 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
 use super::chain::{self, Link};
+use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
@@ -86,6 +87,7 @@ pub(super) fn commit(
     db: &mut Connection,
     series: &mut SeriesIds,
     before: &mut Option<Tail>,
+    levels: &Levels,
     commits: &[&Commit],
 ) -> Result<Vec<Committed>, StoreError> {
     *before = None;
@@ -99,6 +101,7 @@ pub(super) fn commit(
     }
     events.finish()?;
     changes.finish()?;
+    levels.note(&tx, commits.iter().flat_map(|commit| &commit.roll_ups))?;
     match tx.commit() {
         Err(error) if museum::on("retry_failed_fsync") && failed_sync(&error) => {
             db.execute_batch("pragma wal_checkpoint").doing("committing")?;

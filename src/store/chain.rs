@@ -21,15 +21,18 @@ pub(super) const CHAINED: [&str; 3] = ["event", "alarm_change", "audit"];
 /// Tables whose rows bear a hash of themselves.
 pub(super) const HASHED: [&str; 2] = ["outbox", "set_aside"];
 /// Tables whose rows are summed by triggers.
-pub(super) const SUMMED: [&str; 12] = [
+pub(super) const SUMMED: [&str; 15] = [
     "alarm",
     "dropped",
     "fingerprint",
+    "level_due",
     "link",
     "meta",
     "outbox",
     "quarantine",
     "roll_up",
+    "roll_up_day",
+    "roll_up_hour",
     "sealed",
     "series",
     "set_aside",

@@ -2,7 +2,7 @@
 //! reading sealed files through, always one small step at a time.
 
 use super::history::{self, Dropped, Sealing};
-use super::{Doing, Store, StoreError, chain, recall};
+use super::{Doing, Store, StoreError, chain, levels, recall};
 use crate::model::time::EARLIEST_TRUE_WALL;
 use crate::model::{Mono, Now, Wall};
 use rusqlite::{OptionalExtension, params};
@@ -36,6 +36,7 @@ pub(super) struct Upkeep {
     /// When something to seal was last looked for in vain, and up to which number.
     looked: Option<(Mono, i64)>,
     dropped: Option<Mono>,
+    pruned: Option<Mono>,
     examined: Option<Mono>,
     /// Name of the file last examined.
     last_examined: String,
@@ -49,6 +50,7 @@ impl Default for Upkeep {
             sealing: None,
             looked: None,
             dropped: None,
+            pruned: None,
             examined: None,
             last_examined: String::new(),
         }
@@ -90,12 +92,15 @@ impl Store {
             }
             return Ok(true);
         }
-        if self.delete_dead()? {
+        if self.delete_dead()? || self.levels.step(&mut self.db, now)? {
             return Ok(true);
         }
         if let Some((after, through)) = self.sealable(now)? {
             self.upkeep.sealing = Some(Sealing::begin(&self.db, &self.dir(), after, through)?);
             return Ok(true);
+        }
+        if due(&mut self.upkeep.pruned, now, levels::PRUNE_EVERY) {
+            levels::prune(&self.db, now)?;
         }
         self.drop_old(now)?;
         self.examine_next(now)?;

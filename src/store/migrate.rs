@@ -5,10 +5,11 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// One step per version: the first makes version 1 of an empty file.
-const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql")];
+const STEPS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// The schema this program knows.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
 /// An empty database of this schema, in memory.

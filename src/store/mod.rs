@@ -14,6 +14,7 @@ mod fault;
 mod handle;
 mod health;
 mod history;
+mod levels;
 mod lock;
 mod maintain;
 mod migrate;
@@ -36,6 +37,7 @@ pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, open};
 pub use health::{Health, Rescued};
 pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
+pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
@@ -46,6 +48,7 @@ pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
 use crate::museum;
 use crate::pipeline::{Commit, Remembered};
+use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 
@@ -227,6 +230,7 @@ pub struct Store {
     budget: budget::Budget,
     rescued: Option<Rescued>,
     upkeep: maintain::Upkeep,
+    levels: levels::Levels,
     /// Dropped after the connection.
     _lock: lock::DirLock,
 }
@@ -277,6 +281,7 @@ impl Store {
             before: None,
             rescued,
             upkeep: maintain::Upkeep::default(),
+            levels: levels::Levels::default(),
             _lock: lock,
         })
     }
@@ -316,7 +321,8 @@ impl Store {
     /// # Errors
     /// When SQLite refuses; nothing of the commits is stored then.
     pub fn commit(&mut self, commits: &[&Commit]) -> Result<Vec<Committed>, StoreError> {
-        let outcome = append::commit(&mut self.db, &mut self.series, &mut self.before, commits);
+        let outcome = append::commit(&mut self.db, &mut self.series, &mut self.before, &self.levels, commits);
+        self.levels.forget(commits.iter().flat_map(|commit| &commit.roll_ups));
         if outcome.is_err() {
             // Series made in the transaction that was rolled back are not there. Where they cannot be read now, they
             // are when the file is opened anew.
@@ -326,6 +332,11 @@ impl Store {
             }
         }
         outcome
+    }
+
+    /// Says in which zone the school's days begin; China's unless told. Days that are made already stay as they are.
+    pub fn school_days(&mut self, zone: TimeZone) {
+        self.levels = levels::Levels::in_zone(zone);
     }
 
     /// What the last run left behind, for [`crate::pipeline::Pipeline::start`].

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Tables in the order in which they are copied: those others refer to first.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 18] = [
     "meta",
     "series",
     "alarm",
@@ -24,6 +24,9 @@ const TABLES: [&str; 15] = [
     "audit",
     "link",
     "roll_up",
+    "roll_up_hour",
+    "roll_up_day",
+    "level_due",
     "sealed",
     "dropped",
     "quarantine",

@@ -312,7 +312,8 @@ fn files_of_others_and_of_newer_versions_are_refused_and_left_alone() {
 #[test]
 fn every_column_has_a_comment() {
     let columns = |line: &&str| line.starts_with("  ") || line.starts_with("alter table");
-    let schema = concat!(include_str!("schema.sql"), include_str!("schema-2.sql"));
+    let schema =
+        concat!(include_str!("schema.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql"));
     for line in schema.lines().filter(columns) {
         let constraint = ["  unique", "  primary key ("].iter().any(|start| line.starts_with(start));
         assert!(constraint || line.contains("-- "), "no comment: {line}");

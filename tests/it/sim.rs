@@ -112,6 +112,8 @@ impl School {
             None
         };
         self.turn_pipe(crash);
+        let steps = self.dice.below(4);
+        self.gateway.upkeep(self.now, steps);
         self.person();
         for id in self.platforms.keys().cloned().collect::<Vec<_>>() {
             let platform = self.platforms.get_mut(&id).unwrap();
@@ -191,6 +193,9 @@ impl School {
     }
 
     fn check(&mut self) {
+        // Two days on, every hour and day that has parts is over.
+        let later = Now { wall: self.now.wall.plus_ms(2 * 86_400_000), ..self.now };
+        self.gateway.upkeep(later, u64::MAX);
         let stored = self.gateway.reader();
         let presses = self.field.check_stored(&stored, self.clock_steps);
         self.gateway.check_alarms(&self.done, presses);

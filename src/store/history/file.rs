@@ -300,6 +300,19 @@ impl HistoryFile {
         Ok(Self { file, path: path.to_owned(), bytes, digest, footer, places })
     }
 
+    /// Writes devices' readings as a file of a data directory that no store has open. Its next start takes the file
+    /// into the list, if their numbers are not known there: for a salvage, and to measure large stores.
+    ///
+    /// # Errors
+    /// When there are none, they cannot be compressed, or the disk refuses.
+    pub fn write(data_dir: &Path, devices: &[(String, Chunk)]) -> Result<Sealed, StoreError> {
+        let mut writer = Writer::create(data_dir)?;
+        for (device, Chunk { names, doubts, rows }) in devices {
+            writer.add(device, names, doubts, rows)?;
+        }
+        writer.finish()
+    }
+
     /// The file as it must be listed.
     #[must_use]
     pub fn sealed(&self) -> Sealed {

@@ -100,7 +100,7 @@ fn every_flipped_bit_and_every_other_damage_of_a_file_is_found() {
     let dir = tempdir().unwrap();
     let sealed = small_file(dir.path());
     let path = dir.path().join(DIRECTORY).join(&sealed.file);
-    keep::verify(&path, &sealed).unwrap();
+    keep::verify(&path, &sealed, true).unwrap();
     assert_eq!(HistoryFile::open(&path).unwrap().sealed(), sealed);
     let good = fs::read(&path).unwrap();
     let other = dir.path().join("damaged.sgh");

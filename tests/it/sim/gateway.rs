@@ -12,7 +12,7 @@ use schoolgate::model::{
 use schoolgate::northbound::{Limits, Pump, Sender, Step, adapter_for};
 use schoolgate::pipeline::{Commit, Pipeline, Settings};
 use schoolgate::rules::Engine;
-use schoolgate::store::{AlarmFilter, EventFilter, Reader, Store};
+use schoolgate::store::{AlarmFilter, EventFilter, Level, Reader, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -268,6 +268,16 @@ impl Gateway {
         assert_eq!(opened, times_opened(&reader), "every opening of the door is an alarm or its recurrence");
     }
 
+    /// A few steps of what the store does for itself.
+    pub(super) fn upkeep(&mut self, now: Now, steps: u64) {
+        let store = &mut self.running.as_mut().unwrap().store;
+        for _ in 0..steps {
+            if !store.maintain(now).unwrap() {
+                break;
+            }
+        }
+    }
+
     /// The roll-ups of a counter say together what its readings say.
     pub(super) fn check_roll_ups(&self) {
         let reader = self.reader();
@@ -292,6 +302,18 @@ impl Gateway {
         let open = values.len() - usize::try_from(counted).unwrap();
         assert!(open <= 20, "{} readings, {counted} in roll-ups", values.len());
         let grown: f64 = all.iter().filter_map(|r| r.delta).sum();
+        let all_time = (schoolgate::model::Wall(0), schoolgate::model::Wall(i64::MAX));
+        // A question has the whole, whatever hours and days are made; and once all are over, each level has.
+        let energy = reader.energy(all_time.0, all_time.1).unwrap();
+        let told: f64 = energy.iter().filter(|e| e.device == device.as_str()).map(|e| e.kwh).sum();
+        assert!((told - grown).abs() < 1e-6, "{told} kWh told, {grown} in roll-ups");
+        for level in [Level::Hour, Level::Day] {
+            let rows = reader.levels(level, &device, Some(&point), all_time.0, all_time.1).unwrap();
+            let sum: f64 = rows.iter().filter_map(|r| r.delta).sum();
+            let count: u32 = rows.iter().map(|r| r.count).sum();
+            assert_eq!(count, counted, "{level:?}");
+            assert!((sum - grown).abs() < 1e-6, "{sum} kWh in {level:?}, {grown} in roll-ups");
+        }
         let (last, first) = (values[open], values[values.len() - 1]);
         assert!(
             (grown - (last - first)).abs() < 1e-6,
