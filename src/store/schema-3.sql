@@ -41,7 +41,7 @@ create table level_due (
 
 -- What is stored already: its hours, and its days as China has them.
 insert into level_due (level, start, ends)
-  select distinct 'hour', start - start % 3600000, start - start % 3600000 + 3600000 from roll_up where start > 0;
+select distinct 'hour', start - start % 3600000, start - start % 3600000 + 3600000 from roll_up where start > 0;
 insert into level_due (level, start, ends)
-  select distinct 'day', start - (start + 28800000) % 86400000, start - (start + 28800000) % 86400000 + 86400000
-  from roll_up where start > 0;
+select distinct 'day', start - (start + 28800000) % 86400000, start - (start + 28800000) % 86400000 + 86400000
+from roll_up where start > 0;
