@@ -5,6 +5,7 @@ use super::history::{self, DIRECTORY, Sealed};
 use super::lock::DirLock;
 use super::{Doing, FILE_NAME, Reader, Store, StoreError, chain};
 use crate::model::Wall;
+use crate::museum;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -270,6 +271,7 @@ fn is_ours(name: &str) -> bool {
 
 /// Raises the numbers of a database past all that may have been given; the next record's.
 pub(super) fn raise(dir: &Path, actor: &str, now: Wall) -> Result<i64, BackupError> {
+    let margin = if museum::on("reuse_of_sequence_after_restore") { 0 } else { RESTORE_MARGIN };
     let mut store = Store::open(dir)?;
     let readings = store.series.last_reading();
     let tx = store.db.transaction().doing("raising the numbers")?;
@@ -283,13 +285,13 @@ pub(super) fn raise(dir: &Path, actor: &str, now: Wall) -> Result<i64, BackupErr
             |row| row.get(0),
         )
         .doing("reading what is owed")?;
-    let next = floor(&tx, "next_seq")?.max(owed + 1).saturating_add(RESTORE_MARGIN);
-    let alarms = alarms.max(floor(&tx, ALARMS_GIVEN)?).saturating_add(RESTORE_MARGIN);
-    let readings = readings.saturating_add(RESTORE_MARGIN);
+    let next = floor(&tx, "next_seq")?.max(owed + 1).saturating_add(margin);
+    let alarms = alarms.max(floor(&tx, ALARMS_GIVEN)?).saturating_add(margin);
+    let readings = readings.saturating_add(margin);
     for (key, value) in [("next_seq", next), (ALARMS_GIVEN, alarms), (READINGS_GIVEN, readings)] {
         history::set_meta(&tx, key, &value.to_string())?;
     }
-    let detail = format!("by {RESTORE_MARGIN}; next record {next}");
+    let detail = format!("by {margin}; next record {next}");
     chain::audit(&tx, now, actor, "raised", "numbers", &detail)?;
     tx.commit().doing("raising the numbers")?;
     store.db.pragma_update(None, "wal_checkpoint", "truncate").doing("writing the database")?;

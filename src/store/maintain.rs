@@ -74,8 +74,7 @@ impl Store {
     /// When SQLite or the disk refuses.
     pub fn maintain(&mut self, now: Now) -> Result<bool, StoreError> {
         if !self.upkeep.checked {
-            let dir = self.dir();
-            let found = history::check_listed(&mut self.db, &dir, now.wall)?;
+            let found = history::check_listed(&mut self.db, &self.place, now.wall)?;
             found.iter().for_each(history::Found::tell);
             self.upkeep.checked = true;
             return Ok(true);
@@ -96,7 +95,7 @@ impl Store {
             return Ok(true);
         }
         if let Some((after, through)) = self.sealable(now)? {
-            self.upkeep.sealing = Some(Sealing::begin(&self.db, &self.dir(), after, through)?);
+            self.upkeep.sealing = Some(Sealing::begin(&self.db, &self.place, after, through)?);
             return Ok(true);
         }
         if due(&mut self.upkeep.pruned, now, levels::PRUNE_EVERY) {
@@ -117,8 +116,7 @@ impl Store {
     /// # Errors
     /// When SQLite or the disk refuses.
     pub fn drop_oldest_readings(&mut self, reason: &str, at: Wall) -> Result<Option<Dropped>, StoreError> {
-        let dir = self.dir();
-        history::drop_oldest(&mut self.db, &dir, reason, at)
+        history::drop_oldest(&mut self.db, &self.place, reason, at)
     }
 
     pub(super) fn delete_dead(&mut self) -> Result<bool, StoreError> {
@@ -206,8 +204,7 @@ impl Store {
             return Ok(());
         };
         self.upkeep.last_examined.clone_from(&sealed.file);
-        let dir = self.dir();
-        if let Some(found) = history::examine(&mut self.db, &dir, sealed, now.wall)? {
+        if let Some(found) = history::examine(&mut self.db, &self.place, sealed, now.wall)? {
             found.tell();
         }
         Ok(())

@@ -36,7 +36,9 @@ pub use export::{ExportError, Exported, Format, What, export};
 pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, open};
 pub use health::{Health, Rescued};
-pub use history::{Chunk, ChunkPlace, Damage, Dropped, HistoryFile, Row, Sealed, SeriesName, Span};
+pub use history::{
+    Chunk, ChunkPlace, Damage, Disk, Dropped, HistoryFile, Machine, Row, Sealed, SeriesName, Span,
+};
 pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
@@ -51,6 +53,7 @@ use crate::pipeline::{Commit, Remembered};
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The database's file name in the data directory.
 pub const FILE_NAME: &str = "schoolgate.db";
@@ -223,6 +226,8 @@ pub struct Store {
     db: Connection,
     series: append::SeriesIds,
     path: PathBuf,
+    /// Where sealed files are.
+    place: history::Place,
     /// SQLite's name of the file system it is on; `None` is the machine's.
     vfs: Option<String>,
     /// Where the tables ended when the last commit that did not return well was begun.
@@ -241,14 +246,15 @@ impl Store {
     /// # Errors
     /// When the directory is in use by another process, or the file is not ours, newer, or unusable.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_on(dir, None)
+        Self::open_on(dir, None, Arc::new(Machine))
     }
 
-    /// As [`Store::open`], on a file system that this process has registered with SQLite under that name.
+    /// As [`Store::open`], on a file system that this process has registered with SQLite under that name; sealed files
+    /// are written to `disk`.
     ///
     /// # Errors
     /// As there; and when there is no file system of that name.
-    pub fn open_on(dir: &Path, vfs: Option<&str>) -> Result<Self, StoreError> {
+    pub fn open_on(dir: &Path, vfs: Option<&str>, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(StoreError::OldSqlite(rusqlite::version()));
         }
@@ -256,11 +262,12 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(file("making the data directory"))?;
         let lock = lock::DirLock::take(dir)?;
         let path = dir.join(FILE_NAME);
+        let place = history::Place { dir: dir.to_owned(), disk };
         let ready = || {
             let (mut db, rescued) = rescue::open(dir, &path, vfs)?;
             renew(&db)?;
             chain::install(&mut db)?;
-            match history::tidy(&mut db, dir) {
+            match history::tidy(&mut db, &place) {
                 Ok(found) => found.iter().for_each(history::Found::tell),
                 // Nothing depends on it: the next start tries again.
                 Err(error) => tracing::warn!(
@@ -277,6 +284,7 @@ impl Store {
             series,
             budget: budget::Budget::new(dir, DEFAULT_BUDGET_MB),
             path,
+            place,
             vfs: vfs.map(str::to_owned),
             before: None,
             rescued,
@@ -301,11 +309,6 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// The data directory.
-    fn dir(&self) -> PathBuf {
-        self.path.parent().map(Path::to_owned).unwrap_or_default()
     }
 
     /// The school's key for pseudonyms, made at first start.

@@ -96,9 +96,9 @@ pub fn repair(data_dir: &Path, now: Wall) -> Result<Repaired, BackupError> {
     done.moved_to = Some(aside);
     drop(lock);
     let mut store = Store::open(data_dir)?;
-    history::check_listed(&mut store.db, data_dir, now)?;
+    history::check_listed(&mut store.db, &store.place, now)?;
     for sealed in history::listed(&store.db, "order by first_seq", [])? {
-        history::examine(&mut store.db, data_dir, sealed, now)?;
+        history::examine(&mut store.db, &store.place, sealed, now)?;
     }
     Ok(done)
 }

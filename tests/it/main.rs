@@ -20,6 +20,7 @@ mod mqtt;
 #[cfg(feature = "museum")]
 mod museum;
 mod north;
+mod oracle;
 mod payloads;
 mod pipe;
 mod power_cut;

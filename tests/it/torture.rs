@@ -67,13 +67,13 @@ fn tell(name: &'static str, value: usize, unit: &'static str, goal: Goal, compar
     }
 }
 
-pub fn crash_states(distinct: usize) {
+pub fn crash_states(distinct: usize, bad: usize) {
     let how = "distinct states of the medium after a power failure at any write, cut, sync or delete of a workload of \
                100 steps; each opened, checked whole and compared with what was acknowledged";
     tell("torture.crash_states", distinct, "states", Goal::AtLeast(40_000.0), how);
     tell(
         "torture.crash_states_bad",
-        0,
+        bad,
         "states",
         Goal::Below(1.0),
         "of them, corrupt or without what was acknowledged",

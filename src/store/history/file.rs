@@ -9,13 +9,16 @@
 //! Every byte is covered by a digest or compared with what it must be, so a flipped bit anywhere is found.
 
 use super::columns::{Bytes, put_number, put_signed, put_text};
-use super::{Chunk, DIRECTORY, Damage, SEAL_MOST, Sealed, SeriesName};
+use super::disk::{Disk, Growing, Place};
+use super::{Chunk, Damage, SEAL_MOST, Sealed, SeriesName};
+use crate::museum;
 use crate::store::StoreError;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a file begins with: a name and the version of its form.
 const HEADER: [u8; 8] = *b"SGATHIS\x01";
@@ -110,7 +113,7 @@ pub(super) fn file_name(first_seq: i64, last_seq: i64) -> String {
 /// A file being written, under a name that says it is not finished.
 #[derive(Debug)]
 pub(super) struct Writer {
-    out: BufWriter<File>,
+    out: BufWriter<Growing>,
     directory: PathBuf,
     places: Vec<ChunkPlace>,
     offset: u64,
@@ -121,15 +124,16 @@ impl Writer {
     ///
     /// # Errors
     /// When the directory or the file cannot be made.
-    pub(super) fn create(data_dir: &Path) -> Result<Self, StoreError> {
-        let directory = data_dir.join(DIRECTORY);
+    pub(super) fn create(place: &Place) -> Result<Self, StoreError> {
+        let directory = place.history();
+        let disk = Arc::clone(&place.disk);
         if !directory.is_dir() {
-            fs::create_dir_all(&directory).map_err(file_error(&directory, "making the directory"))?;
-            sync(data_dir)?;
+            disk.make_dir(&directory).map_err(file_error(&directory, "making the directory"))?;
+            sync(&*disk, &place.dir)?;
         }
         let path = directory.join(format!("sealing{UNFINISHED}"));
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&path);
-        let mut out = BufWriter::new(file.map_err(file_error(&path, "making the file"))?);
+        let file = disk.create(&path).map_err(file_error(&path, "making the file"))?;
+        let mut out = BufWriter::new(Growing { disk, file, path: path.clone() });
         out.write_all(&HEADER).map_err(file_error(&path, "writing"))?;
         Ok(Self { out, directory, places: Vec::new(), offset: 8 })
     }
@@ -213,12 +217,17 @@ impl Writer {
         };
         let (foot, digest) = footer.bytes(&index);
         let written = self.out.write_all(&index).and_then(|()| self.out.write_all(&foot));
-        let whole = written.and_then(|()| self.out.flush()).and_then(|()| self.out.get_ref().sync_all());
-        whole.map_err(file_error(&path, "writing"))?;
+        written.and_then(|()| self.out.flush()).map_err(file_error(&path, "writing"))?;
+        let growing = self.out.get_ref();
+        if !museum::on("seal_before_durable") {
+            growing.sync().map_err(file_error(&path, "writing"))?;
+        }
         let file = name(first_seq, last_seq);
         let named = self.directory.join(&file);
-        fs::rename(&path, &named).map_err(file_error(&named, "naming the file"))?;
-        sync(&self.directory)?;
+        growing.disk.rename(&path, &named).map_err(file_error(&named, "naming the file"))?;
+        if !museum::on("sealed_file_not_in_directory") {
+            sync(&*growing.disk, &self.directory)?;
+        }
         let bytes = footer.index_at + footer.index_len + u64::try_from(foot.len()).unwrap_or(0);
         let Footer { readings, .. } = footer;
         Ok(Sealed { file, first_seq, last_seq, readings, bytes, first_at, last_at, digest })
@@ -226,9 +235,8 @@ impl Writer {
 }
 
 /// Makes what a directory lists durable.
-pub(super) fn sync(directory: &Path) -> Result<(), StoreError> {
-    let synced = File::open(directory).and_then(|dir| dir.sync_all());
-    synced.map_err(file_error(directory, "making the directory durable"))
+pub(super) fn sync(disk: &dyn Disk, directory: &Path) -> Result<(), StoreError> {
+    disk.sync_dir(directory).map_err(file_error(directory, "making the directory durable"))
 }
 
 pub(super) fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> StoreError {
@@ -306,7 +314,7 @@ impl HistoryFile {
     /// # Errors
     /// When there are none, they cannot be compressed, or the disk refuses.
     pub fn write(data_dir: &Path, devices: &[(String, Chunk)]) -> Result<Sealed, StoreError> {
-        let mut writer = Writer::create(data_dir)?;
+        let mut writer = Writer::create(&Place::here(data_dir))?;
         for (device, Chunk { names, doubts, rows }) in devices {
             writer.add(device, names, doubts, rows)?;
         }

@@ -3,12 +3,14 @@
 //! Only three kinds of files are ever deleted: unfinished ones, finished ones whose readings are all still hot, and
 //! those that were dropped on purpose and counted. Everything else that is out of step is moved aside and told.
 
+use super::disk::{Disk, Place};
 use super::file::{ENDING, HistoryFile, UNFINISHED, file_error, sync};
 use super::{
     Chunk, DAMAGED, DIRECTORY, Doing, SEALED_THROUGH, Sealed, UNLINKING, UNLISTED, Writer, listed, meta,
     sealed_through, set_meta,
 };
 use crate::model::Wall;
+use crate::museum;
 use crate::store::StoreError;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
@@ -102,18 +104,22 @@ pub(in crate::store) fn count_dropped(
 /// The transaction that counts its readings also notes its name, so that a crash before the unlink is made good.
 pub(in crate::store) fn drop_oldest(
     db: &mut Connection,
-    data_dir: &Path,
+    place: &Place,
     reason: &str,
     at: Wall,
 ) -> Result<Option<Dropped>, StoreError> {
-    finish_unlinking(db, data_dir)?;
+    finish_unlinking(db, place)?;
     let Some(oldest) = listed(db, "order by first_seq limit 1", [])?.pop() else { return Ok(None) };
+    if museum::on("unlinked_before_struck") {
+        let path = place.history().join(&oldest.file);
+        place.disk.remove(&path).map_err(file_error(&path, "removing"))?;
+    }
     let tx = db.transaction().doing("dropping a sealed file")?;
     strike(&tx, &oldest)?;
     count_dropped(&tx, reason, oldest.readings, at)?;
     set_meta(&tx, UNLINKING, &oldest.file)?;
     tx.commit().doing("dropping a sealed file")?;
-    finish_unlinking(db, data_dir)?;
+    finish_unlinking(db, place)?;
     Ok(Some(Dropped { readings: oldest.readings, bytes: oldest.bytes }))
 }
 
@@ -124,12 +130,12 @@ fn strike(db: &Connection, sealed: &Sealed) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn finish_unlinking(db: &Connection, data_dir: &Path) -> Result<(), StoreError> {
+fn finish_unlinking(db: &Connection, place: &Place) -> Result<(), StoreError> {
     let Some(file) = meta(db, UNLINKING)? else { return Ok(()) };
-    let directory = data_dir.join(DIRECTORY);
+    let directory = place.history();
     let path = directory.join(&file);
-    match fs::remove_file(&path) {
-        Ok(()) => sync(&directory)?,
+    match place.disk.remove(&path) {
+        Ok(()) => sync(&*place.disk, &directory)?,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
         Err(cause) => return Err(file_error(&path, "removing")(cause)),
     }
@@ -140,9 +146,9 @@ fn finish_unlinking(db: &Connection, data_dir: &Path) -> Result<(), StoreError> 
 }
 
 /// Finishes or undoes what a crash cut off, and deals with files that are not listed; done at every start.
-pub(in crate::store) fn tidy(db: &mut Connection, data_dir: &Path) -> Result<Vec<Found>, StoreError> {
-    finish_unlinking(db, data_dir)?;
-    let directory = data_dir.join(DIRECTORY);
+pub(in crate::store) fn tidy(db: &mut Connection, place: &Place) -> Result<Vec<Found>, StoreError> {
+    finish_unlinking(db, place)?;
+    let directory = place.history();
     let mut there = files(&directory)?;
     for sealed in listed(db, "", [])? {
         there.remove(&sealed.file);
@@ -151,13 +157,13 @@ pub(in crate::store) fn tidy(db: &mut Connection, data_dir: &Path) -> Result<Vec
     for file in there.into_keys() {
         let path = directory.join(&file);
         if file.ends_with(UNFINISHED) || (file.ends_with(ENDING) && still_hot(db, &path)?) {
-            fs::remove_file(&path).map_err(file_error(&path, "removing"))?;
+            place.disk.remove(&path).map_err(file_error(&path, "removing"))?;
             found.push(Found::Leftover(file));
         } else if file.ends_with(ENDING) {
             found.push(match adopt(db, &path)? {
                 Some(sealed) => Found::Adopted(sealed),
                 None => {
-                    move_aside(&directory, &file, UNLISTED)?;
+                    move_aside(&*place.disk, &directory, &file, UNLISTED)?;
                     Found::Unlisted(file)
                 }
             });
@@ -192,14 +198,14 @@ fn adopt(db: &mut Connection, path: &Path) -> Result<Option<Sealed>, StoreError>
 /// Looks whether every listed file is there in its length; done once after a start.
 pub(in crate::store) fn check_listed(
     db: &mut Connection,
-    data_dir: &Path,
+    place: &Place,
     at: Wall,
 ) -> Result<Vec<Found>, StoreError> {
-    let there = files(&data_dir.join(DIRECTORY))?;
+    let there = files(&place.history())?;
     let mut found = Vec::new();
     for sealed in listed(db, "order by first_seq", [])? {
         if there.get(&sealed.file) != Some(&sealed.bytes) {
-            found.push(set_aside(db, data_dir, sealed, at)?);
+            found.push(set_aside(db, place, sealed, at)?);
         }
     }
     Ok(found)
@@ -241,11 +247,11 @@ fn still_hot(db: &Connection, path: &Path) -> Result<bool, StoreError> {
 /// damaged file; strikes a missing one off the list.
 ///
 /// A crash on the way leaves one of the two files out of the list; [`tidy`] keeps it.
-fn set_aside(db: &mut Connection, data_dir: &Path, sealed: Sealed, at: Wall) -> Result<Found, StoreError> {
-    let directory = data_dir.join(DIRECTORY);
+fn set_aside(db: &mut Connection, place: &Place, sealed: Sealed, at: Wall) -> Result<Found, StoreError> {
+    let directory = place.history();
     let path = directory.join(&sealed.file);
     let there = path.exists();
-    let rescued = if there { rescue(data_dir, &path, &sealed)? } else { None };
+    let rescued = if there { rescue(place, &path, &sealed)? } else { None };
     let kept = rescued.as_ref().map_or(0, |rescued| rescued.readings);
     let lost = sealed.readings.saturating_sub(kept);
     let tx = db.transaction().doing("striking a sealed file off the list")?;
@@ -256,49 +262,49 @@ fn set_aside(db: &mut Connection, data_dir: &Path, sealed: Sealed, at: Wall) -> 
     if !there {
         return Ok(Found::Missing(sealed));
     }
-    move_aside(&directory, &sealed.file, DAMAGED)?;
+    move_aside(&*place.disk, &directory, &sealed.file, DAMAGED)?;
     Ok(Found::Damaged { sealed, lost })
 }
 
 /// Writes a file of the devices whose readings are whole; `None` if there are none or the index is lost.
-fn rescue(data_dir: &Path, path: &Path, sealed: &Sealed) -> Result<Option<Sealed>, StoreError> {
+fn rescue(place: &Place, path: &Path, sealed: &Sealed) -> Result<Option<Sealed>, StoreError> {
     let Ok(file) = HistoryFile::open(path) else { return Ok(None) };
     if file.sealed().digest != sealed.digest {
         return Ok(None);
     }
-    let mut writer = Writer::create(data_dir)?;
-    for place in file.places() {
-        if let Ok(Chunk { names, doubts, rows }) = file.chunk(place, |_| true) {
-            writer.add(&place.device, &names, &doubts, &rows)?;
+    let mut writer = Writer::create(place)?;
+    for chunk in file.places() {
+        if let Ok(Chunk { names, doubts, rows }) = file.chunk(chunk, |_| true) {
+            writer.add(&chunk.device, &names, &doubts, &rows)?;
         }
     }
     if writer.is_empty() { Ok(None) } else { writer.finish_beside(&sealed.file).map(Some) }
 }
 
-fn move_aside(directory: &Path, file: &str, aside: &str) -> Result<(), StoreError> {
+fn move_aside(disk: &dyn Disk, directory: &Path, file: &str, aside: &str) -> Result<(), StoreError> {
     let to = directory.join(aside);
-    fs::create_dir_all(&to).map_err(file_error(&to, "making the directory"))?;
+    disk.make_dir(&to).map_err(file_error(&to, "making the directory"))?;
     // A file of the same name that was moved there before is kept as well.
     let free = |n: u32| to.join(if n == 0 { file.to_owned() } else { format!("{file}.{n}") });
     let target = (0..1_000).map(free).find(|path| !path.exists()).unwrap_or_else(|| free(1_000));
-    fs::rename(directory.join(file), &target).map_err(file_error(&target, "moving a file aside"))?;
-    sync(&to)?;
-    sync(directory)
+    disk.rename(&directory.join(file), &target).map_err(file_error(&target, "moving a file aside"))?;
+    sync(disk, &to)?;
+    sync(disk, directory)
 }
 
 /// Reads a sealed file through, and sets it aside if it is not as it was written.
 pub(in crate::store) fn examine(
     db: &mut Connection,
-    data_dir: &Path,
+    place: &Place,
     sealed: Sealed,
     at: Wall,
 ) -> Result<Option<Found>, StoreError> {
-    let path = data_dir.join(DIRECTORY).join(&sealed.file);
+    let path = place.history().join(&sealed.file);
     match verify(&path, &sealed, true) {
         Ok(()) => Ok(None),
         Err(error) if is_damage(&error) => {
             tracing::error!(error = %crate::runtime::Chain(&error), "sealed readings cannot be read back");
-            set_aside(db, data_dir, sealed, at).map(Some)
+            set_aside(db, place, sealed, at).map(Some)
         }
         Err(error) => Err(error),
     }

@@ -2,16 +2,19 @@
 
 mod chunk;
 mod columns;
+mod disk;
 mod file;
 mod keep;
 mod read;
 mod seal;
 
 pub use chunk::{Chunk, Row, SeriesName};
+pub use disk::{Disk, Machine};
 pub use file::{ChunkPlace, HistoryFile};
 pub use keep::Dropped;
 pub use read::Span;
 
+pub(super) use disk::Place;
 use file::Writer;
 pub(super) use keep::{Found, check_listed, count_dropped, drop_oldest, examine, sealed_names, tidy, verify};
 pub(super) use seal::Sealing;

@@ -3,11 +3,11 @@
 //! Nothing of a seal counts before its last step, one transaction that lists the file and makes the hot rows dead.
 //! Whatever ends the process before leaves the rows hot, and a file that [`super::keep`] recognises and removes.
 
+use super::disk::Place as DataDir;
 use super::{Doing, Row, SEALED_THROUGH, Sealed, SeriesName, StoreError, Writer, count_dropped, set_meta};
 use crate::model::Wall;
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
-use std::path::Path;
 
 /// Hot rows looked at in one step.
 const GATHER_ROWS: i64 = 20_000;
@@ -63,7 +63,7 @@ impl Sealing {
     /// Begins to seal the rows behind `after`, up to `through`.
     pub(in crate::store) fn begin(
         db: &Connection,
-        data_dir: &Path,
+        data_dir: &DataDir,
         after: i64,
         through: i64,
     ) -> Result<Self, StoreError> {
