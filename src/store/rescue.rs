@@ -9,7 +9,7 @@ use super::{Doing, FILE_NAME, Rescued, Store, StoreError, StoreFault, append, co
 use crate::model::Wall;
 use crate::pipeline::Remembered;
 use crate::runtime::{Chain, Clock, SystemClock};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, ffi};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ const CHECKED_BYTES: u64 = 8 * 1024 * 1024;
 /// The first four bytes of a write-ahead log, but for the last bit (SQLite file format, 4.1).
 const LOG_MAGIC: u32 = 0x377f_0682;
 const LOG_HEADER: usize = 32;
+/// What SQLite says of a file that it cannot read.
+const UNREADABLE: [i32; 4] =
+    [ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_IOERR_CORRUPTFS, ffi::SQLITE_IOERR_DATA];
 
 /// Opens the database, and where it is damaged what could be saved of it.
 pub(super) fn open(
@@ -73,15 +76,18 @@ impl Store {
 
 /// Whether an error says that the file itself is damaged, and not that it may not be used.
 fn damaged(dir: &Path, error: &StoreError) -> bool {
-    let code = match error {
-        StoreError::Sqlite { cause, .. } => cause.sqlite_error_code(),
+    let failure = match error {
+        StoreError::Sqlite { cause, .. } => cause.sqlite_error(),
         _ => None,
     };
+    let code = failure.map(|failure| failure.code);
     match error.fault() {
         StoreFault::Corrupt => true,
-        // A damaged header can look like a file that may only be read, and a damaged sector gives an error of reading.
-        StoreFault::ReadOnly | StoreFault::Io => {
-            matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::SystemIoFailure)) && probe(dir).is_ok()
+        // A damaged header can look like a file that may only be read.
+        StoreFault::ReadOnly => code == Some(ErrorCode::ReadOnly) && probe(dir).is_ok(),
+        // A damaged sector gives an error of reading. One of writing or syncing says nothing of what is in the file.
+        StoreFault::Io => {
+            failure.is_some_and(|failure| UNREADABLE.contains(&failure.extended_code)) && probe(dir).is_ok()
         }
         // "No such table" and the like: the schema is not what it says it is.
         StoreFault::Other => code == Some(ErrorCode::Unknown),
