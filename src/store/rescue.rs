@@ -26,8 +26,12 @@ const CHECKED_BYTES: u64 = 8 * 1024 * 1024;
 const LOG_MAGIC: u32 = 0x377f_0682;
 const LOG_HEADER: usize = 32;
 /// What SQLite says of a file that it cannot read.
-const UNREADABLE: [i32; 4] =
-    [ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_IOERR_CORRUPTFS, ffi::SQLITE_IOERR_DATA];
+const UNREADABLE: [i32; 4] = [
+    ffi::SQLITE_IOERR_READ,
+    ffi::SQLITE_IOERR_SHORT_READ,
+    ffi::SQLITE_IOERR_CORRUPTFS,
+    ffi::SQLITE_IOERR_DATA,
+];
 
 /// Opens the database, and where it is damaged what could be saved of it.
 pub(super) fn open(

@@ -381,6 +381,8 @@ impl<L: Ledger> Worker<L> {
             false
         } else {
             self.ledger.upkeep(self.clock.now(), idle, &mut self.room).unwrap_or_else(|error| {
+                // What follows a transaction that could not be synced would be lost with it.
+                self.distrusted = true;
                 tracing::warn!(error = %Chain(&error), "the store could not be kept in order; trying again later");
                 false
             })

@@ -139,9 +139,15 @@ fn every_state_after_a_power_failure_holds_what_was_acknowledged() {
     let seen = std::thread::scope(|scope| {
         let (script, record, progress) = (&script, &record, &progress);
         let threads: Vec<_> = (0..THREADS)
-            .map(|n| scope.spawn(move || record.check(script, states, (n, THREADS), usize::MAX, || progress.one())))
+            .map(|n| {
+                scope.spawn(move || record.check(script, states, (n, THREADS), usize::MAX, || progress.one()))
+            })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).reduce(Seen::and).expect("a thread")
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .reduce(Seen::and)
+            .expect("a thread")
     });
     let Seen { states, distinct, bad, problems } = seen;
     println!("{} ops, {states} states, {distinct} of them distinct, {bad} bad", record.log.len());

@@ -39,8 +39,8 @@ fn levels_are_their_parts(dir: &Path) -> Result<(), String> {
         let db = look_at(dir)?;
         let tx = db.unchecked_transaction()?;
         let mut parts: BTreeMap<i64, Vec<(i64, Sums)>> = BTreeMap::new();
-        let mut statement =
-            tx.prepare("select series, start, count, sum, min, max, last, delta from roll_up order by start")?;
+        let mut statement = tx
+            .prepare("select series, start, count, sum, min, max, last, delta from roll_up order by start")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             parts.entry(row.get(0)?).or_default().push((row.get(1)?, sums(row, 2)?));
@@ -50,8 +50,9 @@ fn levels_are_their_parts(dir: &Path) -> Result<(), String> {
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
         let (mut made, mut wanted) = (BTreeMap::new(), BTreeMap::new());
         for (level, table) in [("hour", "roll_up_hour"), ("day", "roll_up_day")] {
-            let mut statement =
-                tx.prepare(&format!("select series, start, ends, count, sum, min, max, last, delta from {table}"))?;
+            let mut statement = tx.prepare(&format!(
+                "select series, start, ends, count, sum, min, max, last, delta from {table}"
+            ))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let (series, start, ends): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);

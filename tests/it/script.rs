@@ -6,14 +6,12 @@ use hil::disk::{Disk, Files};
 use schoolgate::alarm::AlarmBook;
 use schoolgate::model::{
     Alarm, AlarmClass, AlarmKey, BusId, DestinationId, DeviceId, Event, EventKind, Fault, Link, Mono, Now,
-    OutboxItem, Phase, PointId, PointKind, Priority, Reading, Record, Refused, RollUp, RuleId, Stamp, Text, Unit,
-    Unknown, Wall,
+    OutboxItem, Phase, PointId, PointKind, Priority, Reading, Record, Refused, RollUp, RuleId, Stamp, Text,
+    Unit, Unknown, Wall,
 };
 use schoolgate::pipeline::{Commit, Fingerprint, LinkChange, StoredEvent, StoredReading};
 use schoolgate::rules::{Finding, Level};
-use schoolgate::store::{
-    AlarmFilter, Depth, EventFilter, Page, Reader, Settlement, Store, StoreError, 
-};
+use schoolgate::store::{AlarmFilter, Depth, EventFilter, Page, Reader, Settlement, Store, StoreError};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;

@@ -192,8 +192,9 @@ impl<'a> Replay<'a> {
             Op::Rename { from, to } => self.naming(Naming::Moved(from.clone(), to.clone())),
             Op::MakeDir { name } => self.naming(Naming::Made(format!("{name}{DIR}"), NO_FILE)),
             Op::SyncDir { dir } => {
-                let (here, elsewhere) =
-                    std::mem::take(&mut self.pending_names).into_iter().partition(|naming| naming.dir() == dir);
+                let (here, elsewhere) = std::mem::take(&mut self.pending_names)
+                    .into_iter()
+                    .partition(|naming| naming.dir() == dir);
                 self.pending_names = elsewhere;
                 Vec::into_iter(here).for_each(|naming| naming.apply(&mut self.durable_names));
             }
@@ -224,7 +225,8 @@ impl<'a> Replay<'a> {
                 let mut names = self.durable_names.clone();
                 let dirs: BTreeSet<&str> = self.pending_names.iter().map(Naming::dir).collect();
                 for dir in dirs {
-                    let here: Vec<_> = self.pending_names.iter().filter(|naming| naming.dir() == dir).collect();
+                    let here: Vec<_> =
+                        self.pending_names.iter().filter(|naming| naming.dir() == dir).collect();
                     let kept = usize::try_from(chance.below(here.len() as u64 + 1)).expect("64 bits");
                     here.into_iter().take(kept).for_each(|naming| naming.apply(&mut names));
                 }

@@ -107,6 +107,11 @@ impl Field {
         }
     }
 
+    /// Whether the broker has something to send again.
+    pub(super) fn sends_again(&self) -> bool {
+        self.broker.iter().any(|message| message.again)
+    }
+
     pub(super) fn nothing_waits(&self) -> bool {
         self.broker.is_empty()
     }

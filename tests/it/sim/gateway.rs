@@ -2,7 +2,10 @@
 
 use super::field::Field;
 use super::platform::Platform;
+use super::trace::Trace;
 use super::{Dice, T0};
+use crate::{oracle, script};
+use hil::disk::{Call, Disk, Fault};
 use schoolgate::config::{self, Config, ProfileSet, Sources};
 use schoolgate::document::Problems;
 use schoolgate::model::{
@@ -12,7 +15,7 @@ use schoolgate::model::{
 use schoolgate::northbound::{Limits, Pump, Sender, Step, adapter_for};
 use schoolgate::pipeline::{Commit, Pipeline, Settings};
 use schoolgate::rules::Engine;
-use schoolgate::store::{AlarmFilter, EventFilter, Level, Reader, Store};
+use schoolgate::store::{AlarmFilter, Depth, EventFilter, Level, Reader, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -58,8 +61,16 @@ struct Running {
     config: Config,
 }
 
+/// Readings of a sealed file: a school's day has several.
+const SEAL_ROWS: u32 = 50;
+/// Attempts at a commit after which a disk that failed is well again.
+const ATTEMPTS: u32 = 3;
+
 pub(super) struct Gateway {
     dir: PathBuf,
+    disk: Disk,
+    /// How often the disk refused something.
+    refusals: u64,
     running: Option<Running>,
     boots: u64,
     turns: u128,
@@ -69,7 +80,10 @@ pub(super) struct Gateway {
 
 impl Gateway {
     pub(super) fn boot(dir: PathBuf, now: Now) -> Self {
-        let mut gateway = Self { dir, running: None, boots: 0, turns: 0, owed: BTreeMap::new() };
+        let disk = Disk::new();
+        disk.forget();
+        let mut gateway =
+            Self { dir, disk, refusals: 0, running: None, boots: 0, turns: 0, owed: BTreeMap::new() };
         gateway.reboot(now);
         gateway
     }
@@ -77,9 +91,12 @@ impl Gateway {
     pub(super) fn reboot(&mut self, now: Now) {
         // The old process lets go of its files first.
         self.running = None;
+        self.disk_is_well();
         self.boots += 1;
         let mut config = load();
-        let store = Store::open(&self.dir).unwrap();
+        let mut store = script::open_on(&self.dir, &self.disk).unwrap();
+        assert_eq!(store.rescued(), None, "a power failure is no damage");
+        store.seal_rows(SEAL_ROWS);
         let remembered = store.recall(config.aggregate_secs).unwrap();
         let settings = Settings {
             gateway: config.site.gateway.clone(),
@@ -122,6 +139,7 @@ impl Gateway {
         polls: Vec<Delivery>,
         crash: Option<Crash>,
         dice: &mut Dice,
+        trace: &mut Trace,
     ) -> bool {
         let running = self.running.as_mut().unwrap();
         let messages = field.deliver(&running.config, now.wall, dice);
@@ -130,7 +148,7 @@ impl Gateway {
         if crash == Some(Crash::BeforeCommit) {
             return false;
         }
-        self.commit(commit);
+        self.commit(commit, trace);
         match crash {
             None => field.acknowledged(count),
             Some(Crash::AfterSomeAcks) => {
@@ -141,9 +159,30 @@ impl Gateway {
         crash.is_none()
     }
 
-    fn commit(&mut self, commit: Commit) {
+    /// Some calls of the disk fail: the next few of a kind, or all until it is well.
+    pub(super) fn disk_fails(&mut self, dice: &mut Dice) {
+        let call = [Call::Write, Call::Sync][usize::try_from(dice.below(2)).unwrap()];
+        self.disk.fail(Some(Fault { call, at: 1 + dice.below(12), for_ever: dice.one_in(2) }));
+    }
+
+    pub(super) fn disk_is_well(&mut self) {
+        self.refusals += self.disk.failed();
+        self.disk.fail(None);
+    }
+
+    /// Makes a commit durable as the store's thread does: after a failure the file is opened anew, and what is not in
+    /// it is sent again.
+    fn commit(&mut self, commit: Commit, trace: &mut Trace) {
+        trace.note(&commit);
+        let mut attempts = 0;
+        while !self.attempt(&commit) {
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                self.disk_is_well();
+            }
+            assert!(attempts < 2 * ATTEMPTS, "the disk is well, and the store is not");
+        }
         let running = self.running.as_mut().unwrap();
-        running.store.commit(&[&commit]).unwrap();
         if !commit.outbox.is_empty() {
             running.pumps.values_mut().for_each(|(_, pump)| pump.wake());
         }
@@ -154,13 +193,18 @@ impl Gateway {
         }
     }
 
+    fn attempt(&mut self, commit: &Commit) -> bool {
+        let store = &mut self.running.as_mut().unwrap().store;
+        store.commit(&[commit]).is_ok() || store.reopen().unwrap_or(false)
+    }
+
     /// A person's order; whether they were told that it is done.
-    pub(super) fn order(&mut self, now: Now, order: Order) -> bool {
+    pub(super) fn order(&mut self, now: Now, order: Order, trace: &mut Trace) -> bool {
         let command = Command { order, actor: Actor::named("guard").unwrap(), note: String::new() };
         let delivery = Delivery { bus: None, key: None, inputs: vec![Input::Command(command)] };
         let commit = self.running.as_mut().unwrap().pipeline.step(now, [delivery]);
         let done = commit.orders.iter().all(Result::is_ok);
-        self.commit(commit);
+        self.commit(commit, trace);
         done
     }
 
@@ -173,6 +217,7 @@ impl Gateway {
         platform: &mut Platform,
         dice: &mut Dice,
         most: u32,
+        trace: &mut Trace,
     ) -> bool {
         let running = self.running.as_mut().unwrap();
         let (destination, pump) = running.pumps.get_mut(id).unwrap();
@@ -180,18 +225,23 @@ impl Gateway {
             self.turns += 1;
             match pump.next(now, self.turns.to_be_bytes()) {
                 Step::Fetch(limit) => {
-                    let items = running.store.owed(destination, limit).unwrap();
+                    // What cannot be read now is for the next process.
+                    let Ok(items) = running.store.owed(destination, limit) else { return true };
                     pump.fetched(&items);
                 }
                 Step::Settle(answer) => {
                     if most < 60 && dice.one_in(30) {
                         return true;
                     }
-                    running.store.settle(destination, &answer, now.wall).unwrap();
+                    if running.store.settle(destination, &answer, now.wall).is_err() {
+                        return true;
+                    }
                     pump.settled();
                 }
                 Step::Send(request) => {
+                    trace.note(&request);
                     let answer = platform.answer(&request, dice);
+                    trace.note(&answer);
                     pump.replied(now, answer);
                 }
                 Step::Wait(_) => return false,
@@ -270,12 +320,35 @@ impl Gateway {
 
     /// A few steps of what the store does for itself.
     pub(super) fn upkeep(&mut self, now: Now, steps: u64) {
-        let store = &mut self.running.as_mut().unwrap().store;
         for _ in 0..steps {
-            if !store.maintain(now).unwrap() {
-                break;
+            let store = &mut self.running.as_mut().unwrap().store;
+            match store.maintain(now) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => {
+                    self.disk_is_well();
+                    self.running.as_mut().unwrap().store.reopen().unwrap();
+                }
             }
         }
+    }
+
+    /// Every chain, sum and digest, and every hour and day.
+    pub(super) fn check_sound(&self) {
+        assert_eq!(oracle::sound(&self.dir, Depth::Whole), Ok(()));
+    }
+
+    /// How often the disk refused something.
+    pub(super) fn refusals(&self) -> u64 {
+        self.refusals + self.disk.failed()
+    }
+
+    /// How many readings are in sealed files.
+    pub(super) fn sealed(&self) -> u64 {
+        let db = oracle::look_at(&self.dir).unwrap();
+        let sum: i64 =
+            db.query_row("select coalesce(sum(readings), 0) from sealed", [], |row| row.get(0)).unwrap();
+        sum.unsigned_abs()
     }
 
     /// The roll-ups of a counter say together what its readings say.
