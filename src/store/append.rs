@@ -205,6 +205,7 @@ fn write_readings(
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .doing("storing a reading")?;
+    let mut summand = chain::Summand::default();
     let integer = |n: Option<i64>| n.map_or(ValueRef::Null, ValueRef::Integer);
     chain::readings_changed(tx, |sum| {
         for StoredReading { device, stamp, reading } in readings {
@@ -228,7 +229,7 @@ fn write_readings(
                 ValueRef::Integer(quality),
                 doubt.map_or(ValueRef::Null, |word| ValueRef::Text(word.as_bytes())),
             ];
-            chain::add(&mut sum.hash, &chain::row_hash(&chain::START, row), 1);
+            chain::add(&mut sum.hash, summand.of(row));
             sum.seq += 1;
         }
         Ok(())
