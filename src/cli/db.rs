@@ -227,15 +227,20 @@ fn repair(out: &mut impl Write, dir: &std::path::Path, now: Wall) -> io::Result<
         return good(out, &say("没有发现损坏，什么也没有改", "nothing is broken; nothing was changed"));
     };
     let (kept, refused, gaps, aside) = (done.kept, done.refused, done.gaps, aside.display());
-    good(
-        out,
-        &say(
-            format!("已修复：保留 {kept} 行，{refused} 行不合格，{gaps} 处读不出来；原文件在 {aside}"),
-            format!(
-                "repaired: {kept} rows kept, {refused} do not fit, {gaps} gaps; the files from before are in {aside}"
-            ),
+    let mut line = say(
+        format!("已修复：保留 {kept} 行，{refused} 行不合格，{gaps} 处读不出来；原文件在 {aside}"),
+        format!(
+            "repaired: {kept} rows kept, {refused} do not fit, {gaps} gaps; the files from before are in {aside}"
         ),
-    )
+    );
+    if !done.torn.is_empty() {
+        let torn = done.torn.join(", ");
+        line.push_str(&say(
+            format!("；有改动或缺失的表：{torn}"),
+            format!("; changed or incomplete: {torn}"),
+        ));
+    }
+    good(out, &line)
 }
 
 impl Export {

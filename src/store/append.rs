@@ -205,6 +205,7 @@ fn write_readings(
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .doing("storing a reading")?;
+    let mut summand = chain::Summand::default();
     let integer = |n: Option<i64>| n.map_or(ValueRef::Null, ValueRef::Integer);
     chain::readings_changed(tx, |sum| {
         for StoredReading { device, stamp, reading } in readings {
@@ -228,7 +229,7 @@ fn write_readings(
                 ValueRef::Integer(quality),
                 doubt.map_or(ValueRef::Null, |word| ValueRef::Text(word.as_bytes())),
             ];
-            chain::add(&mut sum.hash, &chain::row_hash(&chain::START, row), 1);
+            chain::add(&mut sum.hash, summand.of(row));
             sum.seq += 1;
         }
         Ok(())
@@ -449,13 +450,14 @@ fn read_owed(
     while let Some(row) = rows.next().doing("reading what is owed")? {
         let seq = u64::try_from(row.get::<_, i64>(0).doing("reading what is owed")?).unwrap_or(0);
         let created = Wall(row.get(2).doing("reading what is owed")?);
-        let text: String = row.get(3).doing("reading what is owed")?;
-        match serde_json::from_str::<Record>(&text) {
-            Ok(record) => {
-                let uid = row.get(1).doing("reading what is owed")?;
+        let uid = row.get::<_, String>(1).map_err(|error| error.to_string());
+        let text = row.get::<_, String>(3).map_err(|error| error.to_string());
+        let record = text.and_then(|t| serde_json::from_str::<Record>(&t).map_err(|error| error.to_string()));
+        match (uid, record) {
+            (Ok(uid), Ok(record)) => {
                 items.push(OutboxItem { seq, destination: to.clone(), uid, created, record });
             }
-            Err(error) => unreadable.push((seq, created, error.to_string())),
+            (Err(error), _) | (_, Err(error)) => unreadable.push((seq, created, error)),
         }
     }
     Ok((items, unreadable))

@@ -1,11 +1,11 @@
 //! Backups while the gateway runs, and putting one in place while it does not.
 
-use super::append::{ALARMS_GIVEN, READINGS_GIVEN, floor};
 use super::history::{self, DIRECTORY, Sealed};
 use super::lock::DirLock;
+use super::numbers::{self, RESTORE_MARGIN};
+use super::replace::{self, REPLACED, Replacement, sync_dir};
 use super::{Doing, FILE_NAME, Reader, Store, StoreError, chain};
 use crate::model::Wall;
-use crate::museum;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -17,10 +17,6 @@ use std::path::{Component, Path, PathBuf};
 pub const BACKUP_DATABASE: &str = FILE_NAME;
 /// The list of a backup's files, one line each as `sha256sum --check` reads it. It is written last.
 pub const MANIFEST: &str = "MANIFEST.sha256";
-/// Numbers left out by a restore. After the backup was made the gateway went on giving numbers that platforms have
-/// seen; given again, their records would be dropped as repeats. This is more than two years of the readings of a
-/// large school (1.4 million a day), and of records and alarms more than there will ever be.
-pub const RESTORE_MARGIN: i64 = 1_000_000_000;
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 64 * 1024;
 
@@ -122,13 +118,13 @@ pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, BackupError> {
         manifest.push_str(&format!("{hash}  {DIRECTORY}/{name}\n"));
         total += bytes;
     }
-    sync(&history)?;
-    sync(to)?;
+    sync_dir(&history)?;
+    sync_dir(to)?;
     let path = to.join(MANIFEST);
     File::create_new(&path)
         .and_then(|mut file| file.write_all(manifest.as_bytes()).and_then(|()| file.sync_all()))
         .map_err(failed(&path, "writing the manifest"))?;
-    sync(to)?;
+    sync_dir(to)?;
     let files = u64::try_from(copied.len()).unwrap_or(u64::MAX).saturating_add(1);
     Ok(Backup { files, bytes: total })
 }
@@ -195,10 +191,6 @@ fn hashed(
     }
 }
 
-pub(super) fn sync(directory: &Path) -> Result<(), BackupError> {
-    File::open(directory).and_then(|d| d.sync_all()).map_err(failed(directory, "syncing the directory"))
-}
-
 /// Puts a backup in place of a stopped gateway's data, which are moved aside.
 ///
 /// Nothing is moved before the backup is copied, compared with its manifest, and raised past every number that may
@@ -209,40 +201,44 @@ pub(super) fn sync(directory: &Path) -> Result<(), BackupError> {
 pub fn restore(from: &Path, data_dir: &Path, force: bool, now: Wall) -> Result<Restored, BackupError> {
     fs::create_dir_all(data_dir).map_err(failed(data_dir, "making the data directory"))?;
     let _lock = DirLock::take(data_dir)?;
+    replace::carry_on(data_dir)?;
     let occupied = data_dir.join(FILE_NAME).exists() || data_dir.join(DIRECTORY).exists();
     if occupied && !force {
         return Err(BackupError::Occupied(data_dir.to_owned()));
     }
-    let staged = data_dir.join("restoring");
-    if staged.exists() {
-        // Left by a restore that was cut off; a copy of a backup, nothing else.
-        fs::remove_dir_all(&staged).map_err(failed(&staged, "removing"))?;
-    }
-    fs::create_dir_all(staged.join(DIRECTORY)).map_err(failed(&staged, "making the directory"))?;
     let manifest = read_manifest(from)?;
+    let replacement = Replacement::begin(data_dir, REPLACED)?;
+    let new = replacement.new_dir();
+    let history = new.join(DIRECTORY);
+    fs::create_dir(&history).map_err(failed(&history, "making the directory"))?;
     for (name, hash) in &manifest {
         let source = from.join(name);
-        if copy(&source, &staged.join(name))?.0 != *hash {
+        if copy(&source, &new.join(name))?.0 != *hash {
             return Err(wrong(&source, format!("it is not as {MANIFEST} says; use another backup")));
         }
     }
-    let next_record = raise(&staged, "db restore", now)?;
-    let moved_to = if occupied { Some(move_aside(data_dir, "replaced", now)?) } else { None };
-    put_in_place(&staged, data_dir)?;
+    let next_record = raise(&new, now)?;
+    sync_dir(&history)?;
+    let moved_to = replacement.finish()?;
     let files = u64::try_from(manifest.len()).unwrap_or(u64::MAX);
     Ok(Restored { files, moved_to, next_record })
 }
 
-/// Moves the staged files into the data directory, the database last.
-pub(super) fn put_in_place(staged: &Path, data_dir: &Path) -> Result<(), BackupError> {
-    for name in [DIRECTORY, FILE_NAME] {
-        let (from, to) = (staged.join(name), data_dir.join(name));
-        if from.exists() {
-            fs::rename(&from, &to).map_err(failed(&to, "putting in place"))?;
-        }
-    }
-    sync(data_dir)?;
-    fs::remove_dir_all(staged).map_err(failed(staged, "removing"))
+/// Opens the copy of a backup, which brings it up to date, and raises its numbers.
+fn raise(dir: &Path, now: Wall) -> Result<i64, StoreError> {
+    let mut store = Store::open(dir)?;
+    let doing = "raising the numbers";
+    let tx = store.db.transaction().doing(doing)?;
+    let next = numbers::raise(&tx, None)?;
+    let detail = format!("numbers raised by {RESTORE_MARGIN}; next record {next}");
+    chain::audit(&tx, now, "db restore", "restored", "database", &detail)?;
+    tx.commit().doing(doing)?;
+    // Closing copies the log into the file and deletes it.
+    let path = store.path().to_owned();
+    drop(store);
+    let synced = File::open(&path).and_then(|file| file.sync_all());
+    synced.map_err(|cause| StoreError::File { path, doing, cause })?;
+    Ok(next)
 }
 
 fn read_manifest(from: &Path) -> Result<BTreeMap<String, String>, BackupError> {
@@ -267,57 +263,4 @@ fn is_ours(name: &str) -> bool {
     let parts: Vec<Component<'_>> = Path::new(name).components().collect();
     name == BACKUP_DATABASE
         || matches!(parts.as_slice(), [Component::Normal(dir), Component::Normal(_)] if *dir == DIRECTORY)
-}
-
-/// Raises the numbers of a database past all that may have been given; the next record's.
-pub(super) fn raise(dir: &Path, actor: &str, now: Wall) -> Result<i64, BackupError> {
-    let margin = if museum::on("reuse_of_sequence_after_restore") { 0 } else { RESTORE_MARGIN };
-    let mut store = Store::open(dir)?;
-    let readings = store.series.last_reading();
-    let tx = store.db.transaction().doing("raising the numbers")?;
-    let alarms: i64 = tx
-        .query_row("select coalesce(max(id), 0) from alarm", [], |row| row.get(0))
-        .doing("reading alarms")?;
-    let owed: i64 = tx
-        .query_row(
-            "select max(coalesce((select max(seq) from outbox), 0), coalesce((select max(seq) from set_aside), 0))",
-            [],
-            |row| row.get(0),
-        )
-        .doing("reading what is owed")?;
-    let next = floor(&tx, "next_seq")?.max(owed + 1).saturating_add(margin);
-    let alarms = alarms.max(floor(&tx, ALARMS_GIVEN)?).saturating_add(margin);
-    let readings = readings.saturating_add(margin);
-    for (key, value) in [("next_seq", next), (ALARMS_GIVEN, alarms), (READINGS_GIVEN, readings)] {
-        history::set_meta(&tx, key, &value.to_string())?;
-    }
-    let detail = format!("by {margin}; next record {next}");
-    chain::audit(&tx, now, actor, "raised", "numbers", &detail)?;
-    tx.commit().doing("raising the numbers")?;
-    store.db.pragma_update(None, "wal_checkpoint", "truncate").doing("writing the database")?;
-    Ok(next)
-}
-
-/// Moves database and sealed files into a new directory beside them, `<what>-<milliseconds>`.
-pub(super) fn move_aside(data_dir: &Path, what: &str, now: Wall) -> Result<PathBuf, BackupError> {
-    let name = |n: u32| {
-        data_dir.join(format!("{what}-{}{}", now.0, if n == 0 { String::new() } else { format!("-{n}") }))
-    };
-    let aside = (0..100).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(100));
-    fs::create_dir(&aside).map_err(failed(&aside, "making the directory"))?;
-    for suffix in ["", "-wal", "-shm"] {
-        let file = format!("{FILE_NAME}{suffix}");
-        move_if_there(&data_dir.join(&file), &aside.join(&file))?;
-    }
-    move_if_there(&data_dir.join(DIRECTORY), &aside.join(DIRECTORY))?;
-    sync(&aside)?;
-    sync(data_dir)?;
-    Ok(aside)
-}
-
-fn move_if_there(from: &Path, to: &Path) -> Result<(), BackupError> {
-    match fs::rename(from, to) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed(from, "moving aside")(cause)),
-        _ => Ok(()),
-    }
 }

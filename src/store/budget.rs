@@ -185,7 +185,7 @@ fn others_bytes(dir: &Path) -> std::io::Result<u64> {
         for entry in std::fs::read_dir(&next)? {
             let entry = entry?;
             let name = entry.file_name();
-            if next == dir && (name == FILE_NAME || name == super::rescue::DAMAGED) {
+            if next == dir && (name == FILE_NAME || name == super::replace::DAMAGED) {
                 continue;
             }
             // A file that is gone meanwhile takes no room.

@@ -18,10 +18,12 @@ mod levels;
 mod lock;
 mod maintain;
 mod migrate;
+mod numbers;
 mod read;
 mod recall;
 mod reopen;
 mod repair;
+mod replace;
 mod rescue;
 mod rows;
 mod salvage;
@@ -30,7 +32,7 @@ mod stats;
 mod verify;
 mod worker;
 
-pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, RESTORE_MARGIN, Restored, backup, restore};
+pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, restore};
 pub use budget::{DEFAULT_BUDGET_MB, Room};
 pub use export::{ExportError, Exported, Format, What, export};
 pub use fault::StoreFault;
@@ -42,6 +44,7 @@ pub use history::{
 pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
+pub use numbers::RESTORE_MARGIN;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 pub use repair::{Repaired, repair};
 pub use stats::{KindStats, Stats};
@@ -263,22 +266,20 @@ impl Store {
         let lock = lock::DirLock::take(dir)?;
         let path = dir.join(FILE_NAME);
         let place = history::Place { dir: dir.to_owned(), disk };
-        let ready = || {
-            let (mut db, rescued) = rescue::open(dir, &path, vfs)?;
-            renew(&db)?;
-            chain::install(&mut db)?;
-            match history::tidy(&mut db, &place) {
-                Ok(found) => found.iter().for_each(history::Found::tell),
-                // Nothing depends on it: the next start tries again.
-                Err(error) => tracing::warn!(
-                    error = %crate::runtime::Chain(&error),
-                    "the directory of sealed readings could not be put in order"
-                ),
+        let ((mut db, mut series), rescued) =
+            rescue::open(dir, &path, vfs).map_err(|error| error.of_file(&path))?;
+        match history::tidy(&mut db, &place) {
+            Ok(found) => {
+                found.iter().for_each(history::Found::tell);
+                // A file that was listed again has numbers of its own.
+                series = append::SeriesIds::load(&db).map_err(|error| error.of_file(&path))?;
             }
-            let series = append::SeriesIds::load(&db)?;
-            Ok((db, series, rescued))
-        };
-        let (db, series, rescued) = ready().map_err(|error: StoreError| error.of_file(&path))?;
+            // Nothing depends on it: the next start tries again.
+            Err(error) => tracing::warn!(
+                error = %crate::runtime::Chain(&error),
+                "the directory of sealed readings could not be put in order"
+            ),
+        }
         Ok(Self {
             db,
             series,

@@ -2,7 +2,7 @@
 
 use super::recall::each;
 use super::rows::{ALARM_COLUMNS, alarm_of, get, link_of, quality_of, stamp_of, word};
-use super::{Doing, FILE_NAME, StoreError};
+use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError};
 use crate::model::{
     AccessResult, Actor, Alarm, AlarmChange, AlarmId, Carrier, ChangeKind, CredentialUse, DestinationId,
     DeviceId, Direction, Event, EventKind, PersonRef, Phase, PointId, PointKind, Reading, RollUp, Service,
@@ -113,6 +113,11 @@ impl Reader {
         let db = Connection::open_with_flags(&path, flags).doing("opening the database to read")?;
         db.busy_timeout(std::time::Duration::from_secs(5)).doing("opening the database to read")?;
         db.pragma_update(None, "cache_size", -2048).doing("opening the database to read")?;
+        let version = db.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
+        let version = version.doing("opening the database to read")?;
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::Newer { path, found: version });
+        }
         Ok(Self { db, dir: dir.to_owned() })
     }
 

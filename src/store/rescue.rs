@@ -1,27 +1,29 @@
-//! Opening a database that may be damaged: what cannot be used is moved aside, never deleted, and every row that can
-//! still be read is taken over into a new file.
-//!
-//! The order keeps a power failure harmless: the new file is finished first, then the damaged ones are moved to
-//! `damaged/<time>/`, then the new one gets its name. A new file whose old one is gone is finished, so it is taken.
+//! Opening a database that may be damaged: what cannot be used is moved to `damaged/<time>/`, never deleted, and every
+//! row that can still be read is taken over into a new file.
 
 use super::reopen::{SUSPECT, probe};
-use super::{Doing, FILE_NAME, Rescued, Store, StoreError, StoreFault, append, connect, migrate, salvage};
-use crate::model::Wall;
+use super::replace::{DAMAGED, Replacement, carry_on};
+use super::salvage::{self, Salvage};
+use super::{
+    Doing, FILE_NAME, Rescued, Store, StoreError, StoreFault, append, chain, connect, migrate, numbers, renew,
+};
 use crate::pipeline::Remembered;
 use crate::runtime::{Chain, Clock, SystemClock};
 use rusqlite::{Connection, ErrorCode, ffi};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// Directory of what was found damaged.
-pub(super) const DAMAGED: &str = "damaged";
-/// The new file while it is being made.
-const SALVAGED: &str = "schoolgate.db.salvaged";
+/// Longest time for the tables that may be long: the gateway is to be at work again within 2 s.
+const LONG_TABLES: Duration = Duration::from_millis(800);
 /// Made at the first start, after the database: where it is, an empty database is none that was never used.
 const SITE_KEY: &str = "site.key";
 /// A file up to this long is read through at start, bytes: a quarter of a second on a slow card.
 const CHECKED_BYTES: u64 = 8 * 1024 * 1024;
+/// In a longer one, as many records that are owed are looked at.
+const CHECKED_OWED: i64 = 10_000;
 /// The first four bytes of a write-ahead log, but for the last bit (SQLite file format, 4.1).
 const LOG_MAGIC: u32 = 0x377f_0682;
 const LOG_HEADER: usize = 32;
@@ -33,21 +35,34 @@ const UNREADABLE: [i32; 4] = [
     ffi::SQLITE_IOERR_DATA,
 ];
 
+/// A database in which a store can work.
+pub(super) type Ready = (Connection, append::SeriesIds);
+
 /// Opens the database, and where it is damaged what could be saved of it.
 pub(super) fn open(
     dir: &Path,
     path: &Path,
     vfs: Option<&str>,
-) -> Result<(Connection, Option<Rescued>), StoreError> {
-    take_finished(dir, path)?;
-    match examine(dir, path, vfs) {
-        Ok(db) => Ok((db, None)),
+) -> Result<(Ready, Option<Rescued>), StoreError> {
+    carry_on(dir)?;
+    match make_ready(dir, path, vfs) {
+        Ok(ready) => Ok((ready, None)),
         Err(error) if damaged(dir, &error) => {
             let rescued = rescue(dir, path, &error)?;
-            Ok((examine(dir, path, vfs)?, Some(rescued)))
+            Ok((make_ready(dir, path, vfs)?, Some(rescued)))
         }
         Err(error) => Err(error),
     }
+}
+
+/// Opens the database and does what comes before the first commit.
+pub(super) fn make_ready(dir: &Path, path: &Path, vfs: Option<&str>) -> Result<Ready, StoreError> {
+    let mut db = examine(dir, path, vfs)?;
+    renew(&db)?;
+    chain::install(&mut db)?;
+    numbers::mend(&mut db, path)?;
+    let series = append::SeriesIds::load(&db)?;
+    Ok((db, series))
 }
 
 impl Store {
@@ -72,14 +87,13 @@ impl Store {
         self.db = Connection::open_in_memory().doing("letting go of the database")?;
         let dir = self.path.parent().map(Path::to_owned).unwrap_or_default();
         self.rescued = Some(rescue(&dir, &self.path, why)?);
-        self.db = examine(&dir, &self.path, self.vfs.as_deref())?;
-        self.series = append::SeriesIds::load(&self.db)?;
+        (self.db, self.series) = make_ready(&dir, &self.path, self.vfs.as_deref())?;
         Ok(self)
     }
 }
 
 /// Whether an error says that the file itself is damaged, and not that it may not be used.
-fn damaged(dir: &Path, error: &StoreError) -> bool {
+pub(super) fn damaged(dir: &Path, error: &StoreError) -> bool {
     let failure = match error {
         StoreError::Sqlite { cause, .. } => cause.sqlite_error(),
         _ => None,
@@ -120,9 +134,12 @@ fn examine(dir: &Path, path: &Path, vfs: Option<&str>) -> Result<Connection, Sto
         db.query_row(&format!("select count(*) from (select 1 from {} limit 1)", table.name), [], |_| Ok(()))
             .doing("looking at the tables")?;
     }
-    if len.is_some_and(|len| len <= CHECKED_BYTES) {
-        let said: String =
-            db.query_row("pragma quick_check(1)", [], |row| row.get(0)).doing("checking the database")?;
+    // What is owed is found by an index; one that is damaged would hide it.
+    let all = len.is_none_or(|len| len <= CHECKED_BYTES);
+    if all || chain::head(&db, "outbox").is_ok_and(|sum| sum.is_some_and(|sum| sum.seq <= CHECKED_OWED)) {
+        let what = if all { "1" } else { "outbox" };
+        let check = format!("pragma integrity_check({what})");
+        let said: String = db.query_row(&check, [], |row| row.get(0)).doing("checking the database")?;
         if said != "ok" {
             return Err(broken(&said));
         }
@@ -161,77 +178,17 @@ fn rescue(dir: &Path, path: &Path, why: &StoreError) -> Result<Rescued, StoreErr
         database = %path.display(), error = %Chain(why),
         "the database is damaged; it is moved aside, and what can be read of it is taken over"
     );
-    let salvaged = dir.join(SALVAGED);
-    let saved = salvage::salvage(path, &salvaged)?;
-    let kept_in = move_aside(dir, path)?;
-    put_in_place(dir, &salvaged, path)?;
-    match std::fs::remove_file(dir.join(SUSPECT)) {
-        Err(cause) if cause.kind() != ErrorKind::NotFound => {
-            return Err(StoreError::File { path: dir.join(SUSPECT), doing: "deleting the suspicion", cause });
-        }
-        _ => {}
-    }
+    let replacement = Replacement::begin(dir, DAMAGED)?;
+    let salvage = Salvage {
+        actor: "gateway",
+        why: &Chain(why).to_string(),
+        now: SystemClock::new().now().wall,
+        deadline: Some(Instant::now() + LONG_TABLES),
+    };
+    let saved = salvage.run(path, &replacement.new_dir())?;
+    let kept_in = replacement.finish()?.unwrap_or_else(|| dir.join(DAMAGED));
     tracing::warn!(kept_in = %kept_in.display(), rows = saved.rows, incomplete = saved.torn.join(", "), "rescued");
-    Ok(Rescued { kept_in, rows: saved.rows, torn: saved.torn })
-}
-
-/// Moves the database's files to a directory of their own; which.
-fn move_aside(dir: &Path, path: &Path) -> Result<PathBuf, StoreError> {
-    let now = SystemClock::new().now().wall;
-    let kept_in = free_name(&dir.join(DAMAGED), now);
-    let failed =
-        |cause| StoreError::File { path: kept_in.clone(), doing: "moving the damaged files aside", cause };
-    std::fs::create_dir_all(&kept_in).map_err(failed)?;
-    // The main file goes last: as long as it is there, the rescue is done anew.
-    for from in [beside(path, "-wal"), beside(path, "-shm"), path.to_owned()] {
-        let Some(name) = from.file_name() else { continue };
-        match std::fs::rename(&from, kept_in.join(name)) {
-            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
-            other => other.map_err(failed)?,
-        }
-    }
-    sync_dir(&kept_in)?;
-    Ok(kept_in)
-}
-
-/// `<time>` in UTC, and a number where several were in one second or the clock is not set.
-fn free_name(damaged: &Path, now: Wall) -> PathBuf {
-    let time: String = now.to_string().chars().take(19).filter(|c| *c != ':').collect();
-    let names = std::iter::once(time.clone()).chain((2..).map(|n| format!("{time}-{n}")));
-    names.map(|name| damaged.join(name)).find(|path| !path.exists()).unwrap_or_else(|| damaged.join(time))
-}
-
-/// A rescue that was cut off after its new file was finished is brought to its end; an unfinished one is dropped.
-fn take_finished(dir: &Path, path: &Path) -> Result<(), StoreError> {
-    let salvaged = dir.join(SALVAGED);
-    if !salvaged.exists() {
-        return Ok(());
-    }
-    if path.exists() {
-        return std::fs::remove_file(&salvaged).map_err(|cause| StoreError::File {
-            path: salvaged,
-            doing: "deleting an unfinished rescue",
-            cause,
-        });
-    }
-    put_in_place(dir, &salvaged, path)
-}
-
-fn put_in_place(dir: &Path, salvaged: &Path, path: &Path) -> Result<(), StoreError> {
-    std::fs::rename(salvaged, path).map_err(|cause| StoreError::File {
-        path: path.to_owned(),
-        doing: "putting the rescued file in place",
-        cause,
-    })?;
-    sync_dir(dir)
-}
-
-fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|cause| StoreError::File {
-        path: dir.to_owned(),
-        doing: "syncing the directory",
-        cause,
-    })
+    Ok(Rescued { kept_in, rows: saved.rows, torn: saved.torn.into_iter().map(str::to_owned).collect() })
 }
 
 /// `<path><suffix>`.

@@ -1,24 +1,21 @@
-//! Reads what can be read of a damaged database into a new one, row by row, and from the other end where it breaks off.
+//! Reads what can be read of a damaged database into a new one, stepping over what cannot, and anchors chains and sums
+//! anew.
 
+use super::chain::{self, CHAINED, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, START, SUMMED};
+use super::read::link_change_of;
 use super::rescue::beside;
-use super::rows::{ALARM_COLUMNS, alarm_of};
-use super::{Doing, StoreError, migrate};
-use crate::model::Record;
+use super::rows::alarm_of;
+use super::verify::row_of;
+use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError, migrate, numbers};
+use crate::model::{BusId, DeviceId, PointId, PointKind, Unit, Wall};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::{Connection, OpenFlags, Row, Statement, params, params_from_iter};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest time for the tables that may be long: the gateway is to be at work again within 2 s. What is not taken over
-/// stays in the damaged file.
-const LONG_TABLES: Duration = Duration::from_millis(1200);
-/// When the numbers of records were lost, new ones begin this far above every one that is known: a number that a
-/// platform has seen is never used again. No school sends so many in a hundred years.
-const LEAP: i64 = 1_000_000_000_000;
 /// Largest file of which a copy with a new header is made, bytes.
 const PATCHED_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -28,80 +25,373 @@ pub(super) const PAGE_BYTES: u64 = 4096;
 /// One table, in the order in which they are taken over.
 pub(super) struct Table {
     pub(super) name: &'static str,
-    /// It may have any number of rows: the newest come first, as many as there is time for.
+    /// It may have any number of rows: as many as there is time for.
     long: bool,
+    /// Whether a row is one that a start can read.
+    sound: fn(&Row<'_>) -> bool,
 }
 
 const fn table(name: &'static str) -> Table {
-    Table { name, long: false }
+    Table { name, long: false, sound: |_| true }
 }
 
 const fn long(name: &'static str) -> Table {
-    Table { name, long: true }
+    Table { name, long: true, sound: |_| true }
 }
 
-/// Every table: what people and platforms wait for first.
+/// Every table but `chain`, which is made anew: what people and platforms wait for first.
 pub(super) const TABLES: &[Table] = &[
     table("meta"),
-    table("series"),
-    table("alarm"),
+    Table { sound: series_is_sound, ..table("series") },
+    Table { sound: |row| alarm_of(row).is_ok(), ..table("alarm") },
     table("outbox"),
     table("set_aside"),
-    table("chain"),
     table("sealed"),
     table("dropped"),
-    table("link"),
-    table("fingerprint"),
+    Table { sound: |row| link_change_of(row).is_ok(), ..table("link") },
+    Table { sound: |row| word(row, "bus", |t| BusId::new(t).is_ok()), ..table("fingerprint") },
     table("stranger"),
     table("level_due"),
     long("alarm_change"),
     long("audit"),
-    long("event"),
+    Table { sound: |row| word(row, "device", |t| DeviceId::new(t).is_ok()), ..long("event") },
     long("roll_up_day"),
     long("roll_up_hour"),
-    long("roll_up"),
-    long("reading"),
+    Table { sound: roll_up_is_sound, ..long("roll_up") },
+    long(READINGS),
     long("quarantine"),
 ];
+
+fn word(row: &Row<'_>, column: &str, known: impl FnOnce(&str) -> bool) -> bool {
+    row.get_ref(column).is_ok_and(|value| value.as_str().is_ok_and(known))
+}
+
+fn series_is_sound(row: &Row<'_>) -> bool {
+    word(row, "device", |t| DeviceId::new(t).is_ok())
+        && word(row, "point", |t| PointId::new(t).is_ok())
+        && word(row, "unit", |t| Unit::from_symbol(t).is_some())
+        && word(row, "kind", |t| PointKind::from_word(t).is_some())
+}
+
+fn roll_up_is_sound(row: &Row<'_>) -> bool {
+    ["period_secs", "count", "revision"].iter().all(|column| row.get::<_, u32>(*column).is_ok())
+}
 
 /// What was taken over.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
+    /// Rows taken over.
     pub(super) rows: u64,
-    /// Tables of which not everything was.
-    pub(super) torn: Vec<String>,
+    /// Rows that were read and do not fit their table or make no sense.
+    pub(super) refused: u64,
+    /// Places at which rows could not be read.
+    pub(super) gaps: u64,
+    /// Tables of which not everything was taken over, or something was changed.
+    pub(super) torn: Vec<&'static str>,
 }
 
-/// Makes `new`, with what can be read of `damaged`, which is not changed.
-pub(super) fn salvage(damaged: &Path, new: &Path) -> Result<Saved, StoreError> {
-    let file = |doing| move |cause| StoreError::File { path: new.to_owned(), doing, cause };
-    match std::fs::remove_file(new) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-            return Err(file("deleting an unfinished rescue")(cause));
+impl Saved {
+    fn tear(&mut self, table: &'static str) {
+        if !self.torn.contains(&table) {
+            self.torn.push(table);
         }
-        _ => {}
     }
-    let mut fresh = Connection::open(new).doing("making a new database")?;
-    // It is synced as a whole when it is finished; until then it is worth nothing.
-    for (name, value) in [("journal_mode", "off"), ("synchronous", "off")] {
-        fresh.pragma_update(None, name, value).doing("making a new database")?;
+}
+
+/// Who salvages, and how long it may take.
+pub(super) struct Salvage<'a> {
+    /// For the audit trail.
+    pub(super) actor: &'static str,
+    /// Why, in English.
+    pub(super) why: &'a str,
+    /// When.
+    pub(super) now: Wall,
+    /// Tables that may be long are given up then; what is not taken over stays in the damaged file.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Salvage<'_> {
+    /// Makes a database in the directory `new` of what can be read of `damaged`, which is not changed.
+    pub(super) fn run(&self, damaged: &Path, new: &Path) -> Result<Saved, StoreError> {
+        let doing = "making a new database";
+        let path = new.join(FILE_NAME);
+        let mut fresh = Connection::open(&path).doing(doing)?;
+        // It is synced as a whole when it is finished; until then it is worth nothing.
+        for (name, value) in
+            [("journal_mode", "memory"), ("synchronous", "off"), ("recursive_triggers", "on")]
+        {
+            fresh.pragma_update(None, name, value).doing(doing)?;
+        }
+        fresh.pragma_update(None, "foreign_keys", false).doing(doing)?;
+        migrate::migrate(&mut fresh, &path)?;
+        chain::install(&mut fresh)?;
+        let tx = fresh.transaction().doing(doing)?;
+        let mut saved = Saved::default();
+        match open_damaged(damaged, &new.join("patched.db")) {
+            Some(old) => self.copy(&old, &tx, &mut saved)?,
+            None => TABLES.iter().for_each(|table| saved.tear(table.name)),
+        }
+        let lost = saved.torn.contains(&"meta").then(|| self.now.max(numbers::changed_at(damaged)));
+        let next = numbers::raise(&tx, lost)?;
+        let Saved { rows, refused, gaps, .. } = &saved;
+        let torn = if saved.torn.is_empty() { "none".to_owned() } else { saved.torn.join(", ") };
+        let detail = format!(
+            "{}; {rows} rows kept, {refused} refused, {gaps} gaps; incomplete: {torn}; chains and sums begin anew; \
+             next record {next}",
+            self.why
+        );
+        chain::audit(&tx, self.now, self.actor, "salvaged", "database", &detail)?;
+        tx.commit().doing(doing)?;
+        fresh.close().map_err(|(_, cause)| StoreError::Sqlite { doing, cause })?;
+        File::open(&path).and_then(|file| file.sync_all()).map_err(|cause| StoreError::File {
+            path,
+            doing: "syncing the new database",
+            cause,
+        })?;
+        Ok(saved)
     }
-    migrate::migrate(&mut fresh, new)?;
-    fresh.pragma_update(None, "foreign_keys", false).doing("making a new database")?;
-    let patched = beside(new, ".patched");
-    let mut saved = Saved::default();
-    match open_damaged(damaged, &patched) {
-        Some(old) => copy(&old, &mut fresh, &mut saved)?,
-        None => saved.torn = TABLES.iter().map(|table| table.name.to_owned()).collect(),
+
+    fn copy(&self, old: &Connection, fresh: &Connection, saved: &mut Saved) -> Result<(), StoreError> {
+        let version = old.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap_or(0);
+        // An older schema has fewer tables and columns; that is no damage. Its sums are others.
+        let older = (1..SCHEMA_VERSION).contains(&version);
+        for table in TABLES {
+            let whole = self.copy_table(old, fresh, table, older, saved)?;
+            let agrees = agrees(old, fresh, table.name)?;
+            if !whole || !(agrees || older) {
+                saved.tear(table.name);
+            }
+        }
+        let orphans = fresh
+            .execute("delete from alarm_change where alarm not in (select id from alarm)", [])
+            .doing("leaving out steps of alarms that are gone")?;
+        if orphans > 0 {
+            saved.refused += u64::try_from(orphans).unwrap_or(0);
+            saved.tear("alarm_change");
+        }
+        for table in CHAINED {
+            if !rehash(fresh, table, true, chain::head(old, table).ok().flatten())? {
+                saved.tear(table);
+            }
+        }
+        for table in HASHED {
+            if !rehash(fresh, table, false, None)? {
+                saved.tear(table);
+            }
+        }
+        if older || ["roll_up_hour", "roll_up_day", "level_due"].iter().any(|t| saved.torn.contains(t)) {
+            fresh.execute_batch(LEVELS_DUE).doing("noting which hours and days are to be made")?;
+        }
+        Ok(())
     }
-    for suffix in ["", "-wal", "-shm"] {
-        // It was a copy, and is there only in the rare case.
-        std::fs::remove_file(beside(&patched, suffix)).ok();
+
+    /// Whether all rows were taken over.
+    fn copy_table(
+        &self,
+        old: &Connection,
+        fresh: &Connection,
+        table: &Table,
+        older: bool,
+        saved: &mut Saved,
+    ) -> Result<bool, StoreError> {
+        let wanted = columns(fresh, table.name).doing("reading the new schema")?;
+        // Columns are only ever added behind the others, so their places tell which they are, whatever they are called.
+        let there = columns(old, table.name).unwrap_or_default();
+        if there.is_empty() {
+            return Ok(older);
+        }
+        let pairs = || wanted.iter().zip(&there);
+        let list = pairs().map(|(new, _)| new.name.as_str()).collect::<Vec<_>>().join(", ");
+        let read = pairs().map(|(new, old)| format!("\"{}\" as {}", old.name, new.name));
+        let read = read.collect::<Vec<_>>().join(", ");
+        let marks = vec!["?"; wanted.len().min(there.len())].join(", ");
+        let mut key: Vec<_> = pairs().filter(|(column, _)| column.key > 0).collect();
+        key.sort_by_key(|(column, _)| column.key);
+        // A row that is there already is passed over; one that breaks a rule of its table is an error, and refused.
+        let insert = format!("insert into {} ({list}) values ({marks}) on conflict do nothing", table.name);
+        let mut sweep = Sweep {
+            old,
+            insert: fresh.prepare(&insert).doing("taking rows over")?,
+            sound: table.sound,
+            deadline: self.deadline.filter(|_| table.long),
+            rows: 0,
+            refused: 0,
+            gaps: 0,
+        };
+        let steps = key.first().is_some_and(|(column, _)| column.integer);
+        let first = key.first().map_or("rowid".to_owned(), |(_, old)| format!("\"{}\"", old.name));
+        let query = |sign: &str, way: &str| {
+            let order: Vec<String> = key.iter().map(|(_, old)| format!("\"{}\" {way}", old.name)).collect();
+            let range = if steps { format!("{first} {sign} ?1") } else { "?1 is not null".to_owned() };
+            format!("select {read}, {first} from {} where {range} order by {}", table.name, order.join(", "))
+        };
+        let mut end = sweep.through(&query("<=", "desc"), steps, -1);
+        let (refused, gaps) = (sweep.refused, sweep.gaps);
+        if end == End::Broken {
+            // From the other side, for what lies behind a gap, and what was stepped over beyond its end.
+            end = sweep.through(&query(">=", "asc"), steps, 1);
+        }
+        saved.rows += sweep.rows;
+        saved.refused += refused;
+        saved.gaps += gaps;
+        Ok(end == End::All && refused == 0 && gaps == 0)
     }
-    mend(&fresh, &mut saved)?;
-    fresh.close().map_err(|(_, cause)| StoreError::Sqlite { doing: "finishing the new database", cause })?;
-    File::open(new).and_then(|file| file.sync_all()).map_err(file("syncing the new database"))?;
-    Ok(saved)
+}
+
+/// Hours and days that the roll-ups make and that are not there, its days as the schema has them.
+const LEVELS_DUE: &str = "\
+    insert or ignore into level_due (level, start, ends) \
+    select distinct 'hour', hour, hour + 3600000 from (select start - start % 3600000 as hour from roll_up \
+    where start > 0) where hour not in (select start from roll_up_hour); \
+    insert or ignore into level_due (level, start, ends) \
+    select distinct 'day', day, day + 86400000 from (select start - (start + 28800000) % 86400000 as day from roll_up \
+    where start > 0) where day not in (select start from roll_up_day);";
+
+/// How going over a table ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    All,
+    TimeIsUp,
+    Broken,
+}
+
+/// Taking over the rows of one table.
+struct Sweep<'a> {
+    old: &'a Connection,
+    insert: Statement<'a>,
+    sound: fn(&Row<'_>) -> bool,
+    deadline: Option<Instant>,
+    rows: u64,
+    refused: u64,
+    gaps: u64,
+}
+
+impl Sweep<'_> {
+    /// Takes over rows in the order of the query, down (`sign` -1) or up (1), from the end of the table; where its key
+    /// is a number, behind a row that cannot be read it goes on further away, in steps that double until one can be.
+    fn through(&mut self, query: &str, steps: bool, sign: i64) -> End {
+        let (mut bound, mut step) = (if sign < 0 { i64::MAX } else { 0 }, 1_i64);
+        let mut whole = true;
+        loop {
+            let (last, end) = self.pass(query, bound);
+            if end != End::Broken {
+                return if whole || end == End::TimeIsUp { end } else { End::Broken };
+            }
+            whole = false;
+            if let Some(last) = last {
+                (bound, step) = (last, 1);
+                self.gaps += 1;
+            }
+            let next = bound.saturating_add(step.saturating_mul(sign));
+            if !steps || next < 0 || next == bound {
+                self.gaps = self.gaps.max(1);
+                return End::Broken;
+            }
+            bound = next;
+            step = step.saturating_mul(2);
+        }
+    }
+
+    /// Takes over rows until there are no more, one cannot be read, or the time is up; the key of the last.
+    fn pass(&mut self, query: &str, bound: i64) -> (Option<i64>, End) {
+        let mut last = None;
+        let Ok(mut statement) = self.old.prepare_cached(query) else { return (last, End::Broken) };
+        let width = statement.column_count();
+        let Ok(mut rows) = statement.query([bound]) else { return (last, End::Broken) };
+        loop {
+            let row = match rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => return (last, End::All),
+                Err(_) => return (last, End::Broken),
+            };
+            last = row.get(width - 1).ok().or(last);
+            let values: rusqlite::Result<Vec<Value>> = (0..width - 1).map(|i| row.get(i)).collect();
+            let taken = match values {
+                Ok(values) if (self.sound)(row) => self.insert.execute(params_from_iter(values)).ok(),
+                _ => None,
+            };
+            match taken {
+                Some(n) => self.rows += u64::try_from(n).unwrap_or(0),
+                None => self.refused += 1,
+            }
+            if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                return (last, End::TimeIsUp);
+            }
+        }
+    }
+}
+
+/// A column of a table.
+struct Column {
+    name: String,
+    /// Its place in the primary key, or 0.
+    key: i64,
+    integer: bool,
+}
+
+fn columns(db: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+    let mut statement = db.prepare(&format!("pragma table_info({table})"))?;
+    let rows = statement.query_map([], |row| {
+        let integer = row.get::<_, String>("type")?.eq_ignore_ascii_case("integer");
+        Ok(Column { name: row.get("name")?, key: row.get("pk")?, integer })
+    })?;
+    rows.collect()
+}
+
+/// Whether the sum of a table's rows is that which the damaged file has for it, if it has one.
+fn agrees(old: &Connection, fresh: &Connection, table: &str) -> Result<bool, StoreError> {
+    let was = |name: &str| chain::head(old, name).ok().flatten();
+    if SUMMED.contains(&table) {
+        let is = chain::head(fresh, table)?;
+        return Ok(was(table).is_none_or(|was| Some(was) == is));
+    }
+    if table == READINGS {
+        let from = was(READINGS_FROM).filter(|from| *from == chain::readings_from(from.seq));
+        let after = from.map_or(i64::MIN, |from| from.seq);
+        let sum = chain::sum_of(fresh, READINGS, READING_COLUMNS, after)?;
+        chain::set_head(fresh, READINGS, sum)?;
+        chain::set_head(fresh, READINGS_FROM, chain::readings_from(after))?;
+        return Ok(from.is_none() || was(READINGS).is_none_or(|was| was == sum));
+    }
+    Ok(true)
+}
+
+/// Hashes anew the rows whose hash does not agree, and sets the head of a chain. Whether all were as they should be.
+fn rehash(
+    db: &Connection,
+    table: &'static str,
+    chained: bool,
+    was: Option<chain::Head>,
+) -> Result<bool, StoreError> {
+    let doing = "hashing rows anew";
+    let columns = chain::columns(db, table)?;
+    let row: Vec<&str> = columns.iter().map(String::as_str).filter(|name| *name != "hash").collect();
+    let row = row.join(", ");
+    let mut select = db.prepare(&format!("select {row}, hash from {table} order by seq")).doing(doing)?;
+    let mut update = db.prepare(&format!("update {table} set hash = ?2 where seq = ?1")).doing(doing)?;
+    let width = select.column_count();
+    let (mut head, mut sound, mut begun) = (chain::Head { seq: 0, hash: START }, true, !chained);
+    let mut rows = select.query([]).doing(doing)?;
+    while let Some(row) = rows.next().doing(doing)? {
+        let before = if chained { &head.hash } else { &START };
+        let (seq, stored, hash) = row_of(row, width, before).doing(doing)?;
+        head.seq = seq;
+        begun |= stored.is_some();
+        if !begun {
+            // From before there were hashes.
+            continue;
+        }
+        if stored != Some(hash) {
+            // One from before there were hashes is none that was changed.
+            sound &= !chained && stored.is_none();
+            update.execute(params![seq, hash]).doing(doing)?;
+        }
+        head.hash = hash;
+    }
+    if chained {
+        chain::set_head(db, table, head)?;
+    }
+    Ok(sound && was.is_none_or(|was| was.hash == head.hash))
 }
 
 /// Opens the damaged file so that reading changes nothing of it; `None` when nothing can be read.
@@ -157,158 +447,4 @@ fn patch_header(path: &Path) -> std::io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&header)?;
     file.sync_all()
-}
-
-fn copy(old: &Connection, fresh: &mut Connection, saved: &mut Saved) -> Result<(), StoreError> {
-    let deadline = Instant::now() + LONG_TABLES;
-    let tx = fresh.transaction().doing("taking rows over")?;
-    for table in TABLES {
-        let (rows, whole) = copy_table(old, &tx, table, deadline)?;
-        saved.rows += rows;
-        if !whole {
-            saved.torn.push(table.name.to_owned());
-        }
-    }
-    tx.commit().doing("taking rows over")
-}
-
-/// How many rows were taken over, and whether those are all.
-fn copy_table(
-    old: &Connection,
-    fresh: &Connection,
-    table: &Table,
-    deadline: Instant,
-) -> Result<(u64, bool), StoreError> {
-    let wanted = columns(fresh, table.name).doing("reading the new schema")?;
-    // An older schema has fewer tables and columns; that is no damage.
-    let there = columns(old, table.name).unwrap_or_default();
-    let names: Vec<&str> = wanted
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| there.iter().any(|(n, _)| n == name))
-        .collect();
-    if names.is_empty() {
-        let older = old.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
-        return Ok((0, older.is_ok_and(|version| version < migrate::SCHEMA_VERSION)));
-    }
-    let mut key: Vec<_> = wanted.iter().filter(|(_, place)| *place > 0).collect();
-    key.sort_by_key(|(_, place)| *place);
-    let order =
-        |way: &str| key.iter().map(|(name, _)| format!("{name} {way}")).collect::<Vec<_>>().join(", ");
-    let list = names.join(", ");
-    let marks = vec!["?"; names.len()].join(", ");
-    let insert = format!("insert or ignore into {} ({list}) values ({marks})", table.name);
-    let mut insert = fresh.prepare(&insert).doing("taking rows over")?;
-    let mut rows = 0;
-    let (first, second) = if table.long { ("desc", "asc") } else { ("asc", "desc") };
-    for way in [first, second] {
-        let query = format!("select {list} from {} order by {}", table.name, order(way));
-        match read(old, &query, &mut insert, &mut rows, table.long.then_some(deadline), way == second) {
-            End::All => return Ok((rows, way == first)),
-            End::TimeIsUp => return Ok((rows, false)),
-            End::Broken => {}
-        }
-    }
-    Ok((rows, false))
-}
-
-/// Name, and place in the primary key or 0, of each column.
-fn columns(db: &Connection, table: &str) -> rusqlite::Result<Vec<(String, i64)>> {
-    let mut statement = db.prepare(&format!("pragma table_info({table})"))?;
-    let rows = statement.query_map([], |row| Ok((row.get("name")?, row.get("pk")?)))?;
-    rows.collect()
-}
-
-/// How reading a table ended.
-enum End {
-    All,
-    TimeIsUp,
-    Broken,
-}
-
-/// Takes rows over until there are no more, or none can be read, or the time is up; the second time round, until one
-/// comes that is there already.
-fn read(
-    old: &Connection,
-    query: &str,
-    insert: &mut rusqlite::Statement<'_>,
-    taken: &mut u64,
-    deadline: Option<Instant>,
-    again: bool,
-) -> End {
-    let Ok(mut statement) = old.prepare(query) else { return End::Broken };
-    let width = statement.column_count();
-    let Ok(mut rows) = statement.query([]) else { return End::Broken };
-    let mut end = End::All;
-    loop {
-        let row = match rows.next() {
-            Ok(Some(row)) => row,
-            Ok(None) => return end,
-            Err(_) => return End::Broken,
-        };
-        let values: rusqlite::Result<Vec<Value>> = (0..width).map(|i| row.get(i)).collect();
-        // A value that its column does not allow is damage, too; the next row may be sound.
-        match values.and_then(|values| insert.execute(params_from_iter(values))) {
-            Ok(0) if again => return end,
-            Ok(n) => *taken += u64::try_from(n).unwrap_or(0),
-            Err(_) => end = End::Broken,
-        }
-        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-            return End::TimeIsUp;
-        }
-    }
-}
-
-/// Leaves out what would stop the gateway at every start, and makes sure that no number is used twice.
-fn mend(fresh: &Connection, saved: &mut Saved) -> Result<(), StoreError> {
-    let mut bad = Vec::new();
-    {
-        let query = format!("select {ALARM_COLUMNS} from alarm");
-        let mut statement = fresh.prepare(&query).doing("checking alarms")?;
-        let mut rows = statement.query([]).doing("checking alarms")?;
-        while let Some(row) = rows.next().doing("checking alarms")? {
-            if alarm_of(row).is_err() {
-                bad.push(("alarm", "id", row.get::<_, i64>("id").doing("checking alarms")?));
-            }
-        }
-        let mut statement = fresh.prepare("select seq, record from outbox").doing("checking what is owed")?;
-        let mut rows = statement.query([]).doing("checking what is owed")?;
-        while let Some(row) = rows.next().doing("checking what is owed")? {
-            let text: String = row.get(1).doing("checking what is owed")?;
-            if serde_json::from_str::<Record>(&text).is_err() {
-                bad.push(("outbox", "seq", row.get(0).doing("checking what is owed")?));
-            }
-        }
-    }
-    for (table, key, row) in bad {
-        fresh
-            .execute(&format!("delete from {table} where {key} = ?1"), [row])
-            .doing("leaving out a row that makes no sense")?;
-        saved.rows = saved.rows.saturating_sub(1);
-        if !saved.torn.iter().any(|torn| torn == table) {
-            saved.torn.push(table.to_owned());
-        }
-    }
-    fresh
-        .execute("delete from alarm_change where alarm not in (select id from alarm)", [])
-        .doing("leaving out steps of alarms that are gone")?;
-    fresh
-        .execute(
-            "insert into meta (key, value) select 'sealed_through', cast(max(last_seq) as text) from sealed \
-             having count(*) > 0 on conflict (key) do nothing",
-            [],
-        )
-        .doing("finding the last sealed reading")?;
-    if saved.torn.iter().any(|torn| torn == "meta" || torn == "outbox") {
-        fresh
-            .execute(
-                "insert into meta (key, value) select 'next_seq', cast(?1 + max( \
-                 (select coalesce(max(seq), 0) from outbox), (select coalesce(max(seq), 0) from set_aside), \
-                 (select coalesce(max(cast(value as integer)), 0) from meta where key = 'next_seq')) as text) \
-                 where true on conflict (key) do update set value = excluded.value",
-                [LEAP],
-            )
-            .doing("leaping over numbers that may have been used")?;
-    }
-    Ok(())
 }

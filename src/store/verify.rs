@@ -2,11 +2,11 @@
 
 use super::chain::{self, CHAINED, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, START, SUMMED};
 use super::history::{self, DIRECTORY};
-use super::{APPLICATION_ID, Doing, Reader, SCHEMA_VERSION, StoreError, migrate};
+use super::{APPLICATION_ID, Doing, Reader, SCHEMA_VERSION, StoreError, migrate, numbers};
 use crate::model::Text;
 use crate::runtime::Chain;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
 
 /// Rows at the end of each chain that a quick look goes over.
@@ -156,19 +156,10 @@ fn shape(db: &Connection, verdict: &mut Verdict) -> Result<(), StoreError> {
         );
         return Ok(());
     }
-    if schema(db)? != schema(&migrate::fresh()?)? {
+    if migrate::schema(db)? != migrate::schema(&migrate::fresh()?)? {
         verdict.broken("schema", None, "表结构与本程序不符", "the tables are not those of this program");
     }
     Ok(())
-}
-
-fn schema(db: &Connection) -> Result<BTreeSet<[Option<String>; 4]>, StoreError> {
-    let mut statement =
-        db.prepare("select type, name, tbl_name, sql from sqlite_schema").doing("reading the schema")?;
-    let rows = statement
-        .query_map([], |r| Ok([r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?]))
-        .doing("reading the schema")?;
-    rows.collect::<Result<_, _>>().doing("reading the schema")
 }
 
 /// SQLite's own check of pages and indexes.
@@ -200,17 +191,31 @@ fn names(db: &Connection, verdict: &mut Verdict) -> Result<(), StoreError> {
 }
 
 /// A row's number, the hash it bears, and the hash it should bear behind `before`.
-fn row_of(row: &rusqlite::Row<'_>, width: usize, before: &chain::Hash) -> rusqlite::Result<RowHash> {
+pub(super) fn row_of(
+    row: &rusqlite::Row<'_>,
+    width: usize,
+    before: &chain::Hash,
+) -> rusqlite::Result<RowHash> {
     let values = (0..width - 1).map(|i| row.get_ref(i).unwrap_or(ValueRef::Null));
     Ok((row.get(0)?, row.get(width - 1)?, chain::row_hash(before, values)))
 }
-type RowHash = (i64, Option<chain::Hash>, chain::Hash);
+pub(super) type RowHash = (i64, Option<chain::Hash>, chain::Hash);
 
 /// Every table with a hash has its number first and its hash last.
 fn chained(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) -> Result<(), StoreError> {
     let head = chain::head(db, table)?;
-    let last = head.map_or(0, |head| head.seq);
-    let after = if depth == Depth::Quick { last.saturating_sub(QUICK_ROWS) } else { i64::MIN };
+    let after = match depth {
+        Depth::Whole => i64::MIN,
+        Depth::Quick => db
+            .query_row(
+                &format!("select seq from {table} order by seq desc limit 1 offset {QUICK_ROWS}"),
+                [],
+                |row| row.get(0),
+            )
+            .optional()
+            .doing("reading a chain")?
+            .unwrap_or(i64::MIN),
+    };
     let sql = format!("select * from {table} where seq > ?1 order by seq");
     let mut statement = db.prepare(&sql).doing("reading a chain")?;
     let width = statement.column_count();
@@ -255,12 +260,13 @@ fn chained(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) ->
     let end = before.map_or(START, |(_, hash)| hash);
     match head {
         None => verdict.broken(table, None, "缺少链尾记录", "the head of the chain is missing"),
-        Some(head) if (head.seq, head.hash) != (newest, end) => verdict.broken(
-            table,
-            Some(newest),
-            format!("最后一行应是 {}：末尾的行缺失、多出或被改动", head.seq),
-            format!("the last row should be {}: rows at the end are missing, added or changed", head.seq),
-        ),
+        Some(head) if (head.seq, head.hash) != (numbers::head_seq(db, table, newest)?, end) => verdict
+            .broken(
+                table,
+                Some(newest),
+                format!("最后一行应是 {}：末尾的行缺失、多出或被改动", head.seq),
+                format!("the last row should be {}: rows at the end are missing, added or changed", head.seq),
+            ),
         Some(_) => {}
     }
     Ok(())

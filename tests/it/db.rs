@@ -1,331 +1,23 @@
-//! What is stored, after bits flipped and rows were tampered with; backups put in place elsewhere; tables for others.
+//! The tools that look after what is stored: verified, backed up and put in place elsewhere, exported, upgraded.
+
+mod damage;
+mod school;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use rusqlite::Connection;
-use rusqlite::types::Value;
-use schoolgate::alarm::AlarmBook;
+use school::{AT, MINUTE, commit, filled, found, reading};
 use schoolgate::model::*;
-use schoolgate::pipeline::{Commit, Fingerprint, LinkChange, StoredEvent, StoredReading};
-use schoolgate::rules::{Finding, Level};
+use schoolgate::pipeline::Commit;
 use schoolgate::store::{
-    self, Backup, Depth, FILE_NAME, Format, MANIFEST, RESTORE_MARGIN, Reader, Settlement, Span, Store, What,
+    self, Backup, FILE_NAME, Format, MANIFEST, RESTORE_MARGIN, Reader, Span, Store, What,
 };
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tempfile::{TempDir, tempdir};
-
-const AT: i64 = 1_790_000_000_000;
-const MINUTE: i64 = 60_000;
-const FLIPS: usize = 400;
-
-fn city() -> DestinationId {
-    DestinationId::new("city").unwrap()
-}
-
-fn reading(n: i64) -> StoredReading {
-    let point = PointId::new(if n % 2 == 0 { "power" } else { "energy" }).unwrap();
-    StoredReading {
-        device: DeviceId::new(&format!("meter-{}", n % 3)).unwrap(),
-        stamp: Stamp::new(Some(Wall(AT + n * MINUTE)), Wall(AT + n * MINUTE + 20)),
-        reading: Reading::new(point, n as f64 / 7.0, Unit::Watt, PointKind::Gauge),
-    }
-}
-
-fn event(n: i64) -> StoredEvent {
-    let mut event = Event::bare(EventKind::Credential, Phase::Moment);
-    event.serial = Some(n.to_string());
-    event.code = Some("a,\"b\"\r\n门".to_owned());
-    event.credential = Some(CredentialUse {
-        carrier: Carrier::Card,
-        service: Service::Canteen,
-        direction: Direction::In,
-        result: AccessResult::Granted,
-        person: Some(Personal::new(n.to_string()).pseudonym(&SiteKey::new([1; 32]))),
-    });
-    let stamp = Stamp::new(None, Wall(AT + n * MINUTE));
-    StoredEvent { device: DeviceId::new("gate").unwrap(), stamp, retained: false, event }
-}
-
-fn change(n: i64) -> AlarmChange {
-    let finding = Finding {
-        key: AlarmKey { rule: RuleId::new("r").unwrap(), subject: format!("meter-{n}") },
-        level: Level::Holds,
-        class: AlarmClass::Energy,
-        priority: Priority::High,
-        device: None,
-        place: None,
-        what: Text::new("功率高", "power is high"),
-    };
-    AlarmBook::restore(Vec::new(), u64::try_from(n).unwrap()).apply(Wall(AT + n), &finding).remove(0)
-}
-
-fn roll_up(n: i64) -> RollUp {
-    RollUp {
-        device: DeviceId::new("meter-0").unwrap(),
-        point: PointId::new("power").unwrap(),
-        unit: Unit::Watt,
-        kind: PointKind::Gauge,
-        start: Wall(AT + n * 900_000),
-        period_secs: 900,
-        count: 2,
-        sum: 3.5,
-        min: 1.0,
-        max: 2.0,
-        last: 2.0,
-        delta: None,
-        revision: 0,
-    }
-}
-
-fn commit(n: i64) -> Commit {
-    let bus = BusId::new("bus").unwrap();
-    let seq = u64::try_from(n).unwrap();
-    let owed = |seq: u64, record| OutboxItem {
-        seq,
-        destination: city(),
-        uid: format!("gw:{seq}"),
-        created: Wall(AT),
-        record,
-    };
-    Commit {
-        readings: (n * 20..n * 20 + 20).map(reading).collect(),
-        events: vec![event(2 * n), event(2 * n + 1)],
-        links: vec![LinkChange {
-            device: DeviceId::new(&format!("meter-{}", n % 3)).unwrap(),
-            at: Wall(AT),
-            link: if n % 2 == 0 { Link::Up } else { Link::Down(Fault::Timeout) },
-        }],
-        alarm_changes: vec![change(n)],
-        roll_ups: vec![roll_up(n)],
-        outbox: vec![
-            owed(2 * seq, Record::Aggregate(roll_up(n))),
-            owed(2 * seq + 1, Record::Alarm(change(n))),
-        ],
-        refused: vec![Refused {
-            bus: bus.clone(),
-            device: None,
-            origin: "topic".into(),
-            kind: "bad_json",
-            reason: "no JSON".into(),
-            raw: b"{".to_vec(),
-            raw_len: 1,
-            stamp: Stamp::new(None, Wall(AT)),
-        }],
-        unknown: vec![Unknown {
-            bus: bus.clone(),
-            origin: format!("stranger/{}", n % 4),
-            stamp: Stamp::new(None, Wall(AT)),
-        }],
-        fingerprints: vec![Fingerprint { bus, turn: seq, value: seq * 77, at: Wall(AT) }],
-        ..Commit::default()
-    }
-}
-
-/// A data directory with rows of every kind and sealed files, closed.
-fn filled() -> TempDir {
-    let dir = tempdir().unwrap();
-    let mut store = Store::open(dir.path()).unwrap();
-    store.seal_rows(200);
-    for n in 1..=40 {
-        store.commit(&[&commit(n)]).unwrap();
-    }
-    let answer =
-        Settlement { delivered: vec![2, 3, 5], set_aside: vec![(9, "no".into()), (7, "nein".into())] };
-    store.settle(&city(), &answer, Wall(AT)).unwrap();
-    let now = Now { mono: Mono(0), wall: Wall(AT + 800 * MINUTE) };
-    for _ in 0..2_000 {
-        if !store.maintain(now).unwrap() {
-            break;
-        }
-    }
-    drop(store);
-    // The rows that a restore writes, so that the audit trail has some.
-    let copy = tempdir().unwrap();
-    store::backup(dir.path(), &copy.path().join("b")).unwrap();
-    let restored = tempdir().unwrap();
-    store::restore(&copy.path().join("b"), restored.path(), false, Wall(AT)).unwrap();
-    assert!(!sealed(restored.path()).is_empty(), "something is sealed");
-    restored
-}
-
-fn sealed(dir: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(dir.join("history")).unwrap().map(|e| e.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|e| e == "sgh"));
-    files.sort();
-    files
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, name) = entry.map(|e| (e.path(), e.file_name())).unwrap();
-        if path.is_dir() {
-            copy(&path, &to.join(name));
-        } else {
-            fs::copy(&path, to.join(name)).unwrap();
-        }
-    }
-}
-
-/// Every row of every table, and the words of the schema; `None` if something cannot be read.
-fn content(dir: &Path) -> Option<Vec<Vec<Value>>> {
-    let db = Connection::open(dir.join(FILE_NAME)).ok()?;
-    let tables = || -> rusqlite::Result<Vec<String>> {
-        db.prepare("select name from sqlite_schema where type = 'table' order by 1")?
-            .query_map([], |row| row.get(0))?
-            .collect()
-    };
-    let tables = tables().ok()?;
-    let mut all = Vec::new();
-    for table in tables.iter().map(String::as_str).chain(["sqlite_schema"]) {
-        let rows = || -> rusqlite::Result<Vec<Vec<Value>>> {
-            // Its own order: an index read in place of the table would hide the table.
-            let mut statement = db.prepare(&format!("select * from {table} not indexed"))?;
-            let width = statement.column_count();
-            statement.query_map([], |row| (0..width).map(|i| row.get(i)).collect())?.collect()
-        };
-        all.extend(rows().ok()?);
-    }
-    let whole: String = db.query_row("pragma integrity_check", [], |row| row.get(0)).ok()?;
-    (whole == "ok").then_some(all)
-}
-
-/// What `db verify` finds; a database that cannot be opened is found, too.
-fn found(dir: &Path) -> Vec<String> {
-    match Reader::open(dir).and_then(|reader| reader.verify(Depth::Whole)) {
-        Ok(verdict) => {
-            verdict.broken.iter().map(|b| format!("{} {:?} {}", b.place, b.seq, b.problem.en)).collect()
-        }
-        Err(error) => vec![error.to_string()],
-    }
-}
-
-#[test]
-fn every_flipped_bit_in_used_bytes_is_found() {
-    let dir = filled();
-    assert_eq!(found(dir.path()), Vec::<String>::new());
-    let (work, whole) = (tempdir().unwrap(), content(dir.path()).unwrap());
-    copy(dir.path(), work.path());
-    let mut files = sealed(work.path());
-    files.insert(0, work.path().join(FILE_NAME));
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = |limit: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        usize::try_from(random % u64::try_from(limit).unwrap()).unwrap()
-    };
-    let (mut flipped, mut unused) = (0, 0);
-    while flipped < FLIPS {
-        // Three in four in the database.
-        let file = if below(4) > 0 { 0 } else { below(files.len()) };
-        let path = &files[file];
-        let before = fs::read(path).unwrap();
-        let (byte, bit) = (below(before.len()), below(8));
-        let mut after = before.clone();
-        after[byte] ^= 1 << bit;
-        fs::write(path, &after).unwrap();
-        let found = found(work.path());
-        if !found.is_empty() {
-            flipped += 1;
-        } else if file == 0 && content(work.path()).as_ref() == Some(&whole) {
-            unused += 1;
-            assert!(unused < 20 * FLIPS, "hardly a byte is used");
-        } else {
-            panic!("bit {bit} of byte {byte} of {} is not found", path.display());
-        }
-        fs::write(path, &before).unwrap();
-        for suffix in ["-wal", "-shm"] {
-            fs::remove_file(work.path().join(format!("{FILE_NAME}{suffix}"))).ok();
-        }
-    }
-    println!("{flipped} flips found, {unused} in bytes that hold nothing");
-}
-
-#[test]
-fn twenty_ways_to_tamper_are_found() {
-    let dir = filled();
-    let by_sql: &[(&str, &str, Option<i64>)] = &[
-        ("event", "update event set kind = 'help' where seq = 17", Some(17)),
-        ("event", "delete from event where seq = 17", Some(18)),
-        ("event", "delete from event where seq > 70", Some(70)),
-        ("event", "delete from event", None),
-        ("event", "update event set hash = null where seq = 5", Some(5)),
-        ("event", "update event set seq = 1000 where seq = 17", Some(18)),
-        (
-            "event",
-            "update event set seq = -1 where seq = 5; update event set seq = 5 where seq = 6; \
-             update event set seq = 6 where seq = -1",
-            Some(5),
-        ),
-        (
-            "event",
-            "insert into event select 81, device, arrived, device_at, clock, retained, kind, phase, code, null, \
-          carrier, service, direction, result, person, hash from event where seq = 80",
-            Some(81),
-        ),
-        ("alarm_change", "update alarm_change set actor = 'nobody' where seq = 3", Some(3)),
-        ("alarm_change", "delete from alarm_change where seq = 40", Some(39)),
-        ("audit", "delete from audit", None),
-        ("audit", "update audit set actor = 'x'", Some(1)),
-        ("alarm", "update alarm set closed_at = 1 where id = 4", None),
-        ("outbox", "update outbox set record = replace(record, '900', '901') where seq = 20", Some(20)),
-        ("outbox", "delete from outbox where seq = 20", None),
-        ("set_aside", "update set_aside set reason = 'x' where seq = 7", Some(7)),
-        ("reading", "update reading set value = value + 1 where seq = (select max(seq) from reading)", None),
-        ("reading", "delete from reading where seq = (select max(seq) - 1 from reading)", None),
-        ("roll_up", "update roll_up set sum = sum + 1 where start = (select min(start) from roll_up)", None),
-        ("meta", "update meta set value = '1' where key = 'next_seq'", None),
-        ("series", "update series set unit = 'kW' where id = 1", None),
-        ("chain", "insert into chain values ('x', 1, zeroblob(32))", None),
-        ("sealed", "delete from sealed", None),
-        ("schema", "drop index event_serial", None),
-    ];
-    for (place, sql, seq) in by_sql {
-        let work = tempdir().unwrap();
-        copy(dir.path(), work.path());
-        let db = Connection::open(work.path().join(FILE_NAME)).unwrap();
-        db.execute_batch(&format!("pragma foreign_keys = off; {sql}"))
-            .unwrap_or_else(|e| panic!("{sql}: {e}"));
-        drop(db);
-        let verdict = Reader::open(work.path()).unwrap().verify(Depth::Whole).unwrap();
-        let hit = verdict.broken.iter().any(|b| b.place == *place && (seq.is_none() || b.seq == *seq));
-        assert!(hit, "{sql}: {:?}", verdict.broken);
-    }
-    let by_file: &[(&str, fn(&Path))] = &[
-        ("a sealed file is gone", |dir| fs::remove_file(&sealed(dir)[0]).unwrap()),
-        ("another file stands in its place", |dir| {
-            fs::copy(&sealed(dir)[0], &sealed(dir)[1]).unwrap();
-        }),
-        ("a file that nobody listed", |dir| {
-            fs::copy(&sealed(dir)[0], dir.join("history/000000000001-000000000002.sgh")).unwrap();
-        }),
-        ("a sealed file is cut short", |dir| {
-            let bytes = fs::read(&sealed(dir)[0]).unwrap();
-            fs::write(&sealed(dir)[0], &bytes[..bytes.len() / 2]).unwrap();
-        }),
-        ("the database is cut short", |dir| {
-            let bytes = fs::read(dir.join(FILE_NAME)).unwrap();
-            fs::write(dir.join(FILE_NAME), &bytes[..bytes.len() - 8192]).unwrap();
-        }),
-        ("a page is overwritten", |dir| {
-            let mut bytes = fs::read(dir.join(FILE_NAME)).unwrap();
-            bytes[8192..12288].fill(0);
-            fs::write(dir.join(FILE_NAME), &bytes).unwrap();
-        }),
-    ];
-    for (what, tamper) in by_file {
-        let work = tempdir().unwrap();
-        copy(dir.path(), work.path());
-        tamper(work.path());
-        assert!(!found(work.path()).is_empty(), "{what}");
-    }
-}
+use tempfile::tempdir;
 
 #[test]
 fn a_backup_made_while_the_gateway_writes_is_whole_and_its_numbers_are_never_given_again() {
@@ -383,42 +75,6 @@ fn a_backup_made_while_the_gateway_writes_is_whole_and_its_numbers_are_never_giv
     assert_eq!(found(new.path()), Vec::<String>::new());
 }
 
-#[test]
-fn a_repair_keeps_what_can_be_read_and_says_so() {
-    let dir = filled();
-    assert!(store::repair(dir.path(), Wall(AT)).unwrap().moved_to.is_none(), "nothing is wrong yet");
-    let owed = |dir: &Path| Reader::open(dir).unwrap().waiting(&city()).unwrap().0;
-    let before = owed(dir.path());
-    let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
-    db.execute_batch("update event set kind = 'help' where seq = 17; delete from event where seq = 30")
-        .unwrap();
-    drop(db);
-    let file = sealed(dir.path()).remove(0);
-    let mut bytes = fs::read(&file).unwrap();
-    bytes[100] ^= 1;
-    fs::write(&file, bytes).unwrap();
-    let done = store::repair(dir.path(), Wall(AT)).unwrap();
-    let aside = done.moved_to.unwrap();
-    assert!(aside.join("report.txt").exists() && aside.join(FILE_NAME).exists());
-    assert_eq!((done.refused, done.gaps), (0, 0));
-    assert_eq!(found(dir.path()), Vec::<String>::new());
-    assert_eq!(owed(dir.path()), before, "what is owed is still owed");
-    assert_eq!(
-        Reader::open(dir.path()).unwrap().events(&Default::default(), None, 1000).unwrap().rows.len(),
-        79
-    );
-    // A page of zeros in the middle.
-    let path = dir.path().join(FILE_NAME);
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 8192 * 4096;
-    bytes[middle..middle + 4096].fill(0);
-    fs::write(&path, bytes).unwrap();
-    assert!(!found(dir.path()).is_empty());
-    store::repair(dir.path(), Wall(AT + 1)).unwrap();
-    assert_eq!(found(dir.path()), Vec::<String>::new());
-    Store::open(dir.path()).unwrap();
-}
-
 /// Cells of a CSV file by RFC 4180.
 fn cells(text: &str) -> Vec<Vec<String>> {
     let (mut rows, mut row, mut cell, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
@@ -468,7 +124,7 @@ fn exports_hold_every_row_and_every_value() {
         .collect();
     assert_eq!(got, wanted);
     let all = (Wall(0), Wall(i64::MAX));
-    for (what, rows) in [(What::Readings, 800), (What::RollUps, 40), (What::Events, 80), (What::Alarms, 40)] {
+    for (what, rows) in [(What::Readings, 800), (What::RollUps, 41), (What::Events, 80), (What::Alarms, 40)] {
         let path = out.path().join(format!("{what:?}.csv"));
         store::export(&reader, what, all, Format::Csv { bom: false }, &path, |_| {}).unwrap();
         let table = cells(&fs::read_to_string(&path).unwrap());
@@ -487,35 +143,103 @@ fn exports_hold_every_row_and_every_value() {
     assert!(again.to_string().contains("r.csv"), "a file that exists is left alone");
 }
 
+/// Runs `schoolgate db`; its exit code and all that it prints.
+fn db(lang: &str, dir: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_schoolgate"));
+    command.env("LC_ALL", lang).arg("db").args(args).arg("--dir").arg(dir);
+    let done = command.output().unwrap();
+    (done.status.code(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+}
+
 #[test]
 fn the_command_line_tells_what_is_broken_and_in_which_row() {
     let dir = filled();
-    let run = |lang: &str, args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schoolgate"));
-        command.env("LC_ALL", lang).arg("db").args(args).arg("--dir").arg(dir.path());
-        let done = command.output().unwrap();
-        let text = String::from_utf8([done.stdout, done.stderr].concat()).unwrap();
-        (done.status.code(), text)
-    };
+    let run = |lang: &str, args: &[&str]| db(lang, dir.path(), args);
     for action in ["check", "verify"] {
         let (code, text) = run("C", &[action]);
         assert!(code == Some(0) && text.starts_with("ok: "), "{action}: {text}");
     }
-    let (code, text) = run("C", &["stats"]);
-    assert!(code == Some(0) && text.contains("sealed files") && text.contains("outbox"), "{text}");
-    let file = dir.path().join("out.csv");
-    let export =
-        ["export", "--what", "events", "--from", "2020-01-01", "--to", "2100-01-01", "--format", "csv"];
-    let (code, text) = run("C", &[&export[..], &["--out", file.to_str().unwrap()]].concat());
-    assert_eq!((code, text.trim()), (Some(0), "exported 80 rows"));
-    let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
-    db.execute("update event set kind = 'help' where seq = 17", []).unwrap();
-    drop(db);
+    let (code, text) = run("C", &["repair"]);
+    assert_eq!((code, text.trim()), (Some(0), "nothing is broken; nothing was changed"));
+    let file = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    file.execute("update event set kind = 'help' where seq = 17", []).unwrap();
+    drop(file);
     let (code, text) = run("C", &["verify"]);
     assert!(code == Some(1) && text.contains("event row 17: "), "{text}");
     let (code, text) = run("zh_CN.UTF-8", &["check"]);
     assert!(code == Some(1) && text.contains("event 第 17 行"), "{text}");
     let (code, text) = run("C", &["repair"]);
-    assert!(code == Some(0) && text.contains("repaired"), "{text}");
+    assert!(code == Some(0) && text.contains("repaired") && text.contains("damaged/"), "{text}");
     assert_eq!(run("C", &["verify"]).0, Some(0));
+    let empty = tempdir().unwrap();
+    let (code, text) = db("C", empty.path(), &["repair"]);
+    assert!(code == Some(1) && text.contains("looking for the database"), "{text}");
+    assert!(!empty.path().join(FILE_NAME).exists(), "nothing is made");
+}
+
+#[test]
+fn the_command_line_counts_exports_backs_up_and_restores() {
+    let dir = filled();
+    let run = |args: &[&str]| db("C", dir.path(), args);
+    let (code, text) = run(&["stats"]);
+    assert!(code == Some(0) && text.contains("sealed files") && text.contains("outbox"), "{text}");
+    let out = tempdir().unwrap();
+    for (what, rows) in [("readings", 800), ("rollups", 41), ("events", 80), ("alarms", 40)] {
+        for format in ["csv", "parquet"] {
+            let path = out.path().join(format!("{what}.{format}"));
+            let days = ["--from", "2020-01-01", "--to", "2100-01-01"];
+            let file = ["--format", format, "--out", path.to_str().unwrap()];
+            let (code, text) = run(&[&["export", "--what", what][..], &days, &file].concat());
+            assert_eq!((code, text.trim()), (Some(0), format!("exported {rows} rows").as_str()));
+            let bytes = fs::read(&path).unwrap();
+            if format == "parquet" {
+                assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+                let file = SerializedFileReader::new(fs::File::open(&path).unwrap()).unwrap();
+                assert_eq!(file.metadata().file_metadata().num_rows(), rows);
+            }
+        }
+    }
+    let backup = out.path().join("backup");
+    let to = backup.to_str().unwrap();
+    let (code, text) = run(&["backup", to]);
+    assert!(code == Some(0) && text.starts_with("backed up: "), "{text}");
+    let (code, text) = run(&["backup", to]);
+    assert!(code == Some(1) && text.contains("is not empty"), "{text}");
+    let (code, text) = run(&["restore", to]);
+    assert!(code == Some(1) && text.contains("--force"), "{text}");
+    let (code, text) = run(&["restore", to, "--force"]);
+    assert!(code == Some(0) && text.contains("the next record") && text.contains("replaced/"), "{text}");
+    assert_eq!(run(&["verify"]).0, Some(0));
+    let new = tempdir().unwrap();
+    assert_eq!(db("C", new.path(), &["restore", to]).0, Some(0));
+    assert_eq!(db("C", new.path(), &["verify"]).0, Some(0));
+}
+
+#[test]
+fn data_of_a_newer_version_or_another_program_are_refused_and_left_alone() {
+    let (dir, out) = (filled(), tempdir().unwrap());
+    let path = dir.path().join(FILE_NAME);
+    let newer = "create table future (x); pragma user_version = 99";
+    let foreign = "pragma user_version = 3; pragma application_id = 4660";
+    for (sql, sentence) in [
+        (newer, "was written by a newer Schoolgate (schema 99, this program knows 3)"),
+        (foreign, "not a Schoolgate database"),
+    ] {
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let before = fs::read(&path).unwrap();
+        let to = out.path().join("backup");
+        for args in [&["check"][..], &["verify"], &["stats"], &["repair"], &["backup", to.to_str().unwrap()]]
+        {
+            if sql == newer || ["check", "verify", "repair"].contains(&args[0]) {
+                let (code, text) = db("C", dir.path(), args);
+                // A verification lists it among the rest.
+                let said = sentence.to_lowercase();
+                assert!(code == Some(1) && text.to_lowercase().contains(&said), "{args:?}: {text}");
+            }
+        }
+        let refused = Store::open(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains(sentence), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert!(!dir.path().join("damaged").exists());
+    }
 }

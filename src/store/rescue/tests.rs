@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::*;
 use crate::pipeline::{Commit, StoredReading};
+use crate::store::{Depth, Reader};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -99,9 +100,12 @@ fn start(dir: &TempDir) -> Start {
         alarms: remembered.open_alarms.len(),
         next_seq: remembered.next_seq,
     };
+    if let Some(rescued) = &start.rescued {
+        let verdict = Reader::open(dir.path()).unwrap().verify(Depth::Whole).unwrap();
+        assert_eq!((verdict.broken, verdict.unproven), (Vec::new(), 0), "{rescued:?}");
+    }
     // It can be worked with.
-    let next = u32::try_from(remembered.next_alarm).unwrap().max(1_000_000);
-    store.commit(&[&commit(next, 1)]).unwrap();
+    store.commit(&[&commit(1_000_000, 1)]).unwrap();
     drop(store);
     assert_eq!(Store::open(dir.path()).unwrap().rescued(), None, "it is sound after that");
     start
@@ -188,18 +192,47 @@ fn every_kind_of_damage_starts_and_keeps_the_damaged_file() {
 }
 
 fn wipe_leaf(dir: &TempDir, bytes: &mut Vec<u8>) {
-    let page = leaf(dir, bytes, "outbox");
-    wipe(bytes, page);
+    let leaves = leaves(dir, bytes, "outbox");
+    wipe(bytes, leaves[leaves.len() / 2]);
 }
 
-/// A leaf in the middle of a table.
-fn leaf(dir: &TempDir, bytes: &[u8], table: &str) -> usize {
-    let root = (root_page(dir, table) - 1) * PAGE;
+/// How many rows a page has, or an inner one children but for the last.
+fn cells(bytes: &[u8], page: usize) -> usize {
+    let at = (page - 1) * PAGE;
+    usize::from(u16::from_be_bytes([bytes[at + 3], bytes[at + 4]]))
+}
+
+/// The leaves of a table of two levels.
+fn leaves(dir: &TempDir, bytes: &[u8], table: &str) -> Vec<usize> {
+    let page = root_page(dir, table);
+    let root = (page - 1) * PAGE;
     assert_eq!(bytes[root], 5, "the table has more than one page");
-    let cells = usize::from(u16::from_be_bytes([bytes[root + 3], bytes[root + 4]]));
-    let at = root + 12 + 2 * (cells / 2);
-    let cell = root + usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
-    usize::try_from(u32::from_be_bytes(bytes[cell..cell + 4].try_into().unwrap())).unwrap()
+    let number =
+        |at: usize| usize::try_from(u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap())).unwrap();
+    let child = |n: usize| {
+        let at = root + 12 + 2 * n;
+        number(root + usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]])))
+    };
+    (0..cells(bytes, page)).map(child).chain([number(root + 8)]).collect()
+}
+
+#[test]
+fn the_rows_of_damaged_pages_are_lost_and_no_others() {
+    for which in [&[0][..], &[7, 8, 20], &[3, usize::MAX], &[0, 15, usize::MAX]] {
+        let dir = school(false);
+        let mut lost = 0;
+        edit(&dir.path().join(FILE_NAME), |bytes| {
+            let leaves = leaves(&dir, bytes, "outbox");
+            for n in which {
+                let page = leaves[(*n).min(leaves.len() - 1)];
+                lost += cells(bytes, page);
+                wipe(bytes, page);
+            }
+        });
+        let started = start(&dir);
+        assert_eq!(started.owed, usize::try_from(ROWS).unwrap() - lost, "{which:?}");
+        assert_eq!(started.rescued.unwrap().torn, ["outbox"], "{which:?}");
+    }
 }
 
 #[test]
@@ -259,7 +292,7 @@ fn rows_that_make_no_sense_do_not_stop_the_start() {
     drop(db);
     let started = start(&dir);
     let rescued = started.rescued.unwrap();
-    assert_eq!(rescued.torn, ["alarm", "outbox"]);
+    assert_eq!(rescued.torn, ["alarm", "outbox", "alarm_change"]);
     let all = usize::try_from(ROWS).unwrap();
     assert_eq!((started.alarms, started.owed), (all - 1, all - 1));
 }
@@ -276,14 +309,18 @@ fn a_suspicion_of_the_last_run_is_followed_up() {
 
 #[test]
 fn a_power_failure_during_the_rescue_loses_nothing() {
-    // Before the damaged files were moved: it is done anew.
+    // Before the new file was finished: it is done anew.
     let dir = school(false);
-    std::fs::write(dir.path().join(SALVAGED), b"half of it").unwrap();
+    let unfinished = Replacement::begin(dir.path(), DAMAGED).unwrap();
+    std::fs::write(unfinished.new_dir().join(FILE_NAME), b"half of it").unwrap();
     edit(&dir.path().join(FILE_NAME), |b| b[..16].fill(0));
     assert_eq!(start(&dir).owed, usize::try_from(ROWS).unwrap());
-    // After that, before the new one got its name: it is finished.
+    // After that: it is carried on with.
     let dir = school(false);
-    std::fs::rename(dir.path().join(FILE_NAME), dir.path().join(SALVAGED)).unwrap();
+    let finished = Replacement::begin(dir.path(), DAMAGED).unwrap();
+    std::fs::rename(dir.path().join(FILE_NAME), finished.new_dir().join(FILE_NAME)).unwrap();
+    std::fs::write(dir.path().join(FILE_NAME), b"damaged").unwrap();
+    std::fs::rename(dir.path().join("replacement.unfinished"), dir.path().join("replacement")).unwrap();
     let started = start(&dir);
     assert_eq!((started.rescued, started.owed), (None, usize::try_from(ROWS).unwrap()));
 }
