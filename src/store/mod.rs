@@ -272,10 +272,12 @@ impl Store {
             Ok((db, series, rescued))
         };
         let (db, series, rescued) = ready().map_err(|error: StoreError| error.of_file(&path))?;
+        let budget = budget::Budget::new(dir, DEFAULT_BUDGET_MB);
+        budget.fit_log(&db)?;
         Ok(Self {
             db,
             series,
-            budget: budget::Budget::new(dir, DEFAULT_BUDGET_MB),
+            budget,
             path,
             vfs: vfs.map(str::to_owned),
             before: None,
