@@ -5,6 +5,7 @@
 //! answered in turn, when his has returned.
 
 mod clock_step;
+mod overload;
 mod staged;
 
 use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Mono, Now};
@@ -14,6 +15,7 @@ use crate::runtime::tally::Count;
 use crate::runtime::{Clock, Outlet, Tally, service};
 use crate::store::{self, Committed, Health, PendingCommit, StoreError};
 use clock_step::ClockWatch;
+use overload::Overload;
 use staged::{Staged, Waiting, urgent};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -82,6 +84,7 @@ struct Turning {
     /// What of the store's health was told to the pipeline.
     told: Health,
     clock_watch: ClockWatch,
+    overload: Overload,
 }
 
 impl Pipe {
@@ -101,6 +104,7 @@ impl Pipe {
             health,
             told: Health::default(),
             clock_watch,
+            overload: Overload::default(),
         };
         turning.run().await
     }
@@ -208,14 +212,25 @@ impl Turning {
         if let Some(step) = self.clock_watch.look(now) {
             self.pipe.tally.clock_steps.one();
             step.tell();
+            self.staged.note(now.mono, step.entry());
+        }
+        if let Some(finding) = self.overload.look(now.mono) {
+            self.pipe.pipeline.report(finding);
         }
         let mut commit = self.pipe.pipeline.step(now, taken.deliveries);
+        let mut lost = taken.shed;
         if taken.shed > 0 {
             commit.dropped.push(Dropped { reason: "lane_full", rows: taken.shed, at: now.wall });
         }
         if self.staged.full() {
             let rows = Staged::shed(&mut commit, now.wall);
             self.pipe.tally.dropped.of(&"memory_full").add(rows);
+            lost += rows;
+        }
+        if lost > 0
+            && let Some(finding) = self.overload.lost(now.mono)
+        {
+            self.pipe.pipeline.report(finding);
         }
         let outcomes = std::mem::take(&mut commit.orders);
         let waiting =

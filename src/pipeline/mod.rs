@@ -86,6 +86,23 @@ pub struct Commit {
     pub orders: Vec<Result<Alarm, OrderRefused>>,
     /// What had to be left out, to be counted for good.
     pub dropped: Vec<Dropped>,
+    /// What happened to the gateway itself, for the audit trail.
+    pub audit: Vec<Audit>,
+}
+
+/// A row of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// When.
+    pub at: Wall,
+    /// Who did it.
+    pub actor: &'static str,
+    /// What was done, one word.
+    pub action: &'static str,
+    /// To what.
+    pub subject: &'static str,
+    /// With which words or values.
+    pub detail: String,
 }
 
 /// Rows that will never be stored, or were given up again.
@@ -113,6 +130,7 @@ impl Commit {
             && self.unknown.is_empty()
             && self.fingerprints.is_empty()
             && self.dropped.is_empty()
+            && self.audit.is_empty()
     }
 
     /// How many rows it makes durable.
@@ -127,6 +145,7 @@ impl Commit {
             + self.refused.len()
             + self.unknown.len()
             + self.fingerprints.len()
+            + self.audit.len()
     }
 
     /// Takes in a later commit: both become true together, in this order.
@@ -143,6 +162,7 @@ impl Commit {
         self.duplicates.extend(later.duplicates);
         self.orders.extend(later.orders);
         self.dropped.extend(later.dropped);
+        self.audit.extend(later.audit);
     }
 }
 

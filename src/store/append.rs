@@ -174,6 +174,9 @@ fn write(
     for dropped in &commit.dropped {
         count_dropped(tx, *dropped)?;
     }
+    for entry in &commit.audit {
+        chain::audit(tx, entry.at, entry.actor, entry.action, entry.subject, &entry.detail)?;
+    }
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &commit.fingerprints)?;
     }

@@ -1,17 +1,20 @@
 //! How much room the data directory may take, and what is given up when it is used up.
 //!
-//! The order of sacrifice: the oldest readings (sealed files whole, then rows), then quarantined payloads, then the
-//! oldest roll-ups. Alarms, events,
-//! what is owed to platforms, what was set aside and the audit trail are never given up. Every row given up is counted
-//! in the table `dropped`, and that rows are given up is itself an alarm.
+//! All files below the data directory count, whoever wrote them: the database, its log, what is owed, sealed readings,
+//! pictures, log files. The order of sacrifice: the oldest readings (sealed files whole, then rows), then quarantined
+//! payloads, then the oldest roll-ups. Alarms, events, what is owed to platforms, what was set aside and the audit
+//! trail are never given up. Every row given up is counted in the table `dropped`, and that rows are given up is itself
+//! an alarm.
 //!
-//! A ballast file is room in reserve: when the disk is full it is deleted, so that alarms can still be stored.
+//! A ballast file is room in reserve: when the disk is full it is deleted, so that alarms can still be stored. It is
+//! never smaller than the write-ahead log may grow, because the log can only be emptied while there is room for what
+//! it holds.
 
 use super::append::count_dropped;
-use super::{Doing, FILE_NAME, Store, StoreError};
+use super::{CHECKPOINT_PAGES, Doing, FILE_NAME, Store, StoreError, chain};
 use crate::model::{Mono, Now, Wall};
 use crate::pipeline::Dropped;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,11 +28,16 @@ const MIB: u64 = 1024 * 1024;
 const BALLAST: u64 = 64 * MIB;
 /// The ballast grows by this much in a step: a slow card writes it in a tenth of a second.
 const BALLAST_STEP: u64 = MIB;
+/// Bytes of a page of the database, as SQLite makes it.
+const PAGE_BYTES: u64 = 4096;
 const BALLAST_FILE: &str = "ballast";
 /// Room that is to be left on the disk, for the write-ahead log and for others; on a small disk a quarter of it.
 const RESERVE: u64 = 80 * MIB;
-/// Free room inside the database and beside it from which on a commit fits, so that giving up more would help nothing.
+/// Free room inside the database and beside it that is made first for a commit that did not fit; twice as much each time
+/// that it still does not.
 const ROOM_FOR_COMMITS: u64 = MIB;
+/// Fewest pages of the write-ahead log at which it is copied into the file.
+const FEWEST_PAGES: u64 = 64;
 /// Rows given up in one step: some 100 KiB, in some milliseconds.
 const STEP_ROWS: u32 = 2000;
 /// Pause between two looks at how much room is taken.
@@ -40,15 +48,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 /// The word under which readings that were given up are counted.
 const READINGS: &str = "readings";
-/// What is given up after sealed files, in this order: the word under which it is counted, and how the oldest rows are deleted.
+/// What is given up after readings, in this order: the word under which it is counted, and how the oldest rows are
+/// deleted.
 const SACRIFICES: &[(&str, &str)] = &[
-    (
-        READINGS,
-        // Rows that are sealed already are dead and cost nothing but their deletion, which is not a loss.
-        "delete from reading where seq in (select seq from reading where seq > \
-         (select coalesce(max(cast(value as integer)), 0) from meta where key = 'sealed_through') \
-         order by seq limit ?1)",
-    ),
     ("quarantine", "delete from quarantine where seq in (select seq from quarantine order by seq limit ?1)"),
     (
         "roll_ups",
@@ -85,10 +87,19 @@ struct Measured {
     free_inside: u64,
     /// Bytes that the write-ahead log takes and will use again.
     log: u64,
+    /// Bytes by which the database will grow when the log is copied into it.
+    growth: u64,
     /// Bytes free on the disk.
     free: u64,
     /// Bytes of the whole disk.
     disk: u64,
+}
+
+impl Measured {
+    /// Bytes that can still be stored on the disk.
+    fn left(&self) -> u64 {
+        self.free.saturating_add(self.free_inside).saturating_add(self.log).saturating_sub(self.growth)
+    }
 }
 
 /// The room that may be taken.
@@ -100,13 +111,16 @@ pub(super) struct Budget {
     checkpointed_at: Option<Mono>,
     /// Old data is being given up until there is some room again.
     sacrificing: bool,
+    /// Room that is made at once when the disk is full.
+    wanted: u64,
 }
 
 impl Budget {
     pub(super) fn new(dir: &Path, mb: u32) -> Self {
         let bytes = u64::from(mb) * MIB;
         let dir = dir.to_owned();
-        Self { dir, bytes, measured_at: None, checkpointed_at: None, sacrificing: false }
+        let (measured_at, checkpointed_at) = (None, None);
+        Self { dir, bytes, measured_at, checkpointed_at, sacrificing: false, wanted: ROOM_FOR_COMMITS }
     }
 
     pub(super) fn set(&mut self, mb: u32) {
@@ -128,11 +142,31 @@ impl Budget {
     /// Whether more room is taken than may be; `slack` is what is to be free beyond that, in sixteenths.
     fn over(&self, found: &Measured, slack: u64) -> bool {
         let reserve = RESERVE.min(found.disk / 4);
-        let left = found.free.saturating_add(found.free_inside).saturating_add(found.log);
-        found.used > self.bytes - self.bytes / 16 * slack || left < reserve + reserve / 16 * slack
+        found.used > self.bytes - self.bytes / 16 * slack || found.left() < reserve + reserve / 16 * slack
     }
 
+    /// Keeps the write-ahead log smaller than the ballast, on a small disk.
+    pub(super) fn fit_log(&self, db: &Connection) -> Result<(), StoreError> {
+        let disk = rustix::fs::statvfs(&self.dir).map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+        let pages = disk.map_or(u64::MAX, |bytes| self.ballast_goal(bytes) / PAGE_BYTES);
+        let pages = pages.clamp(FEWEST_PAGES, u64::from(CHECKPOINT_PAGES));
+        db.pragma_update(None, "wal_autocheckpoint", i64::try_from(pages).unwrap_or(i64::MAX))
+            .doing("configuring the database")
+    }
+
+    /// Looks how much room is taken and left.
     fn measure(&self, db: &Connection) -> Result<Measured, StoreError> {
+        let mut found = self.look(db)?;
+        found.used += others_bytes(&self.dir).map_err(|cause| self.unmeasured(cause))?;
+        Ok(found)
+    }
+
+    fn unmeasured(&self, cause: std::io::Error) -> StoreError {
+        StoreError::File { path: self.dir.clone(), doing: "measuring", cause }
+    }
+
+    /// The same without the files beside the database: cheap enough for every commit.
+    fn look(&self, db: &Connection) -> Result<Measured, StoreError> {
         let number = |name: &str| {
             db.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
                 .map(|n| u64::try_from(n).unwrap_or(0))
@@ -140,15 +174,13 @@ impl Budget {
         };
         let page = number("page_size")?;
         let (pages, unused) = (number("page_count")?, number("freelist_count")?);
-        let unmeasured =
-            |cause: std::io::Error| StoreError::File { path: self.dir.clone(), doing: "measuring", cause };
-        let others = others_bytes(&self.dir).map_err(unmeasured)?;
-        let disk = rustix::fs::statvfs(&self.dir).map_err(|errno| unmeasured(errno.into()))?;
-        let log = std::fs::metadata(self.dir.join(format!("{FILE_NAME}-wal"))).map_or(0, |meta| meta.len());
+        let disk = rustix::fs::statvfs(&self.dir).map_err(|errno| self.unmeasured(errno.into()))?;
+        let length = |name: &str| std::fs::metadata(self.dir.join(name)).map_or(0, |meta| meta.len());
         Ok(Measured {
-            used: others + pages.saturating_sub(unused) * page,
+            used: pages.saturating_sub(unused) * page,
             free_inside: unused * page,
-            log,
+            log: length(&format!("{FILE_NAME}-wal")),
+            growth: (pages * page).saturating_sub(length(FILE_NAME)),
             free: disk.f_bavail.saturating_mul(disk.f_frsize),
             disk: disk.f_blocks.saturating_mul(disk.f_frsize),
         })
@@ -216,16 +248,12 @@ impl Store {
     /// # Errors
     /// When there is not even room for that.
     pub(super) fn give_room(&mut self, now: Now, room: &mut Room) -> Result<bool, StoreError> {
-        if self.budget.drop_ballast() {
-            tracing::warn!(
-                "the disk is full: the ballast is thrown away, so that alarms can still be stored"
-            );
-            return Ok(true);
-        }
+        let wanted = self.budget.wanted;
+        self.budget.wanted = wanted.saturating_mul(2).min(self.budget.bytes);
         let mut gave = false;
         loop {
-            let found = self.budget.measure(&self.db)?;
-            if found.free_inside.saturating_add(found.free) >= ROOM_FOR_COMMITS {
+            let found = self.budget.look(&self.db)?;
+            if found.free_inside.saturating_add(found.free) >= wanted {
                 break;
             }
             // Rows that are sealed already cost nothing.
@@ -244,13 +272,25 @@ impl Store {
         Ok(gave)
     }
 
+    /// Whether the room that is to be left on the disk is being used up, and something may be done about it. Asked after
+    /// every commit, as a small disk is full long before it is measured again.
+    pub(super) fn pressed(&mut self, now: Now) -> bool {
+        self.budget.wanted = ROOM_FOR_COMMITS;
+        let in_vain = |at| now.mono.since(at) < MEASURE_EVERY;
+        if self.budget.sacrificing && self.budget.measured_at.is_some_and(in_vain) {
+            return false;
+        }
+        // What of the budget is used is measured by the clock.
+        self.budget.look(&self.db).is_ok_and(|found| self.budget.over(&Measured { used: 0, ..found }, 0))
+    }
+
     /// One small step of keeping order: room, ballast, checkpoint, sealing. Whether there is more to do.
     ///
     /// # Errors
     /// When the database or the directory cannot be read or written.
     pub(super) fn upkeep(&mut self, now: Now, idle: bool, room: &mut Room) -> Result<bool, StoreError> {
         let due = |at: Option<Mono>, every| at.is_none_or(|at| now.mono.since(at) >= every);
-        if self.budget.sacrificing || due(self.budget.measured_at, MEASURE_EVERY) {
+        if self.budget.sacrificing || due(self.budget.measured_at, MEASURE_EVERY) || self.pressed(now) {
             let found = self.budget.measure(&self.db)?;
             self.budget.sacrificing = self.budget.over(&found, u64::from(self.budget.sacrificing));
             (room.used, room.budget) = (found.used, self.budget.bytes);
@@ -283,6 +323,25 @@ impl Store {
         self.db.query_row(sql, [], |_| Ok(())).doing("writing the log into the database")
     }
 
+    /// Gives up the oldest readings that are not sealed, and counts them in the same transaction; how many.
+    fn drop_oldest_rows(&mut self, now: Wall) -> Result<u64, StoreError> {
+        let doing = "giving up old readings";
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
+        let rows = chain::delete_readings_in(
+            &tx,
+            "seq in (select seq from reading where seq > \
+             (select coalesce(max(cast(value as integer)), 0) from meta where key = 'sealed_through') \
+             order by seq limit ?1)",
+            params![STEP_ROWS],
+        )?;
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        if rows > 0 {
+            count_dropped(&tx, Dropped { reason: READINGS, rows, at: now })?;
+            tx.commit().doing(doing)?;
+        }
+        Ok(rows)
+    }
+
     /// Gives up the oldest sealed file, or the oldest rows of the first kind that has any; how many.
     fn sacrifice(&mut self, now: Wall, room: &mut Room) -> Result<u64, StoreError> {
         if let Some(file) = self.drop_oldest_readings(READINGS, now)? {
@@ -292,10 +351,16 @@ impl Store {
         }
         // What is being sealed may be among what is given up.
         self.upkeep.forget_sealing();
+        // Rows that are sealed already are dead and cost nothing but their deletion, which is not a loss.
+        let rows = self.drop_oldest_rows(now)?;
+        if rows > 0 {
+            room.dropped.push((READINGS, rows));
+            return Ok(rows);
+        }
         for (reason, sql) in SACRIFICES {
             let tx = self
                 .db
-                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+                .transaction_with_behavior(TransactionBehavior::Immediate)
                 .doing("beginning to give up rows")?;
             let rows = tx
                 .prepare_cached(sql)
@@ -322,8 +387,8 @@ mod tests {
     #[test]
     fn over_the_budget_or_into_the_reserve_is_over() {
         let budget = Budget::new(Path::new("/"), 1024);
-        let roomy = Measured { used: GIB / 2, free_inside: 0, log: 0, free: 100 * GIB, disk: 200 * GIB };
-        let card = Measured { used: 10 * MIB, free_inside: 0, log: 0, free: 6 * MIB, disk: 16 * MIB };
+        let roomy = Measured { used: GIB / 2, free_inside: 0, log: 0, growth: 0, free: 100 * GIB, disk: 200 * GIB };
+        let card = Measured { used: 10 * MIB, free: 6 * MIB, disk: 16 * MIB, ..Measured::default() };
         for (found, over, not_yet_enough) in [
             (roomy, false, false),
             (Measured { used: GIB, ..roomy }, false, true),
@@ -333,6 +398,8 @@ mod tests {
             // What is free inside the file or in its log is room, too.
             (Measured { free: 0, free_inside: RESERVE, ..roomy }, false, true),
             (Measured { free: MIB, free_inside: RESERVE / 2, log: RESERVE / 2, ..roomy }, false, true),
+            (Measured { free: 0, log: RESERVE + MIB, growth: MIB, ..roomy }, false, true),
+            (Measured { free: 0, log: RESERVE, growth: 1, ..roomy }, true, true),
             (card, false, false),
             (Measured { free: 4 * MIB - 1, ..card }, true, true),
         ] {

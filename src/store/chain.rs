@@ -274,11 +274,23 @@ pub(super) fn delete_readings(
 ) -> Result<usize, StoreError> {
     let doing = "deleting readings";
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).doing(doing)?;
-    let from = head(&tx, READINGS_FROM)?.map_or(0, |from| from.seq);
+    let deleted = delete_readings_in(&tx, condition, parameters)?;
+    tx.commit().doing(doing)?;
+    Ok(deleted)
+}
+
+/// The same within a transaction.
+pub(super) fn delete_readings_in(
+    db: &Connection,
+    condition: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<usize, StoreError> {
+    let doing = "deleting readings";
+    let from = head(db, READINGS_FROM)?.map_or(0, |from| from.seq);
     let (mut deleted, mut summand) = (0, Summand::default());
-    readings_changed(&tx, |sum| {
+    readings_changed(db, |sum| {
         let sql = format!("delete from reading where {condition} returning {READING_COLUMNS}");
-        let mut statement = tx.prepare_cached(&sql).doing(doing)?;
+        let mut statement = db.prepare_cached(&sql).doing(doing)?;
         let mut rows = statement.query(parameters).doing(doing)?;
         while let Some(row) = rows.next().doing(doing)? {
             deleted += 1;
@@ -290,7 +302,6 @@ pub(super) fn delete_readings(
         }
         Ok(())
     })?;
-    tx.commit().doing(doing)?;
     Ok(deleted)
 }
 

@@ -145,4 +145,8 @@ impl Ledger for Medium {
     fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
         Ok(Vec::new())
     }
+
+    fn pressed(&mut self, _: Now) -> bool {
+        false
+    }
 }

@@ -280,10 +280,12 @@ impl Store {
                 "the directory of sealed readings could not be put in order"
             ),
         }
+        let budget = budget::Budget::new(dir, DEFAULT_BUDGET_MB);
+        budget.fit_log(&db)?;
         Ok(Self {
             db,
             series,
-            budget: budget::Budget::new(dir, DEFAULT_BUDGET_MB),
+            budget,
             path,
             place,
             vfs: vfs.map(str::to_owned),

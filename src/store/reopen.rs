@@ -15,7 +15,7 @@ const PROBE_BYTES: usize = 4096;
 
 /// Where the tables to which every commit that must not be repeated adds something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tail([i64; 6]);
+pub(super) struct Tail([i64; 7]);
 
 impl Tail {
     pub(super) fn of(db: &Connection) -> Result<Self, StoreError> {
@@ -23,11 +23,11 @@ impl Tail {
             "select (select coalesce(max(seq), 0) from reading), (select coalesce(max(seq), 0) from event), \
              (select coalesce(max(seq), 0) from alarm_change), (select coalesce(max(seq), 0) from quarantine), \
              (select coalesce(max(cast(value as integer)), 0) from meta where key = 'next_seq'), \
-             (select coalesce(sum(rows), 0) from dropped)",
+             (select coalesce(sum(rows), 0) from dropped), (select coalesce(max(seq), 0) from audit)",
         )
         .and_then(|mut s| {
             s.query_row([], |row| {
-                let mut ends = [0; 6];
+                let mut ends = [0; 7];
                 for (i, end) in ends.iter_mut().enumerate() {
                     *end = row.get(i)?;
                 }
@@ -63,6 +63,7 @@ impl Store {
             None => false,
             Some(before) => Tail::of(&db)?.beyond(before),
         };
+        self.budget.fit_log(&db)?;
         renew(&db)?;
         chain::install(&mut db)?;
         self.db = db;

@@ -23,6 +23,9 @@ const ATTEMPTS: u32 = 3;
 const RETRY: Duration = Duration::from_secs(1);
 /// Longest time without a look at what there is to keep in order.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// Steps of keeping order between two commits while the disk is filling up: more rows are given up than one commit
+/// brings, in some tens of milliseconds.
+const PRESSED_STEPS: u32 = 8;
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -50,6 +53,8 @@ pub(super) trait Ledger: Send + 'static {
     fn owed(&mut self, to: &DestinationId, limit: usize) -> Result<Vec<OutboxItem>, StoreError>;
     fn settle(&mut self, to: &DestinationId, answer: &Settlement, at: Wall) -> Result<usize, StoreError>;
     fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError>;
+    /// Whether keeping order cannot wait: the disk is filling up.
+    fn pressed(&mut self, now: Now) -> bool;
 }
 
 impl Ledger for Store {
@@ -82,6 +87,9 @@ impl Ledger for Store {
     }
     fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
         Self::backlog(self)
+    }
+    fn pressed(&mut self, now: Now) -> bool {
+        Self::pressed(self, now)
     }
 }
 
@@ -116,6 +124,8 @@ pub(super) struct Worker<L> {
     failures: u32,
     retry_at: Option<Instant>,
     upkeep_at: Instant,
+    /// Keeping order cannot wait until nobody does.
+    pressed: bool,
     /// Commits counted at the last upkeep.
     commits_seen: u64,
     pub(super) retry: Duration,
@@ -143,7 +153,9 @@ impl<L: Ledger> Worker<L> {
             distrusted: false,
             failures: 0,
             retry_at: None,
-            upkeep_at: Instant::now() + UPKEEP,
+            // At once: the first is to hold something in reserve.
+            upkeep_at: Instant::now(),
+            pressed: false,
             commits_seen: 0,
             retry: RETRY,
         }
@@ -171,7 +183,10 @@ impl<L: Ledger> Worker<L> {
             if self.retry_at.is_some_and(|at| at <= Instant::now()) {
                 self.push();
             }
-            if self.upkeep_at <= Instant::now() && inbox.is_empty() {
+            if self.pressed {
+                (0..PRESSED_STEPS).take_while(|_| self.upkeep()).for_each(drop);
+                self.pressed = false;
+            } else if self.upkeep_at <= Instant::now() && inbox.is_empty() {
                 self.upkeep();
             }
         }
@@ -354,6 +369,7 @@ impl<L: Ledger> Worker<L> {
             self.tell_health(|health| health.fault = None);
         }
         self.answer(done.into_iter());
+        self.pressed = self.ledger.pressed(self.clock.now());
     }
 
     /// Tells as many of those that wait as there are answers, the oldest first, that theirs is durable.
@@ -372,8 +388,8 @@ impl<L: Ledger> Worker<L> {
         }
     }
 
-    /// One step of keeping order, when nobody waits for the thread.
-    fn upkeep(&mut self) {
+    /// One step of keeping order; whether there is more to do.
+    fn upkeep(&mut self) -> bool {
         let commits = self.tally.commits.get();
         let idle = commits == std::mem::replace(&mut self.commits_seen, commits);
         let more = if self.distrusted {
@@ -384,11 +400,14 @@ impl<L: Ledger> Worker<L> {
                 // What follows a transaction that could not be synced would be lost with it.
                 self.distrusted = true;
                 tracing::warn!(error = %Chain(&error), "the store could not be kept in order; trying again later");
+                // Never on the same connection, whatever it was that the medium did not take.
+                self.distrusted |= matches!(error, StoreError::Sqlite { .. });
                 false
             })
         };
         self.tell_room();
         self.upkeep_at = Instant::now() + if more { Duration::ZERO } else { UPKEEP };
+        more
     }
 
     fn tell_room(&mut self) {

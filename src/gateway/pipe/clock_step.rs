@@ -1,6 +1,7 @@
 //! Notices that the wall clock was set: it and the clock that never jumps have moved by different spans.
 
 use crate::model::{Now, Wall};
+use crate::pipeline::Audit;
 
 /// A difference that is no drift any more, milliseconds: time daemons slew what is smaller.
 const STEP_MS: i64 = 2000;
@@ -33,6 +34,13 @@ impl ClockWatch {
 }
 
 impl ClockStep {
+    /// The row of the audit trail that dates what was stored before by the new clock: it stands between the rows in
+    /// their order, and tells what to add to the times of those before it.
+    pub(super) fn entry(self) -> Audit {
+        let detail = format!("by_ms={} from={} to={}", self.by_ms, Wall(self.to.0.saturating_sub(self.by_ms)), self.to);
+        Audit { at: self.to, actor: "system", action: "clock_set", subject: "clock", detail }
+    }
+
     /// Says so in the log.
     pub(super) fn tell(self) {
         let (by_s, known) = (self.by_ms / 1000, self.to.plausible());

@@ -2,7 +2,7 @@
 //! together for telemetry.
 
 use crate::model::{Delivery, Input, Mono, Record, Wall};
-use crate::pipeline::{Commit, Dropped};
+use crate::pipeline::{Audit, Commit, Dropped};
 use crate::runtime::lanes::OrderOutcome;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -16,10 +16,11 @@ const TELEMETRY: Duration = Duration::from_secs(5);
 /// Rows with which a commit does not wait any longer: more do not make it cheaper.
 const ROWS: usize = 500;
 /// Waiting senders from which on they may all be waiting for us: the smallest in-flight window of the brokers in use
-/// (HiveMQ 10, mosquitto 20, EMQX 32). A broker whose window is full sends nothing before it is answered.
+/// (HiveMQ 10, mosquitto 20, EMQX 32). A broker whose window is full sends nothing before it is answered, not even an
+/// alarm. One that was told to use a smaller window is known by never having had more of its messages waiting.
 const WINDOW: usize = 10;
-/// The shortest silence that is taken for a full window.
-const SILENCE: Duration = Duration::from_millis(5);
+/// The shortest and the longest silence that is taken for a full window: an alarm behind it waits no longer.
+const SILENCE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 /// Rows staged behind a commit that does not come to its end (a card that stalls, a disk that is full), some 10 MB.
 /// From there on nothing that is answered is taken, and of what is polled only alarms are kept.
 pub(super) const STAGED_ROWS: usize = 20_000;
@@ -55,6 +56,8 @@ pub(super) struct Staged {
     urgent: Option<Mono>,
     /// When the first and the last of the senders came that wait.
     senders: Option<(Mono, Mono)>,
+    /// Most senders that ever waited at once, up to [`WINDOW`].
+    most: usize,
 }
 
 impl Staged {
@@ -75,6 +78,12 @@ impl Staged {
         self.commit.absorb(commit);
         self.waiting.receipts.extend(waiting.receipts);
         self.waiting.orders.extend(waiting.orders);
+        self.most = self.most.max(self.waiting.receipts.len()).min(WINDOW);
+    }
+
+    /// Adds a row of the audit trail.
+    pub(super) fn note(&mut self, now: Mono, entry: Audit) {
+        self.add(now, Commit { audit: vec![entry], ..Commit::default() }, Waiting::default(), false);
     }
 
     /// Leaves out of a step what the memory has no room for: polled readings and periods. Alarms stay.
@@ -101,10 +110,11 @@ impl Staged {
             due = due.min(urgent.plus(URGENT));
         }
         if let Some((first, last)) = self.senders
-            && self.waiting.receipts.len() >= WINDOW
+            && self.waiting.receipts.len() >= self.most
         {
             // They came in this span; when none has come for as long again, they are waiting for us.
-            due = due.min(last.plus(last.since(first).max(SILENCE)));
+            let (shortest, longest) = SILENCE;
+            due = due.min(last.plus(last.since(first).clamp(shortest, longest)));
         }
         Some(due)
     }
@@ -126,7 +136,8 @@ impl Staged {
 
     /// Takes everything, and leaves nothing.
     pub(super) fn take(&mut self) -> (Commit, Waiting) {
-        let Self { commit, waiting, .. } = std::mem::take(self);
+        let emptied = Self { most: self.most, ..Self::default() };
+        let Self { commit, waiting, .. } = std::mem::replace(self, emptied);
         (commit, waiting)
     }
 }
@@ -167,17 +178,33 @@ mod tests {
             (vec![(100, 9, 9, false)], Some(5100)),
             // Ten at once and then silence: they wait for us.
             (vec![(100, 10, 10, false)], Some(105)),
-            // Ten over a second: a silence of a second.
-            (vec![(100, 5, 5, false), (1100, 5, 5, false)], Some(2100)),
+            // Ten over a tenth of a second: a silence as long. Over a second: no longer than an alarm may wait.
+            (vec![(100, 5, 5, false), (200, 5, 5, false)], Some(300)),
+            (vec![(100, 5, 5, false), (1100, 5, 5, false)], Some(1300)),
             // A sender whose message was a repeat waits too.
             (vec![(100, 0, 1, false)], Some(5100)),
         ] {
-            let mut staged = Staged::default();
+            let mut staged = Staged { most: WINDOW, ..Staged::default() };
             for (at, rows, n, soon) in &arrivals {
                 staged.add(Mono(*at), telemetry(*rows), senders(*n), *soon);
             }
             assert_eq!(staged.due(), due.map(Mono), "{arrivals:?}");
             assert_eq!(staged.is_empty(), due.is_none());
+        }
+    }
+
+    #[test]
+    fn a_broker_with_a_small_window_is_not_kept_waiting() {
+        let mut staged = Staged::default();
+        for (at, n, due) in [
+            (100, 1, 105),
+            // Two at once: from then on one alone is no full window.
+            (200, 2, 205),
+            (300, 1, 5300),
+        ] {
+            staged.add(Mono(at), telemetry(1), senders(n), false);
+            assert_eq!(staged.due(), Some(Mono(due)), "{n} at {at}");
+            staged.take();
         }
     }
 
