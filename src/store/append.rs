@@ -29,18 +29,19 @@ pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-type SeriesKey = (DeviceId, PointId, Unit, PointKind);
+/// The series of a point: one, unless its unit or kind was changed.
+type OfPoint = Vec<(Unit, PointKind, i64)>;
 
 /// The short numbers of series, as the `series` table has them, and the number of the last reading.
 #[derive(Debug, Default)]
 pub(super) struct SeriesIds {
-    ids: HashMap<SeriesKey, i64>,
+    ids: HashMap<DeviceId, HashMap<PointId, OfPoint>>,
     last_reading: i64,
 }
 
 impl SeriesIds {
     pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
-        let mut ids = HashMap::new();
+        let mut ids: HashMap<DeviceId, HashMap<PointId, OfPoint>> = HashMap::new();
         let mut rows =
             db.prepare("select id, device, point, unit, kind from series").doing("reading series")?;
         let mut rows = rows.query([]).doing("reading series")?;
@@ -50,7 +51,8 @@ impl SeriesIds {
             let (unit, kind) = (Unit::from_symbol(&text(3)?), PointKind::from_word(&text(4)?));
             // A series of a unit that this program no longer knows stays in the file; new rows get a new number.
             if let (Some(device), Some(point), Some(unit), Some(kind)) = (device, point, unit, kind) {
-                ids.insert((device, point, unit, kind), row.get(0).doing("reading series")?);
+                let id = row.get(0).doing("reading series")?;
+                ids.entry(device).or_default().entry(point).or_default().push((unit, kind, id));
             }
         }
         // Sealed readings are no longer rows, and their numbers are not given again.
@@ -67,18 +69,24 @@ impl SeriesIds {
         self.last_reading
     }
 
-    fn of(&mut self, tx: &Transaction<'_>, key: SeriesKey) -> Result<i64, StoreError> {
-        if let Some(id) = self.ids.get(&key) {
+    fn of(
+        &mut self,
+        tx: &Transaction<'_>,
+        (device, point): (&DeviceId, &PointId),
+        (unit, kind): (Unit, PointKind),
+    ) -> Result<i64, StoreError> {
+        let known = self.ids.get(device).and_then(|points| points.get(point));
+        if let Some((.., id)) = known.and_then(|all| all.iter().find(|(u, k, _)| (*u, *k) == (unit, kind))) {
             return Ok(*id);
         }
-        let (device, point, unit, kind) = &key;
         tx.prepare_cached("insert into series (device, point, unit, kind) values (?1, ?2, ?3, ?4)")
             .and_then(|mut s| {
                 s.execute(params![device.as_str(), point.as_str(), unit.symbol(), kind.as_str()])
             })
             .doing("adding a series")?;
         let id = tx.last_insert_rowid();
-        self.ids.insert(key, id);
+        let points = self.ids.entry(device.clone()).or_default();
+        points.entry(point.clone()).or_default().push((unit, kind, id));
         Ok(id)
     }
 }
@@ -208,7 +216,7 @@ fn write_readings(
     let integer = |n: Option<i64>| n.map_or(ValueRef::Null, ValueRef::Integer);
     chain::readings_changed(tx, |sum| {
         for StoredReading { device, stamp, reading } in readings {
-            let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
+            let id = series.of(tx, (device, &reading.point), (reading.unit, reading.kind))?;
             let (quality, doubt) = quality_code(reading.quality);
             let (seq, device_at) = (series.last_reading + 1, stamp.device.map(|w| w.0));
             let clock = clock_code(stamp.clock);
@@ -356,7 +364,7 @@ fn write_change(tx: &Transaction<'_>, link: &mut Link<'_>, change: &AlarmChange)
 }
 
 fn write_roll_up(tx: &Transaction<'_>, series: &mut SeriesIds, r: &RollUp) -> Result<(), StoreError> {
-    let id = series.of(tx, (r.device.clone(), r.point.clone(), r.unit, r.kind))?;
+    let id = series.of(tx, (&r.device, &r.point), (r.unit, r.kind))?;
     tx.prepare_cached(
         "insert or replace into roll_up (series, start, period_secs, count, sum, min, max, last, delta, revision) \
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -509,37 +517,6 @@ pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, Stor
         }
     }
     Ok(backlog)
-}
-
-pub(super) fn prune_readings(
-    db: &mut Connection,
-    before: Wall,
-    now: Wall,
-    limit: u32,
-) -> Result<usize, StoreError> {
-    let Some(last) = last_old(db, before, now, limit)? else { return Ok(0) };
-    chain::delete_readings(db, "seq <= ?1", params![last])
-}
-
-/// The last of the oldest rows of which it is certain that they arrived before `before`. The clock may have been wrong
-/// when a row was written: a row of an impossible time is as old as the rows around it, and nothing after a row that
-/// is young can be old.
-fn last_old(db: &Connection, before: Wall, now: Wall, limit: u32) -> Result<Option<i64>, StoreError> {
-    let mut statement = db
-        .prepare_cached("select seq, arrived from reading order by seq limit ?1")
-        .doing("finding old readings")?;
-    let mut rows = statement.query(params![limit]).doing("finding old readings")?;
-    let mut last = None;
-    while let Some(row) = rows.next().doing("finding old readings")? {
-        let arrived = Wall(row.get(1).doing("finding old readings")?);
-        if arrived >= before && arrived <= now {
-            break;
-        }
-        if arrived < before && arrived.plausible() {
-            last = Some(row.get(0).doing("finding old readings")?);
-        }
-    }
-    Ok(last)
 }
 
 fn lane_code(lane: Lane) -> i64 {
