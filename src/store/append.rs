@@ -1,6 +1,6 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
-use super::chain::{self, Link};
+use super::chain::{self, FINGERPRINTS, Link};
 use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
@@ -11,8 +11,8 @@ use crate::model::{
 };
 use crate::museum;
 use crate::pipeline::{Commit, Dropped, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 use std::collections::HashMap;
 
 /// `meta` key: numbers of readings up to this one are given, whatever the tables hold; a restore sets it.
@@ -249,61 +249,84 @@ fn write_events(
     link: &mut Link<'_>,
     events: &[StoredEvent],
 ) -> Result<u64, StoreError> {
+    if events.is_empty() {
+        return Ok(0);
+    }
     let mut insert = tx
         .prepare_cached(
             "insert into event (seq, device, arrived, device_at, clock, retained, kind, phase, code, serial, \
              carrier, service, direction, result, person, hash) \
-             values (?15, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-             row_hash(?16, ?15, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)) \
-             on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing \
-             returning hash",
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+             on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
         )
         .doing("storing an event")?;
     let mut duplicates = 0;
     for StoredEvent { device, stamp, retained, event } in events {
         let credential = event.credential.as_ref();
-        let added = insert
-            .query(params![
-                device.as_str(),
-                stamp.gateway.0,
-                stamp.device.map(|w| w.0),
-                clock_code(stamp.clock),
-                retained,
-                event.kind.as_str(),
-                event.phase.as_str(),
-                event.code,
-                event.serial,
-                credential.map(|c| c.carrier.as_str()),
-                credential.map(|c| c.service.as_str()),
-                credential.map(|c| c.direction.as_str()),
-                credential.map(|c| c.result.as_str()),
-                credential.and_then(|c| c.person.as_ref()).map(|p| p.as_str()),
-                link.next(),
-                link.last(),
-            ])
-            .and_then(|mut rows| rows.next()?.map(|row| row.get(0)).transpose())
-            .doing("storing an event")?;
-        match added {
-            Some(hash) => link.added(hash),
-            None => duplicates += 1,
+        let row = [
+            ValueRef::Integer(link.next()),
+            text(device.as_str()),
+            ValueRef::Integer(stamp.gateway.0),
+            stamp.device.map_or(ValueRef::Null, |at| ValueRef::Integer(at.0)),
+            ValueRef::Integer(clock_code(stamp.clock)),
+            ValueRef::Integer(i64::from(*retained)),
+            text(event.kind.as_str()),
+            text(event.phase.as_str()),
+            event.code.as_deref().map_or(ValueRef::Null, text),
+            event.serial.as_deref().map_or(ValueRef::Null, text),
+            credential.map_or(ValueRef::Null, |c| text(c.carrier.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.service.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.direction.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.result.as_str())),
+            credential.and_then(|c| c.person.as_ref()).map_or(ValueRef::Null, |p| text(p.as_str())),
+        ];
+        let hash = chain::row_hash(&link.last(), row);
+        let whole = row.into_iter().chain([ValueRef::Blob(&hash)]);
+        match insert.execute(params_from_iter(whole.map(ToSqlOutput::Borrowed))).doing("storing an event")? {
+            0 => duplicates += 1,
+            _ => link.added(hash),
         }
     }
     Ok(duplicates)
 }
 
+fn text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
+}
+
 fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
+    if fingerprints.is_empty() {
+        return Ok(());
+    }
+    let doing = "storing a message's trace";
+    let mut before = tx
+        .prepare_cached("select bus, slot, turn, value, at from fingerprint where bus = ?1 and slot = ?2")
+        .doing(doing)?;
     let mut insert = tx
         .prepare_cached(
             "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, ?5)",
         )
-        .doing("storing a message's trace")?;
-    for f in fingerprints {
-        let slot = number(f.turn % FINGERPRINTS_KEPT);
-        insert
-            .execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed(), f.at.0])
-            .doing("storing a message's trace")?;
-    }
-    Ok(())
+        .doing(doing)?;
+    chain::sum_changed(tx, FINGERPRINTS, |sum| {
+        for f in fingerprints {
+            let row = [
+                text(f.bus.as_str()),
+                ValueRef::Integer(number(f.turn % FINGERPRINTS_KEPT)),
+                ValueRef::Integer(number(f.turn)),
+                ValueRef::Integer(f.value.cast_signed()),
+                ValueRef::Integer(f.at.0),
+            ];
+            let [bus, slot, ..] = row.map(ToSqlOutput::Borrowed);
+            let mut old = before.query([bus, slot]).doing(doing)?;
+            if let Some(old) = old.next().doing(doing)? {
+                let values = (0..row.len()).map(|i| old.get_ref(i).unwrap_or(ValueRef::Null));
+                sum.without(&chain::row_hash(&chain::START, values));
+            }
+            insert.execute(params_from_iter(row.map(ToSqlOutput::Borrowed))).doing(doing)?;
+            sum.with(&chain::row_hash(&chain::START, row));
+        }
+        Ok(())
+    })
 }
 
 fn write_change(tx: &Transaction<'_>, link: &mut Link<'_>, change: &AlarmChange) -> Result<(), StoreError> {
