@@ -213,6 +213,7 @@ fn write_readings(
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .doing("storing a reading")?;
+    let mut summand = chain::Summand::default();
     let integer = |n: Option<i64>| n.map_or(ValueRef::Null, ValueRef::Integer);
     chain::readings_changed(tx, |sum| {
         for StoredReading { device, stamp, reading } in readings {
@@ -236,8 +237,7 @@ fn write_readings(
                 ValueRef::Integer(quality),
                 doubt.map_or(ValueRef::Null, |word| ValueRef::Text(word.as_bytes())),
             ];
-            chain::add(&mut sum.hash, &chain::row_hash(&chain::START, row), 1);
-            sum.seq += 1;
+            sum.with(summand.of(row));
         }
         Ok(())
     })
@@ -307,6 +307,7 @@ fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Res
             "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, ?5)",
         )
         .doing(doing)?;
+    let mut summand = chain::Summand::default();
     chain::sum_changed(tx, FINGERPRINTS, |sum| {
         for f in fingerprints {
             let row = [
@@ -320,10 +321,10 @@ fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Res
             let mut old = before.query([bus, slot]).doing(doing)?;
             if let Some(old) = old.next().doing(doing)? {
                 let values = (0..row.len()).map(|i| old.get_ref(i).unwrap_or(ValueRef::Null));
-                sum.without(&chain::row_hash(&chain::START, values));
+                sum.without(summand.of(values));
             }
             insert.execute(params_from_iter(row.map(ToSqlOutput::Borrowed))).doing(doing)?;
-            sum.with(&chain::row_hash(&chain::START, row));
+            sum.with(summand.of(row));
         }
         Ok(())
     })
