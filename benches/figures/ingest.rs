@@ -155,7 +155,8 @@ pub(crate) fn flood(runtime: &Runtime, config: Config) -> Result<Run, Failure> {
 /// faster than the disk takes them, they would be shed, as they must be.
 async fn send(inlet: Inlet, share: Vec<Sent>) -> Result<(), Failure> {
     let mut receipts = Vec::with_capacity(share.len());
-    for (Sent::Delivered(delivery) | Sent::Offered(delivery)) in share {
+    for one in share {
+        let (Sent::Delivered(delivery) | Sent::Offered(delivery)) = one;
         receipts.push(inlet.deliver(delivery).await?);
     }
     for receipt in receipts {

@@ -212,6 +212,11 @@ fn quarantine_strangers_and_fingerprints_are_bounded() {
     assert_eq!(count("quarantine"), QUARANTINE_ROWS);
     assert_eq!(count("stranger"), STRANGERS);
     assert_eq!(count("fingerprint"), 1024);
+    // Not kept by triggers, and still the sum of what is there.
+    let kept = super::chain::head(&store.db, "fingerprint").unwrap();
+    let there =
+        super::chain::sum_of(&store.db, "fingerprint", "bus, slot, turn, value, at", i64::MIN).unwrap();
+    assert_eq!(kept, Some(there));
     let reader = Reader::open(dir.path()).unwrap();
     assert_eq!(reader.quarantine(None, 1).unwrap().rows[0].1.raw, "·{");
     assert_eq!(reader.strangers().unwrap().iter().map(|s| s.messages).max(), Some(2));
