@@ -151,14 +151,13 @@ pub(crate) fn flood(runtime: &Runtime, config: Config) -> Result<Run, Failure> {
     Ok(Run { took, transactions: usize::try_from(tally.commits.get())?, rows })
 }
 
-/// Sends a share, and waits until everything in it that is answered was.
+/// Sends a share, and waits until everything in it was answered. Polls go the way of what is answered, too: offered
+/// faster than the disk takes them, they would be shed, as they must be.
 async fn send(inlet: Inlet, share: Vec<Sent>) -> Result<(), Failure> {
     let mut receipts = Vec::with_capacity(share.len());
     for one in share {
-        match one {
-            Sent::Delivered(delivery) => receipts.push(inlet.deliver(delivery).await?),
-            Sent::Offered(delivery) => inlet.offer(delivery)?,
-        }
+        let (Sent::Delivered(delivery) | Sent::Offered(delivery)) = one;
+        receipts.push(inlet.deliver(delivery).await?);
     }
     for receipt in receipts {
         receipt.await?;

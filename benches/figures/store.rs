@@ -1,16 +1,13 @@
-//! The store by itself: durable ingest against rusqlite alone, and what a reading takes once it is sealed.
+//! The store by itself: durable ingest against rusqlite alone; and meters for the other figures of it.
 
 use crate::traffic::demo_config;
 use crate::{Failure, Figure, Goal, ingest, median, scratch, spread};
-use rusqlite::Connection;
 use schoolgate::model::{DeviceId, Mono, Now, PointId, PointKind, Reading, Stamp, Unit, Wall};
 use schoolgate::pipeline::{Commit, StoredReading};
-use schoolgate::store::{FILE_NAME, HistoryFile, Store};
-use std::path::Path;
+use schoolgate::store::Store;
 use tokio::runtime::Runtime;
 
 pub(crate) const INGEST: &[&str] = &["store.ingest_per_s", "store.ingest_ratio_bare"];
-pub(crate) const SEALED: &[&str] = &["store.bytes_per_reading"];
 
 /// Pairs of runs that count; one more before them warms the caches.
 const PAIRS: usize = 7;
@@ -165,79 +162,4 @@ pub(crate) fn fill(store: &mut Store, meters: &mut [Meter], start: i64, minutes:
 pub(crate) fn upkeep(store: &mut Store, now: Wall) -> Result<(), Failure> {
     while store.maintain(Now { mono: Mono(0), wall: now })? {}
     Ok(())
-}
-
-pub(crate) fn sealed(_: &Runtime) -> Result<Vec<Figure>, Failure> {
-    let dir = scratch()?;
-    let mut store = Store::open(dir.path())?;
-    let mut meters: Vec<Meter> = (0..METERS).map(Meter::new).collect();
-    // A day and two hours and some: what a start looks at stays hot.
-    fill(&mut store, &mut meters, SEPTEMBER, 1440 + 150)?;
-    let plain = row_bytes(dir.path())?;
-    upkeep(&mut store, Wall(SEPTEMBER + 1590 * 60_000))?;
-    drop(store);
-    let (mut bytes, mut readings, mut other) = (0, 0, 0);
-    let mut names: Vec<_> = std::fs::read_dir(dir.path().join("history"))?
-        .map(|e| e.map(|e| e.path()))
-        .collect::<Result<_, _>>()?;
-    names.sort();
-    for path in names.iter().filter(|path| path.extension().is_some_and(|e| e == "sgh")) {
-        let file = HistoryFile::open(path)?;
-        bytes += file.sealed().bytes;
-        readings += file.sealed().readings;
-        for place in file.places() {
-            other += zstd_of(&file.chunk(place, |_| true)?)?;
-        }
-    }
-    if readings < 1_400_000 {
-        return Err(format!("{readings} readings were sealed").into());
-    }
-    let per = |bytes: u64| bytes as f64 / readings as f64;
-    Ok(vec![Figure::new(
-        "store.bytes_per_reading",
-        per(bytes),
-        "bytes",
-        Goal::AtMost(3.0),
-        format!(
-            "the whole sealed files of {readings} readings of a synthetic day ({METERS} meters, 10 points a minute, \
-             registers as meters round them), values, times, numbers and quality exact; as plain rows {plain:.1}, the \
-             same columns as deltas through zstd level 9 {:.2}",
-            per(other)
-        ),
-    )])
-}
-
-/// Bytes a plain row takes.
-fn row_bytes(dir: &Path) -> Result<f64, Failure> {
-    let db = Connection::open(dir.join(FILE_NAME))?;
-    let pages: f64 = db.query_row("pragma page_count", [], |row| row.get::<_, i64>(0))? as f64;
-    let rows: f64 = db.query_row("select count(*) from reading", [], |row| row.get::<_, i64>(0))? as f64;
-    Ok(pages * 4096.0 / rows)
-}
-
-/// One device's readings column by column: differences of the bits, which is what a byte codec is best at.
-fn zstd_of(chunk: &schoolgate::store::Chunk) -> Result<u64, Failure> {
-    let mut bytes = Vec::new();
-    for series in 0..u32::try_from(chunk.names.len())? {
-        let rows: Vec<_> = chunk.rows.iter().filter(|row| row.series == series).collect();
-        let mut column = |of: &dyn Fn(&schoolgate::store::Row) -> i64| {
-            let (mut before, mut planes) = (0_i64, vec![Vec::new(); 8]);
-            for row in &rows {
-                let value = of(row);
-                let delta = value.wrapping_sub(before);
-                before = value;
-                for (plane, byte) in planes.iter_mut().zip(delta.to_le_bytes()) {
-                    plane.push(byte);
-                }
-            }
-            planes.into_iter().for_each(|mut plane| bytes.append(&mut plane));
-        };
-        column(&|row| row.value.unwrap_or(0.0).to_bits().cast_signed());
-        // Times and numbers of a poll stand once, as in the sealed file.
-        if series == 0 {
-            column(&|row| row.arrived);
-            column(&|row| row.seq);
-        }
-    }
-    Ok(u64::try_from(zstd::bulk::compress(&bytes, 9)?.len())?)
 }

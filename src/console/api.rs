@@ -4,7 +4,9 @@ use super::{Console, Problem, views};
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
 use crate::runtime::Chain;
-use crate::store::{AlarmFilter, Energy, EventFilter, Level, Page, Reader, StoreError};
+use crate::store::{
+    AlarmFilter, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader, StoreError,
+};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -175,9 +177,13 @@ async fn readings(State(console): State<Console>, asked: Asked) -> Answer {
 
 async fn roll_ups(State(console): State<Console>, asked: Asked) -> Answer {
     let asked = narrowed(asked)?;
+    if asked.level.as_deref() == Some("minute") {
+        return minutes(&console, asked).await;
+    }
     let device = id_of(asked.device, "device", |t| DeviceId::new(t).ok())?;
     let point = id_of(asked.point, "point", |t| PointId::new(t).ok())?;
-    let level = one_of(asked.level, "level", "upload, hour, day", Level::from_word)?.unwrap_or(Level::Upload);
+    let level =
+        one_of(asked.level, "level", "minute, upload, hour, day", Level::from_word)?.unwrap_or(Level::Upload);
     let (from, to) = (Wall(asked.from.unwrap_or(0)), Wall(asked.to.unwrap_or(i64::MAX)));
     let rows = match device {
         Some(device) => read(&console, move |r| r.levels(level, &device, point.as_ref(), from, to)).await?,
@@ -193,6 +199,31 @@ async fn roll_ups(State(console): State<Console>, asked: Asked) -> Answer {
         }
     };
     Ok(Json(json!({"rows": rows, "level": level.as_str()})))
+}
+
+/// Minutes are stored nowhere: they are made of the readings of one point and one day.
+async fn minutes(console: &Console, asked: Narrowed) -> Answer {
+    let device = id_of(asked.device, "device", |t| DeviceId::new(t).ok())?;
+    let point = id_of(asked.point, "point", |t| PointId::new(t).ok())?;
+    let span = asked.from.zip(asked.to).filter(|(from, to)| to.saturating_sub(*from) <= MINUTES_MS);
+    let (Some(device), Some(point), Some((from, to))) = (device, point, span) else {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "按分钟查询时必须指定 device、point、from 和 to，且最长一天",
+            "'device', 'point', 'from' and 'to' are needed when minutes are asked for, at most a day apart",
+        ));
+    };
+    let known = console.devices.get(&device).and_then(|device| device.profile.point(point.as_str()));
+    let wrap = known.and_then(|point| point.wrap);
+    let look = move |r: &Reader| r.minutes(&device, &point, (Wall(from), Wall(to)), wrap);
+    let rows = read(console, look).await?.ok_or_else(|| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("这段时间的读数超过 {MINUTE_READINGS} 条，请缩短时间范围"),
+            format!("there are more than {MINUTE_READINGS} readings in this span; ask for a shorter one"),
+        )
+    })?;
+    Ok(Json(json!({"rows": rows, "level": "minute"})))
 }
 
 /// Energy of the school days that start in a span, in kWh, from the days' roll-ups.

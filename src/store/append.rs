@@ -1,6 +1,6 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
-use super::chain::{self, Link};
+use super::chain::{self, FINGERPRINTS, Link};
 use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
@@ -11,8 +11,8 @@ use crate::model::{
 };
 use crate::museum;
 use crate::pipeline::{Commit, Dropped, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 use std::collections::HashMap;
 
 /// `meta` key: numbers of readings up to this one are given, whatever the tables hold; a restore sets it.
@@ -29,18 +29,19 @@ pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-type SeriesKey = (DeviceId, PointId, Unit, PointKind);
+/// The series of a point: one, unless its unit or kind was changed.
+type OfPoint = Vec<(Unit, PointKind, i64)>;
 
 /// The short numbers of series, as the `series` table has them, and the number of the last reading.
 #[derive(Debug, Default)]
 pub(super) struct SeriesIds {
-    ids: HashMap<SeriesKey, i64>,
+    ids: HashMap<DeviceId, HashMap<PointId, OfPoint>>,
     last_reading: i64,
 }
 
 impl SeriesIds {
     pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
-        let mut ids = HashMap::new();
+        let mut ids: HashMap<DeviceId, HashMap<PointId, OfPoint>> = HashMap::new();
         let mut rows =
             db.prepare("select id, device, point, unit, kind from series").doing("reading series")?;
         let mut rows = rows.query([]).doing("reading series")?;
@@ -50,7 +51,8 @@ impl SeriesIds {
             let (unit, kind) = (Unit::from_symbol(&text(3)?), PointKind::from_word(&text(4)?));
             // A series of a unit that this program no longer knows stays in the file; new rows get a new number.
             if let (Some(device), Some(point), Some(unit), Some(kind)) = (device, point, unit, kind) {
-                ids.insert((device, point, unit, kind), row.get(0).doing("reading series")?);
+                let id = row.get(0).doing("reading series")?;
+                ids.entry(device).or_default().entry(point).or_default().push((unit, kind, id));
             }
         }
         // Sealed readings are no longer rows, and their numbers are not given again.
@@ -67,18 +69,24 @@ impl SeriesIds {
         self.last_reading
     }
 
-    fn of(&mut self, tx: &Transaction<'_>, key: SeriesKey) -> Result<i64, StoreError> {
-        if let Some(id) = self.ids.get(&key) {
+    fn of(
+        &mut self,
+        tx: &Transaction<'_>,
+        (device, point): (&DeviceId, &PointId),
+        (unit, kind): (Unit, PointKind),
+    ) -> Result<i64, StoreError> {
+        let known = self.ids.get(device).and_then(|points| points.get(point));
+        if let Some((.., id)) = known.and_then(|all| all.iter().find(|(u, k, _)| (*u, *k) == (unit, kind))) {
             return Ok(*id);
         }
-        let (device, point, unit, kind) = &key;
         tx.prepare_cached("insert into series (device, point, unit, kind) values (?1, ?2, ?3, ?4)")
             .and_then(|mut s| {
                 s.execute(params![device.as_str(), point.as_str(), unit.symbol(), kind.as_str()])
             })
             .doing("adding a series")?;
         let id = tx.last_insert_rowid();
-        self.ids.insert(key, id);
+        let points = self.ids.entry(device.clone()).or_default();
+        points.entry(point.clone()).or_default().push((unit, kind, id));
         Ok(id)
     }
 }
@@ -212,7 +220,7 @@ fn write_readings(
     let integer = |n: Option<i64>| n.map_or(ValueRef::Null, ValueRef::Integer);
     chain::readings_changed(tx, |sum| {
         for StoredReading { device, stamp, reading } in readings {
-            let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
+            let id = series.of(tx, (device, &reading.point), (reading.unit, reading.kind))?;
             let (quality, doubt) = quality_code(reading.quality);
             let (seq, device_at) = (series.last_reading + 1, stamp.device.map(|w| w.0));
             let clock = clock_code(stamp.clock);
@@ -232,8 +240,7 @@ fn write_readings(
                 ValueRef::Integer(quality),
                 doubt.map_or(ValueRef::Null, |word| ValueRef::Text(word.as_bytes())),
             ];
-            chain::add(&mut sum.hash, summand.of(row));
-            sum.seq += 1;
+            sum.with(summand.of(row));
         }
         Ok(())
     })
@@ -245,61 +252,85 @@ fn write_events(
     link: &mut Link<'_>,
     events: &[StoredEvent],
 ) -> Result<u64, StoreError> {
+    if events.is_empty() {
+        return Ok(0);
+    }
     let mut insert = tx
         .prepare_cached(
             "insert into event (seq, device, arrived, device_at, clock, retained, kind, phase, code, serial, \
              carrier, service, direction, result, person, hash) \
-             values (?15, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-             row_hash(?16, ?15, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)) \
-             on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing \
-             returning hash",
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+             on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
         )
         .doing("storing an event")?;
     let mut duplicates = 0;
     for StoredEvent { device, stamp, retained, event } in events {
         let credential = event.credential.as_ref();
-        let added = insert
-            .query(params![
-                device.as_str(),
-                stamp.gateway.0,
-                stamp.device.map(|w| w.0),
-                clock_code(stamp.clock),
-                retained,
-                event.kind.as_str(),
-                event.phase.as_str(),
-                event.code,
-                event.serial,
-                credential.map(|c| c.carrier.as_str()),
-                credential.map(|c| c.service.as_str()),
-                credential.map(|c| c.direction.as_str()),
-                credential.map(|c| c.result.as_str()),
-                credential.and_then(|c| c.person.as_ref()).map(|p| p.as_str()),
-                link.next(),
-                link.last(),
-            ])
-            .and_then(|mut rows| rows.next()?.map(|row| row.get(0)).transpose())
-            .doing("storing an event")?;
-        match added {
-            Some(hash) => link.added(hash),
-            None => duplicates += 1,
+        let row = [
+            ValueRef::Integer(link.next()),
+            text(device.as_str()),
+            ValueRef::Integer(stamp.gateway.0),
+            stamp.device.map_or(ValueRef::Null, |at| ValueRef::Integer(at.0)),
+            ValueRef::Integer(clock_code(stamp.clock)),
+            ValueRef::Integer(i64::from(*retained)),
+            text(event.kind.as_str()),
+            text(event.phase.as_str()),
+            event.code.as_deref().map_or(ValueRef::Null, text),
+            event.serial.as_deref().map_or(ValueRef::Null, text),
+            credential.map_or(ValueRef::Null, |c| text(c.carrier.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.service.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.direction.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.result.as_str())),
+            credential.and_then(|c| c.person.as_ref()).map_or(ValueRef::Null, |p| text(p.as_str())),
+        ];
+        let hash = chain::row_hash(&link.last(), row);
+        let whole = row.into_iter().chain([ValueRef::Blob(&hash)]);
+        match insert.execute(params_from_iter(whole.map(ToSqlOutput::Borrowed))).doing("storing an event")? {
+            0 => duplicates += 1,
+            _ => link.added(hash),
         }
     }
     Ok(duplicates)
 }
 
+fn text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
+}
+
 fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
+    if fingerprints.is_empty() {
+        return Ok(());
+    }
+    let doing = "storing a message's trace";
+    let mut before = tx
+        .prepare_cached("select bus, slot, turn, value, at from fingerprint where bus = ?1 and slot = ?2")
+        .doing(doing)?;
     let mut insert = tx
         .prepare_cached(
             "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, ?5)",
         )
-        .doing("storing a message's trace")?;
-    for f in fingerprints {
-        let slot = number(f.turn % FINGERPRINTS_KEPT);
-        insert
-            .execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed(), f.at.0])
-            .doing("storing a message's trace")?;
-    }
-    Ok(())
+        .doing(doing)?;
+    let mut summand = chain::Summand::default();
+    chain::sum_changed(tx, FINGERPRINTS, |sum| {
+        for f in fingerprints {
+            let row = [
+                text(f.bus.as_str()),
+                ValueRef::Integer(number(f.turn % FINGERPRINTS_KEPT)),
+                ValueRef::Integer(number(f.turn)),
+                ValueRef::Integer(f.value.cast_signed()),
+                ValueRef::Integer(f.at.0),
+            ];
+            let [bus, slot, ..] = row.map(ToSqlOutput::Borrowed);
+            let mut old = before.query([bus, slot]).doing(doing)?;
+            if let Some(old) = old.next().doing(doing)? {
+                let values = (0..row.len()).map(|i| old.get_ref(i).unwrap_or(ValueRef::Null));
+                sum.without(summand.of(values));
+            }
+            insert.execute(params_from_iter(row.map(ToSqlOutput::Borrowed))).doing(doing)?;
+            sum.with(summand.of(row));
+        }
+        Ok(())
+    })
 }
 
 fn write_change(tx: &Transaction<'_>, link: &mut Link<'_>, change: &AlarmChange) -> Result<(), StoreError> {
@@ -360,7 +391,7 @@ fn write_change(tx: &Transaction<'_>, link: &mut Link<'_>, change: &AlarmChange)
 }
 
 fn write_roll_up(tx: &Transaction<'_>, series: &mut SeriesIds, r: &RollUp) -> Result<(), StoreError> {
-    let id = series.of(tx, (r.device.clone(), r.point.clone(), r.unit, r.kind))?;
+    let id = series.of(tx, (&r.device, &r.point), (r.unit, r.kind))?;
     tx.prepare_cached(
         "insert or replace into roll_up (series, start, period_secs, count, sum, min, max, last, delta, revision) \
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -514,37 +545,6 @@ pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, Stor
         }
     }
     Ok(backlog)
-}
-
-pub(super) fn prune_readings(
-    db: &mut Connection,
-    before: Wall,
-    now: Wall,
-    limit: u32,
-) -> Result<usize, StoreError> {
-    let Some(last) = last_old(db, before, now, limit)? else { return Ok(0) };
-    chain::delete_readings(db, "seq <= ?1", params![last])
-}
-
-/// The last of the oldest rows of which it is certain that they arrived before `before`. The clock may have been wrong
-/// when a row was written: a row of an impossible time is as old as the rows around it, and nothing after a row that
-/// is young can be old.
-fn last_old(db: &Connection, before: Wall, now: Wall, limit: u32) -> Result<Option<i64>, StoreError> {
-    let mut statement = db
-        .prepare_cached("select seq, arrived from reading order by seq limit ?1")
-        .doing("finding old readings")?;
-    let mut rows = statement.query(params![limit]).doing("finding old readings")?;
-    let mut last = None;
-    while let Some(row) = rows.next().doing("finding old readings")? {
-        let arrived = Wall(row.get(1).doing("finding old readings")?);
-        if arrived >= before && arrived <= now {
-            break;
-        }
-        if arrived < before && arrived.plausible() {
-            last = Some(row.get(0).doing("finding old readings")?);
-        }
-    }
-    Ok(last)
 }
 
 fn lane_code(lane: Lane) -> i64 {

@@ -27,7 +27,7 @@ pub(super) const HASHED: [&str; 2] = ["outbox", "set_aside"];
 pub(super) const SUMMED: [&str; 15] = [
     "alarm",
     "dropped",
-    "fingerprint",
+    FINGERPRINTS,
     "level_due",
     "link",
     "meta",
@@ -41,6 +41,8 @@ pub(super) const SUMMED: [&str; 15] = [
     "set_aside",
     "stranger",
 ];
+/// One of them whose sum the statement that writes it keeps: two triggers for each message would cost too much.
+pub(super) const FINGERPRINTS: &str = "fingerprint";
 /// The sum of hot readings, kept by the statements that write them: a trigger for each would cost too much.
 pub(super) const READINGS: &str = "reading";
 /// Where that sum begins: readings up to this number are from before there was one.
@@ -58,6 +60,20 @@ pub(super) struct Head {
     pub(super) seq: i64,
     /// Its hash, or the sum.
     pub(super) hash: Hash,
+}
+
+impl Head {
+    /// A row that adds this number is there.
+    pub(super) fn with(&mut self, row: u128) {
+        add(&mut self.hash, row);
+        self.seq += 1;
+    }
+
+    /// A row that added this number is there no longer.
+    pub(super) fn without(&mut self, row: u128) {
+        add(&mut self.hash, row.wrapping_neg());
+        self.seq -= 1;
+    }
 }
 
 /// Hands on one value: its type, its length if it has one, its bytes.
@@ -136,15 +152,17 @@ pub(super) fn install(db: &mut Connection) -> Result<(), StoreError> {
         let columns = columns(&tx, table)?;
         let of = |row: &str| columns.iter().map(|c| format!("{row}.{c}")).collect::<Vec<_>>().join(", ");
         let (old, new) = (of("old"), of("new"));
-        tx.execute_batch(&format!(
-            "create temp trigger sum_{table}_insert after insert on main.{table} begin \
-             update chain set seq = seq + 1, head = sum_with(head, {new}) where name = '{table}'; end; \
-             create temp trigger sum_{table}_delete after delete on main.{table} begin \
-             update chain set seq = seq - 1, head = sum_without(head, {old}) where name = '{table}'; end; \
-             create temp trigger sum_{table}_update after update on main.{table} begin \
-             update chain set head = sum_with(sum_without(head, {old}), {new}) where name = '{table}'; end;"
-        ))
-        .doing(doing)?;
+        if table != FINGERPRINTS {
+            tx.execute_batch(&format!(
+                "create temp trigger sum_{table}_insert after insert on main.{table} begin \
+                 update chain set seq = seq + 1, head = sum_with(head, {new}) where name = '{table}'; end; \
+                 create temp trigger sum_{table}_delete after delete on main.{table} begin \
+                 update chain set seq = seq - 1, head = sum_without(head, {old}) where name = '{table}'; end; \
+                 create temp trigger sum_{table}_update after update on main.{table} begin \
+                 update chain set head = sum_with(sum_without(head, {old}), {new}) where name = '{table}'; end;"
+            ))
+            .doing(doing)?;
+        }
         if head(&tx, table)?.is_none() {
             let sum = sum_of(&tx, table, &columns.join(", "), i64::MIN)?;
             set_head(&tx, table, sum)?;
@@ -255,15 +273,24 @@ impl<'a> Link<'a> {
     }
 }
 
+/// Changes the sum of a table's rows, as the statement does that writes them.
+pub(super) fn sum_changed(
+    db: &Connection,
+    table: &str,
+    change: impl FnOnce(&mut Head) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut sum = head(db, table)?.unwrap_or(Head { seq: 0, hash: START });
+    let before = sum;
+    change(&mut sum)?;
+    if sum == before { Ok(()) } else { set_head(db, table, sum) }
+}
+
 /// Changes the sum of hot readings.
 pub(super) fn readings_changed(
     db: &Connection,
     change: impl FnOnce(&mut Head) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut sum = head(db, READINGS)?.unwrap_or(Head { seq: 0, hash: START });
-    let before = sum;
-    change(&mut sum)?;
-    if sum == before { Ok(()) } else { set_head(db, READINGS, sum) }
+    sum_changed(db, READINGS, change)
 }
 
 /// Deletes readings that `condition` picks and takes them out of their sum; returns how many.

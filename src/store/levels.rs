@@ -386,8 +386,7 @@ impl Reader {
         for (start, ends) in &due {
             for (series, delta) in each(
                 &tx,
-                "select series, sum(delta) as delta from roll_up where start >= ?1 and start < ?2 \
-                 and delta is not null group by series",
+                "select series, delta from roll_up where start >= ?1 and start < ?2 and delta is not null",
                 [start, ends],
                 |row| Ok((get::<i64>(row, "series")?, get::<f64>(row, "delta")?)),
             )? {

@@ -18,6 +18,7 @@ mod levels;
 mod lock;
 mod maintain;
 mod migrate;
+mod minutes;
 mod numbers;
 mod read;
 mod recall;
@@ -44,6 +45,7 @@ pub use history::{
 pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
+pub use minutes::{MINUTE_READINGS, MINUTES_MS};
 pub use numbers::RESTORE_MARGIN;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 pub use repair::{Repaired, repair};
@@ -376,15 +378,6 @@ impl Store {
     /// When the database cannot be read.
     pub fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
         append::backlog(&self.db)
-    }
-
-    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many. Rows of impossible
-    /// times (later than `now`, or of an unset clock) go with the rows around them.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub fn prune_readings(&mut self, before: Wall, now: Wall, limit: u32) -> Result<usize, StoreError> {
-        append::prune_readings(&mut self.db, before, now, limit)
     }
 }
 

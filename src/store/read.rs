@@ -9,11 +9,13 @@ use crate::model::{
     Unit, Wall,
 };
 use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
-use rusqlite::{Connection, OpenFlags, Row, named_params};
+use rusqlite::{Connection, OpenFlags, Row, ToSql, named_params};
 use std::path::{Path, PathBuf};
 
 /// Most rows one query returns.
 pub const MAX_ROWS: u32 = 1_000;
+/// Events that one page looks at: bounds the work for a device or a kind that is rare among years of them.
+const EVENTS_PER_PAGE: i64 = 20_000;
 
 /// Rows in descending order of their number, and the number to go on from.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +123,8 @@ impl Reader {
         Ok(Self { db, dir: dir.to_owned() })
     }
 
-    /// Events, newest first.
+    /// Events, newest first. A page that looked at many events in vain may hold fewer rows than asked for, and still
+    /// say where to go on.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -131,11 +134,23 @@ impl Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Page<StoredEvent>, StoreError> {
-        let sql = "select * from event where seq < :before and (:device is null or device = :device) \
-             and (:kind is null or kind = :kind) order by seq desc limit :limit";
+        let newest: i64 = self
+            .db
+            .query_row("select coalesce(max(seq), 0) from event", [], |row| row.get(0))
+            .doing("reading events")?;
+        let before = before.map_or(i64::MAX, signed).min(newest.saturating_add(1));
+        let from = before.saturating_sub(EVENTS_PER_PAGE);
+        let sql = "select * from event where seq < :before and seq >= :from \
+             and (:device is null or device = :device) and (:kind is null or kind = :kind) \
+             order by seq desc limit :limit";
         let device = filter.device.as_ref().map(DeviceId::as_str);
         let kind = filter.kind.map(EventKind::as_str);
-        page(&self.db, sql, before, limit, &[(":device", device), (":kind", kind)], event_of)
+        let narrowed: &[(&str, &dyn ToSql)] = &[(":from", &from), (":device", &device), (":kind", &kind)];
+        let mut page = page(&self.db, sql, Some(unsigned(before)), limit, narrowed, event_of)?;
+        if page.next_before.is_none() && from > 1 {
+            page.next_before = Some(unsigned(from));
+        }
+        Ok(page)
     }
 
     /// Alarms, newest first.
@@ -148,9 +163,12 @@ impl Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Page<Alarm>, StoreError> {
-        let open = if filter.open { "and closed_at is null" } else { "" };
+        // The few that are open stand in an index of their own.
+        let (index, open) =
+            if filter.open { ("indexed by alarm_open", "and closed_at is null") } else { ("", "") };
         let sql = format!(
-            "select id as seq, {ALARM_COLUMNS} from alarm where id < :before {open} order by id desc limit :limit"
+            "select id as seq, {ALARM_COLUMNS} from alarm {index} where id < :before {open} \
+             order by id desc limit :limit"
         );
         page(&self.db, &sql, before, limit, &[], alarm_of)
     }
@@ -232,7 +250,7 @@ impl Reader {
     ) -> Result<Page<SetAsideRow>, StoreError> {
         let sql = "select * from set_aside where seq < :before and destination = :destination \
              order by seq desc limit :limit";
-        page(&self.db, sql, before, limit, &[(":destination", Some(destination.as_str()))], |row| {
+        page(&self.db, sql, before, limit, &[(":destination", &destination.as_str())], |row| {
             Ok(SetAsideRow {
                 uid: get(row, "uid")?,
                 reason: get(row, "reason")?,
@@ -376,19 +394,26 @@ fn page<T>(
     sql: &str,
     before: Option<u64>,
     limit: u32,
-    texts: &[(&str, Option<&str>)],
+    narrowed: &[(&str, &dyn ToSql)],
     read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Page<T>, StoreError> {
     let limit = limit.clamp(1, MAX_ROWS);
-    let before = before.and_then(|n| i64::try_from(n).ok()).unwrap_or(i64::MAX);
-    let mut parameters: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":before", &before), (":limit", &limit)];
-    parameters.extend(texts.iter().map(|(name, text)| (*name, text as &dyn rusqlite::ToSql)));
-    let rows = each(db, sql, parameters.as_slice(), |row| {
-        Ok((u64::try_from(get::<i64>(row, "seq")?).unwrap_or(0), read(row)?))
-    })?;
+    let before = before.map_or(i64::MAX, signed);
+    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![(":before", &before), (":limit", &limit)];
+    parameters.extend(narrowed);
+    let rows =
+        each(db, sql, parameters.as_slice(), |row| Ok((unsigned(get::<i64>(row, "seq")?), read(row)?)))?;
     let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     let next_before = rows.last().filter(|_| full).map(|(seq, _)| *seq);
     Ok(Page { rows, next_before })
+}
+
+fn signed(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn unsigned(seq: i64) -> u64 {
+    u64::try_from(seq).unwrap_or(0)
 }
 
 /// Bytes as a person can read them on one line.
