@@ -387,7 +387,8 @@ mod tests {
     #[test]
     fn over_the_budget_or_into_the_reserve_is_over() {
         let budget = Budget::new(Path::new("/"), 1024);
-        let roomy = Measured { used: GIB / 2, free_inside: 0, log: 0, growth: 0, free: 100 * GIB, disk: 200 * GIB };
+        let roomy =
+            Measured { used: GIB / 2, free_inside: 0, log: 0, growth: 0, free: 100 * GIB, disk: 200 * GIB };
         let card = Measured { used: 10 * MIB, free: 6 * MIB, disk: 16 * MIB, ..Measured::default() };
         for (found, over, not_yet_enough) in [
             (roomy, false, false),

@@ -1,18 +1,25 @@
 //! Trouble with the medium: it turns read-only, is full, fails to sync, stalls. Nothing that was accepted is lost,
 //! nothing is accepted meanwhile, and alarms are heard all the same.
 
+use crate::daemon::PATIENCE;
 use crate::daemon::{Daemon, Publisher, School, device, mqtt_bus, numbered, stored_numbers, until};
 use crate::mosquitto::{Mosquitto, Setup};
-use schoolgate::model::{DeviceId, Event, EventKind, Phase, PointId, PointKind, Reading, Stamp, Unit, Wall};
+use crate::torture::{Progress, scale};
+use schoolgate::alarm::AlarmBook;
+use schoolgate::model::{
+    AlarmChange, AlarmClass, AlarmKey, DeviceId, Event, EventKind, Phase, PointId, PointKind, Priority,
+    Reading, RuleId, Stamp, Text, Unit, Wall,
+};
 use schoolgate::pipeline::{Commit, StoredEvent, StoredReading};
+use schoolgate::rules::{Finding, Level};
 use schoolgate::runtime::{SystemClock, Tally};
-use schoolgate::store::{self, Store};
+use schoolgate::store::{self, Depth, Reader, Store};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// An alarm is announced within this, whatever the medium does.
 const ANNOUNCED: Duration = Duration::from_millis(300);
@@ -69,11 +76,17 @@ impl Trouble {
         daemon.ready().await;
         daemon.connected().await;
         // The subscription is there, and the first commits are made.
+        let before = self.presses();
         until("a press is stored", async || {
             self.broker.publish("zigbee2mqtt/sos", br#"{"action":"emergency"}"#, &[]).await;
-            (self.presses() > 0).then_some(())
+            (self.presses() > before).then_some(())
         })
         .await;
+        // Behind all of them in the session's order.
+        let garbage = "select count(*) from quarantine";
+        let before = self.school.count(garbage);
+        self.broker.publish("zigbee2mqtt/sos", b"no JSON", &[]).await;
+        until("the last press is stored", async || (self.school.count(garbage) > before).then_some(())).await;
         daemon
     }
 
@@ -236,51 +249,85 @@ impl Drop for SmallDisk {
     }
 }
 
-/// More than the disk holds, many times over: cards are kept, the oldest readings go, and the counter says how many.
+/// A card pass and an alarm, as the `n`th of a school.
+fn pass_and_alarm(n: u32, stamp: Stamp) -> (StoredEvent, AlarmChange) {
+    let device = DeviceId::new("door").expect("an id");
+    let mut event = Event::bare(EventKind::Credential, Phase::Moment);
+    event.serial = Some(n.to_string());
+    let finding = Finding {
+        key: AlarmKey { rule: RuleId::new("always.help").expect("an id"), subject: n.to_string() },
+        level: Level::Holds,
+        class: AlarmClass::Help,
+        priority: Priority::Critical,
+        device: Some(device.clone()),
+        place: None,
+        what: Text::new("求助", "call for help"),
+    };
+    let change = AlarmBook::restore(Vec::new(), u64::from(n) + 1).apply(stamp.gateway, &finding).remove(0);
+    (StoredEvent { device, stamp, retained: false, event }, change)
+}
+
+/// More than the disk holds, many times over: cards and alarms are kept, the oldest readings go, and the counter says
+/// how many, exactly.
 #[tokio::test]
 async fn a_small_disk_overflows_many_times_and_loses_no_event() {
-    const READINGS: u32 = 600;
-    const COMMITS: u32 = 600;
-    let disk = SmallDisk::new(10);
+    const DISK_MIB: u32 = 16;
+    /// What a reading takes in the database before it is sealed.
+    const ROW_BYTES: usize = 50;
+    /// Readings of a commit: what waits while one of them is made.
+    const READINGS: usize = 2000;
+    let times = scale("OVERFLOW", 2, 100);
+    let commits =
+        u32::try_from(times * (DISK_MIB as usize * 1024 * 1024) / ROW_BYTES / READINGS).expect("a number");
+    let disk = SmallDisk::new(DISK_MIB);
     let tally = Arc::new(Tally::default());
     let store = Store::open(disk.0.path()).expect("a store");
     let (handle, thread) =
         store::open(store, Arc::new(SystemClock::new()), Arc::clone(&tally)).expect("a thread");
+    let progress = Progress::new("commits to a small disk", commits as usize);
     let at = Wall(1_790_000_000_000);
-    let stamp = Stamp::new(None, at);
     let of = DeviceId::new("d").expect("an id");
     let point = PointId::new("p").expect("an id");
-    for n in 0..COMMITS {
-        let mut event = Event::bare(EventKind::Credential, Phase::Moment);
-        event.serial = Some(n.to_string());
-        let reading = |i: u32| StoredReading {
+    let mut ledger = 0;
+    for n in 0..commits {
+        let stamp = Stamp::new(None, Wall(at.0 + i64::from(n) * 1000));
+        let reading = |i: usize| StoredReading {
             device: of.clone(),
             stamp,
-            reading: Reading::new(point.clone(), f64::from(i), Unit::Watt, PointKind::Gauge),
+            reading: Reading::new(point.clone(), i as f64, Unit::Watt, PointKind::Gauge),
         };
+        let (event, change) = pass_and_alarm(n, stamp);
         let commit = Commit {
             readings: (0..READINGS).map(reading).collect(),
-            events: vec![StoredEvent { device: of.clone(), stamp, retained: false, event }],
+            events: vec![event],
+            alarm_changes: vec![change],
             ..Commit::default()
         };
-        handle.commit(commit).await.expect("room is made");
+        ledger += READINGS;
+        timeout(PATIENCE, handle.commit(commit)).await.expect("room is made in time").expect("room is made");
+        progress.one();
     }
     drop(handle);
     thread.join().expect("closed");
     let db = rusqlite::Connection::open(disk.0.path().join("schoolgate.db")).expect("the database");
     let count = |sql: &str| -> i64 { db.query_row(sql, [], |row| row.get(0)).expect(sql) };
-    assert_eq!(count("select count(*) from event"), i64::from(COMMITS), "every card");
-    let (left, dropped) = (
-        count(
-            "select (select count(*) from reading where seq > (select coalesce(max(cast(value as integer)), 0) \
-             from meta where key = 'sealed_through')) + (select coalesce(sum(readings), 0) from sealed)",
-        ),
-        count("select coalesce(sum(rows), 0) from dropped where reason = 'readings'"),
+    assert_eq!(count("select count(*) from event"), i64::from(commits), "every card");
+    assert_eq!(count("select count(*) from alarm"), i64::from(commits), "every alarm");
+    assert_eq!(count("select count(*) from alarm_change"), i64::from(commits), "every step of them");
+    let left = count(
+        "select (select count(*) from reading where seq > (select coalesce(max(cast(value as integer)), 0) \
+         from meta where key = 'sealed_through')) + (select coalesce(sum(readings), 0) from sealed)",
     );
-    assert_eq!(left + dropped, i64::from(READINGS * COMMITS), "{left} left");
-    assert!(dropped > 100_000, "it overflowed: {left} left, {dropped} given up");
+    let dropped = count("select coalesce(sum(rows), 0) from dropped where reason = 'readings'");
+    println!("{ledger} readings offered, {left} left, {dropped} given up, {commits} cards and alarms");
+    assert_eq!(left + dropped, i64::try_from(ledger).expect("a number"), "the ledger");
+    assert!(dropped > 0, "it overflowed");
     let metric = tally.dropped.of(&"readings").get();
     assert_eq!(i64::try_from(metric).expect("a number"), dropped, "the metric says the same");
     assert!(left > 10_000, "no more was given up than had to be: {left} left");
-    println!("{left} readings left, {dropped} given up");
+    assert_eq!(count("select count(*) from pragma_integrity_check where integrity_check <> 'ok'"), 0);
+    drop(db);
+    let verdict =
+        Reader::open(disk.0.path()).and_then(|reader| reader.verify(Depth::Whole)).expect("a verdict");
+    assert!(verdict.broken.is_empty(), "chains and sums hold: {:?}", verdict.broken);
 }

@@ -37,7 +37,12 @@ impl ClockStep {
     /// The row of the audit trail that dates what was stored before by the new clock: it stands between the rows in
     /// their order, and tells what to add to the times of those before it.
     pub(super) fn entry(self) -> Audit {
-        let detail = format!("by_ms={} from={} to={}", self.by_ms, Wall(self.to.0.saturating_sub(self.by_ms)), self.to);
+        let detail = format!(
+            "by_ms={} from={} to={}",
+            self.by_ms,
+            Wall(self.to.0.saturating_sub(self.by_ms)),
+            self.to
+        );
         Audit { at: self.to, actor: "system", action: "clock_set", subject: "clock", detail }
     }
 

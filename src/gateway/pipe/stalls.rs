@@ -96,6 +96,16 @@ fn readings(n: usize) -> Vec<Body> {
         .collect()
 }
 
+/// Waits for an answer while the clock goes on, a little at a time.
+async fn answered(clock: &ManualClock, mut receipt: Receipt) {
+    let deadline = Instant::now() + PATIENCE;
+    while receipt.try_recv().is_err() {
+        assert!(Instant::now() < deadline, "not answered");
+        clock.advance_ms(1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 fn kept(medium: &Medium) -> (usize, usize) {
     let script = medium.script();
     let count = |rows: fn(&Commit) -> usize| script.stored.iter().map(rows).sum();
@@ -127,6 +137,61 @@ async fn while_the_card_stalls_alarms_are_announced_and_nobody_is_answered() {
     assert!(script.stored.len() <= 3, "two under way, and one with everything that waited");
     let ids: Vec<u64> = script.stored.iter().flat_map(|c| &c.outbox).map(|item| item.seq).collect();
     assert_eq!(ids, [1, 2, 3, 4, 5], "in order");
+}
+
+/// Half a minute of a school behind a card that does not answer, on a clock that need not be waited for.
+#[tokio::test]
+async fn thirty_seconds_of_a_stalled_card_delay_no_alarm_and_lose_nothing() {
+    const A_SECOND: usize = 16;
+    let medium = Medium::new(&[]);
+    let clock = Arc::new(ManualClock::new(Wall(1_790_000_000_000)));
+    let plant = plant(&medium, Arc::clone(&clock) as Arc<dyn Clock>);
+    medium.stall(true);
+    let mut receipts = Vec::new();
+    for second in 1..=30_u64 {
+        plant.inlet.offer(delivery("polled", readings(A_SECOND))).unwrap();
+        receipts.push(plant.inlet.deliver(delivery("pushed", readings(1))).await.unwrap());
+        let asked = Instant::now();
+        receipts.push(plant.help(&format!("button-{second}")).await);
+        plant.until("the alarm is announced", |plant| plant.announced() == second).await;
+        let took = asked.elapsed();
+        assert!(took < Duration::from_millis(300), "alarm of second {second} after {took:?}");
+        clock.advance_ms(1000);
+    }
+    assert!(receipts.iter_mut().all(|r| r.try_recv().is_err()), "answered before its commit");
+    assert_eq!(plant.tally.commits.get(), 0);
+    medium.stall(false);
+    for receipt in receipts {
+        answered(&clock, receipt).await;
+    }
+    plant.close().await.unwrap();
+    assert_eq!(kept(&medium), (30 * (A_SECOND + 1), 30), "nothing is lost");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_is_written_down_and_delays_nothing() {
+    const DAY: i64 = 86_400_000;
+    for by in [-DAY, 3652 * DAY, -1_790_000_000_000] {
+        let medium = Medium::new(&[]);
+        let clock = Arc::new(ManualClock::new(Wall(1_790_000_000_000)));
+        let plant = plant(&medium, Arc::clone(&clock) as Arc<dyn Clock>);
+        answered(&clock, plant.help("before").await).await;
+        clock.set_wall(Wall(1_790_000_000_000 + by));
+        let waits = plant.help("after").await;
+        plant.until("it is announced", |plant| plant.announced() == 2).await;
+        answered(&clock, waits).await;
+        clock.advance_ms(5000);
+        plant.close().await.unwrap();
+        let script = medium.script();
+        let audit: Vec<_> = script.stored.iter().flat_map(|c| &c.audit).collect();
+        assert_eq!(audit.len(), 1, "{audit:?}");
+        assert!(
+            audit[0].action == "clock_set" && audit[0].detail.starts_with(&format!("by_ms={by} ")),
+            "{audit:?}"
+        );
+        let stamps: Vec<_> = script.stored.iter().flat_map(|c| &c.alarm_changes).map(|c| c.at).collect();
+        assert_eq!(stamps.len(), 2, "in order of arrival: {stamps:?}");
+    }
 }
 
 #[tokio::test]
@@ -169,8 +234,11 @@ async fn while_nothing_can_be_stored_memory_is_bounded_and_alarms_are_kept() {
     waits.await.expect("answered");
     plant.close().await.unwrap();
     assert_eq!(kept(&medium), (11 * chunk, 3), "everything that was answered is there");
-    let dropped: u64 = medium.script().stored.iter().flat_map(|c| &c.dropped).map(|d| d.rows).sum();
+    let script = medium.script();
+    let dropped: u64 = script.stored.iter().flat_map(|c| &c.dropped).map(|d| d.rows).sum();
     assert_eq!(dropped, 5000, "and what was given up is counted there, too");
+    let mut alarms = script.stored.iter().flat_map(|c| &c.alarm_changes).map(|c| c.alarm.key.rule.as_str());
+    assert!(alarms.any(|rule| rule == "store.overload"), "and is an alarm");
 }
 
 #[tokio::test]
@@ -219,24 +287,34 @@ async fn telemetry_waits_for_company_and_goes_with_whatever_people_wait_for() {
     let medium = Medium::new(&[]);
     let clock = Arc::new(ManualClock::new(Wall(1_790_000_000_000)));
     let plant = plant(&medium, Arc::clone(&clock) as Arc<dyn Clock>);
+    // The broker shows that it may have ten of its messages waiting.
+    let mut shown = Vec::new();
+    for _ in 0..10 {
+        shown.push(plant.inlet.deliver(delivery("other", readings(1))).await.unwrap());
+    }
+    plant.until("they are stepped", |plant| plant.tally.staged_rows.get() == 10).await;
+    for receipt in shown {
+        answered(&clock, receipt).await;
+    }
+    let before = plant.tally.commits.get();
     let first = plant.inlet.deliver(delivery("d", readings(3))).await.unwrap();
     plant.until("it is stepped", |plant| plant.tally.staged_rows.get() == 3).await;
     clock.advance_ms(4900);
     plant.inlet.offer(delivery("polled", readings(2))).unwrap();
     plant.until("the polled ones are stepped", |plant| plant.tally.staged_rows.get() == 5).await;
-    assert_eq!(plant.tally.commits.get(), 0, "five seconds are not over");
+    assert_eq!(plant.tally.commits.get(), before, "five seconds are not over");
     let second = plant.help("button").await;
     plant.until("it is announced", |plant| plant.announced() == 1).await;
     clock.advance_ms(20);
     second.await.expect("answered");
     first.await.expect("with it");
-    assert_eq!(medium.script().stored.len(), 1);
+    assert_eq!(plant.tally.commits.get(), before + 1, "all in one");
     let third = plant.inlet.deliver(delivery("d", readings(1))).await.unwrap();
     plant.until("it is stepped", |plant| plant.tally.staged_rows.get() == 1).await;
     clock.advance_ms(5000);
     third.await.expect("answered when its five seconds are over");
     plant.close().await.unwrap();
-    assert_eq!(kept(&medium), (6, 1));
+    assert_eq!(kept(&medium), (16, 1));
 }
 
 #[tokio::test]
