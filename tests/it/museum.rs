@@ -113,7 +113,10 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
         }
         Guard::Restore => restore(),
     });
-    outcome.unwrap_or_else(|_| Err("an assertion failed".into()))
+    outcome.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        Err(said.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
+    })
 }
 
 #[test]

@@ -28,6 +28,9 @@ const LONG_STEPS: u32 = 240;
 /// Of the seeds every so-manieth is played twice.
 const REPLAYED: u64 = 20;
 const DAY_MS: u64 = 86_400_000;
+/// Now and then nobody is at school. A meter that says nothing for 32 periods across a restart begins anew, so it
+/// answers after each of these.
+const LONG_PAUSE_MS: u64 = 5 * 3_600_000;
 
 /// xorshift64*, so that a failing seed can be played again.
 pub(crate) struct Dice(u64);
@@ -103,7 +106,7 @@ impl School {
         // Most of the time little happens. A broker sends again at once what was not acknowledged.
         let most = match self.dice.below(12) {
             _ if self.field.sends_again() => 20_000,
-            0 => 5 * 3_600_000,
+            0 => LONG_PAUSE_MS,
             1..=3 => 300_000,
             _ => 20_000,
         };
@@ -150,7 +153,7 @@ impl School {
 
     /// One turn of the pipe, with an end by power failure if there is to be one.
     fn turn_pipe(&mut self, crash: Option<Crash>) {
-        let polls = self.field.poll(&mut self.dice, self.now.wall);
+        let polls = self.field.poll(&mut self.dice, self.now);
         let survived =
             self.gateway.turn(self.now, &mut self.field, polls, crash, &mut self.dice, &mut self.trace);
         if !survived {
