@@ -6,8 +6,8 @@ use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
 use crate::model::{
-    AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
-    RollUp, Unit, Wall,
+    AlarmChange, BusId, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind,
+    Record, RollUp, Unit, Wall,
 };
 use crate::museum;
 use crate::pipeline::{Commit, Dropped, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
@@ -32,11 +32,14 @@ pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
 /// The series of a point: one, unless its unit or kind was changed.
 type OfPoint = Vec<(Unit, PointKind, i64)>;
 
-/// The short numbers of series, as the `series` table has them, and the number of the last reading.
+/// What commits need of the tables again and again: the short numbers of series, as the `series` table has them, and
+/// the number of the last reading. Read anew after a commit that failed.
 #[derive(Debug, Default)]
 pub(super) struct SeriesIds {
     ids: HashMap<DeviceId, HashMap<PointId, OfPoint>>,
     last_reading: i64,
+    /// What the traces of messages that were written since add to their sum, by slot; others are looked up.
+    traces: HashMap<BusId, HashMap<i64, u128>>,
 }
 
 impl SeriesIds {
@@ -61,7 +64,7 @@ impl SeriesIds {
             .doing("reading the last reading")?;
         let last_reading =
             last.unwrap_or(0).max(history::sealed_through(db)?).max(floor(db, READINGS_GIVEN)?);
-        Ok(Self { ids, last_reading })
+        Ok(Self { ids, last_reading, traces: HashMap::new() })
     }
 
     /// The highest number that was given to a reading.
@@ -186,7 +189,7 @@ fn write(
         chain::audit(tx, entry.at, entry.actor, entry.action, entry.subject, &entry.detail)?;
     }
     if !museum::on("fingerprint_not_stored") {
-        write_fingerprints(tx, &commit.fingerprints)?;
+        write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;
     }
     Ok(committed)
 }
@@ -297,7 +300,11 @@ fn text(text: &str) -> ValueRef<'_> {
     ValueRef::Text(text.as_bytes())
 }
 
-fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
+fn write_fingerprints(
+    tx: &Transaction<'_>,
+    traces: &mut HashMap<BusId, HashMap<i64, u128>>,
+    fingerprints: &[Fingerprint],
+) -> Result<(), StoreError> {
     if fingerprints.is_empty() {
         return Ok(());
     }
@@ -313,21 +320,28 @@ fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Res
     let mut summand = chain::Summand::default();
     chain::sum_changed(tx, FINGERPRINTS, |sum| {
         for f in fingerprints {
+            let slot = number(f.turn % FINGERPRINTS_KEPT);
             let row = [
                 text(f.bus.as_str()),
-                ValueRef::Integer(number(f.turn % FINGERPRINTS_KEPT)),
+                ValueRef::Integer(slot),
                 ValueRef::Integer(number(f.turn)),
                 ValueRef::Integer(f.value.cast_signed()),
                 ValueRef::Integer(f.at.0),
             ];
-            let [bus, slot, ..] = row.map(ToSqlOutput::Borrowed);
-            let mut old = before.query([bus, slot]).doing(doing)?;
-            if let Some(old) = old.next().doing(doing)? {
-                let values = (0..row.len()).map(|i| old.get_ref(i).unwrap_or(ValueRef::Null));
-                sum.without(summand.of(values));
+            let new = summand.of(row);
+            let old = match traces.get_mut(&f.bus) {
+                Some(slots) => slots.insert(slot, new),
+                None => traces.entry(f.bus.clone()).or_default().insert(slot, new),
+            };
+            if let Some(old) = old {
+                sum.without(old);
+            } else if let Some(old) =
+                before.query(params![f.bus.as_str(), slot]).doing(doing)?.next().doing(doing)?
+            {
+                sum.without(summand.of((0..row.len()).map(|i| old.get_ref(i).unwrap_or(ValueRef::Null))));
             }
             insert.execute(params_from_iter(row.map(ToSqlOutput::Borrowed))).doing(doing)?;
-            sum.with(summand.of(row));
+            sum.with(new);
         }
         Ok(())
     })
