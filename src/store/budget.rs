@@ -8,6 +8,7 @@
 //! A ballast file is room in reserve: when the disk is full it is deleted, so that alarms can still be stored.
 
 use super::append::count_dropped;
+use super::replace::{DAMAGED, REPLACED};
 use super::{Doing, FILE_NAME, Store, StoreError};
 use crate::model::{Mono, Now, Wall};
 use crate::pipeline::Dropped;
@@ -177,7 +178,7 @@ impl Budget {
     }
 }
 
-/// Bytes of all files below a directory but the database's main file and what was moved aside as damaged.
+/// Bytes of all files below a directory but the database's main file and what was moved aside as damaged or replaced.
 fn others_bytes(dir: &Path) -> std::io::Result<u64> {
     let mut sum = 0;
     let mut dirs = vec![dir.to_owned()];
@@ -185,7 +186,7 @@ fn others_bytes(dir: &Path) -> std::io::Result<u64> {
         for entry in std::fs::read_dir(&next)? {
             let entry = entry?;
             let name = entry.file_name();
-            if next == dir && (name == FILE_NAME || name == super::replace::DAMAGED) {
+            if next == dir && [FILE_NAME, DAMAGED, REPLACED].iter().any(|kept| name == *kept) {
                 continue;
             }
             // A file that is gone meanwhile takes no room.
