@@ -11,6 +11,7 @@
 //! it holds.
 
 use super::append::count_dropped;
+use super::replace::{DAMAGED, REPLACED};
 use super::{CHECKPOINT_PAGES, Doing, FILE_NAME, Store, StoreError, chain};
 use crate::model::{Mono, Now, Wall};
 use crate::pipeline::Dropped;
@@ -209,7 +210,7 @@ impl Budget {
     }
 }
 
-/// Bytes of all files below a directory but the database's main file and what was moved aside as damaged.
+/// Bytes of all files below a directory but the database's main file and what was moved aside as damaged or replaced.
 fn others_bytes(dir: &Path) -> std::io::Result<u64> {
     let mut sum = 0;
     let mut dirs = vec![dir.to_owned()];
@@ -217,7 +218,7 @@ fn others_bytes(dir: &Path) -> std::io::Result<u64> {
         for entry in std::fs::read_dir(&next)? {
             let entry = entry?;
             let name = entry.file_name();
-            if next == dir && (name == FILE_NAME || name == super::replace::DAMAGED) {
+            if next == dir && [FILE_NAME, DAMAGED, REPLACED].iter().any(|kept| name == *kept) {
                 continue;
             }
             // A file that is gone meanwhile takes no room.

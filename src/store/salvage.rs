@@ -9,7 +9,7 @@ use super::verify::row_of;
 use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError, migrate, numbers};
 use crate::model::{BusId, DeviceId, PointId, PointKind, Unit, Wall};
 use rusqlite::config::DbConfig;
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, Row, Statement, params, params_from_iter};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -61,6 +61,27 @@ pub(super) const TABLES: &[Table] = &[
     long(READINGS),
     long("quarantine"),
 ];
+
+/// How a value is put into a new row: what can be told without it does not cost the row.
+fn mark(table: &str, column: &str, n: usize) -> String {
+    match (table, column) {
+        // Rows are hashed anew.
+        (_, "hash") => format!(
+            "case when ?{n} is null or (typeof(?{n}) = 'blob' and length(?{n}) = 32) then ?{n} else zeroblob(32) end"
+        ),
+        ("outbox", "lane") => format!("case when ?{n} in (0, 1) then ?{n} else 0 end"),
+        _ => format!("?{n}"),
+    }
+}
+
+/// A value of a damaged row; text that is none is taken as bytes, which only a column of bytes takes.
+fn value_of(row: &Row<'_>, place: usize) -> rusqlite::Result<Value> {
+    let value = row.get_ref(place)?;
+    Ok(match value {
+        ValueRef::Text(bytes) if std::str::from_utf8(bytes).is_err() => Value::Blob(bytes.to_vec()),
+        other => other.try_into()?,
+    })
+}
 
 fn word(row: &Row<'_>, column: &str, known: impl FnOnce(&str) -> bool) -> bool {
     row.get_ref(column).is_ok_and(|value| value.as_str().is_ok_and(known))
@@ -204,7 +225,8 @@ impl Salvage<'_> {
         let list = pairs().map(|(new, _)| new.name.as_str()).collect::<Vec<_>>().join(", ");
         let read = pairs().map(|(new, old)| format!("\"{}\" as {}", old.name, new.name));
         let read = read.collect::<Vec<_>>().join(", ");
-        let marks = vec!["?"; wanted.len().min(there.len())].join(", ");
+        let marks = (1..).zip(pairs()).map(|(n, (column, _))| mark(table.name, &column.name, n));
+        let marks = marks.collect::<Vec<_>>().join(", ");
         let mut key: Vec<_> = pairs().filter(|(column, _)| column.key > 0).collect();
         key.sort_by_key(|(column, _)| column.key);
         // A row that is there already is passed over; one that breaks a rule of its table is an error, and refused.
@@ -217,6 +239,7 @@ impl Salvage<'_> {
             rows: 0,
             refused: 0,
             gaps: 0,
+            highest: 0,
         };
         let steps = key.first().is_some_and(|(column, _)| column.integer);
         let first = key.first().map_or("rowid".to_owned(), |(_, old)| format!("\"{}\"", old.name));
@@ -225,11 +248,16 @@ impl Salvage<'_> {
             let range = if steps { format!("{first} {sign} ?1") } else { "?1 is not null".to_owned() };
             format!("select {read}, {first} from {} where {range} order by {}", table.name, order.join(", "))
         };
-        let mut end = sweep.through(&query("<=", "desc"), steps, -1);
+        let (down, up) = (query("<=", "desc"), query(">=", "asc"));
+        let mut end = sweep.through(&down, steps, -1, i64::MAX);
         let (refused, gaps) = (sweep.refused, sweep.gaps);
         if end == End::Broken {
-            // From the other side, for what lies behind a gap, and what was stepped over beyond its end.
-            end = sweep.through(&query(">=", "asc"), steps, 1);
+            // From the other side, for what lies behind a gap and what was stepped over beyond its end; and once more
+            // from above, where the first time nothing could be read there.
+            end = sweep.through(&up, steps, 1, 0);
+            if end == End::Broken && steps {
+                end = sweep.through(&down, steps, -1, sweep.highest);
+            }
         }
         saved.rows += sweep.rows;
         saved.refused += refused;
@@ -264,13 +292,15 @@ struct Sweep<'a> {
     rows: u64,
     refused: u64,
     gaps: u64,
+    /// The highest key that was read.
+    highest: i64,
 }
 
 impl Sweep<'_> {
-    /// Takes over rows in the order of the query, down (`sign` -1) or up (1), from the end of the table; where its key
+    /// Takes over rows in the order of the query, down (`sign` -1) or up (1), from a key on; where it
     /// is a number, behind a row that cannot be read it goes on further away, in steps that double until one can be.
-    fn through(&mut self, query: &str, steps: bool, sign: i64) -> End {
-        let (mut bound, mut step) = (if sign < 0 { i64::MAX } else { 0 }, 1_i64);
+    fn through(&mut self, query: &str, steps: bool, sign: i64, from: i64) -> End {
+        let (mut bound, mut step) = (from, 1_i64);
         let mut whole = true;
         loop {
             let (last, end) = self.pass(query, bound);
@@ -280,6 +310,7 @@ impl Sweep<'_> {
             whole = false;
             if let Some(last) = last {
                 (bound, step) = (last, 1);
+                self.highest = self.highest.max(last);
                 self.gaps += 1;
             }
             let next = bound.saturating_add(step.saturating_mul(sign));
@@ -305,7 +336,7 @@ impl Sweep<'_> {
                 Err(_) => return (last, End::Broken),
             };
             last = row.get(width - 1).ok().or(last);
-            let values: rusqlite::Result<Vec<Value>> = (0..width - 1).map(|i| row.get(i)).collect();
+            let values: rusqlite::Result<Vec<Value>> = (0..width - 1).map(|i| value_of(row, i)).collect();
             let taken = match values {
                 Ok(values) if (self.sound)(row) => self.insert.execute(params_from_iter(values)).ok(),
                 _ => None,
@@ -401,13 +432,16 @@ fn open_damaged(path: &Path, patched: &Path) -> Option<Connection> {
         // SQLite takes it for an empty file, and would delete its log.
         return None;
     }
-    readable(path).or_else(|| {
+    // In a wrong encoding no table has its name.
+    let ours = |db: &Connection| columns(db, "meta").is_ok_and(|columns| !columns.is_empty());
+    let patched = || {
         (len <= PATCHED_BYTES).then_some(())?;
         std::fs::copy(path, patched).ok()?;
         std::fs::copy(beside(path, "-wal"), beside(patched, "-wal")).ok();
         patch_header(patched).ok()?;
         readable(patched)
-    })
+    };
+    readable(path).filter(ours).or_else(patched).or_else(|| readable(path))
 }
 
 fn readable(path: &Path) -> Option<Connection> {

@@ -61,6 +61,8 @@ fn a_backup_made_while_the_gateway_writes_is_whole_and_its_numbers_are_never_giv
     after.commit(&[&Commit { readings: vec![reading(1)], ..commit(n) }]).unwrap();
     let page = Reader::open(new.path()).unwrap().readings(None, None, None, 1).unwrap();
     assert!(page.rows[0].0 > u64::try_from(RESTORE_MARGIN).unwrap());
+    let page = Reader::open(new.path()).unwrap().events(&Default::default(), None, 1).unwrap();
+    assert!(page.rows[0].0 > u64::try_from(RESTORE_MARGIN).unwrap());
     let busy = store::restore(&to, new.path(), true, Wall(AT)).unwrap_err();
     assert!(busy.to_string().contains("another schoolgate"), "{busy}");
     drop(after);
