@@ -65,9 +65,9 @@ impl ManualClock {
         Self { mono: AtomicU64::new(0), wall: AtomicI64::new(wall.0) }
     }
 
-    /// Somebody sets the wall clock.
-    pub fn set_wall(&self, wall: Wall) {
-        self.wall.store(wall.0, Ordering::SeqCst);
+    /// Somebody sets the wall clock, on or back.
+    pub fn set_wall_ms(&self, by: i64) {
+        self.wall.fetch_add(by, Ordering::SeqCst);
     }
 
     /// Both clocks go on.

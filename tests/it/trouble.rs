@@ -4,7 +4,7 @@
 use crate::daemon::PATIENCE;
 use crate::daemon::{Daemon, Publisher, School, device, mqtt_bus, numbered, stored_numbers, until};
 use crate::mosquitto::{Mosquitto, Setup};
-use crate::torture::{Progress, scale};
+use crate::torture::{Progress, long, scale};
 use schoolgate::alarm::AlarmBook;
 use schoolgate::model::{
     AlarmChange, AlarmClass, AlarmKey, DeviceId, Event, EventKind, Phase, PointId, PointKind, Priority,
@@ -271,15 +271,15 @@ fn pass_and_alarm(n: u32, stamp: Stamp) -> (StoredEvent, AlarmChange) {
 /// how many, exactly.
 #[tokio::test]
 async fn a_small_disk_overflows_many_times_and_loses_no_event() {
-    const DISK_MIB: u32 = 16;
     /// What a reading takes in the database before it is sealed.
     const ROW_BYTES: usize = 50;
-    /// Readings of a commit: what waits while one of them is made.
-    const READINGS: usize = 2000;
-    let times = scale("OVERFLOW", 2, 100);
+    // The short form's disk is full before the first readings are sealed, the long form's after.
+    // Readings of a commit are what waits while one of them is made.
+    let (disk_mib, readings) = if long() { (16, 10_000) } else { (8, 2000) };
+    let times = scale("OVERFLOW", 3, 100);
     let commits =
-        u32::try_from(times * (DISK_MIB as usize * 1024 * 1024) / ROW_BYTES / READINGS).expect("a number");
-    let disk = SmallDisk::new(DISK_MIB);
+        u32::try_from(times * (disk_mib as usize * 1024 * 1024) / ROW_BYTES / readings).expect("a number");
+    let disk = SmallDisk::new(disk_mib);
     let tally = Arc::new(Tally::default());
     let store = Store::open(disk.0.path()).expect("a store");
     let (handle, thread) =
@@ -289,21 +289,27 @@ async fn a_small_disk_overflows_many_times_and_loses_no_event() {
     let of = DeviceId::new("d").expect("an id");
     let point = PointId::new("p").expect("an id");
     let mut ledger = 0;
+    // No two values are alike, so that no compressor makes room.
+    let mut value = 1_u64;
+    let mut random = move || {
+        value = value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (value >> 11) as f64
+    };
     for n in 0..commits {
         let stamp = Stamp::new(None, Wall(at.0 + i64::from(n) * 1000));
-        let reading = |i: usize| StoredReading {
+        let mut reading = || StoredReading {
             device: of.clone(),
             stamp,
-            reading: Reading::new(point.clone(), i as f64, Unit::Watt, PointKind::Gauge),
+            reading: Reading::new(point.clone(), random(), Unit::Watt, PointKind::Gauge),
         };
         let (event, change) = pass_and_alarm(n, stamp);
         let commit = Commit {
-            readings: (0..READINGS).map(reading).collect(),
+            readings: (0..readings).map(|_| reading()).collect(),
             events: vec![event],
             alarm_changes: vec![change],
             ..Commit::default()
         };
-        ledger += READINGS;
+        ledger += readings;
         timeout(PATIENCE, handle.commit(commit)).await.expect("room is made in time").expect("room is made");
         progress.one();
     }

@@ -176,7 +176,7 @@ async fn a_clock_that_is_set_is_written_down_and_delays_nothing() {
         let clock = Arc::new(ManualClock::new(Wall(1_790_000_000_000)));
         let plant = plant(&medium, Arc::clone(&clock) as Arc<dyn Clock>);
         answered(&clock, plant.help("before").await).await;
-        clock.set_wall(Wall(1_790_000_000_000 + by));
+        clock.set_wall_ms(by);
         let waits = plant.help("after").await;
         plant.until("it is announced", |plant| plant.announced() == 2).await;
         answered(&clock, waits).await;
