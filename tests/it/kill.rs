@@ -6,7 +6,7 @@ use crate::mosquitto::Mosquitto;
 use crate::oracle;
 use crate::torture::{self, Progress};
 use hil::chance::Chance;
-use schoolgate::model::{DeviceId, PointId, PointKind, Reading, Stamp, Unit, Wall};
+use schoolgate::model::{DeviceId, Now, PointId, PointKind, Reading, Stamp, Unit};
 use schoolgate::pipeline::{Commit, StoredReading};
 use schoolgate::runtime::{Clock, SystemClock};
 use schoolgate::store::{Depth, Reader, Store};
@@ -103,17 +103,23 @@ pub async fn load(broker: &Mosquitto, reins: &Reins) -> u32 {
 }
 
 /// Readings of days ago, stored while the daemon does not run: the next one seals them when it has lived for a while.
+/// How many.
 pub fn seed_old(school: &School) -> u32 {
-    let now = SystemClock::new().now().wall;
+    let now = SystemClock::new().now();
     let old = |n: u32, days: i64| StoredReading {
         device: DeviceId::new("old").unwrap(),
-        stamp: Stamp::new(None, Wall(now.0 - days * DAY_MS + i64::from(n))),
+        stamp: Stamp::new(None, now.wall.plus_ms(i64::from(n) - days * DAY_MS)),
         reading: Reading::new(PointId::new("power").unwrap(), f64::from(n), Unit::Watt, PointKind::Gauge),
     };
-    // What is near the newest stays unsealed.
-    let readings: Vec<_> = (1..OLD).map(|n| old(n, 5)).chain([old(OLD, 2)]).collect();
     let mut store = Store::open(&school.data_dir()).expect("the store opens");
-    store.commit(&[&Commit { readings, ..Commit::default() }]).expect("stored");
+    let stored = |readings| Commit { readings, ..Commit::default() };
+    // Everything up to the first of these is sealed here, so that the oldest that is not is old. What is near the
+    // newest stays unsealed.
+    store.commit(&[&stored(vec![old(0, 5), old(1, 2)])]).expect("stored");
+    let later = Now { wall: now.wall.plus_ms(3 * DAY_MS), ..now };
+    while store.maintain(later).expect("sealed") {}
+    let many = (2..OLD - 1).map(|n| old(n, 5)).chain([old(OLD - 1, 2)]).collect();
+    store.commit(&[&stored(many)]).expect("stored");
     OLD
 }
 
