@@ -110,15 +110,15 @@ fn a_day_is_as_long_as_the_zone_has_it() {
     let kathmandu = TimeZone::get("Asia/Kathmandu").unwrap();
     let at = |text: &str| Wall(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     for (zone, moment, start, hours) in [
-        (&berlin, "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", 23.0),
-        (&berlin, "2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z", 25.0),
-        (&berlin, "2026-10-24T22:00:00Z", "2026-10-24T22:00:00Z", 25.0),
-        (&kathmandu, "2026-10-25T18:14:59Z", "2026-10-24T18:15:00Z", 24.0),
-        (&kathmandu, "2026-10-25T18:15:00Z", "2026-10-25T18:15:00Z", 24.0),
+        (&berlin, "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", 23),
+        (&berlin, "2026-10-25T12:00:00Z", "2026-10-24T22:00:00Z", 25),
+        (&berlin, "2026-10-24T22:00:00Z", "2026-10-24T22:00:00Z", 25),
+        (&kathmandu, "2026-10-25T18:14:59Z", "2026-10-24T18:15:00Z", 24),
+        (&kathmandu, "2026-10-25T18:15:00Z", "2026-10-25T18:15:00Z", 24),
     ] {
         let (day, ends) = day_of(zone, at(moment));
         assert_eq!(day, at(start), "{moment}");
-        assert_eq!(ends.since(day), (hours * 3_600_000.0) as i64, "{moment}");
+        assert_eq!(ends.since(day), hours * HOUR_MS, "{moment}");
     }
 }
 
