@@ -191,12 +191,7 @@ impl Salvage<'_> {
             saved.tear("alarm_change");
         }
         for table in CHAINED {
-            if !rehash(fresh, table, true, chain::head(old, table).ok().flatten())? {
-                saved.tear(table);
-            }
-        }
-        for table in HASHED {
-            if !rehash(fresh, table, false, None)? {
+            if !rehash(fresh, table, chain::head(old, table).ok().flatten())? {
                 saved.tear(table);
             }
         }
@@ -221,12 +216,18 @@ impl Salvage<'_> {
         if there.is_empty() {
             return Ok(older);
         }
-        let pairs = || wanted.iter().zip(&there);
-        let list = pairs().map(|(new, _)| new.name.as_str()).collect::<Vec<_>>().join(", ");
+        let hashed = HASHED.contains(&table.name);
+        let pairs = || wanted.iter().zip(&there).filter(|(new, _)| !hashed || new.name != "hash");
+        let mut list = pairs().map(|(new, _)| new.name.as_str()).collect::<Vec<_>>().join(", ");
         let read = pairs().map(|(new, old)| format!("\"{}\" as {}", old.name, new.name));
         let read = read.collect::<Vec<_>>().join(", ");
         let marks = (1..).zip(pairs()).map(|(n, (column, _))| mark(table.name, &column.name, n));
-        let marks = marks.collect::<Vec<_>>().join(", ");
+        let mut marks = marks.collect::<Vec<_>>().join(", ");
+        if hashed {
+            // Of the row alone: the one that it bears can be spared, and may be all that is damaged.
+            list.push_str(", hash");
+            marks = format!("{marks}, row_hash(zeroblob(32), {marks})");
+        }
         let mut key: Vec<_> = pairs().filter(|(column, _)| column.key > 0).collect();
         key.sort_by_key(|(column, _)| column.key);
         // A row that is there already is passed over; one that breaks a rule of its table is an error, and refused.
@@ -387,25 +388,17 @@ fn agrees(old: &Connection, fresh: &Connection, table: &str) -> Result<bool, Sto
     Ok(true)
 }
 
-/// Hashes anew the rows whose hash does not agree, and sets the head of a chain. Whether all were as they should be.
-fn rehash(
-    db: &Connection,
-    table: &'static str,
-    chained: bool,
-    was: Option<chain::Head>,
-) -> Result<bool, StoreError> {
+/// Hashes anew the rows of a chain whose hash does not agree, and sets its head. Whether all were as they should be.
+fn rehash(db: &Connection, table: &str, was: Option<chain::Head>) -> Result<bool, StoreError> {
     let doing = "hashing rows anew";
-    let columns = chain::columns(db, table)?;
-    let row: Vec<&str> = columns.iter().map(String::as_str).filter(|name| *name != "hash").collect();
-    let row = row.join(", ");
-    let mut select = db.prepare(&format!("select {row}, hash from {table} order by seq")).doing(doing)?;
+    // A row's number is first and its hash last.
+    let mut select = db.prepare(&format!("select * from {table} order by seq")).doing(doing)?;
     let mut update = db.prepare(&format!("update {table} set hash = ?2 where seq = ?1")).doing(doing)?;
     let width = select.column_count();
-    let (mut head, mut sound, mut begun) = (chain::Head { seq: 0, hash: START }, true, !chained);
+    let (mut head, mut sound, mut begun) = (chain::Head { seq: 0, hash: START }, true, false);
     let mut rows = select.query([]).doing(doing)?;
     while let Some(row) = rows.next().doing(doing)? {
-        let before = if chained { &head.hash } else { &START };
-        let (seq, stored, hash) = row_of(row, width, before).doing(doing)?;
+        let (seq, stored, hash) = row_of(row, width, &head.hash).doing(doing)?;
         head.seq = seq;
         begun |= stored.is_some();
         if !begun {
@@ -413,15 +406,12 @@ fn rehash(
             continue;
         }
         if stored != Some(hash) {
-            // One from before there were hashes is none that was changed.
-            sound &= !chained && stored.is_none();
+            sound = false;
             update.execute(params![seq, hash]).doing(doing)?;
         }
         head.hash = hash;
     }
-    if chained {
-        chain::set_head(db, table, head)?;
-    }
+    chain::set_head(db, table, head)?;
     Ok(sound && was.is_none_or(|was| was.hash == head.hash))
 }
 

@@ -159,12 +159,12 @@ fn every_kind_of_damage_starts_and_keeps_the_damaged_file() {
         ("the schema is gone", |_, b| b[100..PAGE].fill(0), Kept::Any),
         ("the root of the readings is gone", |d, b| wipe(b, root_page(d, "reading")), Kept::All),
         ("the root of the outbox is gone", |d, b| wipe(b, root_page(d, "outbox")), Kept::Any),
-        ("a leaf of the outbox is gone", wipe_leaf, Kept::Some),
+        ("a leaf of the outbox is gone", |d, b| wipe_leaf(d, b), Kept::Some),
         ("an index of the outbox is gone", |d, b| wipe(b, root_page(d, "outbox_next")), Kept::All),
         ("the numbers are gone", |d, b| wipe(b, root_page(d, "meta")), Kept::All),
         (
             "all is noise",
-            |_, b| b.iter_mut().enumerate().for_each(|(i, b)| *b = (i * 7919 >> 3) as u8),
+            |_, b| b.iter_mut().enumerate().for_each(|(i, b)| *b = ((i * 7919) >> 3).to_le_bytes()[0]),
             Kept::Any,
         ),
     ];
@@ -191,7 +191,7 @@ fn every_kind_of_damage_starts_and_keeps_the_damaged_file() {
     assert!(cases.len() >= 20);
 }
 
-fn wipe_leaf(dir: &TempDir, bytes: &mut Vec<u8>) {
+fn wipe_leaf(dir: &TempDir, bytes: &mut [u8]) {
     let leaves = leaves(dir, bytes, "outbox");
     wipe(bytes, leaves[leaves.len() / 2]);
 }

@@ -7,8 +7,9 @@ use schoolgate::store::{Depth, FILE_NAME, Reader, Store};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::tempdir;
+use tokio::time::Instant;
 
 const FLIPS: usize = 400;
 /// Start is to be over within this, whatever the files look like.
@@ -244,10 +245,13 @@ fn every_torn_or_foreign_file_is_found_and_the_store_starts() {
         ("the first page is zero", |b| b[..PAGE].fill(0)),
         ("the magic is another's", |b| b[..16].copy_from_slice(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")),
         ("the schema is noise", |b| b[100..PAGE].fill(0xa5)),
-        ("all is noise", |b| b.iter_mut().enumerate().for_each(|(i, b)| *b = (i * 7919 >> 3) as u8)),
+        ("all is noise", |b| {
+            b.iter_mut().enumerate().for_each(|(i, b)| *b = ((i * 7919) >> 3).to_le_bytes()[0])
+        }),
         ("it is a text", |b| *b = "not a database\n".repeat(1000).into_bytes()),
     ];
-    let files: &[(&str, fn(&Path))] = &[
+    type Tear = fn(&Path);
+    let files: &[(&str, Tear)] = &[
         ("a sealed file is gone", |dir| fs::remove_file(&sealed(dir)[0]).unwrap()),
         ("another file stands in its place", |dir| {
             fs::copy(&sealed(dir)[0], &sealed(dir)[1]).unwrap();
