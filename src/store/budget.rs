@@ -346,7 +346,7 @@ impl Store {
     /// Gives up the oldest sealed file, or the oldest rows of the first kind that has any; how many.
     fn sacrifice(&mut self, now: Wall, room: &mut Room) -> Result<u64, StoreError> {
         if let Some(file) = self.drop_oldest_readings(READINGS, now)? {
-            let rows = u64::try_from(file.readings).unwrap_or(0);
+            let rows = file.readings;
             room.dropped.push((READINGS, rows));
             return Ok(rows);
         }
