@@ -63,7 +63,7 @@ struct Running {
 
 /// Readings of a sealed file: a school's day has several.
 const SEAL_ROWS: u32 = 50;
-/// Attempts at opening the file anew after which a disk that failed is well again.
+/// Attempts at a commit, or at opening the file anew, after which a disk that failed is well again.
 const ATTEMPTS: u32 = 3;
 
 pub(super) struct Gateway {
@@ -174,7 +174,14 @@ impl Gateway {
     /// it is sent again.
     fn commit(&mut self, commit: Commit, trace: &mut Trace) {
         trace.note(&commit);
-        while !self.attempt(&commit) {}
+        let mut attempts = 0;
+        while !self.attempt(&commit) {
+            attempts += 1;
+            assert!(attempts <= ATTEMPTS, "the disk is well, and the commit is refused");
+            if attempts == ATTEMPTS {
+                self.disk_is_well();
+            }
+        }
         let running = self.running.as_mut().unwrap();
         if !commit.outbox.is_empty() {
             running.pumps.values_mut().for_each(|(_, pump)| pump.wake());
