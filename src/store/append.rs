@@ -207,7 +207,7 @@ const READINGS_AT_ONCE: usize = 16;
 const READING_WIDTH: usize = 8;
 
 fn insert_readings(rows: usize) -> String {
-    let marks = format!("({})", vec!["?"; READING_WIDTH].join(", "));
+    let marks = format!("({})", ["?"; READING_WIDTH].join(", "));
     format!("insert into reading ({}) values {}", chain::READING_COLUMNS, vec![marks; rows].join(", "))
 }
 
