@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 pub(crate) const INGEST: &[&str] = &["store.ingest_per_s", "store.ingest_ratio_bare"];
 
 /// Pairs of runs that count; one more before them warms the caches.
-const PAIRS: usize = 7;
+const PAIRS: usize = 15;
 /// Meters of the large school; with ten points a minute each they give 1.44 million readings a day.
 pub(crate) const METERS: usize = 100;
 /// Points of a meter, and what they are.

@@ -205,6 +205,15 @@ pub(super) fn count_dropped(db: &Connection, dropped: Dropped) -> Result<(), Sto
     Ok(())
 }
 
+/// Readings are put in so many with one statement: beginning and ending one costs as much as the row.
+const READINGS_AT_ONCE: usize = 16;
+const READING_WIDTH: usize = 8;
+
+fn insert_readings(rows: usize) -> String {
+    let marks = format!("({})", ["?"; READING_WIDTH].join(", "));
+    format!("insert into reading ({}) values {}", chain::READING_COLUMNS, vec![marks; rows].join(", "))
+}
+
 fn write_readings(
     tx: &Transaction<'_>,
     series: &mut SeriesIds,
@@ -213,40 +222,49 @@ fn write_readings(
     if readings.is_empty() {
         return Ok(());
     }
-    let mut insert = tx
-        .prepare_cached(
-            "insert into reading (seq, series, arrived, device_at, clock, value, quality, doubt) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )
-        .doing("storing a reading")?;
+    let doing = "storing a reading";
+    let mut many = tx.prepare_cached(&insert_readings(READINGS_AT_ONCE)).doing(doing)?;
+    let mut one = tx.prepare_cached(&insert_readings(1)).doing(doing)?;
     let mut summand = chain::Summand::default();
-    let integer = |n: Option<i64>| n.map_or(ValueRef::Null, ValueRef::Integer);
     chain::readings_changed(tx, |sum| {
-        for StoredReading { device, stamp, reading } in readings {
-            let id = series.of(tx, (device, &reading.point), (reading.unit, reading.kind))?;
-            let (quality, doubt) = quality_code(reading.quality);
-            let (seq, device_at) = (series.last_reading + 1, stamp.device.map(|w| w.0));
-            let clock = clock_code(stamp.clock);
-            // NaN is stored as null.
-            let value = reading.value.filter(|value| !value.is_nan());
-            insert
-                .execute(params![seq, id, stamp.gateway.0, device_at, clock, value, quality, doubt])
-                .doing("storing a reading")?;
-            series.last_reading = seq;
-            let row = [
-                ValueRef::Integer(seq),
-                ValueRef::Integer(id),
-                ValueRef::Integer(stamp.gateway.0),
-                integer(device_at),
-                ValueRef::Integer(clock),
-                value.map_or(ValueRef::Null, ValueRef::Real),
-                ValueRef::Integer(quality),
-                doubt.map_or(ValueRef::Null, |word| ValueRef::Text(word.as_bytes())),
-            ];
-            sum.with(summand.of(row));
+        for group in readings.chunks(READINGS_AT_ONCE) {
+            let whole = group.len() == READINGS_AT_ONCE;
+            let insert = if whole { &mut many } else { &mut one };
+            for part in group.chunks(if whole { READINGS_AT_ONCE } else { 1 }) {
+                let mut place = 0;
+                for stored in part {
+                    let point = (&stored.device, &stored.reading.point);
+                    let id = series.of(tx, point, (stored.reading.unit, stored.reading.kind))?;
+                    series.last_reading += 1;
+                    let row = reading_row(series.last_reading, id, stored);
+                    for value in row {
+                        place += 1;
+                        insert.raw_bind_parameter(place, ToSqlOutput::Borrowed(value)).doing(doing)?;
+                    }
+                    sum.with(summand.of(row));
+                }
+                insert.raw_execute().doing(doing)?;
+            }
         }
         Ok(())
     })
+}
+
+/// A row of `reading` in the order of its columns.
+fn reading_row(seq: i64, series: i64, stored: &StoredReading) -> [ValueRef<'_>; READING_WIDTH] {
+    let StoredReading { stamp, reading, .. } = stored;
+    let (quality, doubt) = quality_code(reading.quality);
+    [
+        ValueRef::Integer(seq),
+        ValueRef::Integer(series),
+        ValueRef::Integer(stamp.gateway.0),
+        stamp.device.map_or(ValueRef::Null, |at| ValueRef::Integer(at.0)),
+        ValueRef::Integer(clock_code(stamp.clock)),
+        // NaN is stored as null.
+        reading.value.filter(|value| !value.is_nan()).map_or(ValueRef::Null, ValueRef::Real),
+        ValueRef::Integer(quality),
+        doubt.map_or(ValueRef::Null, text),
+    ]
 }
 
 /// How many were there already.
