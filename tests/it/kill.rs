@@ -26,9 +26,6 @@ const PER_ROUND: u32 = 60;
 const NUMBERS: usize = 20_000;
 /// Loops at the same time, each with a broker, a school and its part of the kills.
 const LOOPS: usize = 2;
-/// So many of the rounds, evenly, let the daemon live until it seals.
-const SEALS: usize = 40;
-const SHORT_SEALS: usize = 2;
 /// Readings of days ago that it finds then.
 const OLD: u32 = 300;
 const DAY_MS: i64 = 86_400_000;
@@ -72,6 +69,11 @@ impl Reins {
     pub fn stop(&self) {
         self.done.set(true);
     }
+}
+
+/// In how many of the rounds, evenly, the daemon lives until it seals: six seconds each.
+pub fn seals(rounds: usize) -> usize {
+    (rounds / 50).clamp(2, 40)
 }
 
 /// How many messages of a kind each round may have when there are so many rounds.
@@ -188,7 +190,7 @@ async fn rounds(school: &School, reins: &Reins, kills: usize, seed: u64) -> (Tal
     let progress = Progress::new("kills (of each of two loops)", kills);
     let (mut tale, mut old) = (Tale::default(), 0);
     let mut chance = Chance::seeded(seed);
-    let seals = if torture::long() { SEALS } else { SHORT_SEALS };
+    let seals = seals(kills);
     while tale.ready.len() < kills {
         reins.allow(per_round(kills));
         let seal = seals * (tale.ready.len() + 1) / kills > seals * tale.ready.len() / kills;

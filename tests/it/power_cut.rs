@@ -5,8 +5,8 @@
 
 use crate::daemon::{School, device, mqtt_bus, sum_of, until};
 use crate::kill::{
-    Reins, drained, load, missing, per_round, seed_old, serials, small_budget, subscribed, until_it_seals,
-    values,
+    Reins, drained, load, missing, per_round, seals, seed_old, serials, small_budget, subscribed,
+    until_it_seals, values,
 };
 use crate::mosquitto::Mosquitto;
 use crate::oracle;
@@ -22,9 +22,6 @@ use tempfile::TempDir;
 const CUTS: usize = 30;
 const LONG_CUTS: usize = 1_000;
 const CONTROL_CUTS: usize = 6;
-/// In so many of the rounds, evenly, the power fails while readings are being sealed.
-const SEALS: usize = 40;
-const SHORT_SEALS: usize = 2;
 /// Latest moment of a cut after the first commit of a run.
 const SPREAD_MS: u64 = 60;
 /// What the system writes back as a whole.
@@ -168,11 +165,8 @@ async fn rounds(
     exhibit: Option<&str>,
 ) -> usize {
     let progress = Progress::new("power cuts", cuts);
-    let seals = match exhibit {
-        Some(_) => 0,
-        None if torture::long() => SEALS,
-        None => SHORT_SEALS,
-    };
+    // In some of the rounds the power fails while readings are being sealed.
+    let seals = if exhibit.is_none() { seals(cuts) } else { 0 };
     let mut old = 0;
     for cut in 0..cuts {
         reins.allow(per_round(cuts));

@@ -20,11 +20,11 @@ use trace::Trace;
 
 /// 2026-09-07T08:00:00+08:00, a Monday.
 const T0: Wall = Wall(1_788_739_200_000);
-const SEEDS: usize = 200;
+const SEEDS: usize = 120;
 const LONG_SEEDS: usize = 2_000;
-/// A step takes a quarter of an hour on average: one day, and three and a half.
+/// A step takes some twelve minutes on average: most of a day, and more than three.
 const STEPS: u32 = 80;
-const LONG_STEPS: u32 = 240;
+const LONG_STEPS: u32 = 400;
 /// Of the seeds every so-manieth is played twice.
 const REPLAYED: u64 = 20;
 const DAY_MS: u64 = 86_400_000;

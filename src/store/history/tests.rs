@@ -76,7 +76,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn small_file(dir: &Path) -> Sealed {
-    let mut writer = Writer::create(&super::Place::here(dir)).unwrap();
+    let mut writer = Writer::create(&super::disk::Place::here(dir)).unwrap();
     for device in 0..3_i64 {
         let rows: Vec<Row> = (0..40)
             .map(|i| Row {
