@@ -134,12 +134,16 @@ impl Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Page<StoredEvent>, StoreError> {
-        let newest: i64 = self
+        // Counted in rows: numbers leap where they were raised.
+        let before = before.map_or(i64::MAX, signed);
+        let from: Option<i64> = self
             .db
-            .query_row("select coalesce(max(seq), 0) from event", [], |row| row.get(0))
+            .prepare_cached(
+                "select min(seq) from (select seq from event where seq < ?1 order by seq desc limit ?2)",
+            )
+            .and_then(|mut s| s.query_row([before, EVENTS_PER_PAGE], |row| row.get(0)))
             .doing("reading events")?;
-        let before = before.map_or(i64::MAX, signed).min(newest.saturating_add(1));
-        let from = before.saturating_sub(EVENTS_PER_PAGE);
+        let Some(from) = from else { return Ok(Page { rows: Vec::new(), next_before: None }) };
         let sql = "select * from event where seq < :before and seq >= :from \
              and (:device is null or device = :device) and (:kind is null or kind = :kind) \
              order by seq desc limit :limit";
@@ -147,7 +151,10 @@ impl Reader {
         let kind = filter.kind.map(EventKind::as_str);
         let narrowed: &[(&str, &dyn ToSql)] = &[(":from", &from), (":device", &device), (":kind", &kind)];
         let mut page = page(&self.db, sql, Some(unsigned(before)), limit, narrowed, event_of)?;
-        if page.next_before.is_none() && from > 1 {
+        let older = "select exists (select 1 from event where seq < ?1)";
+        if page.next_before.is_none()
+            && self.db.query_row(older, [from], |row| row.get(0)).doing("reading events")?
+        {
             page.next_before = Some(unsigned(from));
         }
         Ok(page)
