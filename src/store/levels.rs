@@ -116,6 +116,11 @@ impl Levels {
         }
     }
 
+    /// Begins the period that is being made anew.
+    pub(super) fn begin_anew(&mut self) {
+        self.work = None;
+    }
+
     /// One step; whether there is more to do at once.
     pub(super) fn step(&mut self, db: &mut Connection, now: Now) -> Result<bool, StoreError> {
         let Some(mut work) = self.work.take() else {

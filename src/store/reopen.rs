@@ -68,6 +68,9 @@ impl Store {
         chain::install(&mut db)?;
         self.db = db;
         self.before = None;
+        // What was under way goes on from what is in the file.
+        self.upkeep.forget_sealing();
+        self.levels.begin_anew();
         Ok(stored)
     }
 

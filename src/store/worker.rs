@@ -21,6 +21,9 @@ use tokio::time::{Instant, timeout};
 const ATTEMPTS: u32 = 3;
 /// Pause before the next attempt while the disk is full or read-only: it is to be in use again within 10 s.
 const RETRY: Duration = Duration::from_secs(1);
+/// A step of keeping order waits at most so long for a moment in which nobody waits: under a load that never pauses
+/// the disk would fill up otherwise, and nothing would be sealed.
+const OVERDUE: Duration = Duration::from_millis(500);
 /// Longest time without a look at what there is to keep in order.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Steps of keeping order between two commits while the disk is filling up: more rows are given up than one commit

@@ -48,6 +48,8 @@ fn levels_are_their_parts(dir: &Path) -> Result<(), String> {
         let mut statement = tx.prepare("select level, start, ends from level_due")?;
         let due: BTreeSet<(String, i64)> =
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        // Parts from before the oldest may be gone: they are not kept for ever, and the clock may be years ahead.
+        let oldest = parts.values().flatten().map(|(at, _)| *at).min().unwrap_or(i64::MAX);
         let (mut made, mut wanted) = (BTreeMap::new(), BTreeMap::new());
         for (level, table) in [("hour", "roll_up_hour"), ("day", "roll_up_day")] {
             let mut statement = tx.prepare(&format!(
@@ -56,7 +58,7 @@ fn levels_are_their_parts(dir: &Path) -> Result<(), String> {
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let (series, start, ends): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                if due.contains(&(level.to_owned(), start)) {
+                if start < oldest || due.contains(&(level.to_owned(), start)) {
                     continue;
                 }
                 made.insert((level.to_owned(), series, start), sums(row, 3)?);
@@ -71,7 +73,7 @@ fn levels_are_their_parts(dir: &Path) -> Result<(), String> {
         for (series, parts) in &parts {
             for (at, part) in parts {
                 let hour = at - at.rem_euclid(3_600_000);
-                if !due.contains(&("hour".to_owned(), hour)) {
+                if hour >= oldest && !due.contains(&("hour".to_owned(), hour)) {
                     wanted.entry(("hour".to_owned(), *series, hour)).or_insert(*part);
                 }
             }
