@@ -126,13 +126,12 @@ pub fn seed_old(school: &School) -> u32 {
 }
 
 /// Files of sealed readings, also unfinished ones.
-fn sealed_files(school: &School) -> usize {
+pub fn sealed_files(school: &School) -> usize {
     std::fs::read_dir(school.data_dir().join("history")).map_or(0, Iterator::count)
 }
 
-/// Lets the daemon live until it begins to seal, and a little longer.
-pub async fn until_it_seals(school: &School, chance: &mut Chance) {
-    let before = sealed_files(school);
+/// Lets the daemon live until there are more sealed files than `before` it started, and a little longer.
+pub async fn until_it_seals(school: &School, before: usize, chance: &mut Chance) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while sealed_files(school) == before {
         assert!(tokio::time::Instant::now() < deadline, "nothing was sealed");
@@ -198,6 +197,7 @@ async fn rounds(school: &School, reins: &Reins, kills: usize, seed: u64) -> (Tal
         if seal {
             old += seed_old(school);
         }
+        let sealed = sealed_files(school);
         let mut daemon = school.launch();
         if early {
             tokio::time::sleep(Duration::from_millis(chance.below(SPREAD_MS))).await;
@@ -207,7 +207,7 @@ async fn rounds(school: &School, reins: &Reins, kills: usize, seed: u64) -> (Tal
         }
         tale.ready.push(daemon.ready().await);
         if seal {
-            until_it_seals(school, &mut chance).await;
+            until_it_seals(school, sealed, &mut chance).await;
         } else {
             until("a message is committed", async || {
                 let page = school.metrics().await;

@@ -5,8 +5,8 @@
 
 use crate::daemon::{School, device, mqtt_bus, sum_of, until};
 use crate::kill::{
-    Reins, drained, load, missing, per_round, seals, seed_old, serials, small_budget, subscribed,
-    until_it_seals, values,
+    Reins, drained, load, missing, per_round, sealed_files, seals, seed_old, serials, small_budget,
+    subscribed, until_it_seals, values,
 };
 use crate::mosquitto::Mosquitto;
 use crate::oracle;
@@ -175,12 +175,13 @@ async fn rounds(
             old += seed_old(school) as usize;
             platter.rest();
         }
+        let sealed = sealed_files(school);
         let mut env = platter.environment();
         env.extend(exhibit.map(|name| ("SCHOOLGATE_MUSEUM", Path::new(name))));
         let mut daemon = school.launch_with(&env);
         if seal {
             daemon.ready().await;
-            until_it_seals(school, &mut platter.chance).await;
+            until_it_seals(school, sealed, &mut platter.chance).await;
         } else if platter.chance.one_in(10) {
             tokio::time::sleep(Duration::from_millis(platter.chance.below(SPREAD_MS))).await;
         } else {
