@@ -186,10 +186,11 @@ impl<L: Ledger> Worker<L> {
             if self.retry_at.is_some_and(|at| at <= Instant::now()) {
                 self.push();
             }
+            let now = Instant::now();
             if self.pressed {
                 (0..PRESSED_STEPS).take_while(|_| self.upkeep()).for_each(drop);
                 self.pressed = false;
-            } else if self.upkeep_at <= Instant::now() && inbox.is_empty() {
+            } else if self.upkeep_at <= now && (inbox.is_empty() || self.upkeep_at + OVERDUE <= now) {
                 self.upkeep();
             }
         }
