@@ -17,6 +17,14 @@ mod ingest;
 mod modbus;
 #[path = "figures/school.rs"]
 mod school;
+#[path = "figures/store.rs"]
+mod store;
+#[path = "figures/store_disk.rs"]
+mod store_disk;
+#[path = "figures/store_sealed.rs"]
+mod store_sealed;
+#[path = "figures/store_years.rs"]
+mod store_years;
 #[path = "figures/traffic.rs"]
 mod traffic;
 
@@ -39,6 +47,10 @@ const BENCHES: &[Bench] = &[
     Bench { figures: ingest::FIGURES, measure: ingest::measure },
     Bench { figures: modbus::FIGURES, measure: modbus::measure },
     Bench { figures: school::FIGURES, measure: school::measure },
+    Bench { figures: store::INGEST, measure: store::ingest },
+    Bench { figures: store_sealed::FIGURES, measure: store_sealed::measure },
+    Bench { figures: store_years::FIGURES, measure: store_years::measure },
+    Bench { figures: store_disk::FIGURES, measure: store_disk::measure },
 ];
 
 fn main() -> ExitCode {
@@ -53,6 +65,9 @@ fn main() -> ExitCode {
     };
     if let Some(dir) = school::asked_to_be_the_school() {
         return school::be_the_school(&runtime, dir);
+    }
+    if let Some((part, dir)) = store_years::asked() {
+        return store_years::play(&runtime, &part, &dir);
     }
     let only = std::env::var("ONLY").unwrap_or_default();
     let wanted = |name: &&'static str| name.starts_with(only.trim());

@@ -29,10 +29,10 @@ const SENDERS: usize = 4;
 const ANSWERED: u64 = 400;
 
 /// One run through the pipe.
-struct Run {
-    took: Duration,
-    transactions: usize,
-    rows: Rows,
+pub(crate) struct Run {
+    pub(crate) took: Duration,
+    pub(crate) transactions: usize,
+    pub(crate) rows: Rows,
 }
 
 pub(crate) fn measure(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
@@ -124,7 +124,7 @@ fn close(thread: std::thread::JoinHandle<()>) -> Result<(), Failure> {
 }
 
 /// Sends as fast as the lanes take it, until all of it is durable.
-fn flood(runtime: &Runtime, config: Config) -> Result<Run, Failure> {
+pub(crate) fn flood(runtime: &Runtime, config: Config) -> Result<Run, Failure> {
     let file = config.data_dir.join(FILE_NAME);
     let sent = traffic::deliveries(&config, DELIVERIES, SystemClock::new().now().wall)?;
     let expected: usize = sent.iter().map(|(Sent::Delivered(d) | Sent::Offered(d))| d.inputs.len()).sum();
@@ -151,14 +151,13 @@ fn flood(runtime: &Runtime, config: Config) -> Result<Run, Failure> {
     Ok(Run { took, transactions: usize::try_from(tally.commits.get())?, rows })
 }
 
-/// Sends a share, and waits until everything in it that is answered was.
+/// Sends a share, and waits until everything in it was answered. Polls go the way of what is answered, too: offered
+/// faster than the disk takes them, they would be shed, as they must be.
 async fn send(inlet: Inlet, share: Vec<Sent>) -> Result<(), Failure> {
     let mut receipts = Vec::with_capacity(share.len());
     for one in share {
-        match one {
-            Sent::Delivered(delivery) => receipts.push(inlet.deliver(delivery).await?),
-            Sent::Offered(delivery) => inlet.offer(delivery)?,
-        }
+        let (Sent::Delivered(delivery) | Sent::Offered(delivery)) = one;
+        receipts.push(inlet.deliver(delivery).await?);
     }
     for receipt in receipts {
         receipt.await?;

@@ -3,6 +3,7 @@
 mod alarms;
 mod check;
 mod client;
+mod db;
 mod logging;
 mod quarantine;
 mod run;
@@ -40,6 +41,7 @@ enum Command {
     Check(check::Check),
     Alarms(alarms::Alarms),
     Quarantine(quarantine::Quarantine),
+    Db(db::Db),
 }
 
 /// Which configuration.
@@ -60,6 +62,7 @@ pub fn run() -> ExitCode {
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
+            Command::Db(db) => db.run(out),
         },
         Err(told) => {
             let code = if told.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };

@@ -37,6 +37,8 @@ pub struct Config {
     pub site: Site,
     /// Where the database lives.
     pub data_dir: PathBuf,
+    /// How much room everything in that directory may take, MiB. 4096 unless told otherwise, at least 64.
+    pub budget_mb: u32,
     /// Where the API and metrics listen; loopback until sign-in exists.
     pub http: SocketAddr,
     /// Length of an aggregate sent north, in seconds; divides an hour. 900 unless told otherwise.

@@ -35,7 +35,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let site = read_site(&roots, sources, problems);
     let gateway = site.as_ref().map_or("gateway", |site| site.gateway.as_str());
     let zone = site.as_ref().map_or_else(site::default_zone, |site| site.zone.clone());
-    let data_dir = site::store(once(&roots, "store"), sources.base);
+    let (data_dir, budget_mb) = site::store(once(&roots, "store"), sources.base);
     let http = site::http(once(&roots, "http"));
     let aggregate_secs = site::uploads(once(&roots, "uploads"));
     if let Some(profiles) = once(&roots, "profiles") {
@@ -70,6 +70,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     Some(Config {
         site: site?,
         data_dir,
+        budget_mb,
         http,
         aggregate_secs,
         places,

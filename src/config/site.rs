@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 
 /// Where the database lives unless told otherwise.
 const DEFAULT_DATA_DIR: &str = "/var/lib/schoolgate";
+/// Room that the data may take unless told otherwise, MiB: years of a large school, and within every card in use.
+const DEFAULT_BUDGET_MB: u32 = 4096;
+/// What may be written there, MiB: the write-ahead log alone takes up to 16, and 16 TiB is beyond every box.
+const BUDGETS_MB: std::ops::RangeInclusive<i64> = 64..=16_777_216;
 /// Port of the API and metrics unless told otherwise.
 const DEFAULT_PORT: u16 = 8088;
 /// Lengths of an aggregate, in seconds; each divides an hour.
@@ -68,15 +72,17 @@ fn school_code(text: &str) -> Result<String, String> {
     }
 }
 
-/// `[store]`: where the database lives.
-pub(super) fn store(reader: Option<Reader<'_>>, base: &Path) -> PathBuf {
-    let Some(reader) = reader else { return DEFAULT_DATA_DIR.into() };
+/// `[store]`: where the database lives, and how much room it may take, MiB.
+pub(super) fn store(reader: Option<Reader<'_>>, base: &Path) -> (PathBuf, u32) {
+    let Some(reader) = reader else { return (DEFAULT_DATA_DIR.into(), DEFAULT_BUDGET_MB) };
     let advice = format!("write the path of a directory, such as \"{DEFAULT_DATA_DIR}\"");
     let dir = reader.parsed_opt("dir", &advice, |text| {
         if text.trim().is_empty() { Err("the path is empty") } else { Ok(base.join(text)) }
     });
+    let budget = reader.integer_opt("budget_mb", BUDGETS_MB);
     finish(reader, None);
-    dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into())
+    let budget = budget.and_then(|mb| u32::try_from(mb).ok()).unwrap_or(DEFAULT_BUDGET_MB);
+    (dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()), budget)
 }
 
 /// `[http]`: where the API and metrics listen.

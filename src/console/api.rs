@@ -4,7 +4,9 @@ use super::{Console, Problem, views};
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
 use crate::runtime::Chain;
-use crate::store::{AlarmFilter, EventFilter, Page, Reader, StoreError};
+use crate::store::{
+    AlarmFilter, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader, StoreError,
+};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -29,6 +31,7 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/devices/{id}", get(device))
         .route("/api/v1/readings", get(readings))
         .route("/api/v1/rollups", get(roll_ups))
+        .route("/api/v1/energy", get(energy))
         .route("/api/v1/events", get(events))
         .route("/api/v1/alarms", get(alarms))
         .route("/api/v1/alarms/{id}", get(alarm))
@@ -61,6 +64,8 @@ struct Narrowed {
     limit: Option<u32>,
     from: Option<i64>,
     to: Option<i64>,
+    level: Option<String>,
+    by: Option<String>,
 }
 
 type Asked = Result<Query<Narrowed>, QueryRejection>;
@@ -71,7 +76,7 @@ fn narrowed(asked: Asked) -> Result<Narrowed, Problem> {
             StatusCode::BAD_REQUEST,
             format!("查询参数有误：{error}"),
             format!(
-                "the query is not understood ({error}); known: device, point, kind, open, before, limit, from, to"
+                "the query is not understood ({error}); known: device, point, kind, open, before, limit, from, to, level, by"
             ),
         )
     })
@@ -172,10 +177,92 @@ async fn readings(State(console): State<Console>, asked: Asked) -> Answer {
 
 async fn roll_ups(State(console): State<Console>, asked: Asked) -> Answer {
     let asked = narrowed(asked)?;
+    if asked.level.as_deref() == Some("minute") {
+        return minutes(&console, asked).await;
+    }
     let device = id_of(asked.device, "device", |t| DeviceId::new(t).ok())?;
+    let point = id_of(asked.point, "point", |t| PointId::new(t).ok())?;
+    let level =
+        one_of(asked.level, "level", "minute, upload, hour, day", Level::from_word)?.unwrap_or(Level::Upload);
     let (from, to) = (Wall(asked.from.unwrap_or(0)), Wall(asked.to.unwrap_or(i64::MAX)));
-    let rows = read(&console, move |r| r.roll_ups(device.as_ref(), from, to)).await?;
-    Ok(Json(json!({"rows": rows})))
+    let rows = match device {
+        Some(device) => read(&console, move |r| r.levels(level, &device, point.as_ref(), from, to)).await?,
+        None if level == Level::Upload && point.is_none() => {
+            read(&console, move |r| r.roll_ups(None, from, to)).await?
+        }
+        None => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "按测点、小时或日查询时必须指定 device",
+                "'device' is needed when a point, hours or days are asked for",
+            ));
+        }
+    };
+    Ok(Json(json!({"rows": rows, "level": level.as_str()})))
+}
+
+/// Minutes are stored nowhere: they are made of the readings of one point and one day.
+async fn minutes(console: &Console, asked: Narrowed) -> Answer {
+    let device = id_of(asked.device, "device", |t| DeviceId::new(t).ok())?;
+    let point = id_of(asked.point, "point", |t| PointId::new(t).ok())?;
+    let span = asked.from.zip(asked.to).filter(|(from, to)| to.saturating_sub(*from) <= MINUTES_MS);
+    let (Some(device), Some(point), Some((from, to))) = (device, point, span) else {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "按分钟查询时必须指定 device、point、from 和 to，且最长一天",
+            "'device', 'point', 'from' and 'to' are needed when minutes are asked for, at most a day apart",
+        ));
+    };
+    let known = console.devices.get(&device).and_then(|device| device.profile.point(point.as_str()));
+    let wrap = known.and_then(|point| point.wrap);
+    let look = move |r: &Reader| r.minutes(&device, &point, (Wall(from), Wall(to)), wrap);
+    let rows = read(console, look).await?.ok_or_else(|| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("这段时间的读数超过 {MINUTE_READINGS} 条，请缩短时间范围"),
+            format!("there are more than {MINUTE_READINGS} readings in this span; ask for a shorter one"),
+        )
+    })?;
+    Ok(Json(json!({"rows": rows, "level": "minute"})))
+}
+
+/// Energy of the school days that start in a span, in kWh, from the days' roll-ups.
+async fn energy(State(console): State<Console>, asked: Asked) -> Answer {
+    let asked = narrowed(asked)?;
+    let by = one_of(asked.by, "by", "device, place, total", |word| {
+        ["device", "place", "total"].into_iter().find(|known| *known == word)
+    })?;
+    let (from, to) = (Wall(asked.from.unwrap_or(0)), Wall(asked.to.unwrap_or(i64::MAX)));
+    let meters = read(&console, move |r| r.energy(from, to)).await?;
+    let total: f64 = meters.iter().map(|meter| meter.kwh).sum();
+    let rows = match by {
+        Some("device") => {
+            let row = |m: &Energy| json!({"device": m.device, "point": m.point, "kwh": m.kwh});
+            meters.iter().map(row).collect()
+        }
+        Some("place") => views::energy_by_place(&meters, &console.devices, &console.places),
+        _ => Vec::new(),
+    };
+    Ok(Json(json!({"total_kwh": total, "rows": rows})))
+}
+
+/// A word that must be one of those listed in `known`.
+fn one_of<T>(
+    text: Option<String>,
+    what: &str,
+    known: &str,
+    find: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| {
+        find(&text).ok_or_else(|| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!("“{what}”的值无效，可用：{known}"),
+                format!("'{what}' must be one of {known}"),
+            )
+        })
+    })
+    .transpose()
 }
 
 async fn events(State(console): State<Console>, asked: Asked) -> Answer {

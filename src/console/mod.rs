@@ -12,7 +12,7 @@ pub use api::router;
 pub use problem::Problem;
 
 use crate::config::Device;
-use crate::model::{DestinationId, DeviceId};
+use crate::model::{DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
 use crate::runtime::Chain;
@@ -30,6 +30,8 @@ use tokio::sync::watch;
 pub struct Console {
     /// The configured devices.
     pub devices: Arc<BTreeMap<DeviceId, Device>>,
+    /// The places of the school.
+    pub places: Arc<BTreeMap<PlaceId, Place>>,
     /// Where the database lives.
     pub data_dir: PathBuf,
     /// How everything stands.

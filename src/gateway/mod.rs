@@ -63,11 +63,13 @@ pub enum GatewayError {
 pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tally = Arc::new(Tally::default());
-    let store = Store::open(&config.data_dir)?;
+    let (mut store, remembered) = Store::take_up(&config.data_dir, config.aggregate_secs)?;
+    store.set_budget(config.budget_mb);
+    store.school_days(config.site.zone.clone());
     let site_key = store.site_key()?;
-    let remembered = store.recall(config.aggregate_secs)?;
     let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
 
+    let places = Arc::new(config.world.places.clone());
     let world = Arc::new(config.world);
     let settings = Settings {
         gateway: config.site.gateway.clone(),
@@ -100,6 +102,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
 
     let console = Console {
         devices: Arc::new(config.devices.clone()),
+        places,
         data_dir: config.data_dir.clone(),
         live: live_seen,
         destinations: Arc::new(statuses),

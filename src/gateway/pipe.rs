@@ -1,32 +1,37 @@
-//! The loop around the pure step: takes what waits in the lanes, steps, makes the commit durable, answers. While
-//! commits are on their way to the disk the next batch is stepped; each is answered in its turn, once it is durable.
+//! The loop around the pure step: takes what waits in the lanes, steps at once, commits in windows, answers.
+//!
+//! Stepping and committing are apart: while one commit is on its way to the disk the pipe goes on stepping, so that
+//! an alarm is announced however long a card stalls. What was stepped meanwhile is the next commit, and who waits is
+//! answered in turn, when his has returned.
 
-use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Now, Wall};
-use crate::pipeline::{Commit, Live, Pipeline};
+mod clock_step;
+mod overload;
+mod staged;
+
+use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Mono, Now};
+use crate::pipeline::{Commit, Dropped, Live, Pipeline};
 use crate::runtime::lanes::{OrderOutcome, OrderParcel, Parcel};
+use crate::runtime::tally::Count;
 use crate::runtime::{Clock, Outlet, Tally, service};
-use crate::store::{self, Committed, PendingCommit, StoreError};
+use crate::store::{self, Committed, Health, PendingCommit, StoreError};
+use clock_step::ClockWatch;
+use overload::Overload;
+use staged::{Staged, Waiting, urgent};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 
-/// Most deliveries in one commit.
+/// Most deliveries in one step.
 const BATCH: usize = 500;
-/// Most commits on their way to the disk; the store makes those that wait one transaction. With so many under way
-/// nothing is taken from the lanes until the oldest is durable.
-const UNDER_WAY: usize = 4;
-/// Polled readings are gathered this long, so that one commit carries those of many meters.
-const GATHER: Duration = Duration::from_millis(200);
+/// Polled readings are looked at this often, so that one step takes those of many meters.
+const LOOK: Duration = Duration::from_millis(200);
 /// Pause between two pictures for pages and metrics.
 const PICTURE_MS: u64 = 250;
-/// Pause between two looks for readings that are too old.
-const PRUNE_EVERY_MS: u64 = 60_000;
-/// Readings deleted in one look: far more than arrive in a minute.
-const PRUNE_ROWS: u32 = 50_000;
-/// Readings are kept this long, milliseconds (90 days); roll-ups stay.
-const KEEP_READINGS_MS: i64 = 90 * 24 * 3600 * 1000;
+/// Most commits on their way to the disk: one that is being written and one that the store finds waiting when it is
+/// done. What is stepped meanwhile is gathered here, so that one commit carries all of it.
+const UNDER_WAY: usize = 2;
 
 /// What the loop works with.
 pub struct Pipe {
@@ -52,129 +57,247 @@ struct Taken {
     deliveries: Vec<Delivery>,
     receipts: Vec<oneshot::Sender<()>>,
     orders: Vec<oneshot::Sender<OrderOutcome>>,
+    /// People wait for something in it.
+    urgent: bool,
+    /// Polled deliveries that were pushed out of their lane.
+    shed: u64,
 }
 
-/// A commit on its way to the disk, and who waits for it.
-struct UnderWay {
+/// A commit on its way to the disk.
+struct Flight {
     /// `None` when there was nothing to store. Its turn is waited for all the same: what it repeats may be in a commit
     /// before it.
     pending: Option<PendingCommit>,
-    receipts: Vec<oneshot::Sender<()>>,
-    orders: Vec<(oneshot::Sender<OrderOutcome>, OrderOutcome)>,
+    waiting: Waiting,
+    /// What is counted once it is durable.
+    counts: Vec<(Arc<Count>, u64)>,
+}
+
+/// The loop's own state.
+struct Turning {
+    pipe: Pipe,
+    staged: Staged,
+    flights: VecDeque<Flight>,
+    /// Which ways in are closed and empty: those of orders and of events.
+    closed: (bool, bool),
+    health: watch::Receiver<Health>,
+    /// What of the store's health was told to the pipeline.
+    told: Health,
+    clock_watch: ClockWatch,
+    overload: Overload,
 }
 
 impl Pipe {
     /// Works until every way into the pipe is closed and what was in it is durable.
     ///
     /// # Errors
-    /// When a commit fails. Nothing of it was answered, so whoever sent it will send it again after a restart.
-    pub async fn run(mut self) -> Result<(), StoreError> {
+    /// When the store gives up. Nothing of what it had not stored was answered, so whoever sent it will send it again
+    /// after a restart.
+    pub async fn run(self) -> Result<(), StoreError> {
+        let health = self.store.health();
+        let clock_watch = ClockWatch::new(self.clock.now());
+        let turning = Turning {
+            pipe: self,
+            staged: Staged::default(),
+            flights: VecDeque::with_capacity(UNDER_WAY),
+            closed: (false, false),
+            health,
+            told: Health::default(),
+            clock_watch,
+            overload: Overload::default(),
+        };
+        turning.run().await
+    }
+}
+
+impl Turning {
+    async fn run(mut self) -> Result<(), StoreError> {
         let mut pictured = None;
-        let mut pruned = self.clock.now();
-        let mut under_way: VecDeque<UnderWay> = VecDeque::with_capacity(UNDER_WAY);
-        let mut open = true;
-        while open || !under_way.is_empty() {
-            let taken = tokio::select! {
-                biased;
-                committed = oldest_durable(&mut under_way), if !under_way.is_empty() => {
-                    self.tally.repeated_events.add(committed?.duplicate_events);
-                    under_way.pop_front().into_iter().for_each(UnderWay::answer);
-                    continue;
-                }
-                (taken, more) = self.take(), if open && under_way.len() < UNDER_WAY => {
-                    open = more;
-                    taken
-                }
-            };
-            let now = self.clock.now();
-            under_way.push_back(self.commit(now, taken).await?);
+        loop {
+            let taken = self.take().await?;
+            let now = self.pipe.clock.now();
+            self.step(now, taken);
             if pictured.is_none_or(|at: Now| now.mono.since(at.mono).as_millis() >= u128::from(PICTURE_MS)) {
                 pictured = Some(now);
                 service::alive();
-                self.live.send_replace(Arc::new(self.pipeline.live(now.wall)));
+                self.pipe.live.send_replace(Arc::new(self.pipe.pipeline.live(now.wall)));
             }
-            if now.mono.since(pruned.mono).as_millis() >= u128::from(PRUNE_EVERY_MS) {
-                pruned = now;
-                self.prune(now.wall).await?;
+            self.launch(now.mono).await?;
+            self.pipe.tally.staged_rows.set(u64::try_from(self.staged.rows()).unwrap_or(u64::MAX));
+            let nothing_left = self.flights.is_empty() && self.staged.is_empty();
+            if self.ending() && nothing_left && self.pipe.outlet.readings.is_empty() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    /// Waits for something to do and takes all that waits; `false` when every way in is closed. Nothing is lost when it
-    /// is dropped while it waits.
-    async fn take(&mut self) -> (Taken, bool) {
+    /// Waits for something to do and takes all that waits. A commit that lands meanwhile is answered.
+    async fn take(&mut self) -> Result<Taken, StoreError> {
         let mut taken = Taken::default();
-        let now = self.clock.now();
-        let wait = self.pipeline.next_deadline(now).since(now.mono).min(GATHER);
+        let now = self.pipe.clock.now();
+        let mut wait = self.pipe.pipeline.next_deadline(now).since(now.mono).min(LOOK);
+        if let Some(due) = self.staged.due()
+            && self.flights.len() < UNDER_WAY
+        {
+            wait = wait.min(due.since(now.mono));
+        }
+        if self.ending() && !self.pipe.outlet.readings.is_empty() {
+            wait = Duration::ZERO;
+        }
+        let room = !self.staged.full();
+        let (no_orders, no_events) = self.closed;
         let mut parcels = Vec::new();
-        let open = tokio::select! {
+        let outlet = &mut self.pipe.outlet;
+        tokio::select! {
             biased;
-            parcel = self.outlet.orders.recv() => parcel.map(|p| taken.order(p)).is_some(),
+            landed = landing(&mut self.flights) => self.landed(landed)?,
+            parcel = outlet.orders.recv(), if room && !no_orders => match parcel {
+                Some(parcel) => taken.order(parcel),
+                None => self.closed.0 = true,
+            },
             // All at once: a sender that waits for room is not woken once for each.
-            count = self.outlet.events.recv_many(&mut parcels, BATCH) => count > 0,
-            () = tokio::time::sleep(wait) => true,
-        };
-        while let Ok(parcel) = self.outlet.orders.try_recv() {
-            taken.order(parcel);
+            count = outlet.events.recv_many(&mut parcels, BATCH), if room && !no_events => {
+                self.closed.1 = count == 0;
+            }
+            () = tokio::time::sleep(wait) => {}
         }
         parcels.into_iter().for_each(|parcel| taken.parcel(parcel));
+        if room {
+            self.sweep(&mut taken);
+        }
+        self.poll(&mut taken);
+        Ok(taken)
+    }
+
+    /// Whether every way in is closed, and those that are answered are empty.
+    fn ending(&self) -> bool {
+        self.closed == (true, true)
+    }
+
+    /// Takes what else waits in the lanes that are answered.
+    fn sweep(&mut self, taken: &mut Taken) {
+        let outlet = &mut self.pipe.outlet;
+        while let Ok(parcel) = outlet.orders.try_recv() {
+            taken.order(parcel);
+        }
         while taken.deliveries.len() < BATCH
-            && let Ok(parcel) = self.outlet.events.try_recv()
+            && let Ok(parcel) = outlet.events.try_recv()
         {
             taken.parcel(parcel);
         }
+    }
+
+    /// Takes the polled readings that wait.
+    fn poll(&mut self, taken: &mut Taken) {
         while taken.deliveries.len() < BATCH {
-            match self.outlet.readings.try_recv() {
+            match self.pipe.outlet.readings.try_recv() {
                 Ok(delivery) => taken.deliveries.push(Arc::unwrap_or_clone(delivery)),
                 Err(TryRecvError::Lagged(shed)) => {
-                    self.tally.shed_deliveries.add(shed);
-                    tracing::warn!(shed, "polled readings were shed: the disk or processor cannot follow");
+                    taken.shed += shed;
+                    self.pipe.tally.shed_deliveries.add(shed);
+                    tracing::warn!(shed, "polled readings were shed: the processor cannot follow");
                 }
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
-        let more = open || !taken.deliveries.is_empty();
-        (taken, more)
     }
 
-    /// Steps, and sends the commit on its way.
-    async fn commit(&mut self, now: Now, taken: Taken) -> Result<UnderWay, StoreError> {
-        let mut commit = self.pipeline.step(now, taken.deliveries);
-        let orders = taken.orders.into_iter().zip(std::mem::take(&mut commit.orders)).collect();
-        let pending = if commit.is_empty() {
-            None
-        } else {
-            self.count(&commit);
-            self.announce(&commit);
-            Some(self.store.begin_commit(commit).await?)
-        };
-        Ok(UnderWay { pending, receipts: taken.receipts, orders })
-    }
-
-    fn count(&self, commit: &Commit) {
-        let bus = |device| self.buses.get(device);
-        for stored in &commit.readings {
-            bus(&stored.device).iter().for_each(|bus| self.tally.readings.of(bus).one());
+    /// Steps, announces, and stages what came of it.
+    fn step(&mut self, now: Now, taken: Taken) {
+        if *self.health.borrow() != self.told {
+            let health = self.health.borrow().clone();
+            health.findings(&self.told).into_iter().for_each(|finding| self.pipe.pipeline.report(finding));
+            self.told = health;
         }
+        if let Some(step) = self.clock_watch.look(now) {
+            self.pipe.tally.clock_steps.one();
+            step.tell();
+            self.staged.note(now.mono, step.entry());
+        }
+        if let Some(finding) = self.overload.look(now.mono) {
+            self.pipe.pipeline.report(finding);
+        }
+        let mut commit = self.pipe.pipeline.step(now, taken.deliveries);
+        let mut lost = taken.shed;
+        if taken.shed > 0 {
+            commit.dropped.push(Dropped { reason: "lane_full", rows: taken.shed, at: now.wall });
+        }
+        if self.staged.full() {
+            let rows = Staged::shed(&mut commit, now.wall);
+            self.pipe.tally.dropped.of(&"memory_full").add(rows);
+            lost += rows;
+        }
+        if lost > 0
+            && let Some(finding) = self.overload.lost(now.mono)
+        {
+            self.pipe.pipeline.report(finding);
+        }
+        let outcomes = std::mem::take(&mut commit.orders);
+        let waiting =
+            Waiting { receipts: taken.receipts, orders: taken.orders.into_iter().zip(outcomes).collect() };
+        self.announce(&commit);
+        self.staged.add(now.mono, commit, waiting, taken.urgent);
+    }
+
+    /// Sends what is due to the store, unless enough is on its way already.
+    async fn launch(&mut self, now: Mono) -> Result<(), StoreError> {
+        let due = self.staged.due().is_some_and(|due| due <= now || self.ending());
+        if self.flights.len() >= UNDER_WAY || !due {
+            return Ok(());
+        }
+        let (commit, waiting) = self.staged.take();
+        self.count_left_out(&commit);
+        let counts = self.counts(&commit);
+        // The store's queue has room for what is under way, so this does not wait for the disk.
+        let pending =
+            if commit.is_empty() { None } else { Some(self.pipe.store.begin_commit(commit).await?) };
+        self.flights.push_back(Flight { pending, waiting, counts });
+        Ok(())
+    }
+
+    /// The oldest commit is durable.
+    fn landed(&mut self, landed: Result<Committed, StoreError>) -> Result<(), StoreError> {
+        let committed = landed?;
+        let Some(Flight { waiting, counts, .. }) = self.flights.pop_front() else { return Ok(()) };
+        for (count, n) in counts {
+            count.add(n);
+        }
+        self.pipe.tally.repeated_events.add(committed.duplicate_events);
+        waiting.answer();
+        Ok(())
+    }
+
+    /// What a commit adds to the counters once it is durable.
+    fn counts(&self, commit: &Commit) -> Vec<(Arc<Count>, u64)> {
+        let tally = &self.pipe.tally;
+        let bus = |device| self.pipe.buses.get(device);
+        let mut counts = Vec::new();
+        let mut readings: BTreeMap<&BusId, u64> = BTreeMap::new();
+        for bus in commit.readings.iter().filter_map(|stored| bus(&stored.device)) {
+            *readings.entry(bus).or_insert(0) += 1;
+        }
+        counts.extend(readings.into_iter().map(|(bus, n)| (tally.readings.of(bus), n)));
         for stored in &commit.events {
-            let kind = stored.event.kind.as_str();
-            bus(&stored.device).iter().for_each(|bus| self.tally.events.of(&((*bus).clone(), kind)).one());
+            if let Some(bus) = bus(&stored.device) {
+                counts.push((tally.events.of(&(bus.clone(), stored.event.kind.as_str())), 1));
+            }
         }
         let stamps = commit.readings.iter().map(|r| (&r.device, r.stamp.clock));
         for (device, clock) in stamps.chain(commit.events.iter().map(|e| (&e.device, e.stamp.clock))) {
-            if clock == ClockQuality::DeviceWrong {
-                bus(device).iter().for_each(|bus| self.tally.wrong_clocks.of(bus).one());
+            if let (ClockQuality::DeviceWrong, Some(bus)) = (clock, bus(device)) {
+                counts.push((tally.wrong_clocks.of(bus), 1));
             }
         }
-        for bus in &commit.duplicates {
-            self.tally.duplicates.of(bus).one();
-        }
         for refused in &commit.refused {
-            self.tally.refused.of(&(refused.bus.clone(), refused.kind)).one();
+            counts.push((tally.refused.of(&(refused.bus.clone(), refused.kind)), 1));
         }
-        for unknown in &commit.unknown {
-            self.tally.unknown.of(&unknown.bus).one();
+        counts.extend(commit.unknown.iter().map(|unknown| (tally.unknown.of(&unknown.bus), 1)));
+        counts
+    }
+
+    fn count_left_out(&self, commit: &Commit) {
+        for bus in &commit.duplicates {
+            self.pipe.tally.duplicates.of(bus).one();
         }
     }
 
@@ -183,7 +306,7 @@ impl Pipe {
         for change in &commit.alarm_changes {
             let alarm = &change.alarm;
             if change.kind == crate::model::ChangeKind::Raised {
-                self.tally.alarms_raised.of(&alarm.class.as_str()).one();
+                self.pipe.tally.alarms_raised.of(&alarm.class.as_str()).one();
             }
             tracing::info!(
                 alarm = alarm.id.0, rule = %alarm.key.rule, class = %alarm.class, priority = %alarm.priority,
@@ -191,50 +314,32 @@ impl Pipe {
             );
         }
     }
-
-    async fn prune(&self, now: Wall) -> Result<(), StoreError> {
-        if !now.plausible() {
-            return Ok(());
-        }
-        let pruned = self.store.prune_readings(now.plus_ms(-KEEP_READINGS_MS), PRUNE_ROWS).await?;
-        if pruned > 0 {
-            tracing::debug!(rows = pruned, "readings older than 90 days deleted; their roll-ups stay");
-        }
-        Ok(())
-    }
 }
 
-/// Waits until the oldest commit is durable; may be dropped and called again.
-async fn oldest_durable(under_way: &mut VecDeque<UnderWay>) -> Result<Committed, StoreError> {
-    match under_way.front_mut().and_then(|oldest| oldest.pending.as_mut()) {
-        Some(pending) => pending.durable().await,
-        None => Ok(Committed::default()),
-    }
-}
-
-impl UnderWay {
-    /// Tells everybody who waits; who gave it up does not need the answer.
-    fn answer(self) {
-        for receipt in self.receipts {
-            receipt.send(()).ok();
-        }
-        for (sender, outcome) in self.orders {
-            sender.send(outcome).ok();
-        }
+/// Resolves when the oldest commit on its way has returned; never while there is none. May be dropped and called again.
+async fn landing(flights: &mut VecDeque<Flight>) -> Result<Committed, StoreError> {
+    match flights.front_mut() {
+        Some(Flight { pending: Some(pending), .. }) => pending.durable().await,
+        Some(Flight { pending: None, .. }) => Ok(Committed::default()),
+        None => std::future::pending().await,
     }
 }
 
 impl Taken {
     fn parcel(&mut self, parcel: Parcel) {
+        self.urgent |= urgent(&parcel.delivery);
         self.deliveries.push(parcel.delivery);
         self.receipts.extend(parcel.committed);
     }
 
     fn order(&mut self, parcel: OrderParcel) {
+        self.urgent = true;
         self.deliveries.push(Delivery { bus: None, key: None, inputs: vec![Input::Command(parcel.command)] });
         self.orders.push(parcel.outcome);
     }
 }
 
+#[cfg(test)]
+mod stalls;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,10 @@ pub const EXHIBITS: &[&str] = &[
     "sequence_reused_after_restart",
     "alarm_forgotten_at_restart",
     "fingerprint_not_stored",
+    "seal_before_durable",
+    "sealed_file_not_in_directory",
+    "unlinked_before_struck",
+    "reuse_of_sequence_after_restore",
     // pipeline
     "redelivery_not_recognised",
     "roll_up_replayed_twice",

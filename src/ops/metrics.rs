@@ -35,6 +35,12 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     COMMITS,
     COMMIT_SECONDS,
     COMMIT_MAX,
+    COMMIT_FAILURES,
+    STAGED,
+    DROPPED,
+    STORE_BYTES,
+    STORE_BUDGET,
+    CLOCK_STEPS,
     UPLOADS,
     FAILURES,
     SET_ASIDE,
@@ -77,6 +83,17 @@ const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made dur
 const COMMIT_SECONDS: Metric =
     ("schoolgate_commit_seconds_total", &[], "Time spent making transactions durable.");
 const COMMIT_MAX: Metric = ("schoolgate_commit_seconds_max", &[], "Longest commit since start.");
+const COMMIT_FAILURES: Metric = (
+    "schoolgate_commit_failures_total",
+    &["fault"],
+    "Commits that failed and were tried again on a new connection.",
+);
+const STAGED: Metric = ("schoolgate_staged_rows", &[], "Rows stepped and not committed yet.");
+const DROPPED: Metric = ("schoolgate_dropped_rows_total", &["reason"], "Rows given up since start.");
+const STORE_BYTES: Metric = ("schoolgate_store_bytes", &[], "Room that the data takes.");
+const STORE_BUDGET: Metric = ("schoolgate_store_budget_bytes", &[], "Room that the data may take.");
+const CLOCK_STEPS: Metric =
+    ("schoolgate_clock_steps_total", &[], "Times the wall clock was set while it ran.");
 const UPLOADS: Metric =
     ("schoolgate_uploads_total", &["destination", "record"], "Records acknowledged by a platform.");
 const FAILURES: Metric =
@@ -121,6 +138,13 @@ pub(super) fn render(
     let longest = Gauge::new(COMMIT_MAX.0, COMMIT_MAX.2)?;
     longest.set(seconds(tally.commit_micros_max.get()));
     page.add(longest)?;
+    let failures = tally.commit_failures.all();
+    page.totals(COMMIT_FAILURES, failures.iter().map(|(fault, n)| ([*fault], *n)))?;
+    page.level(STAGED, tally.staged_rows.get())?;
+    page.totals(DROPPED, tally.dropped.all().iter().map(|(reason, n)| ([*reason], *n)))?;
+    page.level(STORE_BYTES, tally.store_bytes.get())?;
+    page.level(STORE_BUDGET, tally.store_budget_bytes.get())?;
+    page.total(CLOCK_STEPS, tally.clock_steps.get())?;
     page.uploads(tally, live, destinations)?;
     page.levels(BUILD, [([env!("CARGO_PKG_VERSION")], 1)])?;
     page.add(ProcessCollector::for_self())?;

@@ -84,6 +84,36 @@ pub struct Commit {
     pub duplicates: Vec<BusId>,
     /// What became of each order in the batch, in turn.
     pub orders: Vec<Result<Alarm, OrderRefused>>,
+    /// What had to be left out, to be counted for good.
+    pub dropped: Vec<Dropped>,
+    /// What happened to the gateway itself, for the audit trail.
+    pub audit: Vec<Audit>,
+}
+
+/// A row of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// When.
+    pub at: Wall,
+    /// Who did it.
+    pub actor: &'static str,
+    /// What was done, one word.
+    pub action: &'static str,
+    /// To what.
+    pub subject: &'static str,
+    /// With which words or values.
+    pub detail: String,
+}
+
+/// Rows that will never be stored, or were given up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why, one word.
+    pub reason: &'static str,
+    /// How many.
+    pub rows: u64,
+    /// When.
+    pub at: Wall,
 }
 
 impl Commit {
@@ -99,6 +129,40 @@ impl Commit {
             && self.refused.is_empty()
             && self.unknown.is_empty()
             && self.fingerprints.is_empty()
+            && self.dropped.is_empty()
+            && self.audit.is_empty()
+    }
+
+    /// How many rows it makes durable.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.readings.len()
+            + self.events.len()
+            + self.links.len()
+            + self.alarm_changes.len()
+            + self.roll_ups.len()
+            + self.outbox.len()
+            + self.refused.len()
+            + self.unknown.len()
+            + self.fingerprints.len()
+            + self.audit.len()
+    }
+
+    /// Takes in a later commit: both become true together, in this order.
+    pub fn absorb(&mut self, later: Self) {
+        self.readings.extend(later.readings);
+        self.events.extend(later.events);
+        self.links.extend(later.links);
+        self.alarm_changes.extend(later.alarm_changes);
+        self.roll_ups.extend(later.roll_ups);
+        self.outbox.extend(later.outbox);
+        self.refused.extend(later.refused);
+        self.unknown.extend(later.unknown);
+        self.fingerprints.extend(later.fingerprints);
+        self.duplicates.extend(later.duplicates);
+        self.orders.extend(later.orders);
+        self.dropped.extend(later.dropped);
+        self.audit.extend(later.audit);
     }
 }
 
@@ -156,7 +220,7 @@ pub struct Pipeline {
     seen: Seen,
     board: LiveBoard,
     next_seq: u64,
-    /// Findings of `start`, committed with the first step.
+    /// Findings that no rule made: of `start` and of the gateway about itself. The next step takes them.
     pending: Vec<Finding>,
 }
 
@@ -322,6 +386,11 @@ impl Pipeline {
                 });
             }
         }
+    }
+
+    /// Takes a finding of the gateway about itself (a full disk, say); the next step makes it an alarm.
+    pub fn report(&mut self, finding: Finding) {
+        self.pending.push(finding);
     }
 
     /// When `step` wants to be called next even if nothing arrives.

@@ -65,6 +65,11 @@ impl ManualClock {
         Self { mono: AtomicU64::new(0), wall: AtomicI64::new(wall.0) }
     }
 
+    /// Somebody sets the wall clock, on or back.
+    pub fn set_wall_ms(&self, by: i64) {
+        self.wall.fetch_add(by, Ordering::SeqCst);
+    }
+
     /// Both clocks go on.
     pub fn advance_ms(&self, ms: u32) {
         self.mono.fetch_add(u64::from(ms), Ordering::SeqCst);

@@ -92,6 +92,18 @@ pub struct Tally {
     pub connects: Family<BusId>,
     /// Alarms raised, by class word.
     pub alarms_raised: Family<&'static str>,
+    /// Rows that were given up, by reason word.
+    pub dropped: Family<&'static str>,
+    /// Rows stepped and not committed yet (a gauge).
+    pub staged_rows: Count,
+    /// Commits that failed, by the word of the fault; each is tried again or ends the process.
+    pub commit_failures: Family<&'static str>,
+    /// Steps of the wall clock.
+    pub clock_steps: Count,
+    /// What the data directory takes, bytes (a gauge).
+    pub store_bytes: Count,
+    /// What it may take, bytes (a gauge).
+    pub store_budget_bytes: Count,
     /// Transactions committed.
     pub commits: Count,
     /// Longest commit so far, microseconds.

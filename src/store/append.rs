@@ -1,25 +1,50 @@
 //! The statements that write: commits, settlements, and the deletion of what is too old.
 
+use super::chain::{self, FINGERPRINTS, Link};
+use super::levels::Levels;
+use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
-use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError};
+use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
 use crate::model::{
-    AlarmChange, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind, Record,
-    RollUp, Unit, Wall,
+    AlarmChange, BusId, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind,
+    Record, RollUp, Unit, Wall,
 };
 use crate::museum;
-use crate::pipeline::{Commit, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
-use rusqlite::{Connection, Transaction, params};
+use crate::pipeline::{Commit, Dropped, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 use std::collections::HashMap;
 
-type SeriesKey = (DeviceId, PointId, Unit, PointKind);
+/// `meta` key: numbers of readings up to this one are given, whatever the tables hold; a restore sets it.
+pub(super) const READINGS_GIVEN: &str = "readings_given";
+/// `meta` key: the same for alarms.
+pub(super) const ALARMS_GIVEN: &str = "alarms_given";
 
-/// The short numbers of series, as the `series` table has them.
+/// The number that a key of `meta` holds; 0 if there is none.
+pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
+    let text: Option<String> = db
+        .query_row("select value from meta where key = ?1", [key], |row| row.get(0))
+        .optional()
+        .doing("reading which numbers are given")?;
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// The series of a point: one, unless its unit or kind was changed.
+type OfPoint = Vec<(Unit, PointKind, i64)>;
+
+/// What commits need of the tables again and again: the short numbers of series, as the `series` table has them, and
+/// the number of the last reading. Read anew after a commit that failed.
 #[derive(Debug, Default)]
-pub(super) struct SeriesIds(HashMap<SeriesKey, i64>);
+pub(super) struct SeriesIds {
+    ids: HashMap<DeviceId, HashMap<PointId, OfPoint>>,
+    last_reading: i64,
+    /// What the traces of messages that were written since add to their sum, by slot; others are looked up.
+    traces: HashMap<BusId, HashMap<i64, u128>>,
+}
 
 impl SeriesIds {
     pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
-        let mut ids = HashMap::new();
+        let mut ids: HashMap<DeviceId, HashMap<PointId, OfPoint>> = HashMap::new();
         let mut rows =
             db.prepare("select id, device, point, unit, kind from series").doing("reading series")?;
         let mut rows = rows.query([]).doing("reading series")?;
@@ -29,24 +54,42 @@ impl SeriesIds {
             let (unit, kind) = (Unit::from_symbol(&text(3)?), PointKind::from_word(&text(4)?));
             // A series of a unit that this program no longer knows stays in the file; new rows get a new number.
             if let (Some(device), Some(point), Some(unit), Some(kind)) = (device, point, unit, kind) {
-                ids.insert((device, point, unit, kind), row.get(0).doing("reading series")?);
+                let id = row.get(0).doing("reading series")?;
+                ids.entry(device).or_default().entry(point).or_default().push((unit, kind, id));
             }
         }
-        Ok(Self(ids))
+        // Sealed readings are no longer rows, and their numbers are not given again.
+        let last: Option<i64> = db
+            .query_row("select max(seq) from reading", [], |row| row.get(0))
+            .doing("reading the last reading")?;
+        let last_reading =
+            last.unwrap_or(0).max(history::sealed_through(db)?).max(floor(db, READINGS_GIVEN)?);
+        Ok(Self { ids, last_reading, traces: HashMap::new() })
     }
 
-    fn of(&mut self, tx: &Transaction<'_>, key: SeriesKey) -> Result<i64, StoreError> {
-        if let Some(id) = self.0.get(&key) {
+    /// The highest number that was given to a reading.
+    pub(super) fn last_reading(&self) -> i64 {
+        self.last_reading
+    }
+
+    fn of(
+        &mut self,
+        tx: &Transaction<'_>,
+        (device, point): (&DeviceId, &PointId),
+        (unit, kind): (Unit, PointKind),
+    ) -> Result<i64, StoreError> {
+        let known = self.ids.get(device).and_then(|points| points.get(point));
+        if let Some((.., id)) = known.and_then(|all| all.iter().find(|(u, k, _)| (*u, *k) == (unit, kind))) {
             return Ok(*id);
         }
-        let (device, point, unit, kind) = &key;
         tx.prepare_cached("insert into series (device, point, unit, kind) values (?1, ?2, ?3, ?4)")
             .and_then(|mut s| {
                 s.execute(params![device.as_str(), point.as_str(), unit.symbol(), kind.as_str()])
             })
             .doing("adding a series")?;
         let id = tx.last_insert_rowid();
-        self.0.insert(key, id);
+        let points = self.ids.entry(device.clone()).or_default();
+        points.entry(point.clone()).or_default().push((unit, kind, id));
         Ok(id)
     }
 }
@@ -54,20 +97,29 @@ impl SeriesIds {
 pub(super) fn commit(
     db: &mut Connection,
     series: &mut SeriesIds,
+    before: &mut Option<Tail>,
+    levels: &Levels,
     commits: &[&Commit],
 ) -> Result<Vec<Committed>, StoreError> {
+    *before = None;
     let tx =
         db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).doing("beginning a commit")?;
+    *before = Some(Tail::of(&tx)?);
     let mut done = Vec::with_capacity(commits.len());
+    let (mut events, mut changes) = (Link::of(&tx, "event")?, Link::of(&tx, "alarm_change")?);
     for commit in commits {
-        done.push(write(&tx, series, commit)?);
+        done.push(write(&tx, series, (&mut events, &mut changes), commit)?);
     }
+    events.finish()?;
+    changes.finish()?;
+    levels.note(&tx, commits.iter().flat_map(|commit| &commit.roll_ups))?;
     match tx.commit() {
         Err(error) if museum::on("retry_failed_fsync") && failed_sync(&error) => {
             db.execute_batch("pragma wal_checkpoint").doing("committing")?;
         }
         outcome => outcome.doing("committing")?,
     }
+    *before = None;
     Ok(done)
 }
 
@@ -76,13 +128,18 @@ fn failed_sync(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC)
 }
 
-fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Result<Committed, StoreError> {
+fn write(
+    tx: &Transaction<'_>,
+    series: &mut SeriesIds,
+    (events, changes): (&mut Link<'_>, &mut Link<'_>),
+    commit: &Commit,
+) -> Result<Committed, StoreError> {
     let mut committed = Committed::default();
     write_readings(tx, series, &commit.readings)?;
     if museum::on("partial_commit") {
         tx.execute_batch("commit; begin immediate").doing("committing half")?;
     }
-    committed.duplicate_events = write_events(tx, &commit.events)?;
+    committed.duplicate_events = write_events(tx, events, &commit.events)?;
     for change in &commit.links {
         let (up, fault) = link_code(change.link);
         tx.prepare_cached(
@@ -93,7 +150,7 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
         .doing("storing a device's state")?;
     }
     for change in &commit.alarm_changes {
-        write_change(tx, change)?;
+        write_change(tx, changes, change)?;
     }
     for roll_up in &commit.roll_ups {
         write_roll_up(tx, series, roll_up)?;
@@ -101,11 +158,20 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
     for item in &commit.outbox {
         let record = serde_json::to_string(&item.record).map_err(StoreError::Json)?;
         tx.prepare_cached(
-            "insert into outbox (seq, destination, lane, uid, created, record) values (?1, ?2, ?3, ?4, ?5, ?6)",
+            "insert into outbox (seq, destination, lane, uid, created, record, hash) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, row_hash(?7, ?1, ?2, ?3, ?4, ?5, ?6))",
         )
         .and_then(|mut s| {
             let lane = lane_code(item.record.lane());
-            s.execute(params![number(item.seq), item.destination.as_str(), lane, item.uid, item.created.0, record])
+            s.execute(params![
+                number(item.seq),
+                item.destination.as_str(),
+                lane,
+                item.uid,
+                item.created.0,
+                record,
+                chain::START
+            ])
         })
         .doing("storing what is owed")?;
     }
@@ -116,10 +182,36 @@ fn write(tx: &Transaction<'_>, series: &mut SeriesIds, commit: &Commit) -> Resul
             .doing("storing the next number")?;
     }
     write_odd(tx, commit)?;
+    for dropped in &commit.dropped {
+        count_dropped(tx, *dropped)?;
+    }
+    for entry in &commit.audit {
+        chain::audit(tx, entry.at, entry.actor, entry.action, entry.subject, &entry.detail)?;
+    }
     if !museum::on("fingerprint_not_stored") {
-        write_fingerprints(tx, &commit.fingerprints)?;
+        write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;
     }
     Ok(committed)
+}
+
+/// Adds to the count of what was given up.
+pub(super) fn count_dropped(db: &Connection, dropped: Dropped) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "insert into dropped (reason, rows, first_at, last_at) values (?1, ?2, ?3, ?3) \
+         on conflict (reason) do update set rows = rows + ?2, last_at = ?3",
+    )
+    .and_then(|mut s| s.execute(params![dropped.reason, number(dropped.rows), dropped.at.0]))
+    .doing("counting what was given up")?;
+    Ok(())
+}
+
+/// Readings are put in so many with one statement: beginning and ending one costs as much as the row.
+const READINGS_AT_ONCE: usize = 16;
+const READING_WIDTH: usize = 8;
+
+fn insert_readings(rows: usize) -> String {
+    let marks = format!("({})", ["?"; READING_WIDTH].join(", "));
+    format!("insert into reading ({}) values {}", chain::READING_COLUMNS, vec![marks; rows].join(", "))
 }
 
 fn write_readings(
@@ -127,82 +219,153 @@ fn write_readings(
     series: &mut SeriesIds,
     readings: &[StoredReading],
 ) -> Result<(), StoreError> {
-    let mut insert = tx
-        .prepare_cached(
-            "insert into reading (series, arrived, device_at, clock, value, quality, doubt) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )
-        .doing("storing a reading")?;
-    for StoredReading { device, stamp, reading } in readings {
-        let id = series.of(tx, (device.clone(), reading.point.clone(), reading.unit, reading.kind))?;
-        let (quality, doubt) = quality_code(reading.quality);
-        insert
-            .execute(params![
-                id,
-                stamp.gateway.0,
-                stamp.device.map(|w| w.0),
-                clock_code(stamp.clock),
-                reading.value,
-                quality,
-                doubt
-            ])
-            .doing("storing a reading")?;
+    if readings.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let doing = "storing a reading";
+    let mut many = tx.prepare_cached(&insert_readings(READINGS_AT_ONCE)).doing(doing)?;
+    let mut one = tx.prepare_cached(&insert_readings(1)).doing(doing)?;
+    let mut summand = chain::Summand::default();
+    chain::readings_changed(tx, |sum| {
+        for group in readings.chunks(READINGS_AT_ONCE) {
+            let whole = group.len() == READINGS_AT_ONCE;
+            let insert = if whole { &mut many } else { &mut one };
+            for part in group.chunks(if whole { READINGS_AT_ONCE } else { 1 }) {
+                let mut place = 0;
+                for stored in part {
+                    let point = (&stored.device, &stored.reading.point);
+                    let id = series.of(tx, point, (stored.reading.unit, stored.reading.kind))?;
+                    series.last_reading += 1;
+                    let row = reading_row(series.last_reading, id, stored);
+                    for value in row {
+                        place += 1;
+                        insert.raw_bind_parameter(place, ToSqlOutput::Borrowed(value)).doing(doing)?;
+                    }
+                    sum.with(summand.of(row));
+                }
+                insert.raw_execute().doing(doing)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A row of `reading` in the order of its columns.
+fn reading_row(seq: i64, series: i64, stored: &StoredReading) -> [ValueRef<'_>; READING_WIDTH] {
+    let StoredReading { stamp, reading, .. } = stored;
+    let (quality, doubt) = quality_code(reading.quality);
+    [
+        ValueRef::Integer(seq),
+        ValueRef::Integer(series),
+        ValueRef::Integer(stamp.gateway.0),
+        stamp.device.map_or(ValueRef::Null, |at| ValueRef::Integer(at.0)),
+        ValueRef::Integer(clock_code(stamp.clock)),
+        // NaN is stored as null.
+        reading.value.filter(|value| !value.is_nan()).map_or(ValueRef::Null, ValueRef::Real),
+        ValueRef::Integer(quality),
+        doubt.map_or(ValueRef::Null, text),
+    ]
 }
 
 /// How many were there already.
-fn write_events(tx: &Transaction<'_>, events: &[StoredEvent]) -> Result<u64, StoreError> {
+fn write_events(
+    tx: &Transaction<'_>,
+    link: &mut Link<'_>,
+    events: &[StoredEvent],
+) -> Result<u64, StoreError> {
+    if events.is_empty() {
+        return Ok(0);
+    }
     let mut insert = tx
         .prepare_cached(
-            "insert into event (device, arrived, device_at, clock, retained, kind, phase, code, serial, \
-             carrier, service, direction, result, person) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+            "insert into event (seq, device, arrived, device_at, clock, retained, kind, phase, code, serial, \
+             carrier, service, direction, result, person, hash) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
              on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
         )
         .doing("storing an event")?;
     let mut duplicates = 0;
     for StoredEvent { device, stamp, retained, event } in events {
         let credential = event.credential.as_ref();
-        let rows = insert
-            .execute(params![
-                device.as_str(),
-                stamp.gateway.0,
-                stamp.device.map(|w| w.0),
-                clock_code(stamp.clock),
-                retained,
-                event.kind.as_str(),
-                event.phase.as_str(),
-                event.code,
-                event.serial,
-                credential.map(|c| c.carrier.as_str()),
-                credential.map(|c| c.service.as_str()),
-                credential.map(|c| c.direction.as_str()),
-                credential.map(|c| c.result.as_str()),
-                credential.and_then(|c| c.person.as_ref()).map(|p| p.as_str()),
-            ])
-            .doing("storing an event")?;
-        duplicates += u64::from(rows == 0);
+        let row = [
+            ValueRef::Integer(link.next()),
+            text(device.as_str()),
+            ValueRef::Integer(stamp.gateway.0),
+            stamp.device.map_or(ValueRef::Null, |at| ValueRef::Integer(at.0)),
+            ValueRef::Integer(clock_code(stamp.clock)),
+            ValueRef::Integer(i64::from(*retained)),
+            text(event.kind.as_str()),
+            text(event.phase.as_str()),
+            event.code.as_deref().map_or(ValueRef::Null, text),
+            event.serial.as_deref().map_or(ValueRef::Null, text),
+            credential.map_or(ValueRef::Null, |c| text(c.carrier.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.service.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.direction.as_str())),
+            credential.map_or(ValueRef::Null, |c| text(c.result.as_str())),
+            credential.and_then(|c| c.person.as_ref()).map_or(ValueRef::Null, |p| text(p.as_str())),
+        ];
+        let hash = chain::row_hash(&link.last(), row);
+        let whole = row.into_iter().chain([ValueRef::Blob(&hash)]);
+        match insert.execute(params_from_iter(whole.map(ToSqlOutput::Borrowed))).doing("storing an event")? {
+            0 => duplicates += 1,
+            _ => link.added(hash),
+        }
     }
     Ok(duplicates)
 }
 
-fn write_fingerprints(tx: &Transaction<'_>, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
+fn text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
+}
+
+fn write_fingerprints(
+    tx: &Transaction<'_>,
+    traces: &mut HashMap<BusId, HashMap<i64, u128>>,
+    fingerprints: &[Fingerprint],
+) -> Result<(), StoreError> {
+    if fingerprints.is_empty() {
+        return Ok(());
+    }
+    let doing = "storing a message's trace";
+    let mut before = tx
+        .prepare_cached("select bus, slot, turn, value, at from fingerprint where bus = ?1 and slot = ?2")
+        .doing(doing)?;
     let mut insert = tx
         .prepare_cached(
             "insert or replace into fingerprint (bus, slot, turn, value, at) values (?1, ?2, ?3, ?4, ?5)",
         )
-        .doing("storing a message's trace")?;
-    for f in fingerprints {
-        let slot = number(f.turn % FINGERPRINTS_KEPT);
-        insert
-            .execute(params![f.bus.as_str(), slot, number(f.turn), f.value.cast_signed(), f.at.0])
-            .doing("storing a message's trace")?;
-    }
-    Ok(())
+        .doing(doing)?;
+    let mut summand = chain::Summand::default();
+    chain::sum_changed(tx, FINGERPRINTS, |sum| {
+        for f in fingerprints {
+            let slot = number(f.turn % FINGERPRINTS_KEPT);
+            let row = [
+                text(f.bus.as_str()),
+                ValueRef::Integer(slot),
+                ValueRef::Integer(number(f.turn)),
+                ValueRef::Integer(f.value.cast_signed()),
+                ValueRef::Integer(f.at.0),
+            ];
+            let new = summand.of(row);
+            let old = match traces.get_mut(&f.bus) {
+                Some(slots) => slots.insert(slot, new),
+                None => traces.entry(f.bus.clone()).or_default().insert(slot, new),
+            };
+            if let Some(old) = old {
+                sum.without(old);
+            } else if let Some(old) =
+                before.query(params![f.bus.as_str(), slot]).doing(doing)?.next().doing(doing)?
+            {
+                sum.without(summand.of((0..row.len()).map(|i| old.get_ref(i).unwrap_or(ValueRef::Null))));
+            }
+            insert.execute(params_from_iter(row.map(ToSqlOutput::Borrowed))).doing(doing)?;
+            sum.with(new);
+        }
+        Ok(())
+    })
 }
 
-fn write_change(tx: &Transaction<'_>, change: &AlarmChange) -> Result<(), StoreError> {
+fn write_change(tx: &Transaction<'_>, link: &mut Link<'_>, change: &AlarmChange) -> Result<(), StoreError> {
     let a = &change.alarm;
     let by = |h: &Option<Handled>| h.as_ref().map(|h| h.by.as_str().to_owned());
     let at = |h: &Option<Handled>| h.as_ref().map(|h| h.at.0);
@@ -242,17 +405,25 @@ fn write_change(tx: &Transaction<'_>, change: &AlarmChange) -> Result<(), StoreE
         ])
     })
     .doing("storing an alarm")?;
-    tx.prepare_cached("insert into alarm_change (alarm, kind, at, actor, note) values (?1, ?2, ?3, ?4, ?5)")
+    let kind: ChangeKind = change.kind;
+    let hash = tx
+        .prepare_cached(
+            "insert into alarm_change (seq, alarm, kind, at, actor, note, hash) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, row_hash(?7, ?1, ?2, ?3, ?4, ?5, ?6)) returning hash",
+        )
         .and_then(|mut s| {
-            let kind: ChangeKind = change.kind;
-            s.execute(params![number(a.id.0), kind.as_str(), change.at.0, change.actor.as_str(), change.note])
+            let (alarm, actor) = (number(a.id.0), change.actor.as_str());
+            let row =
+                params![link.next(), alarm, kind.as_str(), change.at.0, actor, change.note, link.last()];
+            s.query_row(row, |row| row.get(0))
         })
         .doing("storing a step of an alarm")?;
+    link.added(hash);
     Ok(())
 }
 
 fn write_roll_up(tx: &Transaction<'_>, series: &mut SeriesIds, r: &RollUp) -> Result<(), StoreError> {
-    let id = series.of(tx, (r.device.clone(), r.point.clone(), r.unit, r.kind))?;
+    let id = series.of(tx, (&r.device, &r.point), (r.unit, r.kind))?;
     tx.prepare_cached(
         "insert or replace into roll_up (series, start, period_secs, count, sum, min, max, last, delta, revision) \
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -345,13 +516,14 @@ fn read_owed(
     while let Some(row) = rows.next().doing("reading what is owed")? {
         let seq = u64::try_from(row.get::<_, i64>(0).doing("reading what is owed")?).unwrap_or(0);
         let created = Wall(row.get(2).doing("reading what is owed")?);
-        let text: String = row.get(3).doing("reading what is owed")?;
-        match serde_json::from_str::<Record>(&text) {
-            Ok(record) => {
-                let uid = row.get(1).doing("reading what is owed")?;
+        let uid = row.get::<_, String>(1).map_err(|error| error.to_string());
+        let text = row.get::<_, String>(3).map_err(|error| error.to_string());
+        let record = text.and_then(|t| serde_json::from_str::<Record>(&t).map_err(|error| error.to_string()));
+        match (uid, record) {
+            (Ok(uid), Ok(record)) => {
                 items.push(OutboxItem { seq, destination: to.clone(), uid, created, record });
             }
-            Err(error) => unreadable.push((seq, created, error.to_string())),
+            (Err(error), _) | (_, Err(error)) => unreadable.push((seq, created, error)),
         }
     }
     Ok((items, unreadable))
@@ -368,10 +540,12 @@ pub(super) fn settle(
         .doing("beginning a settlement")?;
     for (seq, reason) in answer.set_aside.iter().filter(|_| !museum::on("set_aside_dropped")) {
         tx.prepare_cached(
-            "insert or ignore into set_aside (seq, destination, uid, created, record, reason, at) \
-             select seq, destination, uid, created, record, ?3, ?4 from outbox where seq = ?1 and destination = ?2",
+            "insert or ignore into set_aside (seq, destination, uid, created, record, reason, at, hash) \
+             select seq, destination, uid, created, record, ?3, ?4, \
+             row_hash(?5, seq, destination, uid, created, record, ?3, ?4) \
+             from outbox where seq = ?1 and destination = ?2",
         )
-        .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0]))
+        .and_then(|mut s| s.execute(params![number(*seq), to.as_str(), reason, at.0, chain::START]))
         .doing("setting a record aside")?;
     }
     if museum::on("settled_in_two_commits") {
@@ -403,37 +577,6 @@ pub(super) fn backlog(db: &Connection) -> Result<Vec<(DestinationId, u64)>, Stor
         }
     }
     Ok(backlog)
-}
-
-pub(super) fn prune_readings(
-    db: &Connection,
-    before: Wall,
-    now: Wall,
-    limit: u32,
-) -> Result<usize, StoreError> {
-    let Some(last) = last_old(db, before, now, limit)? else { return Ok(0) };
-    db.execute("delete from reading where seq <= ?1", params![last]).doing("deleting old readings")
-}
-
-/// The last of the oldest rows of which it is certain that they arrived before `before`. The clock may have been wrong
-/// when a row was written: a row of an impossible time is as old as the rows around it, and nothing after a row that
-/// is young can be old.
-fn last_old(db: &Connection, before: Wall, now: Wall, limit: u32) -> Result<Option<i64>, StoreError> {
-    let mut statement = db
-        .prepare_cached("select seq, arrived from reading order by seq limit ?1")
-        .doing("finding old readings")?;
-    let mut rows = statement.query(params![limit]).doing("finding old readings")?;
-    let mut last = None;
-    while let Some(row) = rows.next().doing("finding old readings")? {
-        let arrived = Wall(row.get(1).doing("finding old readings")?);
-        if arrived >= before && arrived <= now {
-            break;
-        }
-        if arrived < before && arrived.plausible() {
-            last = Some(row.get(0).doing("finding old readings")?);
-        }
-    }
-    Ok(last)
 }
 
 fn lane_code(lane: Lane) -> i64 {

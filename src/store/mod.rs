@@ -4,23 +4,61 @@
 //! [`Reader`] looks at the file through a connection that cannot write.
 
 mod append;
+mod backup;
+mod budget;
+mod chain;
+#[cfg(test)]
+pub(crate) mod doubles;
+mod export;
+mod fault;
 mod handle;
+mod health;
+mod history;
+mod levels;
 mod lock;
+mod maintain;
 mod migrate;
+mod minutes;
+mod numbers;
 mod read;
 mod recall;
+mod reopen;
+mod repair;
+mod replace;
+mod rescue;
 mod rows;
+mod salvage;
 mod site_key;
+mod stats;
+mod verify;
+mod worker;
 
+pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, restore};
+pub use budget::{DEFAULT_BUDGET_MB, Room};
+pub use export::{ExportError, Exported, Format, What, export};
+pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, open};
+pub use health::{Health, Rescued};
+pub use history::{
+    Chunk, ChunkPlace, Damage, Disk, Dropped, HistoryFile, Machine, Row, Sealed, SeriesName, Span,
+};
+pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
+pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
+pub use minutes::{MINUTE_READINGS, MINUTES_MS};
+pub use numbers::RESTORE_MARGIN;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
+pub use repair::{Repaired, repair};
+pub use stats::{KindStats, Stats};
+pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
 use crate::museum;
 use crate::pipeline::{Commit, Remembered};
+use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The database's file name in the data directory.
 pub const FILE_NAME: &str = "schoolgate.db";
@@ -31,7 +69,7 @@ pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// Pages in the write-ahead log at which it is copied into the file.
 const CHECKPOINT_PAGES: u32 = 1000;
 /// Statements kept prepared: more than this module has, so that none is parsed twice.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 64;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes.
 const JOURNAL_LIMIT_BYTES: u32 = 16 * 1024 * 1024;
 /// Rows kept in quarantine; the oldest give way.
@@ -54,6 +92,9 @@ pub enum StoreError {
     /// The store's thread has ended.
     #[error("the store is closed")]
     Closed,
+    /// A commit that failed is tried again first.
+    #[error("the store waits for its disk")]
+    Waiting,
     /// A file or directory could not be used.
     #[error("{path}: {doing} failed")]
     File {
@@ -77,6 +118,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Whose mark it bears.
         found: i32,
+    },
+    /// It is not what was written.
+    #[error("{path} is damaged: {what}")]
+    Unsound {
+        /// Which.
+        path: PathBuf,
+        /// In which way.
+        what: String,
     },
     /// It is no SQLite file, or no longer.
     #[error(
@@ -129,6 +178,15 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file of sealed readings is not as it was written.
+    #[error("{path}: the sealed readings cannot be read back")]
+    Sealed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: Damage,
+    },
     /// A record cannot be written down.
     #[error("a record cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -173,6 +231,16 @@ pub struct Store {
     db: Connection,
     series: append::SeriesIds,
     path: PathBuf,
+    /// Where sealed files are.
+    place: history::Place,
+    /// SQLite's name of the file system it is on; `None` is the machine's.
+    vfs: Option<String>,
+    /// Where the tables ended when the last commit that did not return well was begun.
+    before: Option<reopen::Tail>,
+    budget: budget::Budget,
+    rescued: Option<Rescued>,
+    upkeep: maintain::Upkeep,
+    levels: levels::Levels,
     /// Dropped after the connection.
     _lock: lock::DirLock,
 }
@@ -183,14 +251,15 @@ impl Store {
     /// # Errors
     /// When the directory is in use by another process, or the file is not ours, newer, or unusable.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_on(dir, None)
+        Self::open_on(dir, None, Arc::new(Machine))
     }
 
-    /// As [`Store::open`], on a file system that this process has registered with SQLite under that name.
+    /// As [`Store::open`], on a file system that this process has registered with SQLite under that name; sealed files
+    /// are written to `disk`.
     ///
     /// # Errors
     /// As there; and when there is no file system of that name.
-    pub fn open_on(dir: &Path, vfs: Option<&str>) -> Result<Self, StoreError> {
+    pub fn open_on(dir: &Path, vfs: Option<&str>, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(StoreError::OldSqlite(rusqlite::version()));
         }
@@ -198,21 +267,47 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(file("making the data directory"))?;
         let lock = lock::DirLock::take(dir)?;
         let path = dir.join(FILE_NAME);
-        let ready = || {
-            let flags = OpenFlags::default();
-            let mut db = match vfs {
-                None => Connection::open_with_flags(&path, flags),
-                Some(vfs) => Connection::open_with_flags_and_vfs(&path, flags, vfs),
+        let place = history::Place { dir: dir.to_owned(), disk };
+        let ((mut db, mut series), rescued) =
+            rescue::open(dir, &path, vfs).map_err(|error| error.of_file(&path))?;
+        match history::tidy(&mut db, &place) {
+            Ok(found) => {
+                found.iter().for_each(history::Found::tell);
+                // A file that was listed again has numbers of its own.
+                series = append::SeriesIds::load(&db).map_err(|error| error.of_file(&path))?;
             }
-            .doing("opening the database")?;
-            configure(&db)?;
-            migrate::migrate(&mut db, &path)?;
-            renew(&db)?;
-            let series = append::SeriesIds::load(&db)?;
-            Ok((db, series))
-        };
-        let (db, series) = ready().map_err(|error: StoreError| error.of_file(&path))?;
-        Ok(Self { db, series, path, _lock: lock })
+            // Nothing depends on it: the next start tries again.
+            Err(error) => tracing::warn!(
+                error = %crate::runtime::Chain(&error),
+                "the directory of sealed readings could not be put in order"
+            ),
+        }
+        let budget = budget::Budget::new(dir, DEFAULT_BUDGET_MB);
+        budget.fit_log(&db)?;
+        Ok(Self {
+            db,
+            series,
+            budget,
+            path,
+            place,
+            vfs: vfs.map(str::to_owned),
+            before: None,
+            rescued,
+            upkeep: maintain::Upkeep::default(),
+            levels: levels::Levels::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Sets how much room everything in the data directory may take together, MiB.
+    pub fn set_budget(&mut self, mb: u32) {
+        self.budget.set(mb);
+    }
+
+    /// What was found damaged when it was opened.
+    #[must_use]
+    pub fn rescued(&self) -> Option<&Rescued> {
+        self.rescued.as_ref()
     }
 
     /// The database file.
@@ -234,15 +329,22 @@ impl Store {
     /// # Errors
     /// When SQLite refuses; nothing of the commits is stored then.
     pub fn commit(&mut self, commits: &[&Commit]) -> Result<Vec<Committed>, StoreError> {
-        let outcome = append::commit(&mut self.db, &mut self.series, commits);
+        let outcome = append::commit(&mut self.db, &mut self.series, &mut self.before, &self.levels, commits);
+        self.levels.forget(commits.iter().flat_map(|commit| &commit.roll_ups));
         if outcome.is_err() {
-            // Series made in the transaction that was rolled back are not there.
-            self.series = append::SeriesIds::load(&self.db)?;
+            // Series made in the transaction that was rolled back are not there. Where they cannot be read now, they
+            // are when the file is opened anew.
+            self.series = append::SeriesIds::load(&self.db).unwrap_or_default();
             if museum::on("acknowledged_whatever_happens") {
                 return Ok(vec![Committed::default(); commits.len()]);
             }
         }
         outcome
+    }
+
+    /// Says in which zone the school's days begin; China's unless told. Days that are made already stay as they are.
+    pub fn school_days(&mut self, zone: TimeZone) {
+        self.levels = levels::Levels::in_zone(zone);
     }
 
     /// What the last run left behind, for [`crate::pipeline::Pipeline::start`].
@@ -277,15 +379,6 @@ impl Store {
     pub fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError> {
         append::backlog(&self.db)
     }
-
-    /// Deletes the oldest readings that arrived before `before`, at most `limit`; returns how many. Rows of impossible
-    /// times (later than `now`, or of an unset clock) go with the rows around them.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub fn prune_readings(&mut self, before: Wall, now: Wall, limit: u32) -> Result<usize, StoreError> {
-        append::prune_readings(&self.db, before, now, limit)
-    }
 }
 
 /// Makes durable what is read from now on. What the run before could not sync reads back well from the system's memory
@@ -295,9 +388,24 @@ fn renew(db: &Connection) -> Result<(), StoreError> {
     if museum::on("log_not_renewed") {
         return Ok(());
     }
-    db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
-        .and_then(|()| db.pragma_update(None, "user_version", SCHEMA_VERSION))
-        .doing("copying the log into the database")
+    let busy: i64 = db
+        .query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))
+        .doing("copying the log into the database")?;
+    if busy != 0 {
+        return Err(StoreError::Waiting);
+    }
+    db.pragma_update(None, "user_version", SCHEMA_VERSION).doing("beginning a new log")
+}
+
+fn connect(path: &Path, vfs: Option<&str>) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::default();
+    let db = match vfs {
+        None => Connection::open_with_flags(path, flags),
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+    }
+    .doing("opening the database")?;
+    configure(&db)?;
+    Ok(db)
 }
 
 fn configure(db: &Connection) -> Result<(), StoreError> {
@@ -325,7 +433,13 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     set("mmap_size", &0)?;
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
-    set("foreign_keys", &true)
+    set("foreign_keys", &true)?;
+    // A row that is replaced is deleted for the triggers, too (chain.rs).
+    set("recursive_triggers", &true)?;
+    // SQL cannot reach behind the tables (writable_schema, shadow tables), whatever a damaged file makes of it.
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
+        .doing("configuring the database")?;
+    Ok(())
 }
 
 fn synchronous() -> &'static str {

@@ -2,18 +2,20 @@
 
 use super::recall::each;
 use super::rows::{ALARM_COLUMNS, alarm_of, get, link_of, quality_of, stamp_of, word};
-use super::{Doing, FILE_NAME, StoreError};
+use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError};
 use crate::model::{
     AccessResult, Actor, Alarm, AlarmChange, AlarmId, Carrier, ChangeKind, CredentialUse, DestinationId,
     DeviceId, Direction, Event, EventKind, PersonRef, Phase, PointId, PointKind, Reading, RollUp, Service,
     Unit, Wall,
 };
 use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
-use rusqlite::{Connection, OpenFlags, Row, named_params};
-use std::path::Path;
+use rusqlite::{Connection, OpenFlags, Row, ToSql, named_params};
+use std::path::{Path, PathBuf};
 
 /// Most rows one query returns.
 pub const MAX_ROWS: u32 = 1_000;
+/// Events that one page looks at: bounds the work for a device or a kind that is rare among years of them.
+const EVENTS_PER_PAGE: i64 = 20_000;
 
 /// Rows in descending order of their number, and the number to go on from.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +93,11 @@ pub struct StrangerRow {
 
 /// A connection that cannot write.
 #[derive(Debug)]
-pub struct Reader(Connection);
+pub struct Reader {
+    pub(super) db: Connection,
+    /// The data directory.
+    pub(super) dir: PathBuf,
+}
 
 impl Reader {
     /// Opens the database of a data directory.
@@ -109,34 +115,16 @@ impl Reader {
         let db = Connection::open_with_flags(&path, flags).doing("opening the database to read")?;
         db.busy_timeout(std::time::Duration::from_secs(5)).doing("opening the database to read")?;
         db.pragma_update(None, "cache_size", -2048).doing("opening the database to read")?;
-        Ok(Self(db))
+        let version = db.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
+        let version = version.doing("opening the database to read")?;
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::Newer { path, found: version });
+        }
+        Ok(Self { db, dir: dir.to_owned() })
     }
 
-    /// Readings, newest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn readings(
-        &self,
-        device: Option<&DeviceId>,
-        point: Option<&PointId>,
-        before: Option<u64>,
-        limit: u32,
-    ) -> Result<Page<StoredReading>, StoreError> {
-        let sql = "select r.*, s.device, s.point, s.unit, s.kind from reading r join series s on s.id = r.series \
-             where r.seq < :before and (:device is null or s.device = :device) \
-             and (:point is null or s.point = :point) order by r.seq desc limit :limit";
-        page(
-            &self.0,
-            sql,
-            before,
-            limit,
-            &[(":device", device.map(DeviceId::as_str)), (":point", point.map(PointId::as_str))],
-            reading_of,
-        )
-    }
-
-    /// Events, newest first.
+    /// Events, newest first. A page that looked at many events in vain may hold fewer rows than asked for, and still
+    /// say where to go on.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -146,11 +134,30 @@ impl Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Page<StoredEvent>, StoreError> {
-        let sql = "select * from event where seq < :before and (:device is null or device = :device) \
-             and (:kind is null or kind = :kind) order by seq desc limit :limit";
+        // Counted in rows: numbers leap where they were raised.
+        let before = before.map_or(i64::MAX, signed);
+        let from: Option<i64> = self
+            .db
+            .prepare_cached(
+                "select min(seq) from (select seq from event where seq < ?1 order by seq desc limit ?2)",
+            )
+            .and_then(|mut s| s.query_row([before, EVENTS_PER_PAGE], |row| row.get(0)))
+            .doing("reading events")?;
+        let Some(from) = from else { return Ok(Page { rows: Vec::new(), next_before: None }) };
+        let sql = "select * from event where seq < :before and seq >= :from \
+             and (:device is null or device = :device) and (:kind is null or kind = :kind) \
+             order by seq desc limit :limit";
         let device = filter.device.as_ref().map(DeviceId::as_str);
         let kind = filter.kind.map(EventKind::as_str);
-        page(&self.0, sql, before, limit, &[(":device", device), (":kind", kind)], event_of)
+        let narrowed: &[(&str, &dyn ToSql)] = &[(":from", &from), (":device", &device), (":kind", &kind)];
+        let mut page = page(&self.db, sql, Some(unsigned(before)), limit, narrowed, event_of)?;
+        let older = "select exists (select 1 from event where seq < ?1)";
+        if page.next_before.is_none()
+            && self.db.query_row(older, [from], |row| row.get(0)).doing("reading events")?
+        {
+            page.next_before = Some(unsigned(from));
+        }
+        Ok(page)
     }
 
     /// Alarms, newest first.
@@ -163,11 +170,14 @@ impl Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Page<Alarm>, StoreError> {
-        let open = if filter.open { "and closed_at is null" } else { "" };
+        // The few that are open stand in an index of their own.
+        let (index, open) =
+            if filter.open { ("indexed by alarm_open", "and closed_at is null") } else { ("", "") };
         let sql = format!(
-            "select id as seq, {ALARM_COLUMNS} from alarm where id < :before {open} order by id desc limit :limit"
+            "select id as seq, {ALARM_COLUMNS} from alarm {index} where id < :before {open} \
+             order by id desc limit :limit"
         );
-        page(&self.0, &sql, before, limit, &[], alarm_of)
+        page(&self.db, &sql, before, limit, &[], alarm_of)
     }
 
     /// One alarm with its whole history, oldest step first; `None` if there is no such alarm.
@@ -177,9 +187,9 @@ impl Reader {
     pub fn alarm(&self, id: AlarmId) -> Result<Option<(Alarm, Vec<AlarmChange>)>, StoreError> {
         let number = i64::try_from(id.0).unwrap_or(i64::MAX);
         let sql = format!("select {ALARM_COLUMNS} from alarm where id = ?1");
-        let Some(alarm) = each(&self.0, &sql, [number], alarm_of)?.pop() else { return Ok(None) };
+        let Some(alarm) = each(&self.db, &sql, [number], alarm_of)?.pop() else { return Ok(None) };
         let steps =
-            each(&self.0, "select * from alarm_change where alarm = ?1 order by seq", [number], |row| {
+            each(&self.db, "select * from alarm_change where alarm = ?1 order by seq", [number], |row| {
                 let seq: i64 = get(row, "seq")?;
                 let actor: String = get(row, "actor")?;
                 Ok(AlarmChange {
@@ -204,7 +214,7 @@ impl Reader {
         to: Wall,
     ) -> Result<Vec<RollUp>, StoreError> {
         each(
-            &self.0,
+            &self.db,
             "select r.*, s.device, s.point, s.unit, s.kind from roll_up r join series s on s.id = r.series \
              where r.start >= :from and r.start < :to and (:device is null or s.device = :device) \
              order by r.start limit :limit",
@@ -221,7 +231,7 @@ impl Reader {
     /// When the database cannot be read.
     pub fn quarantine(&self, before: Option<u64>, limit: u32) -> Result<Page<QuarantineRow>, StoreError> {
         let sql = "select * from quarantine where seq < :before order by seq desc limit :limit";
-        page(&self.0, sql, before, limit, &[], |row| {
+        page(&self.db, sql, before, limit, &[], |row| {
             Ok(QuarantineRow {
                 at: Wall(get(row, "at")?),
                 bus: get(row, "bus")?,
@@ -247,7 +257,7 @@ impl Reader {
     ) -> Result<Page<SetAsideRow>, StoreError> {
         let sql = "select * from set_aside where seq < :before and destination = :destination \
              order by seq desc limit :limit";
-        page(&self.0, sql, before, limit, &[(":destination", Some(destination.as_str()))], |row| {
+        page(&self.db, sql, before, limit, &[(":destination", &destination.as_str())], |row| {
             Ok(SetAsideRow {
                 uid: get(row, "uid")?,
                 reason: get(row, "reason")?,
@@ -263,7 +273,7 @@ impl Reader {
     /// When the database cannot be read.
     pub fn waiting(&self, destination: &DestinationId) -> Result<(u64, Option<Wall>), StoreError> {
         let mut rows = each(
-            &self.0,
+            &self.db,
             "select count(*) as waiting, \
              (select created from outbox where destination = ?1 order by lane, seq limit 1) as oldest \
              from outbox where destination = ?1",
@@ -281,7 +291,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn strangers(&self) -> Result<Vec<StrangerRow>, StoreError> {
-        each(&self.0, "select * from stranger order by last_at desc", [], |row| {
+        each(&self.db, "select * from stranger order by last_at desc", [], |row| {
             Ok(StrangerRow {
                 bus: get(row, "bus")?,
                 origin: get(row, "origin")?,
@@ -297,7 +307,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn links(&self) -> Result<Vec<LinkChange>, StoreError> {
-        each(&self.0, "select * from link", [], link_change_of)
+        each(&self.db, "select * from link", [], link_change_of)
     }
 }
 
@@ -391,19 +401,26 @@ fn page<T>(
     sql: &str,
     before: Option<u64>,
     limit: u32,
-    texts: &[(&str, Option<&str>)],
+    narrowed: &[(&str, &dyn ToSql)],
     read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Page<T>, StoreError> {
     let limit = limit.clamp(1, MAX_ROWS);
-    let before = before.and_then(|n| i64::try_from(n).ok()).unwrap_or(i64::MAX);
-    let mut parameters: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":before", &before), (":limit", &limit)];
-    parameters.extend(texts.iter().map(|(name, text)| (*name, text as &dyn rusqlite::ToSql)));
-    let rows = each(db, sql, parameters.as_slice(), |row| {
-        Ok((u64::try_from(get::<i64>(row, "seq")?).unwrap_or(0), read(row)?))
-    })?;
+    let before = before.map_or(i64::MAX, signed);
+    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![(":before", &before), (":limit", &limit)];
+    parameters.extend(narrowed);
+    let rows =
+        each(db, sql, parameters.as_slice(), |row| Ok((unsigned(get::<i64>(row, "seq")?), read(row)?)))?;
     let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     let next_before = rows.last().filter(|_| full).map(|(seq, _)| *seq);
     Ok(Page { rows, next_before })
+}
+
+fn signed(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn unsigned(seq: i64) -> u64 {
+    u64::try_from(seq).unwrap_or(0)
 }
 
 /// Bytes as a person can read them on one line.

@@ -1,26 +1,35 @@
 //! What a restart needs to know of the run before it.
 
+use super::append::{ALARMS_GIVEN, floor};
 use super::read::{link_change_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
-use super::{Doing, StoreError};
+use super::{Doing, StoreError, history};
 use crate::aggregate::RESTORED_PERIODS;
 use crate::model::{BusId, DeviceId, Wall};
 use crate::museum;
 use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredReading};
+use crate::runtime::Chain;
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 
 /// Readings arrive at most this long before the period they belong to: a device clock may be ahead. Milliseconds.
 const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
+/// The longest look back over readings that a start takes, for periods of an hour. Milliseconds.
+pub(super) const LONGEST_LOOK_MS: i64 = 2 * 3600 * 1000 + AHEAD_MS;
 /// Most readings taken up, however fast they came: some 60 MB.
-const RECALLED_READINGS: i64 = 300_000;
+pub(super) const RECALLED_READINGS: i64 = 300_000;
 /// Event rows looked at for serials: enough for the last few of every reader.
 const SERIAL_ROWS: i64 = 20_000;
 
 pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered, StoreError> {
     let period_ms = i64::from(aggregate_secs) * 1000;
     let next_alarm: i64 = db
-        .query_row("select coalesce(max(id), 0) + 1 from alarm", [], |row| row.get(0))
+        .query_row(
+            "select coalesce(max(id), 0) + 1 from (select max(id) as id from alarm \
+             union all select max(alarm) from alarm_change)",
+            [],
+            |row| row.get(0),
+        )
         .doing("reading alarms")?;
     let next_seq = if museum::on("sequence_reused_after_restart") {
         "select cast(max(seq) + 1 as text) from outbox having count(*) > 0"
@@ -42,10 +51,10 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
         .into_iter()
         .filter(|_| !museum::on("alarm_forgotten_at_restart"))
         .collect(),
-        next_alarm: u64::try_from(next_alarm).unwrap_or(1),
+        next_alarm: u64::try_from(next_alarm.max(floor(db, ALARMS_GIVEN)? + 1)).unwrap_or(1),
         next_seq: next_seq.and_then(|text| text.parse().ok()).unwrap_or(1),
         recent: recent(db, period_ms)?,
-        fingerprints: each(db, "select bus, turn, value, at from fingerprint", [], |row| {
+        fingerprints: readable(db, "select bus, turn, value, at from fingerprint", [], |row| {
             let bus: String = get(row, "bus")?;
             Ok(Fingerprint {
                 bus: word("fingerprint", 0, &bus, |t| BusId::new(t).ok())?,
@@ -55,7 +64,7 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
             })
         })?,
         serials: serials(db)?,
-        links: each(db, "select * from link", [], link_change_of)?,
+        links: readable(db, "select * from link", [], link_change_of)?,
     })
 }
 
@@ -67,7 +76,7 @@ fn recent(db: &Connection, period_ms: i64) -> Result<Option<Recent>, StoreError>
     let Some(newest) = rows.pop() else { return Ok(None) };
     let roll_ups_from = newest.plus_ms(-RESTORED_PERIODS * period_ms).period_start(period_ms);
     let readings_from = newest.plus_ms(-(2 * period_ms + AHEAD_MS));
-    let roll_ups = each(
+    let roll_ups = readable(
         db,
         "select r.*, s.device, s.point, s.unit, s.kind from roll_up r join series s on s.id = r.series \
          where r.period_secs = ?1 and r.start between ?2 and ?3 order by r.start",
@@ -84,16 +93,21 @@ fn recent(db: &Connection, period_ms: i64) -> Result<Option<Recent>, StoreError>
 
 /// The readings whose period may not have been over, oldest first.
 fn readings(db: &Connection, newest: Wall, from: Wall) -> Result<Vec<StoredReading>, StoreError> {
+    // Only what is older than any look is sealed, so hot rows are enough.
+    let sealed = history::sealed_through(db)?;
     let mut statement = db
         .prepare(
             "select r.*, s.device, s.point, s.unit, s.kind from reading r \
-             join series s on s.id = r.series order by r.seq desc limit ?1",
+             join series s on s.id = r.series where r.seq > ?1 order by r.seq desc limit ?2",
         )
         .doing("reading the last readings")?;
-    let mut rows = statement.query(params![RECALLED_READINGS]).doing("reading the last readings")?;
+    let mut rows = statement.query(params![sealed, RECALLED_READINGS]).doing("reading the last readings")?;
     let mut readings: Vec<StoredReading> = Vec::new();
     while let Some(row) = rows.next().doing("reading the last readings")? {
-        let stored = reading_of(row)?;
+        let Ok(stored) = reading_of(row) else {
+            // `schoolgate db verify` finds it.
+            continue;
+        };
         // A clock that was set back leaves later times before earlier ones: they are as far away.
         if newest.since(stored.stamp.gateway).saturating_abs() > newest.since(from) {
             break;
@@ -105,7 +119,7 @@ fn readings(db: &Connection, newest: Wall, from: Wall) -> Result<Vec<StoredReadi
 }
 
 fn serials(db: &Connection) -> Result<Vec<Serial>, StoreError> {
-    let mut newest_first = each(
+    let mut newest_first = readable(
         db,
         "select device, serial, device_at from \
          (select seq, device, serial, device_at from event order by seq desc limit ?1) \
@@ -128,6 +142,21 @@ fn serials(db: &Connection) -> Result<Vec<Serial>, StoreError> {
     });
     newest_first.reverse();
     Ok(newest_first)
+}
+
+/// As [`each`], but for rows that cannot be read back: what they are good for is done without them.
+fn readable<T>(
+    db: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let (sound, bad): (Vec<_>, Vec<_>) =
+        each(db, sql, parameters, |row| Ok(read(row)))?.into_iter().partition(Result::is_ok);
+    if let Some(Err(error)) = bad.first() {
+        tracing::error!(rows = bad.len(), error = %Chain(error), "rows cannot be read back and are left out");
+    }
+    Ok(sound.into_iter().filter_map(Result::ok).collect())
 }
 
 /// Every row of a query, as `read` makes of it.

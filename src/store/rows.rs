@@ -16,7 +16,7 @@ pub(super) fn clock_code(clock: ClockQuality) -> i64 {
     }
 }
 
-fn clock_of(code: i64) -> ClockQuality {
+pub(super) fn clock_of(code: i64) -> ClockQuality {
     match code {
         0 => ClockQuality::Good,
         1 => ClockQuality::NoDeviceTime,

@@ -79,6 +79,14 @@ async fn help_is_latched_until_a_person_acknowledges_and_resets_it_and_a_power_c
         (school.get("/api/v1/devices/help").await["points"]["battery"]["value"] == 96.0).then_some(())
     })
     .await;
+    let raised = alarm["raised_at"].as_i64().expect("a time");
+    let span = format!("from={}&to={}", raised - 3_600_000, raised + 3_600_000);
+    let minutes = format!("/api/v1/rollups?level=minute&device=help&point=battery&{span}");
+    until("the minute of the press", async || {
+        let rows = school.get(&minutes).await["rows"].take();
+        rows.as_array()?.last().filter(|minute| minute["last"] == 96.0).map(drop)
+    })
+    .await;
     let table = school.cli_ok("alarms", &["list"]).await;
     assert!(table.lines().count() == 2 && table.contains("critical") && table.contains("help"), "{table}");
     let early = school.cli("alarms", &["reset", &id, "--as", "李保安"]).await;
@@ -205,6 +213,17 @@ async fn requests_that_are_not_meant_for_this_machine_or_not_understood_are_refu
         ("an unknown query key", web.get(format!("{list}?opne=true")), 400),
         ("a query of the wrong type", web.get(format!("{list}?limit=many")), 400),
         ("a device that cannot exist", web.get(school.url("/api/v1/events?device=%2e%2e%2f")), 400),
+        (
+            "minutes of every point",
+            web.get(school.url("/api/v1/rollups?level=minute&device=help&from=0&to=60000")),
+            400,
+        ),
+        (
+            "minutes of more than a day",
+            web.get(school.url("/api/v1/rollups?level=minute&device=help&point=battery&from=0&to=99999999")),
+            400,
+        ),
+        ("a level that is not", web.get(school.url("/api/v1/rollups?level=second")), 400),
         ("nobody's order", web.post(&ack).header(CONTENT_TYPE, json_type).body(r#"{"actor":"  "}"#), 400),
         (
             "an order with an unknown key",

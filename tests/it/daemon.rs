@@ -237,6 +237,11 @@ impl Daemon<'_> {
         self.since.elapsed()
     }
 
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("its status")
+    }
+
     /// `kill -9`.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("killed");
@@ -484,18 +489,28 @@ async fn a_port_that_another_program_has_is_named() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_named_and_left_as_it_is() {
+async fn a_damaged_database_is_moved_aside_as_it_is_and_an_alarm_says_so() {
     let school = School::new("");
     let file = school.data_dir().join("schoolgate.db");
     std::fs::create_dir(school.data_dir()).expect("made");
     let damaged = [b"SQLite format 3\0".as_slice(), &[0xA5; 8000]].concat();
-    for bytes in [vec![0xA5; 8192], damaged] {
+    for (starts, bytes) in [vec![0xA5; 8192], damaged].into_iter().enumerate() {
         std::fs::write(&file, &bytes).expect("written");
-        let run = school.cli("run", &[]).await;
-        assert_eq!(run.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert!(said.contains(file.to_str().unwrap()) && said.contains("restore a backup"), "{said}");
-        assert_eq!(std::fs::read(&file).expect("still there"), bytes);
+        let mut daemon = school.launch();
+        let took = daemon.ready().await;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        until("the alarm is announced", async || {
+            (school.log().matches("store.damaged").count() > starts).then_some(())
+        })
+        .await;
+        let kept = std::fs::read_dir(school.data_dir().join("damaged")).expect("the directory");
+        let kept: Vec<Vec<u8>> = kept
+            .map(|dir| std::fs::read(dir.expect("an entry").path().join("schoolgate.db")).expect("the file"))
+            .collect();
+        assert_eq!(kept.len(), starts + 1);
+        assert!(kept.contains(&bytes), "as it was");
+        let (status, _) = daemon.terminate().await;
+        assert_eq!(status.code(), Some(0));
     }
 }
 

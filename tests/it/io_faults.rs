@@ -1,8 +1,8 @@
 //! Every call that the store makes to its files fails once, and for ever: an error is told, nothing that was
 //! acknowledged is lost, nothing is there by half.
 
-use crate::crash_states::look;
-use crate::script::{Content, Script, Step, Worker, judge, memory_dir};
+use crate::crash_states::Record;
+use crate::script::{Content, Script, Step, Worker, memory_dir};
 use crate::torture;
 use hil::chance::Chance;
 use hil::disk::{Call, Cut, Disk, Fault, Op, Replay};
@@ -19,7 +19,7 @@ struct Outcome {
     failed: u64,
     /// Errors that the store told.
     told: u64,
-    log: Vec<Op>,
+    record: Record,
 }
 
 /// Runs the workload on a failing disk, each step again when it fails, and looks at what is left.
@@ -28,14 +28,12 @@ fn run(script: &Script, fault: Fault) -> Result<Outcome, String> {
     let disk = Disk::new();
     disk.fail(Some(fault));
     let mut told = 0;
-    let mut acknowledged = 0;
+    let mut dropped = vec![0..=0];
     let mut worker = None;
     'steps: for step in &script.steps {
         for attempt in 1..=ATTEMPTS {
             let done = match &mut worker {
-                None => {
-                    Worker::open(dir.path(), disk.name()).and_then(|opened| worker.insert(opened).step(step))
-                }
+                None => Worker::open(dir.path(), &disk).and_then(|opened| worker.insert(opened).step(step)),
                 Some(worker) => worker.step(step),
             };
             match done {
@@ -47,23 +45,27 @@ fn run(script: &Script, fault: Fault) -> Result<Outcome, String> {
                 }
             }
         }
-        acknowledged += 1;
-        disk.mark(acknowledged);
+        disk.mark(dropped.len());
+        dropped.push(worker.as_ref().map_or(0..=0, |worker| worker.dropped.clone()));
     }
+    let acknowledged = dropped.len() - 1;
+    // A step that failed may all the same be there, as a whole, once the process is gone.
+    let gone = worker.as_ref().map_or(0..=0, |worker| worker.dropped.clone());
     drop(worker);
     let failed = disk.failed();
-    // A step that failed may all the same be there, as a whole, once the process is gone.
-    let under_way = script.expected.get(acknowledged + 1).unwrap_or(&script.expected[acknowledged]);
-    judge(dir.path(), &[&script.expected[acknowledged], under_way])
+    let mut wanted = script.wanted(acknowledged, gone);
+    wanted.faults = true;
+    wanted
+        .judge(dir.path())
         .map_err(|problem| format!("{fault:?}, {acknowledged} steps acknowledged: {problem}"))?;
-    Ok(Outcome { failed, told, log: disk.take_log() })
+    Ok(Outcome { failed, told, record: Record { log: disk.take_log(), dropped } })
 }
 
 /// Cuts the power behind each of the next few steps that were acknowledged after a sync failed: the kernel does not
 /// write again what it failed to write.
-fn cut_after_failed_sync(script: &Script, log: &[Op]) -> Result<(), String> {
+fn cut_after_failed_sync(script: &Script, record: &Record) -> Result<(), String> {
     let dir = memory_dir();
-    let mut replay = Replay::new(log);
+    let mut replay = Replay::new(&record.log);
     let mut looked = None;
     while let Some(op) = replay.step() {
         match (op, looked) {
@@ -71,7 +73,8 @@ fn cut_after_failed_sync(script: &Script, log: &[Op]) -> Result<(), String> {
             (Op::Mark(mark), Some(n)) if n < 3 => {
                 looked = Some(n + 1);
                 let image = replay.cut(Cut::Everything, &mut Chance::seeded(1));
-                look(script, &image, *mark, dir.path())
+                record
+                    .look(script, &image, *mark, dir.path())
                     .map_err(|problem| format!("power cut after a failed sync, {mark} steps: {problem}"))?;
             }
             _ => {}
@@ -85,43 +88,49 @@ fn cut_after_failed_sync(script: &Script, log: &[Op]) -> Result<(), String> {
 fn next_process_after_failed_sync(script: &Script, at: u64) -> Result<(), String> {
     let (dir, disk) = (memory_dir(), Disk::new());
     disk.fail(Some(Fault { call: Call::Sync, at, for_ever: true }));
-    let mut done = 0;
-    let mut worker = Worker::open(dir.path(), disk.name()).ok();
-    for (step, mark) in script.steps.iter().zip(1..) {
-        if worker.as_mut().is_none_or(|worker| worker.step(step).is_err()) {
+    let mut dropped = vec![0..=0];
+    let mut worker = Worker::open(dir.path(), &disk).ok();
+    for step in &script.steps {
+        let Some(worker) = worker.as_mut() else { break };
+        if worker.step(step).is_err() {
             break;
         }
-        done = mark;
-        disk.mark(mark);
+        disk.mark(dropped.len());
+        dropped.push(worker.dropped.clone());
     }
+    let gone = worker.as_ref().map_or(0..=0, |worker| worker.dropped.clone());
     let mut log = disk.take_log();
     let mut replay = Replay::new(&log);
     while replay.step().is_some() {}
     let (second, next) = (memory_dir(), disk.next());
     let image = replay.cut(Cut::Nothing, &mut Chance::seeded(1));
     image.write_to(second.path()).map_err(|error| error.to_string())?;
-    let mut worker = Worker::open(second.path(), next.name()).map_err(|error| error.to_string())?;
+    let mut worker = Worker::open(second.path(), &next).map_err(|error| error.to_string())?;
+    worker.dropped = gone;
     // The step that failed is there all the same, in memory.
+    let done = dropped.len() - 1;
     let unanswered = script.steps.get(done);
     if matches!(unanswered, Some(Step::Commit(_)))
         && worker.next_seq() == script.expected.get(done + 1).map(Content::next_seq)
     {
-        done += 1;
+        dropped.push(worker.dropped.clone());
     }
-    next.mark(done);
-    for (step, mark) in script.steps.iter().zip(1..).skip(done) {
+    next.mark(dropped.len() - 1);
+    for step in script.steps.iter().skip(dropped.len() - 1) {
         worker.step(step).map_err(|error| error.to_string())?;
-        next.mark(mark);
+        next.mark(dropped.len());
+        dropped.push(worker.dropped.clone());
     }
     log.extend(next.take_log());
-    cut_after_failed_sync(script, &log).map_err(|problem| format!("next process, sync {at}: {problem}"))
+    cut_after_failed_sync(script, &Record { log, dropped })
+        .map_err(|problem| format!("next process, sync {at}: {problem}"))
 }
 
 /// How many calls of each kind a run makes in which none fails.
 fn calls(script: &Script) -> Vec<(Call, u64)> {
     let dir = memory_dir();
     let disk = Disk::new();
-    let mut worker = Worker::open(dir.path(), disk.name()).expect("the store opens");
+    let mut worker = Worker::open(dir.path(), &disk).expect("the store opens");
     for step in &script.steps {
         worker.step(step).expect("nothing fails here");
     }
@@ -144,7 +153,7 @@ pub fn check(script: &Script, tried: u64) -> Result<u64, String> {
                 }
                 told += outcome.told;
                 if call == Call::Sync {
-                    cut_after_failed_sync(script, &outcome.log)
+                    cut_after_failed_sync(script, &outcome.record)
                         .map_err(|problem| format!("{fault:?}: {problem}"))?;
                     next_process_after_failed_sync(script, fault.at)?;
                 }

@@ -496,7 +496,7 @@ async fn a_window_full_of_uncommitted_messages_stops_the_reading_and_not_the_ses
                 // Nothing more comes while these wait: now they are committed, the last one first.
                 Err(_) if held.is_empty() => held.push(next(&mut outlet).await),
                 Err(_) => {
-                    assert!(held.len() <= 128 + 2, "{}", held.len());
+                    assert!(held.len() <= 1024 + 2, "{}", held.len());
                     got.extend(held.iter().flat_map(|parcel| values(&parcel.delivery)));
                     held.drain(..).rev().map(commit).for_each(drop);
                 }

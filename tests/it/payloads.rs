@@ -90,7 +90,8 @@ fn broken() -> Vec<Broken> {
 
 /// Publishes a good message and waits for it: whatever came before is done with, too.
 async fn good_one(broker: &Mosquitto, school: &School, n: u32) {
-    broker.publish(SENSOR, numbered(n).as_bytes(), &[]).await;
+    // Ten times: a lone reading would wait for company.
+    broker.publish_lines(SENSOR, &(numbered(n) + "\n").repeat(10)).await;
     until("the good message after it", async || stored_numbers(school).contains(&i64::from(n)).then_some(()))
         .await;
 }

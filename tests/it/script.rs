@@ -1,20 +1,31 @@
 //! A workload for the store, the same for the same seed, and what must be in the store after each step of it.
 
+use crate::oracle;
 use hil::chance::Chance;
+use hil::disk::{Disk, Files};
 use schoolgate::alarm::AlarmBook;
 use schoolgate::model::{
-    Alarm, AlarmClass, AlarmKey, BusId, DestinationId, DeviceId, Event, EventKind, Fault, Link, OutboxItem,
-    Phase, PointId, PointKind, Priority, Reading, Record, Refused, RollUp, RuleId, Stamp, Text, Unit,
-    Unknown, Wall,
+    Alarm, AlarmClass, AlarmKey, BusId, DestinationId, DeviceId, Event, EventKind, Fault, Link, Mono, Now,
+    OutboxItem, Phase, PointId, PointKind, Priority, Reading, Record, Refused, RollUp, RuleId, Stamp, Text,
+    Unit, Unknown, Wall,
 };
 use schoolgate::pipeline::{Commit, Fingerprint, LinkChange, StoredEvent, StoredReading};
 use schoolgate::rules::{Finding, Level};
-use schoolgate::store::{AlarmFilter, EventFilter, Page, Reader, Settlement, Store, StoreError};
+use schoolgate::store::{AlarmFilter, Depth, EventFilter, Page, Reader, Settlement, Store, StoreError};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 
 const START: Wall = Wall(1_790_000_000_000);
-const STEP_MS: i64 = 60_000;
+/// What a start looks at stays unsealed: it is of the last six steps.
+const STEP_MS: i64 = 20 * 60_000;
+/// Readings of a sealed file.
+const SEAL_ROWS: u32 = 24;
+/// Why readings are dropped here.
+const DROPPED: &str = "room";
 /// Length of the roll-ups in the workload, seconds.
 const PERIOD_SECS: u32 = 900;
 
@@ -23,6 +34,10 @@ const PERIOD_SECS: u32 = 900;
 pub enum Step {
     Commit(Box<Commit>),
     Settle(Settlement),
+    /// Sealing, deleting what is dead, making hours and days: what the store does when nothing waits, to its end.
+    Maintain(Now),
+    /// The oldest sealed file makes room, if there is one.
+    Drop(Wall),
     /// A clean end and a new start.
     Reopen,
 }
@@ -83,6 +98,14 @@ fn roll_up(start: Wall, revision: u32, value: f64) -> RollUp {
     }
 }
 
+/// A commit of one reading.
+pub fn one_reading() -> Commit {
+    let point = PointId::new("power").unwrap();
+    let reading = Reading::new(point, 1.0, Unit::Watt, PointKind::Gauge);
+    let stored = StoredReading { device: device(), stamp: Stamp::new(None, START), reading };
+    Commit { readings: vec![stored], ..Commit::default() }
+}
+
 /// Makes the steps.
 struct Writer {
     chance: Chance,
@@ -94,6 +117,10 @@ struct Writer {
 impl Writer {
     fn now(&self) -> Wall {
         START.plus_ms(self.step * STEP_MS)
+    }
+
+    fn moment(&self) -> Now {
+        Now { mono: Mono((self.step * STEP_MS).unsigned_abs()), wall: self.now() }
     }
 
     fn commit(&mut self) -> Commit {
@@ -119,7 +146,8 @@ impl Writer {
         self.content.links.insert(device().to_string(), change.clone());
         commit.links.push(change);
         self.alarm(&mut commit);
-        let start = now.period_start(i64::from(PERIOD_SECS) * 1000);
+        // Each period is made twice: the second time is a revision.
+        let start = START.plus_ms(self.step / 2 * STEP_MS).period_start(i64::from(PERIOD_SECS) * 1000);
         let revision = self.content.roll_ups.get(&start.0).map_or(0, |before| before.revision + 1);
         let roll_up = roll_up(start, revision, self.chance.fraction());
         self.content.roll_ups.insert(start.0, roll_up.clone());
@@ -220,6 +248,8 @@ impl Script {
             writer.step += 1;
             steps.push(match writer.step % 23 {
                 0 => Step::Reopen,
+                n if n % 7 == 0 => Step::Maintain(writer.moment()),
+                17 => Step::Drop(writer.now()),
                 n if n % 3 == 0 && !writer.content.owed.is_empty() => Step::Settle(writer.settlement()),
                 _ => Step::Commit(Box::new(writer.commit())),
             });
@@ -229,16 +259,70 @@ impl Script {
     }
 }
 
+/// The recorder's files as the store uses them.
+#[derive(Debug)]
+struct Beside(Files);
+
+impl schoolgate::store::Disk for Beside {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.make_dir(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        self.0.create(path)
+    }
+
+    fn append(&self, file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.0.append(file, path, bytes)
+    }
+
+    fn sync(&self, _: &File, path: &Path) -> io::Result<()> {
+        self.0.sync(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_dir(path)
+    }
+}
+
+/// Opens a store all of whose files are on a disk that records and fails.
+pub fn open_on(dir: &Path, disk: &Disk) -> Result<Store, StoreError> {
+    Store::open_on(dir, Some(disk.name()), Arc::new(Beside(disk.files(dir))))
+}
+
 /// A store under the workload.
 pub struct Worker<'a> {
     dir: &'a Path,
-    vfs: &'a str,
+    disk: &'a Disk,
     store: Option<Store>,
+    /// A step failed: the file is opened anew before anything else.
+    distrusted: bool,
+    /// How many readings were dropped, at least and at most: a drop that fails may be done all the same.
+    pub dropped: RangeInclusive<u64>,
 }
 
 impl<'a> Worker<'a> {
-    pub fn open(dir: &'a Path, vfs: &'a str) -> Result<Self, StoreError> {
-        Ok(Self { dir, vfs, store: Some(Store::open_on(dir, Some(vfs))?) })
+    pub fn open(dir: &'a Path, disk: &'a Disk) -> Result<Self, StoreError> {
+        let mut worker = Self { dir, disk, store: None, distrusted: false, dropped: 0..=0 };
+        worker.start()?;
+        Ok(worker)
+    }
+
+    fn start(&mut self) -> Result<(), StoreError> {
+        self.store = None;
+        let mut store = open_on(self.dir, self.disk)?;
+        store.seal_rows(SEAL_ROWS);
+        self.store = Some(store);
+        self.distrusted = false;
+        Ok(())
     }
 
     /// The number that the next record owed would have.
@@ -246,20 +330,43 @@ impl<'a> Worker<'a> {
         self.store.as_ref()?.recall(PERIOD_SECS).ok().map(|remembered| remembered.next_seq)
     }
 
-    /// Does one step; when this says that it is done, it must stay done.
+    /// Does one step; when this says that it is done, it must stay done. After a failure, call it again with the same
+    /// step: the file is opened anew, and a commit that is in it all the same is not made twice.
     pub fn step(&mut self, step: &Step) -> Result<(), StoreError> {
-        if self.store.is_none() {
-            self.store = Some(Store::open_on(self.dir, Some(self.vfs))?);
+        let outcome = self.attempt(step);
+        if outcome.is_err() {
+            self.distrusted = true;
+        }
+        outcome
+    }
+
+    fn attempt(&mut self, step: &Step) -> Result<(), StoreError> {
+        if let Some(store) = self.store.as_mut().filter(|_| self.distrusted) {
+            let stored = store.reopen()?;
+            self.distrusted = false;
+            if stored && matches!(step, Step::Commit(_)) {
+                return Ok(());
+            }
+        }
+        if self.store.is_none() || matches!(step, Step::Reopen) {
+            self.start()?;
         }
         let store = self.store.as_mut().unwrap();
         match step {
             Step::Commit(commit) => store.commit(&[commit]).map(drop),
             Step::Settle(answer) => store.settle(&destination(), answer, START).map(drop),
-            Step::Reopen => {
-                self.store = None;
-                self.store = Some(Store::open_on(self.dir, Some(self.vfs))?);
+            Step::Maintain(now) => {
+                while store.maintain(*now)? {}
                 Ok(())
             }
+            Step::Drop(at) => {
+                let (least, most) = (*self.dropped.start(), *self.dropped.end());
+                self.dropped = least..=most + u64::from(SEAL_ROWS);
+                let gone = store.drop_oldest_readings(DROPPED, *at)?.map_or(0, |dropped| dropped.readings);
+                self.dropped = least + gone..=most + gone;
+                Ok(())
+            }
+            Step::Reopen => Ok(()),
         }
     }
 }
@@ -279,9 +386,8 @@ fn all<T>(page: impl Fn(Option<u64>) -> Result<Page<T>, StoreError>) -> Result<V
 }
 
 impl Content {
-    /// Starts the store on a directory as after a power failure and reads all that it has.
-    pub fn read(dir: &Path) -> Result<Self, StoreError> {
-        let mut store = Store::open(dir)?;
+    /// All that a store has.
+    fn of(store: &mut Store, dir: &Path) -> Result<Self, StoreError> {
         let remembered = store.recall(PERIOD_SECS)?;
         let reader = Reader::open(dir)?;
         let readings = all(|before| reader.readings(None, None, before, 1000))?;
@@ -325,51 +431,93 @@ impl Content {
         self.next_seq
     }
 
-    /// What differs, in counts.
-    pub fn difference(&self, found: &Self) -> String {
+    /// What differs, in counts, when the oldest `gone` readings were dropped.
+    fn difference(&self, found: &Self, gone: usize, rescued: bool) -> String {
         let mut said = Vec::new();
         let mut tell = |what: &str, same: bool, wanted: usize, found: usize| {
             if !same {
                 said.push(format!("{what}: {wanted} expected, {found} found"));
             }
         };
+        let readings = self.readings.get(gone..).unwrap_or_default();
+        tell("readings", readings == found.readings, readings.len(), found.readings.len());
         macro_rules! each {
             ($($field:ident),*) => {
                 $(tell(stringify!($field), self.$field == found.$field, self.$field.len(), found.$field.len());)*
             };
         }
-        each!(
-            readings,
-            serials,
-            alarms,
-            links,
-            roll_ups,
-            owed,
-            set_aside,
-            quarantine,
-            strangers,
-            fingerprints
-        );
+        each!(serials, alarms, links, roll_ups, owed, set_aside, quarantine, strangers, fingerprints);
+        // Who was rescued leaves out numbers that it may have given.
+        let same = self.next_seq == found.next_seq || rescued && found.next_seq > self.next_seq;
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        tell("next_seq", self.next_seq == found.next_seq, number(self.next_seq), number(found.next_seq));
+        tell("next_seq", same, number(self.next_seq), number(found.next_seq));
         said.join("; ")
     }
 }
 
-/// Whether the store on this directory opens, is sound and holds what one of `allowed` says, all of it and no more.
-pub fn judge(dir: &Path, allowed: &[&Content]) -> Result<(), String> {
-    let found = Content::read(dir).map_err(|error| format!("{}", schoolgate::runtime::Chain(&error)))?;
-    let db = rusqlite::Connection::open(dir.join(schoolgate::store::FILE_NAME)).map_err(|e| e.to_string())?;
-    let sound: String =
-        db.query_row("pragma integrity_check", [], |row| row.get(0)).map_err(|e| e.to_string())?;
-    if sound != "ok" {
-        return Err(format!("the database is corrupt: {sound}"));
+/// What must be found on a directory.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// One of these, all of it and no more.
+    pub contents: [&'a Content; 2],
+    /// So many of the oldest readings were dropped on purpose.
+    pub dropped: RangeInclusive<u64>,
+    /// Calls failed: a database that could not be read may have been rescued.
+    pub faults: bool,
+}
+
+impl Script {
+    /// What must be there when so many steps were acknowledged: they, and of the one under way all or nothing.
+    pub fn wanted(&self, marked: usize, dropped: RangeInclusive<u64>) -> Wanted<'_> {
+        let here = &self.expected[marked];
+        Wanted { contents: [here, self.expected.get(marked + 1).unwrap_or(here)], dropped, faults: false }
     }
-    if allowed.contains(&&found) {
-        return Ok(());
+}
+
+impl Wanted<'_> {
+    /// Starts the store on a directory as after a power failure: it opens, is sound, holds what it must, and still does
+    /// so when it has done all that it does for itself.
+    pub fn judge(&self, dir: &Path) -> Result<(), String> {
+        let told = |error: StoreError| format!("{}", schoolgate::runtime::Chain(&error));
+        let mut store = Store::open(dir).map_err(told)?;
+        if let Some(rescued) = store.rescued().filter(|_| !self.faults) {
+            return Err(format!("it was taken for damaged: {rescued:?}"));
+        }
+        self.compare(&mut store, dir)?;
+        store.seal_rows(SEAL_ROWS);
+        // Two days on, every hour and day that has parts is over.
+        let later = |ms: u64| Now { mono: Mono(ms), wall: START.plus_ms(4 * 86_400_000) };
+        for ms in [1_000, 86_400_000] {
+            while store.maintain(later(ms)).map_err(told)? {}
+        }
+        self.compare(&mut store, dir).map_err(|problem| format!("after its upkeep, {problem}"))
     }
-    let differences: Vec<String> = allowed.iter().map(|wanted| wanted.difference(&found)).collect();
-    Err(differences.join(" — or — "))
+
+    fn compare(&self, store: &mut Store, dir: &Path) -> Result<(), String> {
+        let found =
+            Content::of(store, dir).map_err(|error| format!("{}", schoolgate::runtime::Chain(&error)))?;
+        oracle::sound(dir, Depth::Whole)?;
+        let dropped = dropped(dir).map_err(|error| error.to_string())?;
+        let gone = dropped.get(DROPPED).copied().unwrap_or(0);
+        if dropped.keys().any(|reason| reason != DROPPED) || !self.dropped.contains(&gone) {
+            return Err(format!("{dropped:?} dropped, {:?} on purpose", self.dropped));
+        }
+        let rescued = self.faults && dir.join("damaged").exists();
+        let differences: Vec<String> = self
+            .contents
+            .iter()
+            .map(|wanted| wanted.difference(&found, usize::try_from(gone).unwrap(), rescued))
+            .collect();
+        if differences.iter().any(String::is_empty) { Ok(()) } else { Err(differences.join(" — or — ")) }
+    }
+}
+
+/// How many readings were given up, by reason.
+fn dropped(dir: &Path) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let db = oracle::look_at(dir)?;
+    let mut statement = db.prepare("select reason, rows from dropped")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+    rows.collect()
 }
 
 /// A directory in memory where there is some: what is on it is judged, not the disk.

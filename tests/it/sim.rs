@@ -1,11 +1,13 @@
-//! The seeded simulation: a whole school in virtual time, with random observations, crashes at any point, steps of
-//! the wall clock and platforms that refuse; the real pipeline, the real store on disk, the real pumps.
+//! The seeded simulation: days of a whole school in virtual time, with random observations, crashes at any point,
+//! steps of the wall clock, disks that refuse and platforms that do; the real pipeline, the real store, the real pumps.
 //!
-//! A failing seed is printed; `SIM_SEED=n` plays that one alone, `SIM_SEEDS=n` plays more.
+//! A failing seed is printed; `SIM_SEED=n` plays that one alone, `SIM_SEEDS=n` plays more. Some seeds are played twice
+//! and must leave the same trace: every commit, every request and the whole database at the end.
 
 mod field;
 mod gateway;
 mod platform;
+mod trace;
 
 use crate::torture::{self, Progress};
 use field::Field;
@@ -14,12 +16,21 @@ use platform::Platform;
 use schoolgate::model::{AlarmId, Mono, Now, Order, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use trace::Trace;
 
 /// 2026-09-07T08:00:00+08:00, a Monday.
 const T0: Wall = Wall(1_788_739_200_000);
-const SEEDS: usize = 500;
+const SEEDS: usize = 120;
 const LONG_SEEDS: usize = 2_000;
-const STEPS: u32 = 120;
+/// A step takes some twelve minutes on average: most of a day, and more than three.
+const STEPS: u32 = 80;
+const LONG_STEPS: u32 = 400;
+/// Of the seeds every so-manieth is played twice.
+const REPLAYED: u64 = 20;
+const DAY_MS: u64 = 86_400_000;
+/// Now and then nobody is at school. A meter that says nothing for 32 periods across a restart begins anew, so it
+/// answers after each of these.
+const LONG_PAUSE_MS: u64 = 5 * 3_600_000;
 
 /// xorshift64*, so that a failing seed can be played again.
 pub(crate) struct Dice(u64);
@@ -53,10 +64,11 @@ struct School {
     done: BTreeSet<(AlarmId, &'static str)>,
     crashes: u32,
     clock_steps: bool,
+    trace: Trace,
 }
 
 impl School {
-    fn new(seed: u64, dir: PathBuf) -> Self {
+    fn new(seed: u64, dir: PathBuf, trace: Trace) -> Self {
         let mut dice = Dice::new(seed);
         let now = Now { mono: Mono(1000), wall: T0 };
         let clock_steps = dice.one_in(2);
@@ -72,6 +84,7 @@ impl School {
             done: BTreeSet::new(),
             crashes: 0,
             clock_steps,
+            trace,
         }
     }
 
@@ -90,8 +103,18 @@ impl School {
     }
 
     fn random_step(&mut self) {
-        let pause = self.dice.below(20_000);
+        // Most of the time little happens. A broker sends again at once what was not acknowledged.
+        let most = match self.dice.below(12) {
+            _ if self.field.sends_again() => 20_000,
+            0 => LONG_PAUSE_MS,
+            1..=3 => 300_000,
+            _ => 20_000,
+        };
+        let pause = self.dice.below(most);
         self.pass(pause);
+        if self.dice.one_in(20) {
+            self.gateway.disk_fails(&mut self.dice);
+        }
         if self.clock_steps && self.dice.one_in(25) {
             let steps = [-86_400_000, -30_000, 30_000, 3_600_000, -3_600_000, 315_360_000_000, -T0.0];
             let by = steps[usize::try_from(self.dice.below(7)).unwrap()];
@@ -112,11 +135,13 @@ impl School {
             None
         };
         self.turn_pipe(crash);
+        let steps = self.dice.below(4);
+        self.gateway.upkeep(self.now, steps);
         self.person();
         for id in self.platforms.keys().cloned().collect::<Vec<_>>() {
             let platform = self.platforms.get_mut(&id).unwrap();
             platform.change_mood(&mut self.dice);
-            if self.gateway.pump(&id, self.now, platform, &mut self.dice, 6) {
+            if self.gateway.pump(&id, self.now, platform, &mut self.dice, 6, &mut self.trace) {
                 self.crash();
             }
         }
@@ -128,8 +153,9 @@ impl School {
 
     /// One turn of the pipe, with an end by power failure if there is to be one.
     fn turn_pipe(&mut self, crash: Option<Crash>) {
-        let polls = self.field.poll(&mut self.dice, self.now.wall);
-        let survived = self.gateway.turn(self.now, &mut self.field, polls, crash, &mut self.dice);
+        let polls = self.field.poll(&mut self.dice, self.now);
+        let survived =
+            self.gateway.turn(self.now, &mut self.field, polls, crash, &mut self.dice, &mut self.trace);
         if !survived {
             self.crash();
         }
@@ -150,7 +176,7 @@ impl School {
         } else {
             (Order::Reset(id), "reset")
         };
-        if self.gateway.order(self.now, order) {
+        if self.gateway.order(self.now, order, &mut self.trace) {
             self.done.insert((id, word));
         }
     }
@@ -158,6 +184,7 @@ impl School {
     /// Everything is mended: the clock, the platforms, the doors and loads; then it must all come out even.
     fn heal(&mut self) {
         self.set_clock_right();
+        self.gateway.disk_is_well();
         self.platforms.values_mut().for_each(Platform::recover);
         self.field.all_quiet(self.now.wall);
         for _ in 0..200 {
@@ -165,14 +192,14 @@ impl School {
             self.turn_pipe(None);
             for id in self.platforms.keys().cloned().collect::<Vec<_>>() {
                 let platform = self.platforms.get_mut(&id).unwrap();
-                let crashed = self.gateway.pump(&id, self.now, platform, &mut self.dice, 60);
+                let crashed = self.gateway.pump(&id, self.now, platform, &mut self.dice, 60, &mut self.trace);
                 assert!(!crashed);
             }
             for alarm in self.gateway.open_alarms() {
                 if alarm.acknowledged.is_none() {
-                    self.gateway.order(self.now, Order::Acknowledge(alarm.id));
+                    self.gateway.order(self.now, Order::Acknowledge(alarm.id), &mut self.trace);
                 } else if alarm.latched && !alarm.active {
-                    self.gateway.order(self.now, Order::Reset(alarm.id));
+                    self.gateway.order(self.now, Order::Reset(alarm.id), &mut self.trace);
                 }
             }
             if self.field.nothing_waits()
@@ -191,6 +218,9 @@ impl School {
     }
 
     fn check(&mut self) {
+        // Two days on, every hour and day that has parts is over.
+        let later = Now { wall: self.now.wall.plus_ms(2 * 86_400_000), ..self.now };
+        self.gateway.upkeep(later, u64::MAX);
         let stored = self.gateway.reader();
         let presses = self.field.check_stored(&stored, self.clock_steps);
         self.gateway.check_alarms(&self.done, presses);
@@ -200,22 +230,73 @@ impl School {
         if !self.clock_steps {
             self.gateway.check_roll_ups();
         }
+        self.gateway.check_sound();
     }
 }
 
-/// Plays the school of a seed to its end; how often the power failed. Panics when something is not as it must be.
-pub fn play(seed: u64) -> u32 {
-    // Memory where there is some to spare: the disk itself is tried by other tests.
-    let shm = std::path::Path::new("/dev/shm");
-    let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
-    let mut school = School::new(seed, dir.path().to_owned());
-    for _ in 0..STEPS {
+/// What became of a school.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Played {
+    /// How often the power failed.
+    pub crashes: u64,
+    /// How often the disk did.
+    pub refusals: u64,
+    /// How long it all took, in its own time.
+    pub ms: u64,
+    /// Readings that were sealed.
+    pub sealed: u64,
+    /// Schools that were played twice.
+    pub replayed: u64,
+}
+
+impl Played {
+    fn and(self, other: Self) -> Self {
+        Self {
+            crashes: self.crashes + other.crashes,
+            refusals: self.refusals + other.refusals,
+            ms: self.ms + other.ms,
+            sealed: self.sealed + other.sealed,
+            replayed: self.replayed + other.replayed,
+        }
+    }
+}
+
+/// Plays the school of a seed to its end. Panics when something is not as it must be.
+pub fn play(seed: u64) -> Played {
+    play_traced(seed, Trace::none()).0
+}
+
+fn play_traced(seed: u64, trace: Trace) -> (Played, Option<trace::Digest>) {
+    let dir = crate::script::memory_dir();
+    let mut school = School::new(seed, dir.path().to_owned(), trace);
+    for _ in 0..if torture::long() { LONG_STEPS } else { STEPS } {
         school.random_step();
     }
     school.heal();
     school.check();
     assert_eq!(school.seed, seed);
-    school.crashes
+    let played = Played {
+        crashes: school.crashes.into(),
+        refusals: school.gateway.refusals(),
+        ms: school.now.mono.0,
+        sealed: school.gateway.sealed(),
+        replayed: 0,
+    };
+    let School { gateway, trace, .. } = school;
+    drop(gateway);
+    (played, trace.end(dir.path()))
+}
+
+/// Plays it once, or twice when its turn has come: then both must leave the same trace.
+fn play_and_replay(seed: u64) -> Played {
+    if seed % REPLAYED != 1 {
+        return play(seed);
+    }
+    let (mut played, first) = play_traced(seed, Trace::begin());
+    let (_, second) = play_traced(seed, Trace::begin());
+    assert!(first.is_some() && first == second, "played again, seed {seed} was another");
+    played.replayed = 1;
+    played
 }
 
 #[test]
@@ -227,14 +308,14 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stuck() {
     };
     let progress = &Progress::new("simulated schools", seeds.len());
     let (first, second) = seeds.split_at(seeds.len() / 2);
-    let crashes = std::thread::scope(|scope| {
+    let played = std::thread::scope(|scope| {
         let halves = [first, second].map(|half| {
             scope.spawn(move || {
-                let mut crashes = 0;
+                let mut all = Played::default();
                 for seed in half {
-                    match std::panic::catch_unwind(|| play(*seed)) {
-                        Ok(n) => {
-                            crashes += n;
+                    match std::panic::catch_unwind(|| play_and_replay(*seed)) {
+                        Ok(played) => {
+                            all = all.and(played);
                             progress.one();
                         }
                         Err(panic) => {
@@ -243,11 +324,19 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stuck() {
                         }
                     }
                 }
-                crashes
+                all
             })
         });
-        halves.map(|half| half.join().expect("every seed holds")).into_iter().sum::<u32>()
+        halves
+            .map(|half| half.join().expect("every seed holds"))
+            .into_iter()
+            .fold(Played::default(), Played::and)
     });
-    println!("{} seeds, {crashes} power failures", seeds.len());
-    assert!(crashes as usize >= seeds.len(), "the simulation must crash to mean anything");
+    let days = played.ms / DAY_MS;
+    println!("{} seeds, {days} days, {played:?}", seeds.len());
+    torture::sim(seeds.len(), played.ms as f64 / DAY_MS as f64 / seeds.len() as f64, played.replayed);
+    let seeds = seeds.len() as u64;
+    assert!(played.crashes >= seeds, "the simulation must crash to mean anything");
+    assert!(played.refusals >= seeds, "its disks must refuse");
+    assert!(played.sealed >= seeds, "its readings must be sealed");
 }

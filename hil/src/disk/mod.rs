@@ -1,17 +1,20 @@
 //! A disk under SQLite that remembers what it was told, forgets what was not synced, and fails when asked to.
 //!
 //! [`Disk`] is a file system of SQLite's ("VFS") laid over the usual one: every file stays where it is, locks and
-//! shared memory work as ever, and readers may open the same database in the ordinary way. [`Replay`] turns the
-//! record into what a medium could hold after the power failed.
+//! shared memory work as ever, and readers may open the same database in the ordinary way. [`Files`] does the same for
+//! files that SQLite does not write, in the same record. [`Replay`] turns the record into what a medium could hold after the power failed.
 
+mod files;
 mod replay;
 #[cfg(test)]
 mod tests;
 mod vfs;
 
+pub use files::Files;
 pub use replay::{Cut, Image, Replay, SECTOR};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One thing that happened to the files, in order.
@@ -21,7 +24,7 @@ pub enum Op {
     Create {
         /// Its number: a name may be used again, a number never.
         file: u64,
-        /// Its name within its directory.
+        /// Its name from the root on.
         name: String,
     },
     /// Bytes were written.
@@ -55,8 +58,23 @@ pub enum Op {
         /// Which.
         name: String,
     },
-    /// Names made and gone are on the medium.
-    SyncDir,
+    /// A file has another name, in place of what had it.
+    Rename {
+        /// Its name before.
+        from: String,
+        /// Its name now.
+        to: String,
+    },
+    /// A directory was made.
+    MakeDir {
+        /// Its name.
+        name: String,
+    },
+    /// Names made, changed and gone in a directory are on the medium.
+    SyncDir {
+        /// Its name; the root's is empty.
+        dir: String,
+    },
     /// Whoever uses the disk says that something happened, see [`Disk::mark`].
     Mark(usize),
 }
@@ -64,7 +82,7 @@ pub enum Op {
 /// A call that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
-    /// Opening or making a file.
+    /// Opening or making a file or a directory.
     Open,
     /// Reading.
     Read,
@@ -76,11 +94,14 @@ pub enum Call {
     Truncate,
     /// Deleting one.
     Delete,
+    /// Giving one another name.
+    Rename,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Open, Self::Read, Self::Write, Self::Sync, Self::Truncate, Self::Delete];
+    pub const ALL: &[Self] =
+        &[Self::Open, Self::Read, Self::Write, Self::Sync, Self::Truncate, Self::Delete, Self::Rename];
 }
 
 /// Which calls fail.
@@ -97,6 +118,8 @@ pub struct Fault {
 #[derive(Debug, Default)]
 struct State {
     log: Vec<Op>,
+    /// Nothing is recorded.
+    deaf: bool,
     /// Files that exist, by name.
     names: BTreeMap<String, u64>,
     files: u64,
@@ -152,6 +175,19 @@ impl Disk {
         self.registration.name()
     }
 
+    /// From now on nothing is recorded: calls still fail when asked to.
+    pub fn forget(&self) {
+        let mut state = self.tape.state();
+        state.deaf = true;
+        state.log.clear();
+    }
+
+    /// For files that SQLite does not write: those below `root`, the directory of the database.
+    #[must_use]
+    pub fn files(&self, root: &Path) -> Files {
+        Files::new(Arc::clone(&self.tape), root)
+    }
+
     /// From now on these calls fail; counting starts anew.
     pub fn fail(&self, fault: Option<Fault>) {
         let mut state = self.tape.state();
@@ -190,13 +226,21 @@ impl Default for Disk {
     }
 }
 
+impl State {
+    fn push(&mut self, op: Op) {
+        if !self.deaf {
+            self.log.push(op);
+        }
+    }
+}
+
 impl Tape {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, op: Op) {
-        self.state().log.push(op);
+        self.state().push(op);
     }
 
     /// Counts a call; whether it is to fail.
@@ -222,25 +266,33 @@ impl Tape {
         let file = state.files;
         state.names.insert(name.to_owned(), file);
         state.dir_dirty.insert(file);
-        state.log.push(Op::Create { file, name: name.to_owned() });
+        state.push(Op::Create { file, name: name.to_owned() });
         file
     }
 
     /// Notes a sync. SQLite syncs the directory with the first sync of a journal or log that it made.
     fn synced(&self, file: u64, syncs_dir: bool) {
         let mut state = self.state();
-        state.log.push(Op::Sync { file });
+        state.push(Op::Sync { file });
         if syncs_dir && state.dir_dirty.remove(&file) {
-            state.log.push(Op::SyncDir);
+            state.push(Op::SyncDir { dir: String::new() });
         }
+    }
+
+    fn renamed(&self, from: &str, to: &str) {
+        let mut state = self.state();
+        if let Some(file) = state.names.remove(from) {
+            state.names.insert(to.to_owned(), file);
+        }
+        state.push(Op::Rename { from: from.to_owned(), to: to.to_owned() });
     }
 
     fn deleted(&self, name: &str, dir_synced: bool) {
         let mut state = self.state();
         state.names.remove(name);
-        state.log.push(Op::Delete { name: name.to_owned() });
+        state.push(Op::Delete { name: name.to_owned() });
         if dir_synced {
-            state.log.push(Op::SyncDir);
+            state.push(Op::SyncDir { dir: String::new() });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Op;
 use crate::chance::Chance;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -22,23 +22,32 @@ pub enum Cut {
     Some,
 }
 
-/// The files of a directory.
+/// What a directory in an [`Image`] ends with.
+const DIR: char = '/';
+
+/// The files of a directory, and those of the directories in it, whose own names end with a slash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Image(pub BTreeMap<String, Vec<u8>>);
 
 impl Image {
-    /// Makes a directory hold these files and no others; directories in it stay.
+    /// Makes a directory hold these files and no others.
     ///
     /// # Errors
     /// When a file cannot be deleted or written.
     pub fn write_to(&self, dir: &Path) -> io::Result<()> {
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
                 std::fs::remove_file(entry.path())?;
             }
         }
-        self.0.iter().try_for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes))
+        // A directory sorts before what is in it.
+        self.0.iter().try_for_each(|(name, bytes)| match name.strip_suffix(DIR) {
+            Some(name) => std::fs::create_dir(dir.join(name)),
+            None => std::fs::write(dir.join(name), bytes),
+        })
     }
 }
 
@@ -85,20 +94,45 @@ struct Medium<'a> {
     pending: Vec<Change<'a>>,
 }
 
+/// Something done to the names in a directory and not yet on the medium.
 #[derive(Debug, Clone)]
 enum Naming {
     Made(String, u64),
+    Moved(String, String),
     Gone(String),
 }
 
 impl Naming {
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
-            Self::Made(name, file) => names.insert(name.clone(), *file),
-            Self::Gone(name) => names.remove(name),
-        };
+            Self::Made(name, file) => {
+                names.insert(name.clone(), *file);
+            }
+            Self::Moved(from, to) => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+            Self::Gone(name) => {
+                names.remove(name);
+            }
+        }
+    }
+
+    /// The directory that it changes.
+    fn dir(&self) -> &str {
+        let (Self::Made(name, _) | Self::Moved(_, name) | Self::Gone(name)) = self;
+        directory(name)
     }
 }
+
+/// The directory that a name is in; the root's is empty.
+fn directory(name: &str) -> &str {
+    name.trim_end_matches(DIR).rsplit_once(DIR).map_or("", |(dir, _)| dir)
+}
+
+/// The file of a directory's name: none.
+const NO_FILE: u64 = 0;
 
 /// Plays a record op by op.
 #[derive(Debug)]
@@ -155,10 +189,14 @@ impl<'a> Replay<'a> {
             // The worst that a kernel does: the pages count as clean, and are never written.
             Op::SyncFailed { file } => self.files.entry(*file).or_default().pending.clear(),
             Op::Delete { name } => self.naming(Naming::Gone(name.clone())),
-            Op::SyncDir => {
-                for naming in std::mem::take(&mut self.pending_names) {
-                    naming.apply(&mut self.durable_names);
-                }
+            Op::Rename { from, to } => self.naming(Naming::Moved(from.clone(), to.clone())),
+            Op::MakeDir { name } => self.naming(Naming::Made(format!("{name}{DIR}"), NO_FILE)),
+            Op::SyncDir { dir } => {
+                let (here, elsewhere) = std::mem::take(&mut self.pending_names)
+                    .into_iter()
+                    .partition(|naming| naming.dir() == dir);
+                self.pending_names = elsewhere;
+                Vec::into_iter(here).for_each(|naming| naming.apply(&mut self.durable_names));
             }
             Op::Mark(mark) => self.last_mark = *mark,
         }
@@ -183,11 +221,15 @@ impl<'a> Replay<'a> {
             Cut::Nothing | Cut::Torn => self.names.clone(),
             Cut::Everything => self.durable_names.clone(),
             Cut::Some => {
-                // A directory's changes reach the medium in their order.
+                // A directory's changes reach the medium in their order, those of two directories in any.
                 let mut names = self.durable_names.clone();
-                let kept =
-                    usize::try_from(chance.below(self.pending_names.len() as u64 + 1)).expect("64 bits");
-                self.pending_names.iter().take(kept).for_each(|naming| naming.apply(&mut names));
+                let dirs: BTreeSet<&str> = self.pending_names.iter().map(Naming::dir).collect();
+                for dir in dirs {
+                    let here: Vec<_> =
+                        self.pending_names.iter().filter(|naming| naming.dir() == dir).collect();
+                    let kept = usize::try_from(chance.below(here.len() as u64 + 1)).expect("64 bits");
+                    here.into_iter().take(kept).for_each(|naming| naming.apply(&mut names));
+                }
                 names
             }
         };
@@ -196,7 +238,14 @@ impl<'a> Replay<'a> {
             _ => None,
         };
         let empty = Medium::default();
-        let contents = names.into_iter().map(|(name, file)| {
+        // What is in a directory that is not there is not there.
+        let there = |name: &str| {
+            let dir = directory(name);
+            dir.is_empty() || names.contains_key(&format!("{dir}{DIR}"))
+        };
+        let reached: Vec<(String, u64)> =
+            names.iter().filter(|(name, _)| there(name)).map(|(name, file)| (name.clone(), *file)).collect();
+        let contents = reached.into_iter().map(|(name, file)| {
             let medium = self.files.get(&file).unwrap_or(&empty);
             let bytes = match cut {
                 Cut::Torn if torn == Some(file) => medium.torn(chance),

@@ -87,3 +87,87 @@ fn the_call_that_is_to_fail_fails() {
     disk.fail(Some(Fault { call: Call::Open, at: 1, for_ever: true }));
     assert!(connect(&disk, dir.path(), "full").is_err());
 }
+
+/// A file made, written, named and listed as a careful program does it; the record, marked after each step.
+fn named_file() -> Vec<Op> {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new();
+    let files = disk.files(dir.path());
+    let (sub, made, named) = (dir.path().join("d"), dir.path().join("d/new"), dir.path().join("d/named"));
+    files.make_dir(&sub).unwrap();
+    files.sync_dir(dir.path()).unwrap();
+    let file = files.create(&made).unwrap();
+    files.append(&file, &made, b"whole").unwrap();
+    disk.mark(1);
+    files.sync(&made).unwrap();
+    disk.mark(2);
+    files.rename(&made, &named).unwrap();
+    disk.mark(3);
+    files.sync_dir(&sub).unwrap();
+    disk.mark(4);
+    files.remove(&named).unwrap();
+    disk.mark(5);
+    disk.take_log()
+}
+
+#[test]
+fn a_name_is_durable_when_its_directory_is_and_its_bytes_when_the_file_is() {
+    let log = named_file();
+    let mut replay = Replay::new(&log);
+    let mut chance = Chance::seeded(1);
+    let mut seen = Vec::new();
+    while let Some(op) = replay.step() {
+        if let Op::Mark(_) = op {
+            let names = |cut, chance: &mut Chance| {
+                let files = replay.cut(cut, chance).0.into_iter();
+                files
+                    .map(|(name, bytes)| format!("{name}{}", String::from_utf8(bytes).unwrap()))
+                    .collect::<Vec<_>>()
+            };
+            seen.push((names(Cut::Nothing, &mut chance), names(Cut::Everything, &mut chance)));
+        }
+    }
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        seen,
+        [
+            (list(&["d/", "d/newwhole"]), list(&["d/"])),
+            (list(&["d/", "d/newwhole"]), list(&["d/"])),
+            (list(&["d/", "d/namedwhole"]), list(&["d/"])),
+            (list(&["d/", "d/namedwhole"]), list(&["d/", "d/namedwhole"])),
+            (list(&["d/"]), list(&["d/", "d/namedwhole"])),
+        ]
+    );
+}
+
+#[test]
+fn a_named_file_that_was_not_synced_may_have_any_part_of_its_bytes() {
+    let mut log = named_file();
+    log.retain(|op| !matches!(op, Op::Sync { .. } | Op::Mark(5) | Op::Delete { .. }));
+    let mut replay = Replay::new(&log);
+    while replay.step().is_some() {}
+    let mut chance = Chance::seeded(1);
+    let found: BTreeSet<Vec<u8>> =
+        (0..50).map(|_| replay.cut(Cut::Some, &mut chance).0.remove("d/named").unwrap()).collect();
+    assert_eq!(found, BTreeSet::from([Vec::new(), b"whole".to_vec()]));
+}
+
+#[test]
+fn calls_beside_the_database_fail_in_turn_with_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new();
+    let files = disk.files(dir.path());
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    disk.fail(Some(Fault { call: Call::Rename, at: 2, for_ever: false }));
+    let file = files.create(&a).unwrap();
+    assert_eq!(
+        [(&a, &b), (&b, &a), (&b, &a)].map(|(from, to)| files.rename(from, to).is_ok()),
+        [true, false, true]
+    );
+    disk.fail(Some(Fault { call: Call::Write, at: 1, for_ever: false }));
+    assert!(files.append(&file, &a, b"12345678").is_err());
+    assert_eq!(std::fs::read(&a).unwrap(), b"1234");
+    disk.fail(Some(Fault { call: Call::Sync, at: 1, for_ever: true }));
+    assert!(files.sync(&a).is_err() && files.sync_dir(dir.path()).is_err());
+    assert_eq!(disk.failed(), 2);
+}

@@ -3,7 +3,7 @@
 use super::*;
 use crate::calendar::Calendar;
 use crate::model::{
-    Body, Event, EventKind, MessageKey, Observation, Phase, PointId, PointKind, Reading, Stamp, Unit,
+    Body, Event, EventKind, MessageKey, Observation, Phase, PointId, PointKind, Reading, Stamp, Unit, Wall,
 };
 use crate::pipeline::{Remembered, Settings};
 use crate::rules::{Engine, World};

@@ -40,8 +40,11 @@ const CONNECT_WAIT_SECS: u64 = 20;
 const SUBACK_WAIT: Duration = Duration::from_secs(10);
 /// Filters in one SUBSCRIBE.
 const SUBSCRIBE_BATCH: usize = 64;
-/// Messages waiting for the lane, and as many waiting for their commit. Above it nothing is read from the broker.
+/// Messages waiting for the lane. Above it nothing is read from the broker.
 const WINDOW: usize = 128;
+/// Messages in the pipe that wait for their commit; each costs some bytes. A card may stall for half a minute, and an
+/// alarm behind a full queue would not be heard: this is a minute of a large school (16 readings a second).
+const UNANSWERED: usize = 1024;
 /// Packets decoded at once by the library.
 const READ_BATCH: usize = 8;
 /// A session shorter than this, `KICKS` times in a row, looks like another client with the same client id.
@@ -119,9 +122,9 @@ impl MqttSession {
             Failure::new(Fault::Internal, "asking the system for random bytes").because(error)
         })?;
         // The library never waits for room in this channel: it holds at most one acknowledgement for each message
-        // between the two queues of `run` and the last read batch, and that is less than four windows.
+        // between the two queues of `run` and the last read batch, and that is less than this.
         let (client, mut events) =
-            AsyncClient::builder(options(&broker.mqtt, mark)).capacity(4 * WINDOW).build();
+            AsyncClient::builder(options(&broker.mqtt, mark)).capacity(UNANSWERED + 4 * WINDOW).build();
         let mut network = NetworkOptions::new();
         network.set_connection_timeout(CONNECT_WAIT_SECS);
         events.set_network_options(network);
@@ -232,7 +235,7 @@ impl Session for MqttSession {
                 wrong_clocks: WrongClocks::default(),
             };
             let (taken, taken_out) = mpsc::channel(WINDOW);
-            let (committing, committing_out) = mpsc::channel(WINDOW);
+            let (committing, committing_out) = mpsc::channel(UNANSWERED);
             let failure = tokio::select! {
                 failure = Self::listen(broker, &self.client, &mut self.events, inbound, taken) => failure,
                 failure = Self::deliver(broker, field, taken_out, committing) => failure,

@@ -3,8 +3,8 @@
 use super::Dice;
 use schoolgate::config::Config;
 use schoolgate::model::{
-    Body, BusId, Delivery, DeviceId, EventKind, Input, MessageKey, Observation, Phase, PointId, PointKind,
-    Reading, SiteKey, Stamp, Unit, Wall,
+    Body, BusId, Delivery, DeviceId, EventKind, Input, MessageKey, Now, Observation, Phase, PointId,
+    PointKind, Reading, SiteKey, Stamp, Unit, Wall,
 };
 use schoolgate::profile::Context;
 use schoolgate::store::{EventFilter, Reader};
@@ -30,6 +30,8 @@ pub(super) struct Field {
     next_value: u64,
     loaded: bool,
     energy: f64,
+    /// When the meters last answered, in the moment of `Mono`.
+    polled: u64,
     /// What must be in the store, once each: by serial, by value, and by kind and phase.
     serials: Vec<String>,
     values: Vec<f64>,
@@ -107,6 +109,11 @@ impl Field {
         }
     }
 
+    /// Whether the broker has something to send again.
+    pub(super) fn sends_again(&self) -> bool {
+        self.broker.iter().any(|message| message.again)
+    }
+
     pub(super) fn nothing_waits(&self) -> bool {
         self.broker.is_empty()
     }
@@ -129,10 +136,13 @@ impl Field {
     }
 
     /// What the meters say when they are asked.
-    pub(super) fn poll(&mut self, dice: &mut Dice, wall: Wall) -> Vec<Delivery> {
-        if dice.one_in(5) {
+    pub(super) fn poll(&mut self, dice: &mut Dice, now: Now) -> Vec<Delivery> {
+        let wall = now.wall;
+        let silent = now.mono.0 - self.polled > 600_000;
+        if dice.one_in(5) && !silent {
             return Vec::new();
         }
+        self.polled = now.mono.0;
         self.energy += dice.below(30) as f64 / 100.0;
         let power = if self.loaded { 9000.0 } else { 500.0 } + dice.below(100) as f64;
         let reading = |point: &str, value, unit, kind| {

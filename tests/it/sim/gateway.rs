@@ -2,7 +2,10 @@
 
 use super::field::Field;
 use super::platform::Platform;
+use super::trace::Trace;
 use super::{Dice, T0};
+use crate::{oracle, script};
+use hil::disk::{Call, Disk, Fault};
 use schoolgate::config::{self, Config, ProfileSet, Sources};
 use schoolgate::document::Problems;
 use schoolgate::model::{
@@ -12,7 +15,7 @@ use schoolgate::model::{
 use schoolgate::northbound::{Limits, Pump, Sender, Step, adapter_for};
 use schoolgate::pipeline::{Commit, Pipeline, Settings};
 use schoolgate::rules::Engine;
-use schoolgate::store::{AlarmFilter, EventFilter, Reader, Store};
+use schoolgate::store::{AlarmFilter, Depth, EventFilter, Level, Reader, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -58,8 +61,16 @@ struct Running {
     config: Config,
 }
 
+/// Readings of a sealed file: a school's day has several.
+const SEAL_ROWS: u32 = 50;
+/// Attempts at a commit, or at opening the file anew, after which a disk that failed is well again.
+const ATTEMPTS: u32 = 3;
+
 pub(super) struct Gateway {
     dir: PathBuf,
+    disk: Disk,
+    /// How often the disk refused something.
+    refusals: u64,
     running: Option<Running>,
     boots: u64,
     turns: u128,
@@ -69,7 +80,10 @@ pub(super) struct Gateway {
 
 impl Gateway {
     pub(super) fn boot(dir: PathBuf, now: Now) -> Self {
-        let mut gateway = Self { dir, running: None, boots: 0, turns: 0, owed: BTreeMap::new() };
+        let disk = Disk::new();
+        disk.forget();
+        let mut gateway =
+            Self { dir, disk, refusals: 0, running: None, boots: 0, turns: 0, owed: BTreeMap::new() };
         gateway.reboot(now);
         gateway
     }
@@ -77,9 +91,12 @@ impl Gateway {
     pub(super) fn reboot(&mut self, now: Now) {
         // The old process lets go of its files first.
         self.running = None;
+        self.disk_is_well();
         self.boots += 1;
         let mut config = load();
-        let store = Store::open(&self.dir).unwrap();
+        let mut store = script::open_on(&self.dir, &self.disk).unwrap();
+        assert_eq!(store.rescued(), None, "a power failure is no damage");
+        store.seal_rows(SEAL_ROWS);
         let remembered = store.recall(config.aggregate_secs).unwrap();
         let settings = Settings {
             gateway: config.site.gateway.clone(),
@@ -122,6 +139,7 @@ impl Gateway {
         polls: Vec<Delivery>,
         crash: Option<Crash>,
         dice: &mut Dice,
+        trace: &mut Trace,
     ) -> bool {
         let running = self.running.as_mut().unwrap();
         let messages = field.deliver(&running.config, now.wall, dice);
@@ -130,7 +148,7 @@ impl Gateway {
         if crash == Some(Crash::BeforeCommit) {
             return false;
         }
-        self.commit(commit);
+        self.commit(commit, trace);
         match crash {
             None => field.acknowledged(count),
             Some(Crash::AfterSomeAcks) => {
@@ -141,9 +159,30 @@ impl Gateway {
         crash.is_none()
     }
 
-    fn commit(&mut self, commit: Commit) {
+    /// Some calls of the disk fail: the next few of a kind, or all until it is well.
+    pub(super) fn disk_fails(&mut self, dice: &mut Dice) {
+        let call = [Call::Write, Call::Sync][usize::try_from(dice.below(2)).unwrap()];
+        self.disk.fail(Some(Fault { call, at: 1 + dice.below(12), for_ever: dice.one_in(2) }));
+    }
+
+    pub(super) fn disk_is_well(&mut self) {
+        self.refusals += self.disk.failed();
+        self.disk.fail(None);
+    }
+
+    /// Makes a commit durable as the store's thread does: after a failure the file is opened anew, and what is not in
+    /// it is sent again.
+    fn commit(&mut self, commit: Commit, trace: &mut Trace) {
+        trace.note(&commit);
+        let mut attempts = 0;
+        while !self.attempt(&commit) {
+            attempts += 1;
+            assert!(attempts <= ATTEMPTS, "the disk is well, and the commit is refused");
+            if attempts == ATTEMPTS {
+                self.disk_is_well();
+            }
+        }
         let running = self.running.as_mut().unwrap();
-        running.store.commit(&[&commit]).unwrap();
         if !commit.outbox.is_empty() {
             running.pumps.values_mut().for_each(|(_, pump)| pump.wake());
         }
@@ -154,13 +193,28 @@ impl Gateway {
         }
     }
 
+    fn attempt(&mut self, commit: &Commit) -> bool {
+        self.running.as_mut().unwrap().store.commit(&[commit]).is_ok() || self.reopen()
+    }
+
+    /// Opens the file anew, however often that takes; whether the last commit is in it.
+    fn reopen(&mut self) -> bool {
+        for _ in 0..ATTEMPTS {
+            if let Ok(stored) = self.running.as_mut().unwrap().store.reopen() {
+                return stored;
+            }
+        }
+        self.disk_is_well();
+        self.running.as_mut().unwrap().store.reopen().expect("the disk is well")
+    }
+
     /// A person's order; whether they were told that it is done.
-    pub(super) fn order(&mut self, now: Now, order: Order) -> bool {
+    pub(super) fn order(&mut self, now: Now, order: Order, trace: &mut Trace) -> bool {
         let command = Command { order, actor: Actor::named("guard").unwrap(), note: String::new() };
         let delivery = Delivery { bus: None, key: None, inputs: vec![Input::Command(command)] };
         let commit = self.running.as_mut().unwrap().pipeline.step(now, [delivery]);
         let done = commit.orders.iter().all(Result::is_ok);
-        self.commit(commit);
+        self.commit(commit, trace);
         done
     }
 
@@ -173,6 +227,7 @@ impl Gateway {
         platform: &mut Platform,
         dice: &mut Dice,
         most: u32,
+        trace: &mut Trace,
     ) -> bool {
         let running = self.running.as_mut().unwrap();
         let (destination, pump) = running.pumps.get_mut(id).unwrap();
@@ -180,18 +235,23 @@ impl Gateway {
             self.turns += 1;
             match pump.next(now, self.turns.to_be_bytes()) {
                 Step::Fetch(limit) => {
-                    let items = running.store.owed(destination, limit).unwrap();
+                    // What cannot be read now is for the next process.
+                    let Ok(items) = running.store.owed(destination, limit) else { return true };
                     pump.fetched(&items);
                 }
                 Step::Settle(answer) => {
                     if most < 60 && dice.one_in(30) {
                         return true;
                     }
-                    running.store.settle(destination, &answer, now.wall).unwrap();
+                    if running.store.settle(destination, &answer, now.wall).is_err() {
+                        return true;
+                    }
                     pump.settled();
                 }
                 Step::Send(request) => {
+                    trace.note(&request);
                     let answer = platform.answer(&request, dice);
+                    trace.note(&answer);
                     pump.replied(now, answer);
                 }
                 Step::Wait(_) => return false,
@@ -268,6 +328,38 @@ impl Gateway {
         assert_eq!(opened, times_opened(&reader), "every opening of the door is an alarm or its recurrence");
     }
 
+    /// A few steps of what the store does for itself.
+    pub(super) fn upkeep(&mut self, now: Now, steps: u64) {
+        for _ in 0..steps {
+            let store = &mut self.running.as_mut().unwrap().store;
+            match store.maintain(now) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => {
+                    self.reopen();
+                }
+            }
+        }
+    }
+
+    /// Every chain, sum and digest, and every hour and day.
+    pub(super) fn check_sound(&self) {
+        assert_eq!(oracle::sound(&self.dir, Depth::Whole), Ok(()));
+    }
+
+    /// How often the disk refused something.
+    pub(super) fn refusals(&self) -> u64 {
+        self.refusals + self.disk.failed()
+    }
+
+    /// How many readings are in sealed files.
+    pub(super) fn sealed(&self) -> u64 {
+        let db = oracle::look_at(&self.dir).unwrap();
+        let sum: i64 =
+            db.query_row("select coalesce(sum(readings), 0) from sealed", [], |row| row.get(0)).unwrap();
+        sum.unsigned_abs()
+    }
+
     /// The roll-ups of a counter say together what its readings say.
     pub(super) fn check_roll_ups(&self) {
         let reader = self.reader();
@@ -288,10 +380,22 @@ impl Gateway {
         let mut all = all.unwrap();
         all.retain(|r| r.point == point);
         let counted: u32 = all.iter().map(|r| r.count).sum();
-        // The last period may still be open.
+        // The last period may still be open: a reading every quarter of a minute, or fewer.
         let open = values.len() - usize::try_from(counted).unwrap();
-        assert!(open <= 20, "{} readings, {counted} in roll-ups", values.len());
+        assert!(open <= 120, "{} readings, {counted} in roll-ups", values.len());
         let grown: f64 = all.iter().filter_map(|r| r.delta).sum();
+        let all_time = (schoolgate::model::Wall(0), schoolgate::model::Wall(i64::MAX));
+        // A question has the whole, whatever hours and days are made; and once all are over, each level has.
+        let energy = reader.energy(all_time.0, all_time.1).unwrap();
+        let told: f64 = energy.iter().filter(|e| e.device == device.as_str()).map(|e| e.kwh).sum();
+        assert!((told - grown).abs() < 1e-6, "{told} kWh told, {grown} in roll-ups");
+        for level in [Level::Hour, Level::Day] {
+            let rows = reader.levels(level, &device, Some(&point), all_time.0, all_time.1).unwrap();
+            let sum: f64 = rows.iter().filter_map(|r| r.delta).sum();
+            let count: u32 = rows.iter().map(|r| r.count).sum();
+            assert_eq!(count, counted, "{level:?}");
+            assert!((sum - grown).abs() < 1e-6, "{sum} kWh in {level:?}, {grown} in roll-ups");
+        }
         let (last, first) = (values[open], values[values.len() - 1]);
         assert!(
             (grown - (last - first)).abs() < 1e-6,

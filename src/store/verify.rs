@@ -1,0 +1,335 @@
+//! Whether what is stored is what was written: every chain, sum and digest, and the first place where one breaks.
+
+use super::chain::{self, CHAINED, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, START, SUMMED};
+use super::history::{self, DIRECTORY};
+use super::{APPLICATION_ID, Doing, Reader, SCHEMA_VERSION, StoreError, migrate, numbers};
+use crate::model::Text;
+use crate::runtime::Chain;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeSet;
+
+/// Rows at the end of each chain that a quick look goes over.
+pub const QUICK_ROWS: i64 = 1_000;
+/// Most problems that SQLite's own check lists.
+const MOST_PAGES: i64 = 100;
+
+/// How far a look goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Header, schema, the last [`QUICK_ROWS`] rows of each chain, footers of sealed files.
+    Quick,
+    /// Everything.
+    Whole,
+}
+
+/// One thing that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// In which table or file.
+    pub place: String,
+    /// Which row first, where that can be told.
+    pub seq: Option<i64>,
+    /// What is wrong.
+    pub problem: Text,
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is wrong; nothing if all is well.
+    pub broken: Vec<Broken>,
+    /// Rows whose hash was compared, alone or in a sum.
+    pub rows: i64,
+    /// Rows from before there were hashes, which nothing can be said of.
+    pub unproven: i64,
+    /// Sealed files looked at.
+    pub files: u64,
+}
+
+impl Verdict {
+    fn broken(&mut self, place: &str, seq: Option<i64>, zh: impl Into<String>, en: impl Into<String>) {
+        self.broken.push(Broken { place: place.to_owned(), seq, problem: Text::new(zh, en) });
+    }
+
+    /// A part that cannot be read is broken; what is left is looked at all the same.
+    fn part(&mut self, place: &str, outcome: Result<(), StoreError>) {
+        if let Err(error) = outcome {
+            let why = Chain(&error).to_string();
+            self.broken(place, None, format!("读不出来：{why}"), format!("cannot be read: {why}"));
+        }
+    }
+}
+
+impl Reader {
+    /// Compares what is stored with its hashes, as of one moment. The gateway may run meanwhile.
+    ///
+    /// # Errors
+    /// When the database cannot be looked at at all.
+    pub fn verify(&self, depth: Depth) -> Result<Verdict, StoreError> {
+        let mut verdict = Verdict::default();
+        let tx = self.db.unchecked_transaction().doing("beginning to read")?;
+        let outcome = shape(&tx, &mut verdict);
+        verdict.part("schema", outcome);
+        if !verdict.broken.is_empty() {
+            return Ok(verdict);
+        }
+        if depth == Depth::Whole {
+            let outcome = pages(&tx, &mut verdict);
+            verdict.part("database", outcome);
+        }
+        for table in CHAINED {
+            let outcome = chained(&tx, table, depth, &mut verdict);
+            verdict.part(table, outcome);
+        }
+        for table in HASHED {
+            let outcome = hashed(&tx, table, depth, &mut verdict);
+            verdict.part(table, outcome);
+        }
+        if depth == Depth::Whole {
+            let heads = names(&tx, &mut verdict);
+            verdict.part("chain", heads);
+            for table in SUMMED.iter().copied().chain([READINGS]) {
+                let outcome = summed(&tx, table, &mut verdict);
+                verdict.part(table, outcome);
+            }
+        }
+        let outcome = self.files(&tx, depth, &mut verdict);
+        verdict.part(DIRECTORY, outcome);
+        Ok(verdict)
+    }
+
+    fn files(&self, db: &Connection, depth: Depth, verdict: &mut Verdict) -> Result<(), StoreError> {
+        let directory = self.dir.join(DIRECTORY);
+        let files = history::listed(db, "order by first_seq", [])?;
+        for sealed in &files {
+            verdict.files += 1;
+            let path = directory.join(&sealed.file);
+            if let Err(error) = history::verify(&path, sealed, depth == Depth::Whole) {
+                let why = Chain(&error).to_string();
+                verdict.broken(
+                    &format!("{DIRECTORY}/{}", sealed.file),
+                    Some(sealed.first_seq),
+                    format!("封存文件与登记不符：{why}"),
+                    format!("the sealed file is not as it was listed: {why}"),
+                );
+            }
+        }
+        let listed: BTreeSet<&str> = files.iter().map(|sealed| sealed.file.as_str()).collect();
+        let through = history::sealed_through(db)?;
+        for file in history::sealed_names(&self.dir)? {
+            // One with higher numbers is being made at this moment.
+            let first = file.split('-').next().and_then(|n| n.parse::<i64>().ok());
+            if !listed.contains(file.as_str()) && first.is_none_or(|first| first <= through) {
+                verdict.broken(
+                    &format!("{DIRECTORY}/{file}"),
+                    first,
+                    "这个封存文件没有登记",
+                    "the sealed file is not listed",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The header and the words of the schema.
+fn shape(db: &Connection, verdict: &mut Verdict) -> Result<(), StoreError> {
+    let pragma = |name: &str| {
+        db.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).doing("reading the header")
+    };
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    if application != APPLICATION_ID {
+        verdict.broken(
+            "header",
+            None,
+            format!("不是 Schoolgate 数据库（application_id {application:#010x}）"),
+            format!("not a Schoolgate database (application id {application:#010x})"),
+        );
+    }
+    if version != SCHEMA_VERSION {
+        verdict.broken(
+            "header",
+            None,
+            format!("数据库结构版本是 {version}，应为 {SCHEMA_VERSION}"),
+            format!("the schema is of version {version}, expected {SCHEMA_VERSION}; start the gateway once to upgrade"),
+        );
+        return Ok(());
+    }
+    if migrate::schema(db)? != migrate::schema(&migrate::fresh()?)? {
+        verdict.broken("schema", None, "表结构与本程序不符", "the tables are not those of this program");
+    }
+    Ok(())
+}
+
+/// SQLite's own check of pages and indexes.
+fn pages(db: &Connection, verdict: &mut Verdict) -> Result<(), StoreError> {
+    let mut statement =
+        db.prepare(&format!("pragma integrity_check({MOST_PAGES})")).doing("checking the pages")?;
+    let mut rows = statement.query([]).doing("checking the pages")?;
+    while let Some(row) = rows.next().doing("checking the pages")? {
+        let line: String = row.get(0).doing("checking the pages")?;
+        if line != "ok" {
+            verdict.broken("database", None, format!("SQLite：{line}"), format!("SQLite: {line}"));
+        }
+    }
+    Ok(())
+}
+
+/// The table of heads holds what it should and nothing else.
+fn names(db: &Connection, verdict: &mut Verdict) -> Result<(), StoreError> {
+    let mut statement = db.prepare("select name from chain").doing("reading the heads")?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).doing("reading the heads")?;
+    for name in rows {
+        let name = name.doing("reading the heads")?;
+        let known = CHAINED.iter().chain(&SUMMED).chain(&[READINGS, READINGS_FROM]);
+        if !known.copied().any(|known| known == name) {
+            verdict.broken("chain", None, format!("不认识的链“{name}”"), format!("unknown chain '{name}'"));
+        }
+    }
+    Ok(())
+}
+
+/// A row's number, the hash it bears, and the hash it should bear behind `before`.
+pub(super) fn row_of(
+    row: &rusqlite::Row<'_>,
+    width: usize,
+    before: &chain::Hash,
+) -> rusqlite::Result<RowHash> {
+    let values = (0..width - 1).map(|i| row.get_ref(i).unwrap_or(ValueRef::Null));
+    Ok((row.get(0)?, row.get(width - 1)?, chain::row_hash(before, values)))
+}
+pub(super) type RowHash = (i64, Option<chain::Hash>, chain::Hash);
+
+/// Every table with a hash has its number first and its hash last.
+fn chained(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) -> Result<(), StoreError> {
+    let head = chain::head(db, table)?;
+    let after = match depth {
+        Depth::Whole => i64::MIN,
+        Depth::Quick => db
+            .query_row(
+                &format!("select seq from {table} order by seq desc limit 1 offset {QUICK_ROWS}"),
+                [],
+                |row| row.get(0),
+            )
+            .optional()
+            .doing("reading a chain")?
+            .unwrap_or(i64::MIN),
+    };
+    let sql = format!("select * from {table} where seq > ?1 order by seq");
+    let mut statement = db.prepare(&sql).doing("reading a chain")?;
+    let width = statement.column_count();
+    let mut rows = statement.query([after]).doing("reading a chain")?;
+    // Where a quick look begins, the row before is taken at its word.
+    let mut before: Option<(i64, chain::Hash)> = db
+        .prepare(&format!(
+            "select seq, hash from {table} where seq <= ?1 and hash is not null order by seq desc limit 1"
+        ))
+        .and_then(|mut s| {
+            let mut rows = s.query([after])?;
+            rows.next()?.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+        })
+        .doing("reading a chain")?;
+    let mut first_broken = None;
+    let mut newest = before.map_or(0, |(seq, _)| seq);
+    while let Some(row) = rows.next().doing("reading a chain")? {
+        let previous = before.map_or(START, |(_, hash)| hash);
+        let (seq, stored, reckoned) = row_of(row, width, &previous).doing("reading a chain")?;
+        newest = seq;
+        match stored {
+            None if before.is_none() => {
+                verdict.unproven += 1;
+                continue;
+            }
+            Some(hash) if hash == reckoned => {}
+            _ => {
+                first_broken.get_or_insert(seq);
+            }
+        }
+        verdict.rows += 1;
+        before = Some((seq, stored.unwrap_or(reckoned)));
+    }
+    if let Some(seq) = first_broken {
+        verdict.broken(
+            table,
+            Some(seq),
+            "从这一行起哈希链断开：这一行被改动，或它前面缺行、多行、调换",
+            "the chain breaks here: this row was changed, or rows before it are missing, added or swapped",
+        );
+    }
+    let end = before.map_or(START, |(_, hash)| hash);
+    match head {
+        None => verdict.broken(table, None, "缺少链尾记录", "the head of the chain is missing"),
+        Some(head) if (head.seq, head.hash) != (numbers::head_seq(db, table, newest)?, end) => verdict
+            .broken(
+                table,
+                Some(newest),
+                format!("最后一行应是 {}：末尾的行缺失、多出或被改动", head.seq),
+                format!("the last row should be {}: rows at the end are missing, added or changed", head.seq),
+            ),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+fn hashed(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) -> Result<(), StoreError> {
+    let limit = if depth == Depth::Quick { QUICK_ROWS } else { i64::MAX };
+    let sql = format!("select * from {table} order by seq desc limit ?1");
+    let mut statement = db.prepare(&sql).doing("reading rows with hashes")?;
+    let width = statement.column_count();
+    let mut rows = statement.query(params![limit]).doing("reading rows with hashes")?;
+    let mut first = None;
+    while let Some(row) = rows.next().doing("reading rows with hashes")? {
+        let (seq, stored, reckoned) = row_of(row, width, &START).doing("reading rows with hashes")?;
+        verdict.rows += 1;
+        match stored {
+            Some(hash) if hash != reckoned => first = Some(seq),
+            Some(_) => {}
+            // Its sum proves it.
+            None => verdict.unproven += 1,
+        }
+    }
+    if let Some(seq) = first {
+        verdict.broken(table, Some(seq), "这一行与它的哈希不符", "this row does not have its hash");
+    }
+    Ok(())
+}
+
+fn summed(db: &Connection, table: &str, verdict: &mut Verdict) -> Result<(), StoreError> {
+    let (columns, after) = if table == READINGS {
+        let from = chain::head(db, READINGS_FROM)?;
+        if from.is_some_and(|from| from != chain::readings_from(from.seq)) {
+            verdict.broken(
+                "chain",
+                None,
+                "读数校验和的起点被改动",
+                "where the sum of readings begins was changed",
+            );
+        }
+        (READING_COLUMNS.to_owned(), from.map(|from| from.seq))
+    } else {
+        (chain::columns(db, table)?.join(", "), Some(i64::MIN))
+    };
+    let (Some(head), Some(after)) = (chain::head(db, table)?, after) else {
+        verdict.broken(table, None, "缺少校验和", "the sum of its rows is missing");
+        return Ok(());
+    };
+    let sum = chain::sum_of(db, table, &columns, after)?;
+    verdict.rows += sum.seq;
+    if sum.seq != head.seq {
+        verdict.broken(
+            table,
+            None,
+            format!("应有 {} 行，实有 {} 行", head.seq, sum.seq),
+            format!("it should have {} rows and has {}", head.seq, sum.seq),
+        );
+    } else if sum.hash != head.hash {
+        verdict.broken(
+            table,
+            None,
+            "有行被改动（校验和不符）",
+            "a row was changed (the sum of its rows does not agree)",
+        );
+    }
+    Ok(())
+}
