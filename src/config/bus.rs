@@ -141,7 +141,11 @@ fn serial_place(reader: &Reader<'_>) -> Option<SerialPlace> {
             reader.text_opt(key);
         }
         let host = host(reader);
-        let port = reader.integer("port", 1..=65535).and_then(|n| u16::try_from(n).ok());
+        if !reader.has("port") {
+            let advice = "add the TCP port that is set in the converter, such as `port = 8899`";
+            reader.problem("host", "'bus.port' is missing", advice);
+        }
+        let port = reader.integer_opt("port", 1..=65535).and_then(|n| u16::try_from(n).ok());
         return Some(SerialPlace::Converter { host: host?, port: port? });
     }
     let advice = "write the serial port's device file, best by a name that stays, such as \

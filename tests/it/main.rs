@@ -13,6 +13,7 @@ mod install;
 mod io_faults;
 mod kill;
 mod layering;
+mod meters;
 mod metrics;
 mod modbus;
 mod mosquitto;

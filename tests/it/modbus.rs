@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use crate::rig;
-use schoolgate::config::{Bus, BusKind, Device, ModbusTcp};
+use schoolgate::config::{Bus, BusKind, Device, ModbusTcp, Parity, Serial, SerialPlace};
 use schoolgate::model::{
     Body, BusId, ClockQuality, DeviceId, Doubt, Fault, Input, Link, PlaceId, Quality, Reading, Stamp, Unit,
 };
@@ -66,8 +66,16 @@ struct Got {
     at: Instant,
 }
 
+fn tcp(port: u16, timeout: Duration) -> BusKind {
+    BusKind::ModbusTcp(ModbusTcp { host: "127.0.0.1".into(), port, timeout, gap: Duration::ZERO })
+}
+
+pub fn serial(place: SerialPlace, timeout: Duration) -> BusKind {
+    BusKind::Serial(Serial { place, baud: 9600, timeout, gap: Duration::ZERO })
+}
+
 /// Drivers at work, and everything they have put into the pipe so far.
-struct Gateway {
+pub struct Gateway {
     field: Field,
     outlet: Outlet,
     tasks: Tasks,
@@ -79,7 +87,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (field, outlet) = rig::field(Arc::new(SystemClock::new()));
         let (stop, stopped) = watch::channel(false);
         let (readings, links) = (Vec::new(), Vec::new());
@@ -87,15 +95,18 @@ impl Gateway {
     }
 
     fn start(&mut self, bus: &str, port: u16, timeout: Duration, devices: &[Device]) {
-        let endpoint = ModbusTcp { host: "127.0.0.1".into(), port, timeout, gap: Duration::ZERO };
-        let bus = Bus { id: BusId::new(bus).unwrap(), kind: BusKind::ModbusTcp(endpoint) };
+        self.start_on(bus, tcp(port, timeout), devices);
+    }
+
+    pub fn start_on(&mut self, bus: &str, kind: BusKind, devices: &[Device]) {
+        let bus = Bus { id: BusId::new(bus).unwrap(), kind };
         for driver in drivers(&bus, devices) {
             self.tasks.spawn("bus", supervise(driver, self.field.clone(), self.stopped.clone()));
         }
     }
 
     /// Takes what comes until `enough`; panics when that takes longer than `secs`.
-    async fn until(&mut self, what: &str, secs: u64, enough: impl Fn(&Self) -> bool) {
+    pub async fn until(&mut self, what: &str, secs: u64, enough: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(secs);
         while !enough(self) {
             tokio::select! {
@@ -134,15 +145,20 @@ impl Gateway {
         }
     }
 
-    fn has_link(&self, device: &str, link: Link) -> bool {
+    pub fn has_link(&self, device: &str, link: Link) -> bool {
         self.links.iter().any(|(d, l)| d == device && *l == link)
     }
 
-    fn count(&self, device: &str) -> usize {
+    /// Every reading so far, and whose it is.
+    pub fn seen(&self) -> impl Iterator<Item = (&str, &Reading)> {
+        self.readings.iter().map(|got| (got.device.as_str(), &got.reading))
+    }
+
+    pub fn count(&self, device: &str) -> usize {
         self.readings.iter().filter(|got| got.device == device).count()
     }
 
-    async fn stop(mut self) {
+    pub async fn stop(mut self) {
         let began = Instant::now();
         self.stop.send(true).unwrap();
         while self.tasks.next_ended().await.is_some() {}
@@ -164,9 +180,16 @@ fn python() -> PathBuf {
 }
 
 pub async fn pymodbus() -> (Child, u16) {
+    let (child, line) = pymodbus_on(&[]).await;
+    (child, line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line))
+}
+
+/// Meters on a wire of another kind, and the line they print when they are up.
+async fn pymodbus_on(wire: &[&str]) -> (Child, String) {
     let script = rig::root().join("tests/peers/pymodbus_meters.py");
     let mut child = Command::new(python())
         .arg(script)
+        .args(wire)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -175,13 +198,60 @@ pub async fn pymodbus() -> (Child, u16) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line =
         tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.expect("a line in 20 s");
-    let line = line.unwrap().expect("pymodbus prints its port");
-    (child, line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line))
+    (child, line.unwrap().expect("pymodbus says that it is up"))
+}
+
+/// Two serial ports joined by a cable.
+pub struct Cable {
+    _socat: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Cable {
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let end = |name: &str| format!("pty,raw,echo=0,link={}", dir.path().join(name).display());
+        let socat = Command::new("socat").args([end("a"), end("b")]).kill_on_drop(true).spawn();
+        let cable = Self { _socat: socat.expect("socat runs: `make test` installs it"), dir };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !(cable.end("a").exists() && cable.end("b").exists()) {
+            assert!(Instant::now() < deadline, "no serial ports within 10 s");
+            tokio::time::sleep(MS).await;
+        }
+        cable
+    }
+
+    pub fn end(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn port(&self, name: &str) -> SerialPlace {
+        let path = self.end(name).display().to_string();
+        SerialPlace::Port { path, parity: Parity::None, two_stop_bits: false }
+    }
+}
+
+#[tokio::test]
+async fn pymodbus_by_rtu_on_a_serial_port_gives_right_values_units_and_quality() {
+    let cable = Cable::new().await;
+    let (_child, _) = pymodbus_on(&["rtu", &cable.end("a").display().to_string()]).await;
+    reads_pymodbus(serial(cable.port("b"), 300 * MS)).await;
+}
+
+#[tokio::test]
+async fn pymodbus_by_rtu_behind_a_converter_gives_right_values_units_and_quality() {
+    let (_child, line) = pymodbus_on(&["rtu-tcp"]).await;
+    let port = line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line);
+    reads_pymodbus(serial(SerialPlace::Converter { host: "127.0.0.1".into(), port }, 300 * MS)).await;
 }
 
 #[tokio::test]
 async fn pymodbus_in_two_word_orders_gives_right_values_units_and_quality() {
     let (_child, port) = pymodbus().await;
+    reads_pymodbus(tcp(port, 300 * MS)).await;
+}
+
+async fn reads_pymodbus(bus: BusKind) {
     // max_gap makes one read of registers 0 to 9, of which 4 and 5 do not exist: pymodbus answers exception 02.
     let abcd = profile(
         "order = 'ABCD'\nmax_gap = 4",
@@ -208,7 +278,7 @@ async fn pymodbus_in_two_word_orders_gives_right_values_units_and_quality() {
         device("cdab", 2, "line", 100 * MS, &cdab),
         device("nobody", 9, "line", 100 * MS, &cdab),
     ];
-    gateway.start("line", port, 300 * MS, &devices);
+    gateway.start_on("line", bus, &devices);
     // pymodbus 3.16 with several devices answers exception 04 for a unit it does not have.
     let (up, down) = (Link::Up, Link::Down(Fault::Refused));
     gateway

@@ -51,6 +51,8 @@ fn every_shipped_profile_decodes_its_vectors() {
         "acrel-adl400",
         "aqara-mccgq11lm",
         "aqara-wsdcgq11lm",
+        "cj-t-188-2004-cold-water",
+        "dl-t-645-2007-three-phase",
         "eastron-sdm630",
         "face-rec-mqtt",
         "onvif-generic",
@@ -66,7 +68,11 @@ fn the_examples_of_the_reference_page_are_profiles() {
     let examples: Vec<&str> =
         page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let (profiles, golden): (Vec<&str>, Vec<&str>) = examples.iter().partition(|e| e.contains("protocol = "));
-    assert_eq!((profiles.len(), golden.len()), (3, 3), "one profile and its vectors for each protocol");
+    assert_eq!(
+        (profiles.len(), golden.len()),
+        (4, 4),
+        "one profile and its vectors for each kind of protocol"
+    );
     for (profile, golden) in profiles.into_iter().zip(golden) {
         let problems = Problems::new();
         let parsed = profile::parse("docs/profiles.md", profile, &problems);

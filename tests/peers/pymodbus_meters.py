@@ -1,4 +1,5 @@
-"""Meters served by pymodbus 3.16 on a free loopback port, which is printed as `port N`; ends when stdin closes.
+"""Meters served by pymodbus 3.16; ends when stdin closes. Without arguments on a free loopback port by Modbus TCP, with
+`rtu-tcp` by RTU frames over TCP: the port is printed as `port N`. With `rtu TTY` on a serial port: `ready` is printed.
 
 Unit 1  input registers, most significant word first (ABCD); registers 4 and 5 do not exist
 Unit 2  holding registers, least significant word first (CDAB)
@@ -10,7 +11,8 @@ import sys
 
 from pymodbus import pymodbus_apply_logging_config
 from pymodbus.client.mixin import ModbusClientMixin
-from pymodbus.server import ModbusTcpServer
+from pymodbus.framer import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 KIND = ModbusClientMixin.DATATYPE
@@ -42,9 +44,16 @@ CDAB = [
 async def main():
     pymodbus_apply_logging_config("CRITICAL")
     units = [SimDevice(1, simdata=(BITS, BITS, SPARE, ABCD)), SimDevice(2, simdata=(BITS, BITS, CDAB, SPARE))]
-    server = ModbusTcpServer(units, address=("127.0.0.1", 0))
-    await server.serve_forever(background=True)
-    print("port", server.transport.sockets[0].getsockname()[1], flush=True)
+    wire = sys.argv[1:]
+    if wire[:1] == ["rtu"]:
+        server = ModbusSerialServer(units, framer=FramerType.RTU, port=wire[1], baudrate=9600)
+        await server.serve_forever(background=True)
+        print("ready", flush=True)
+    else:
+        framer = FramerType.RTU if wire == ["rtu-tcp"] else FramerType.SOCKET
+        server = ModbusTcpServer(units, framer=framer, address=("127.0.0.1", 0))
+        await server.serve_forever(background=True)
+        print("port", server.transport.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await server.shutdown()
 
