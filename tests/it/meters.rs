@@ -8,6 +8,7 @@ use schoolgate::model::{BusId, DeviceId, Fault, Link, PlaceId, Quality, Unit};
 use serial2_tokio::SerialPort;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -81,7 +82,8 @@ fn point(id: &str, di: &str, format: &str, unit: &str, more: &str) -> String {
 async fn meters_of_two_standards_share_a_line_and_a_dead_one_does_not_disturb_them() {
     let cable = Cable::new().await;
     let far = SerialPort::open(cable.end("a"), 9600).expect("the other end opens");
-    let answering = tokio::spawn(meters(far));
+    let mut answering = JoinSet::new();
+    answering.spawn(meters(far));
     let electricity = profile(
         "dlt645",
         &[
@@ -132,5 +134,4 @@ async fn meters_of_two_standards_share_a_line_and_a_dead_one_does_not_disturb_th
         );
     }
     gateway.stop().await;
-    answering.abort();
 }

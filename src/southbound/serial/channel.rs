@@ -79,7 +79,7 @@ impl SerialChannel {
         }
         let lost = outcome.as_ref().is_err_and(LineError::is_loss);
         let is_converter = matches!(self.settings.place, SerialPlace::Converter { .. });
-        if !lost && !(is_converter && self.misses >= MISSES_TO_REOPEN) {
+        if !lost && (!is_converter || self.misses < MISSES_TO_REOPEN) {
             self.line = Some(line);
         }
         outcome.map_err(ReadError::from)

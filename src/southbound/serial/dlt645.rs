@@ -282,7 +282,7 @@ impl Codec for Request {
 /// if its own clock is less than five minutes off.
 #[must_use]
 pub fn broadcast_time(year: u8, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> Vec<u8> {
-    let bcd = |n: u8| (n / 10 % 10) << 4 | n % 10;
+    let bcd = |n: u8| ((n / 10 % 10) << 4) | (n % 10);
     let data = [second, minute, hour, day, month, year].map(bcd).to_vec();
     [vec![WAKE; WAKES], Frame { address: Address::ALL, control: 0x08, data }.encode()].concat()
 }

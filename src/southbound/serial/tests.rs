@@ -6,6 +6,7 @@ use super::{cjt188, dlt645, rtu};
 use crate::southbound::polled::Exception;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinSet;
 
 fn hex(text: &str) -> Vec<u8> {
     text.split_whitespace().map(|b| u8::from_str_radix(b, 16).unwrap()).collect()
@@ -242,7 +243,8 @@ fn value_of(request: &[u8]) -> Vec<u8> {
 #[tokio::test(start_paused = true)]
 async fn an_answer_in_pieces_is_one_and_a_dripping_one_misses_the_one_deadline() {
     let (mut line, mut far) = line();
-    let device = tokio::spawn(async move {
+    let mut device = JoinSet::new();
+    device.spawn(async move {
         for pause in [1, 60] {
             let mut request = [0; 8];
             far.read_exact(&mut request).await.unwrap();
@@ -262,7 +264,8 @@ async fn an_answer_in_pieces_is_one_and_a_dripping_one_misses_the_one_deadline()
 #[tokio::test(start_paused = true)]
 async fn no_late_answer_is_ever_believed() {
     let (mut line, mut far) = line();
-    let device = tokio::spawn(async move {
+    let mut device = JoinSet::new();
+    device.spawn(async move {
         // Every third answer is late by up to a second, and one in ten of those much later still.
         let mut random = 1_u32;
         let mut n = 0_u32;
@@ -274,7 +277,7 @@ async fn no_late_answer_is_ever_believed() {
             n += 1;
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let late = match n % 3 {
-                0 if n % 30 == 0 => 700 + random % 1000,
+                0 if n.is_multiple_of(30) => 700 + random % 1000,
                 0 => 101 + random % 250,
                 _ => random % 60,
             };
@@ -300,7 +303,7 @@ async fn no_late_answer_is_ever_believed() {
     }
     assert!(right > 1900 && missed > 900, "{right} right, {missed} missed");
     drop(line);
-    device.await.unwrap();
+    device.join_next().await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,7 +313,8 @@ async fn a_dead_device_costs_its_deadline_and_a_silence_and_echoes_have_a_name()
     let missed = line.ask(&holding(1), WITHIN).await;
     assert!(matches!(missed, Err(LineError::Silent { .. })), "{missed:?}");
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
-    let echo = tokio::spawn(async move {
+    let mut echo = JoinSet::new();
+    echo.spawn(async move {
         let mut seen = vec![0; 16];
         far.read_exact(&mut seen).await.unwrap();
         far.write_all(&seen[8..]).await.unwrap();
@@ -318,7 +322,7 @@ async fn a_dead_device_costs_its_deadline_and_a_silence_and_echoes_have_a_name()
     });
     let echoed = line.ask(&rtu::Request::new(1, &[3, 0, 1, 0, 2], 5), WITHIN).await;
     assert!(matches!(echoed, Err(LineError::Strange { last: Stray::Echo, .. })), "{echoed:?}");
-    drop(echo.await.unwrap());
+    drop(echo.join_next().await.unwrap().unwrap());
     let gone = line.ask(&holding(1), WITHIN).await.unwrap_err();
     assert!(gone.is_loss(), "{gone}");
 }
@@ -326,7 +330,8 @@ async fn a_dead_device_costs_its_deadline_and_a_silence_and_echoes_have_a_name()
 #[tokio::test(start_paused = true)]
 async fn a_line_of_pure_noise_is_given_up_in_bounded_time() {
     let (mut line, mut far) = line();
-    let noise = tokio::spawn(async move {
+    let mut noise = JoinSet::new();
+    noise.spawn(async move {
         while far.write_all(&[0x55; 64]).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -336,5 +341,5 @@ async fn a_line_of_pure_noise_is_given_up_in_bounded_time() {
     assert!(matches!(error, LineError::Strange { last: Stray::Noise, .. }), "{error}");
     assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
     drop(line);
-    noise.await.unwrap();
+    noise.join_next().await.unwrap().unwrap();
 }
