@@ -17,6 +17,11 @@ fn modbus_rtu() {
 }
 
 #[test]
+fn mbap() {
+    fuzz(frames::mbap());
+}
+
+#[test]
 fn dlt645() {
     fuzz(frames::dlt645());
 }

@@ -11,7 +11,7 @@ use schoolgate::profile::{Profile, RegisterTable};
 use schoolgate::southbound::modbus::Connection;
 use schoolgate::southbound::polled::{Exception, ReadError};
 use schoolgate::southbound::serial::codec::Refusal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -89,10 +89,11 @@ fn numbers() -> [(&'static str, u16, &'static str, &'static str, f64); 12] {
 /// A profile of the server's input registers; with `holes`, also of registers that it does not have, so near that the
 /// planner asks for them together with the others.
 fn profile(holes: bool) -> Arc<Profile> {
-    let mut text = "id = 'test-meter'\nclass = 'energy-meter'\nvendor = 'Test'\nmodel = 'Meter'\nname_zh = '电表'\n\
+    let mut text =
+        "id = 'test-meter'\nclass = 'energy-meter'\nvendor = 'Test'\nmodel = 'Meter'\nname_zh = '电表'\n\
                     name_en = 'meter'\nsource = 'this test'\nconfirmed = true\nprotocol = 'modbus'\n\
                     [modbus]\nmax_gap = 20\n"
-        .to_owned();
+            .to_owned();
     let mut point = |id: &str, address: u16, kind: &str, order: &str| {
         writeln!(
             text,
@@ -120,19 +121,25 @@ fn device(id: &str, unit: u8, profile: &Arc<Profile>) -> Device {
         address: unit.to_string(),
         place: PlaceId::new("room").unwrap(),
         poll: 100 * MS,
+        alarmed: BTreeSet::new(),
     }
 }
 
 /// Every value of every poll is the server's, of a device whose map is right and of one with registers too many.
 async fn reads_all(bus: BusKind, nobody_is: Fault) {
-    let devices =
-        [device("meter", UNIT, &profile(false)), device("holes", UNIT, &profile(true)), device("nobody", 18, &profile(false))];
+    let devices = [
+        device("meter", UNIT, &profile(false)),
+        device("holes", UNIT, &profile(true)),
+        device("nobody", 18, &profile(false)),
+    ];
     let mut gateway = Gateway::new();
     gateway.start_on("line", bus, &devices);
     gateway
         .until("five polls of each and the dead one told", 60, |g| {
             let polls = 5 * numbers().len();
-            g.count("meter") >= polls && g.count("holes") >= polls && g.has_link("nobody", Link::Down(nobody_is))
+            g.count("meter") >= polls
+                && g.count("holes") >= polls
+                && g.has_link("nobody", Link::Down(nobody_is))
         })
         .await;
     let expected: BTreeMap<&str, f64> = numbers().iter().map(|(id, .., value)| (*id, *value)).collect();
@@ -144,7 +151,7 @@ async fn reads_all(bus: BusKind, nobody_is: Fault) {
     }
     for id in ["meter", "holes"] {
         let points = gateway.seen().filter(|(device, _)| *device == id).map(|(_, reading)| &reading.point);
-        assert_eq!(points.collect::<std::collections::BTreeSet<_>>().len(), numbers().len(), "{id}: every point");
+        assert_eq!(points.collect::<BTreeSet<_>>().len(), numbers().len(), "{id}: every point");
     }
     gateway.stop().await;
 }
@@ -178,7 +185,9 @@ async fn what_libmodbus_refuses_is_told_with_its_reason() {
         (18, RegisterTable::Holding, 0, 1, Exception::GatewayTarget),
     ] {
         match connection.read(unit, table, address, quantity).await {
-            Err(ReadError::Refused(Refusal::Modbus(code))) => assert_eq!(code, exception, "{address} × {quantity}"),
+            Err(ReadError::Refused(Refusal::Modbus(code))) => {
+                assert_eq!(code, exception, "{address} × {quantity}")
+            }
             other => panic!("{table:?} {address} × {quantity}: {other:?}"),
         }
         assert!(connection.is_open(), "a refusal is an answer");
@@ -194,7 +203,8 @@ async fn mbpoll(port: u16, unit: u8, arguments: &[&str]) -> Vec<(u16, f64)> {
         .args(arguments)
         .kill_on_drop(true)
         .output();
-    let output = timeout(PATIENCE, output).await.expect("mbpoll ends").expect("mbpoll runs (`make test` installs it)");
+    let output =
+        timeout(PATIENCE, output).await.expect("mbpoll ends").expect("mbpoll runs (`make test` installs it)");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     // "[0]: \t230.5", and for words above 32767 the signed number behind it in brackets.

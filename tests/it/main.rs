@@ -9,6 +9,7 @@ mod crash_states;
 mod daemon;
 mod db;
 mod dependencies;
+mod fleet;
 mod fuzz;
 mod install;
 mod io_faults;

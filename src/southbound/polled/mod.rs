@@ -13,7 +13,7 @@ mod unit;
 pub use commands::{COMMAND_DEADLINE, COMMAND_QUEUE, CommandBook, CommandError, Commands};
 pub use exception::Exception;
 pub use plan::{Block, plan};
-pub(super) use session::Poller;
+pub use session::Poller;
 pub(super) use tap::Tapped;
 pub use tap::{Frame, Tap};
 

@@ -22,7 +22,7 @@ const BETWEEN_CONNECTS: Duration = Duration::from_secs(2);
 const COMMANDS_IN_A_ROW: u8 = 4;
 
 /// An open connection and the devices polled over it.
-pub(in crate::southbound) struct Poller {
+pub struct Poller {
     bus: BusId,
     channel: Box<dyn Channel>,
     gap: Duration,
@@ -47,7 +47,8 @@ pub(in crate::southbound) struct Poller {
 
 impl Poller {
     /// `timeout` is about how long a dead device holds the others up.
-    pub(in crate::southbound) fn new(
+    #[must_use]
+    pub fn new(
         bus: &BusId,
         channel: Box<dyn Channel>,
         timeout: Duration,

@@ -89,7 +89,10 @@ fn unhex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes();
     assert!(digits.len().is_multiple_of(2), "an odd number of digits: {text}");
     let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok());
-    digits.chunks(2).map(|pair| byte(pair).unwrap_or_else(|| panic!("no hexadecimal digits: {text}"))).collect()
+    digits
+        .chunks(2)
+        .map(|pair| byte(pair).unwrap_or_else(|| panic!("no hexadecimal digits: {text}")))
+        .collect()
 }
 
 /// The kept inputs of a decoder: one line of hexadecimal digits each.
@@ -186,7 +189,13 @@ impl Run {
             }
             Err(panic) => {
                 // A line for tests/golden/fuzz, where it stays once it is mended.
-                eprintln!("fuzz: {}: seed {}, input {}: {}", self.target.name, self.seed, self.tried, hex(input));
+                eprintln!(
+                    "fuzz: {}: seed {}, input {}: {}",
+                    self.target.name,
+                    self.seed,
+                    self.tried,
+                    hex(input)
+                );
                 resume_unwind(panic);
             }
         }
@@ -198,7 +207,11 @@ impl Run {
         let pick = |chance: &mut Chance, count: usize| chance.below(count.max(1) as u64) as usize;
         // Every other time one of the newest: they are not understood yet.
         let newest = self.found.len().saturating_sub(20);
-        let from = if chance.one_in(2) { newest + pick(chance, self.found.len() - newest) } else { pick(chance, self.found.len()) };
+        let from = if chance.one_in(2) {
+            newest + pick(chance, self.found.len() - newest)
+        } else {
+            pick(chance, self.found.len())
+        };
         let mut input = self.found.get(from).cloned().unwrap_or_default();
         for _ in 0..=chance.below(6) {
             let other = pick(chance, self.found.len());
@@ -215,13 +228,15 @@ impl Run {
     }
 
     fn tell(&self, begun: Instant) {
-        let (name, tried, ways, secs) = (self.target.name, self.tried, self.seen.len(), begun.elapsed().as_secs());
+        let (name, tried, ways, secs) =
+            (self.target.name, self.tried, self.seen.len(), begun.elapsed().as_secs());
         eprintln!("fuzz: {name}: {tried} inputs, {ways} ways to behave, {secs} s, seed {}", self.seed);
     }
 
     /// Adds to the tree what behaves unlike everything in it.
     fn keep(&self, kept: &[Vec<u8>], in_tree: usize) {
-        let fresh = self.found.iter().skip(in_tree).filter(|input| (1..=LONGEST_IN_TREE).contains(&input.len()));
+        let fresh =
+            self.found.iter().skip(in_tree).filter(|input| (1..=LONGEST_IN_TREE).contains(&input.len()));
         // Spread over the whole run, not only its beginning.
         let fresh: Vec<&Vec<u8>> = fresh.collect();
         let room = MOST_IN_TREE.saturating_sub(kept.len());

@@ -1,8 +1,12 @@
-//! Frames of serial lines: whatever comes, a decoder goes on, and answers only with what a whole and right frame says.
+//! Frames: whatever comes, a decoder goes on, and answers only with what a whole and right frame says.
 
-use super::engine::{Did, Target, size};
+use super::engine::{Did, Target, plain, size};
+use schoolgate::profile::{RegisterTable, Write};
+use schoolgate::southbound::modbus::frame;
+use schoolgate::southbound::modbus::pdu::{self, Answer, Verdict};
 use schoolgate::southbound::serial::codec::{Codec, Look};
 use schoolgate::southbound::serial::{cjt188, dlt645, rtu};
+use std::cell::RefCell;
 
 /// Streams up to this long are also given byte by byte; of longer ones, one in [`PIECES_ONE_IN`].
 const PIECES_BELOW: usize = 48;
@@ -64,7 +68,10 @@ where
                 whole(frame, said.as_ref().ok());
                 for cut in 0..bytes {
                     let early = codec.look(&frame[..cut]);
-                    assert!(matches!(early, Look::Wait), "a good frame is given up after {cut} of {bytes} bytes");
+                    assert!(
+                        matches!(early, Look::Wait),
+                        "a good frame is given up after {cut} of {bytes} bytes"
+                    );
                 }
                 let words = said.as_ref().map_or_else(ToString::to_string, |answer| format!("{answer:?}"));
                 did.step((said.is_ok(), size(bytes), said.err().map(|refusal| refusal.to_string())));
@@ -88,7 +95,9 @@ where
                 Look::Wait => break,
                 Look::Skip { bytes, .. } => drop(held.drain(..bytes)),
                 Look::Answer { said, bytes } => {
-                    answers.push(said.map_or_else(|refusal| refusal.to_string(), |answer| format!("{answer:?}")));
+                    answers.push(
+                        said.map_or_else(|refusal| refusal.to_string(), |answer| format!("{answer:?}")),
+                    );
                     held.drain(..bytes);
                 }
             }
@@ -110,57 +119,224 @@ where
     did.all()
 }
 
-// ---- Modbus RTU: unit, function, registers asked for, then the stream
+// ---- Modbus: what is asked and how much of it, then a protocol data unit or the stream that may hold one
 
-fn rtu_head(input: &[u8]) -> Option<(u8, u8, u8, &[u8])> {
-    let [unit, function, quantity, stream @ ..] = input else { return None };
-    let function = if *function == 4 { 4 } else { 3 };
-    Some((*unit, function, (*quantity).clamp(1, 125), stream))
+/// One of everything that is asked of a Modbus unit.
+struct Asked {
+    request: pdu::Request,
+    /// As written in the specification: function code, and how many registers or bits.
+    function: u8,
+    quantity: usize,
 }
 
+fn asked(kind: u8, quantity: u8) -> Asked {
+    let read = |table, function, quantity: u16| {
+        let request = pdu::Request::read(table, 0x006B, quantity).expect("a good read");
+        Asked { request, function, quantity: usize::from(quantity) }
+    };
+    let write = |table, function, words: Vec<u16>| {
+        let (quantity, multiple) = (words.len(), function > 6);
+        let write = Write { table, address: 0x00AC, words, multiple };
+        Asked { request: pdu::Request::write(&write).expect("a good write"), function, quantity }
+    };
+    let registers = u16::from(quantity).clamp(1, 125);
+    let bits = (u16::from(quantity) * 8).clamp(1, 2000);
+    match kind % 8 {
+        0 => read(RegisterTable::Holding, 3, registers),
+        1 => read(RegisterTable::Input, 4, registers),
+        2 => read(RegisterTable::Coil, 1, bits),
+        3 => read(RegisterTable::Discrete, 2, bits - 1 + u16::from(bits == 1)),
+        4 => write(RegisterTable::Coil, 5, vec![1]),
+        5 => write(RegisterTable::Holding, 6, vec![u16::from(quantity)]),
+        6 => write(RegisterTable::Holding, 16, vec![0xA55A; usize::from(registers.min(123))]),
+        _ => Asked { request: pdu::Request::identify(0), function: 0x2B, quantity: 0 },
+    }
+}
+
+impl Asked {
+    /// What a data unit is made of that answers this with `data`.
+    fn repaired(&self, pdu: &mut Vec<u8>) {
+        let Some(function) = pdu.first_mut() else { return };
+        let refused = *function & 0x80 != 0;
+        *function = self.function | if refused { 0x80 } else { 0 };
+        let data = match self.function {
+            1 | 2 => self.quantity.div_ceil(8),
+            3 | 4 => 2 * self.quantity,
+            _ if refused => 0,
+            0x2B => return,
+            _ => {
+                pdu.splice(.., self.request.bytes().iter().copied().take(5));
+                return;
+            }
+        };
+        if refused {
+            return pdu.resize(2, 2);
+        }
+        pdu.resize(2 + data, 0x5A);
+        pdu[1] = data as u8;
+    }
+
+    /// Judges a data unit; whatever is made of it is what it says, by the letter of the specification.
+    fn judged(&self, pdu: &[u8], did: &mut Did) {
+        match self.request.judge(pdu) {
+            Ok(Answer::Words(words)) => {
+                let data = &pdu[2..];
+                assert_eq!((pdu[0], usize::from(pdu[1])), (self.function, data.len()), "another answer");
+                assert_eq!(words.len(), self.quantity, "not as many as asked for");
+                let said: Vec<u16> = if self.function < 3 {
+                    (0..self.quantity).map(|n| u16::from(data[n / 8] & (1 << (n % 8)) != 0)).collect()
+                } else {
+                    data.chunks_exact(2).map(|pair| u16::from(pair[0]) * 256 + u16::from(pair[1])).collect()
+                };
+                assert_eq!(words, said, "not what the frame says");
+                let bytes = if self.function < 3 { self.quantity.div_ceil(8) } else { 2 * self.quantity };
+                assert_eq!(data.len(), bytes, "not as long as asked");
+                did.step(("words", size(words.len())));
+            }
+            Ok(Answer::Written) => {
+                assert_eq!(pdu, &self.request.bytes()[..5], "another write");
+                did.step("written");
+            }
+            Ok(Answer::Objects(objects, next)) => {
+                assert_eq!(pdu[..3], [0x2B, 0x0E, 1], "another answer");
+                assert_eq!(objects.len(), usize::from(pdu[6]), "not as many as said");
+                did.step((objects.len(), next.is_some()));
+            }
+            Err(Verdict::Exception(exception)) => {
+                assert_eq!(pdu, [self.function | 0x80, exception.code()], "no refusal");
+                did.step(exception.code());
+            }
+            Err(Verdict::Echo) => {
+                assert_eq!(pdu, self.request.bytes(), "no echo");
+                did.step("echo");
+            }
+            Err(Verdict::Malformed(what)) => {
+                assert!(!what.is_empty());
+                did.step(plain(&what));
+            }
+        }
+    }
+}
+
+const EXAMPLES: [&str; 9] = [
+    // Kind, quantity, unit, then what comes: readings, an exception, an echo before the answer.
+    "00 03 11 11 03 06 AE 41 56 52 43 40 49 AD",
+    "00 03 11 11 83 02 C1 34",
+    "01 02 01 01 04 00 00 00 02 71 CB 01 04 04 43 5C 19 9A 00 00",
+    "00 01 01 00 FF 01 03 02 12 34 00 00 01 03 02 12 34 B5 33",
+    "02 02 01 01 01 02 CD 6B 00 00",
+    "04 00 01 01 05 00 AC FF 00 00 00",
+    "05 07 01 01 06 00 AC 00 07 00 00",
+    "06 02 01 01 10 00 AC 00 02 00 00",
+    "07 00 01 01 2B 0E 01 01 00 00 02 00 05 41 63 72 65 6C 01 03 41 44 4C 00 00",
+];
+
 pub fn rtu() -> Target {
-    let seeds = [
-        // MODBUS over Serial Line V1.02's own reading of three registers, an exception, an echo before the answer.
-        "11 03 03 11 03 06 AE 41 56 52 43 40 49 AD",
-        "11 03 03 11 83 02 C1 34",
-        "01 04 02 01 04 00 00 00 02 71 CB 01 04 04 43 5C 19 9A 00 00",
-        "01 03 01 00 FF 01 03 02 12 34 00 00 01 03 02 12 34 B5 33",
-    ];
     Target {
         name: "modbus_rtu",
         inputs: 40_000,
         longest: 300,
-        seeds: seeds.map(bytes).into(),
-        words: ["11 03", "11 83", "01 04", "01 84", "11 03 06"].map(bytes).into(),
+        seeds: EXAMPLES.map(bytes).into(),
+        words: ["11 03", "11 83", "01 04", "01 84", "11 03 06", "01 2B 0E 01"].map(bytes).into(),
         repair: |input| {
-            let Some((unit, function, quantity, stream)) = rtu_head(input) else { return };
-            let begins = |pair: &[u8]| pair[0] == unit && pair[1] & 0x7F == function;
-            let Some(from) = stream.windows(2).position(begins).map(|at| at + 3) else { return };
-            let refused = input[from + 1] & 0x80 != 0;
-            let body = if refused { 3 } else { 3 + 2 * usize::from(quantity) };
-            if !refused && input.len() > from + 2 && !input[from + 2].is_multiple_of(5) {
-                input[from + 2] = 2 * quantity;
-            }
-            input.resize(input.len().max(from + body + 2), 0x5A);
-            let check = crc(&input[from..from + body]);
-            input[from + body..from + body + 2].copy_from_slice(&check);
+            let [kind, quantity, unit, stream @ ..] = input.as_slice() else { return };
+            let asked = asked(*kind, *quantity);
+            let begins = |pair: &[u8]| pair[0] == *unit && pair[1] & 0x7F == asked.function;
+            let from = 3 + stream.windows(2).position(begins).unwrap_or(0);
+            let mut pdu = input.get(from + 1..).unwrap_or_default().to_vec();
+            asked.repaired(&mut pdu);
+            let mut frame = vec![*unit];
+            frame.extend(&pdu);
+            frame.extend(crc(&frame));
+            let to = (from + frame.len()).min(input.len());
+            input.splice(from.min(to)..to, frame);
         },
         run: Box::new(|input| {
-            let Some((unit, function, quantity, held)) = rtu_head(input) else { return 0 };
-            let answer_len = 1 + 2 * usize::from(quantity);
-            let request = rtu::Request::new(unit, &[function, 0x00, 0x6B, 0x00, quantity], answer_len);
-            stream(&request, held, |frame, said| {
+            let [kind, quantity, unit, held @ ..] = input else { return 0 };
+            let asked = asked(*kind, *quantity);
+            let request = rtu::Request::new(*unit, asked.request.clone());
+            let did = RefCell::new(Did::default());
+            let stream = stream(&request, held, |frame, said| {
                 let (body, check) = frame.split_at(frame.len() - 2);
                 assert_eq!(check, crc(body), "a wrong check sum");
-                assert_eq!((body[0], body[1] & 0x7F), (unit, function), "another's frame");
+                assert_eq!((body[0], body[1] & 0x7F), (*unit, asked.function), "another's frame");
                 match said {
                     Some(pdu) => {
                         assert_eq!(pdu.as_slice(), &body[1..], "not what the frame says");
-                        assert_eq!(pdu.len(), 1 + answer_len, "not as long as asked");
+                        asked.judged(pdu, &mut did.borrow_mut());
                     }
                     None => assert_eq!((body[1] & 0x80, body.len()), (0x80, 3), "no refusal"),
                 }
-            })
+            });
+            let mut did = did.into_inner();
+            did.step((kind % 8, stream));
+            did.all()
+        }),
+    }
+}
+
+pub fn mbap() -> Target {
+    // The header in place of the unit, and nothing in place of the check sum.
+    let seed = |text: &str| {
+        let example = bytes(text);
+        let pdu = &example[4..example.len() - 2];
+        [&example[..2], &[0, 1, 0, 0, 0, pdu.len() as u8 + 1, 7], pdu].concat()
+    };
+    Target {
+        name: "mbap",
+        inputs: 60_000,
+        longest: 300,
+        seeds: EXAMPLES.iter().map(|text| seed(text)).collect(),
+        words: ["00 00", "00 01 00 00 00 03 07 83 02", "00 FE", "00 FF", "07 03", "2B 0E 01"]
+            .map(bytes)
+            .into(),
+        repair: |input| {
+            let [kind, quantity, ..] = input.as_slice() else { return };
+            let asked = asked(*kind, *quantity);
+            if let Some(header) = input.get(2..9).map(<[u8]>::to_vec) {
+                let mut pdu = input.split_off(9);
+                asked.repaired(&mut pdu);
+                input.truncate(2);
+                input.extend([header[0], header[1], 0, 0, 0, pdu.len().min(253) as u8 + 1, header[6]]);
+                input.extend(pdu);
+            }
+        },
+        run: Box::new(|input| {
+            let [kind, quantity, held @ ..] = input else { return 0 };
+            let (asked, mut did, mut held) = (asked(*kind, *quantity), Did::default(), held);
+            did.step(kind % 8);
+            loop {
+                match frame::first_frame(held) {
+                    Ok(Some(frame)) => {
+                        let frame::Frame { id, unit, pdu, len } = frame;
+                        assert!((8..=260).contains(&len), "a frame of {len} bytes");
+                        assert_eq!(held[..4], [(id >> 8) as u8, id as u8, 0, 0], "another header");
+                        assert_eq!(
+                            usize::from(held[4]) * 256 + usize::from(held[5]),
+                            len - 6,
+                            "another length"
+                        );
+                        assert_eq!((unit, pdu), (held[6], &held[7..len]), "not what the frame says");
+                        for cut in 0..len {
+                            assert_eq!(
+                                frame::first_frame(&held[..cut]),
+                                Ok(None),
+                                "given up after {cut} of {len}"
+                            );
+                        }
+                        asked.judged(pdu, &mut did);
+                        held = &held[len..];
+                    }
+                    Ok(None) => {
+                        did.step(("waits", size(held.len())));
+                        return did.all();
+                    }
+                    Err(why) => {
+                        did.step(plain(&why));
+                        return did.all();
+                    }
+                }
+            }
         }),
     }
 }
@@ -187,7 +363,11 @@ fn repair_summed(input: &mut Vec<u8>, header: usize, second: Option<usize>) {
 fn check_summed(frame: &[u8], header: usize) {
     let (body, tail) = frame.split_at(frame.len() - 2);
     assert_eq!(tail, [sum(body), 0x16], "a wrong check sum or end");
-    assert_eq!((body[0], body.len()), (0x68, header + usize::from(body[header - 1])), "a wrong beginning or length");
+    assert_eq!(
+        (body[0], body.len()),
+        (0x68, header + usize::from(body[header - 1])),
+        "a wrong beginning or length"
+    );
 }
 
 pub fn dlt645() -> Target {
@@ -206,9 +386,19 @@ pub fn dlt645() -> Target {
         inputs: 40_000,
         longest: 300,
         seeds: seeds.map(bytes).into(),
-        words: ["68", "68 01 00 00 00 00 00 68", "91", "D1", "B1 ", "92", "33 33 34 33", "16 68", "FE FE FE FE"]
-            .map(bytes)
-            .into(),
+        words: [
+            "68",
+            "68 01 00 00 00 00 00 68",
+            "91",
+            "D1",
+            "B1 ",
+            "92",
+            "33 33 34 33",
+            "16 68",
+            "FE FE FE FE",
+        ]
+        .map(bytes)
+        .into(),
         repair: |input| repair_summed(input, 10, Some(7)),
         run: Box::new(|input| {
             let Some((kind, held)) = input.split_first() else { return 0 };
@@ -223,7 +413,8 @@ pub fn dlt645() -> Target {
                 check_summed(frame, 10);
                 assert!(kind % 3 == 2 || frame[1..7] == [1, 0, 0, 0, 0, 0], "another's frame");
                 let Some(answer) = said else { return };
-                let plain: Vec<u8> = frame[10..frame.len() - 2].iter().map(|byte| byte.wrapping_sub(0x33)).collect();
+                let plain: Vec<u8> =
+                    frame[10..frame.len() - 2].iter().map(|byte| byte.wrapping_sub(0x33)).collect();
                 let expected = match kind % 3 {
                     0 => &plain[4..],
                     1 => &plain[4..plain.len() - 1],
@@ -253,9 +444,18 @@ pub fn cjt188() -> Target {
         inputs: 40_000,
         longest: 300,
         seeds: seeds.map(|text| bytes(&text)).into(),
-        words: ["68", "68 10", "12 00 00 00 00 00 00", "81 16 90 1F", "C1 03", "83 03 81 0A", "16 68", "FE FE"]
-            .map(bytes)
-            .into(),
+        words: [
+            "68",
+            "68 10",
+            "12 00 00 00 00 00 00",
+            "81 16 90 1F",
+            "C1 03",
+            "83 03 81 0A",
+            "16 68",
+            "FE FE",
+        ]
+        .map(bytes)
+        .into(),
         repair: |input| repair_summed(input, 11, None),
         run: Box::new(|input| {
             let [kind, serial, held @ ..] = input else { return 0 };

@@ -31,7 +31,8 @@ fn of(protocols: &[Protocol]) -> Vec<Profile> {
     let parsed = shipped("profile.toml").into_iter().map(|path| {
         let problems = Problems::new();
         let file = path.display().to_string();
-        profile::parse(&file, &text(path), &problems).unwrap_or_else(|| panic!("{:?}", problems.into_sorted()))
+        profile::parse(&file, &text(path), &problems)
+            .unwrap_or_else(|| panic!("{:?}", problems.into_sorted()))
     });
     let profiles: Vec<Profile> = parsed.filter(|profile| protocols.contains(&profile.protocol)).collect();
     assert!(!profiles.is_empty(), "there are profiles of {protocols:?}");
@@ -59,7 +60,12 @@ fn promises(profile: &Profile, decoded: &[Decoded], did: &mut Did) {
         let id = reading.point.as_str();
         let point = profile.point(id).unwrap_or_else(|| panic!("{}: no point {id}", profile.id));
         assert_eq!((reading.unit, reading.kind), (point.unit, point.kind), "{} {id}", profile.id);
-        assert_eq!(reading.value.is_none(), matches!(reading.quality, Quality::Bad(_)), "{} {id}", profile.id);
+        assert_eq!(
+            reading.value.is_none(),
+            matches!(reading.quality, Quality::Bad(_)),
+            "{} {id}",
+            profile.id
+        );
         let value = reading.value.unwrap_or_default();
         assert!(value.is_finite(), "{} {id}: {value}", profile.id);
         let inside = point.range.is_none_or(|(low, high)| (low..=high).contains(&value));
@@ -119,7 +125,11 @@ pub fn registers() -> Target {
             each_once(profile, &decoded);
             let held = usize::from(block.address) + words.len();
             let whole = block.points.iter().filter(|p| usize::from(p.address) + usize::from(p.words) <= held);
-            assert!(decoded.len() >= whole.count() || words.len() < length, "{}: a point is missing", profile.id);
+            assert!(
+                decoded.len() >= whole.count() || words.len() < length,
+                "{}: a point is missing",
+                profile.id
+            );
             did.all()
         }),
     }
@@ -169,13 +179,30 @@ pub fn messages() -> Target {
     let profiles = of(&[Protocol::Mqtt]);
     let payloads = quoted("payload ");
     assert!(payloads.len() >= 20, "{} payloads in the golden vectors", payloads.len());
-    let seeds = (0..profiles.len() as u8).flat_map(|n| {
-        payloads.iter().map(move |payload| [&[0, n, 0, 0], payload.as_bytes()].concat())
-    });
+    let seeds = (0..profiles.len() as u8)
+        .flat_map(|n| payloads.iter().map(move |payload| [&[0, n, 0, 0], payload.as_bytes()].concat()));
     let seeds = seeds.collect();
     let words = [
-        "null", "true", "-", "1e400", "-0.0", "1e-400", "18446744073709551616", "\"\"", "{}", "[]", "{\"", "\\u0000",
-        "\\ud800", "\u{feff}", "\u{0}", "\"a\":", ",", "[[[[[[[[[[[[[[[[", "2026-02-30 25:61:61", "1970-01-01 00:00:00",
+        "null",
+        "true",
+        "-",
+        "1e400",
+        "-0.0",
+        "1e-400",
+        "18446744073709551616",
+        "\"\"",
+        "{}",
+        "[]",
+        "{\"",
+        "\\u0000",
+        "\\ud800",
+        "\u{feff}",
+        "\u{0}",
+        "\"a\":",
+        ",",
+        "[[[[[[[[[[[[[[[[",
+        "2026-02-30 25:61:61",
+        "1970-01-01 00:00:00",
     ];
     let gbk: &[u8] = &[0xC4, 0xE3, 0xBA, 0xC3];
     Target {
@@ -207,7 +234,8 @@ pub fn messages() -> Target {
 pub fn notifications() -> Target {
     let profiles = of(&[Protocol::Onvif]);
     let topics = quoted("topic ");
-    let items = "\nVideoSourceConfigurationToken=1\nRule=MyRule\n\nIsMotion=true\nState=false\nLogicalState=1";
+    let items =
+        "\nVideoSourceConfigurationToken=1\nRule=MyRule\n\nIsMotion=true\nState=false\nLogicalState=1";
     let seeds = topics.iter().filter(|topic| topic.contains('/'));
     let seeds = seeds.map(|topic| [&[0, 0, 0], topic.as_bytes(), items.as_bytes()].concat()).collect();
     Target {
@@ -215,7 +243,9 @@ pub fn notifications() -> Target {
         inputs: 20_000,
         longest: 600,
         seeds,
-        words: ["=true", "=false", "=1", "=0", "\n", "\n\n", "IsMotion", "State", "/"].map(|w| w.as_bytes().to_vec()).into(),
+        words: ["=true", "=false", "=1", "=0", "\n", "\n\n", "IsMotion", "State", "/"]
+            .map(|w| w.as_bytes().to_vec())
+            .into(),
         repair: |_| {},
         run: Box::new(move |input| {
             let [a, b, initialized, text @ ..] = input else { return 0 };
@@ -247,11 +277,31 @@ pub fn notifications() -> Target {
 
 pub fn files() -> Target {
     let texts: Vec<String> = shipped("profile.toml").into_iter().map(text).collect();
-    let seeds: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).filter(|t| t.len() < 8_000).collect();
+    let seeds: Vec<Vec<u8>> =
+        texts.iter().map(|text| text.as_bytes().to_vec()).filter(|t| t.len() < 8_000).collect();
     let words = [
-        "[[point]]\n", "[modbus]\n", "address = ", "0xFFFF\n", "-1\n", "type = \"f64\"\n", "nan", "inf", "1e999",
-        "= [[[[[[", "\"\"\"", "'''", "\u{0}", "scale = 0\n", "range = [1, 0]\n", "invalid = [\"FFFF\"]\n", "[point]\n",
-        "9223372036854775808", "order = \"BADC\"\n", "protocol = \"dlt645\"\n", "\u{feff}", "\r\n",
+        "[[point]]\n",
+        "[modbus]\n",
+        "address = ",
+        "0xFFFF\n",
+        "-1\n",
+        "type = \"f64\"\n",
+        "nan",
+        "inf",
+        "1e999",
+        "= [[[[[[",
+        "\"\"\"",
+        "'''",
+        "\u{0}",
+        "scale = 0\n",
+        "range = [1, 0]\n",
+        "invalid = [\"FFFF\"]\n",
+        "[point]\n",
+        "9223372036854775808",
+        "order = \"BADC\"\n",
+        "protocol = \"dlt645\"\n",
+        "\u{feff}",
+        "\r\n",
     ];
     Target {
         name: "profile_files",

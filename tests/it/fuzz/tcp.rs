@@ -68,7 +68,8 @@ fn by_the_letter(mut stream: &[u8], id: u16, function: u8, quantity: u16) -> Opt
 
 fn head(input: &[u8]) -> Option<(RegisterTable, u8, u16, &[u8])> {
     let [function, quantity, stream @ ..] = input else { return None };
-    let (table, function) = if *function == 4 { (RegisterTable::Input, 4) } else { (RegisterTable::Holding, 3) };
+    let (table, function) =
+        if *function == 4 { (RegisterTable::Input, 4) } else { (RegisterTable::Holding, 3) };
     Some((table, function, u16::from(*quantity).clamp(1, 125), stream))
 }
 
@@ -94,9 +95,14 @@ pub fn modbus_tcp() -> Target {
         inputs: 6_000,
         longest: 600,
         seeds: seeds.map(<[u8]>::to_vec).into(),
-        words: [&[0xFF, 0xFF, 0, 0, 0, 5, UNIT, 3, 2][..], &[0xFF, 0xFE, 0, 0, 0, 3], &[UNIT, 3, 4], &[UNIT, 0x83]]
-            .map(<[u8]>::to_vec)
-            .into(),
+        words: [
+            &[0xFF, 0xFF, 0, 0, 0, 5, UNIT, 3, 2][..],
+            &[0xFF, 0xFE, 0, 0, 0, 3],
+            &[UNIT, 3, 4],
+            &[UNIT, 0x83],
+        ]
+        .map(<[u8]>::to_vec)
+        .into(),
         repair: |input| {
             // The last frame's length is made right.
             let Some((_, _, _, stream)) = head(input) else { return };
@@ -117,7 +123,8 @@ pub fn modbus_tcp() -> Target {
             let Some((table, function, quantity, stream)) = head(input) else { return 0 };
             to_say.send(stream.to_vec()).expect("the endpoint is there");
             let outcome = runtime.block_on(async {
-                let mut connection = Connection::connect("127.0.0.1", port, PATIENCE).await.expect("it is taken");
+                let mut connection =
+                    Connection::connect("127.0.0.1", port, PATIENCE).await.expect("it is taken");
                 connection.read(UNIT, table, 0x6B, quantity).await
             });
             let (id, reply) = said.recv().expect("the endpoint tells what it said");
