@@ -61,7 +61,7 @@ impl Mix {
         (1..=all)
             .map(|device| {
                 // Whoever is furthest behind its share is next.
-                let behind = |kind: usize| self.counts[kind] * device - given[kind] * all;
+                let behind = |kind: usize| (self.counts[kind] * device) as i64 - (given[kind] * all) as i64;
                 let next = (0..4).filter(|kind| given[*kind] < self.counts[*kind]).max_by_key(|k| behind(*k));
                 let next = next.unwrap_or(0);
                 given[next] += 1;

@@ -235,7 +235,7 @@ async fn mbpoll_reads_our_meters_as_their_makers_manuals_say() {
 async fn what_mbpoll_writes_into_our_fleet_our_client_reads() {
     let fleet = Fleet::start(&[Manner::Answers]).await.unwrap();
     let port = fleet.addresses()[0].port();
-    mbpoll(port, 1, &["-t", "4:float", "-B", "-r", "4", "127.0.0.1", "50.0625", "-0.5"]).await;
+    mbpoll(port, 1, &["-t", "4:float", "-B", "-r", "4", "127.0.0.1", "--", "50.0625", "-0.5"]).await;
     mbpoll(port, 1, &["-t", "4", "-r", "10", "127.0.0.1", "4660"]).await;
     let mut connection = Connection::connect("127.0.0.1", port, PATIENCE).await.unwrap();
     let words = connection.read(1, RegisterTable::Holding, 4, 7).await.unwrap();
