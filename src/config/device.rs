@@ -9,7 +9,7 @@ use crate::document::{Reader, Spot, one_of};
 use crate::model::{BusId, DeviceId, PlaceId};
 use crate::profile::{Profile, Protocol};
 use crate::rules::Watched;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Longest MQTT name of a device, in bytes.
@@ -74,7 +74,8 @@ fn device(
         devices.watched.insert(id.clone(), watched);
     }
     if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {
-        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll });
+        let alarmed = BTreeSet::new();
+        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed });
     }
 }
 

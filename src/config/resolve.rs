@@ -72,7 +72,13 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         return None;
     }
     rules.extend(always);
-    let (buses, devices) = (buses.good, devices.good);
+    let (buses, mut devices) = (buses.good, devices.good);
+    let judged = rules.iter().flat_map(|rule| rule.points());
+    for (device, point) in judged.chain(controls.all.iter().flat_map(|control| control.points())) {
+        if let Some(device) = devices.get_mut(&device) {
+            device.alarmed.insert(point);
+        }
+    }
     Some(Config {
         site: site?,
         data_dir,

@@ -62,6 +62,13 @@ pub struct Spec {
     pub off_when: BTreeSet<RuleId>,
 }
 
+impl Spec {
+    /// The points that it hangs on: their devices are read before others.
+    pub fn points(&self) -> impl Iterator<Item = (DeviceId, PointId)> {
+        self.interlocks.iter().map(|lock| (lock.device.clone(), lock.point.clone()))
+    }
+}
+
 /// The values that may be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Allowed {

@@ -110,6 +110,31 @@ pub enum RegisterTable {
     Holding,
     /// Function 4.
     Input,
+    /// Function 1: single bits that can be written.
+    Coil,
+    /// Function 2: single bits.
+    Discrete,
+}
+
+impl RegisterTable {
+    /// Whether it holds single bits.
+    #[must_use]
+    pub fn is_bits(self) -> bool {
+        matches!(self, Self::Coil | Self::Discrete)
+    }
+}
+
+/// What is written to a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// [`RegisterTable::Coil`] or [`RegisterTable::Holding`].
+    pub table: RegisterTable,
+    /// First coil or register, 0-based as on the wire.
+    pub address: u16,
+    /// The registers; of coils one word for each, 0 or not.
+    pub words: Vec<u16>,
+    /// Whether a single one, too, goes by the function for several (15 or 16 instead of 5 or 6).
+    pub multiple: bool,
 }
 
 /// Where one point stands in a device's registers, for the request planner.
@@ -119,8 +144,10 @@ pub struct RegisterSpan {
     pub table: RegisterTable,
     /// First register, 0-based as on the wire.
     pub address: u16,
-    /// How many registers.
+    /// How many registers, or bits.
     pub words: u16,
+    /// Read at every so many-th poll of its device, 1 to 1000.
+    pub every: u16,
 }
 
 /// Limits of a device's Modbus side.
@@ -200,6 +227,24 @@ impl Profile {
         match &self.wire {
             Wire::Modbus(registers) => registers.spans(),
             Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
+    }
+
+    /// Modbus: where one point stands.
+    #[must_use]
+    pub fn span(&self, point: &PointId) -> Option<RegisterSpan> {
+        match &self.wire {
+            Wire::Modbus(registers) => registers.span(point),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => None,
+        }
+    }
+
+    /// DL/T 645 and CJ/T 188: what to ask for to have one point.
+    #[must_use]
+    pub fn identifier(&self, point: &PointId) -> Option<Identifier> {
+        match &self.wire {
+            Wire::Digits(digits) => digits.identifier_of(point),
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => None,
         }
     }
 

@@ -145,7 +145,7 @@ impl Register {
         let invalid = invalid(reader, words);
         Some(Self {
             point: point?,
-            span: RegisterSpan { table: table?, address: address?, words },
+            span: RegisterSpan { table: table?, address: address?, words, every: 1 },
             format: format?,
             order: own_order.unwrap_or(order),
             scale,
@@ -235,6 +235,10 @@ impl Registers {
 
     pub(super) fn spans(&self) -> Vec<RegisterSpan> {
         self.registers.iter().map(|r| r.span).collect()
+    }
+
+    pub(super) fn span(&self, point: &PointId) -> Option<RegisterSpan> {
+        self.registers.iter().find(|r| r.point.id == *point).map(|r| r.span)
     }
 
     pub(super) fn limits(&self) -> ModbusLimits {
