@@ -3,7 +3,7 @@
 use super::memory::{Memory, dated, placed};
 use super::outcome::{Failure, Outcome, Refusal};
 use super::{By, Interlock, NotWritten, Order, STORE_WITHIN, Spec, Step, close};
-use crate::model::{AlarmClass, AlarmKey, Mono, Now, Priority, RuleId, Text, Wall};
+use crate::model::{AlarmClass, AlarmKey, ControlId, DeviceId, Mono, Now, PlaceId, Priority, RuleId, Text, Wall};
 use crate::pipeline::{Audit, Live};
 use crate::rules::{Finding, Level};
 use std::collections::VecDeque;
@@ -383,7 +383,7 @@ impl Control {
     }
 
     /// What came of a read.
-    pub fn read(&mut self, now: Now, done: u64, result: Result<f64, String>) -> Vec<Step> {
+    pub fn read(&mut self, now: Now, done: u64, result: Result<f64, Text>) -> Vec<Step> {
         let mut steps = Vec::new();
         let (job, ticket, until) = match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Settling { job, ticket, until, read_at: None } if ticket == done => (job, ticket, until),
@@ -585,26 +585,39 @@ impl Control {
 
     fn report(&self, level: Level) -> Option<Finding> {
         let (name, rest) = (&self.spec.name, self.spec.rest?);
-        Some(Finding {
-            key: AlarmKey { rule: RuleId::new(ALARM_RULE).ok()?, subject: self.spec.id.to_string() },
-            level,
-            class: AlarmClass::Equipment,
-            priority: Priority::High,
-            device: Some(self.spec.device.clone()),
-            place: Some(self.spec.place.clone()),
-            what: Text::new(
-                format!("“{name}”应恢复到 {rest}，但没有成功：请到现场检查，必要时手动断开"),
-                format!(
-                    "'{name}' should be back at {rest} and is not: go and look, and switch it off by hand if need be"
-                ),
+        let what = Text::new(
+            format!("“{name}”应恢复到 {rest}，但没有成功：请到现场检查，必要时手动断开"),
+            format!(
+                "'{name}' should be back at {rest} and is not: go and look, and switch it off by hand if need be"
             ),
-        })
+        );
+        let place = Some((self.spec.device.clone(), self.spec.place.clone()));
+        finding(&self.spec.id, level, place, what)
     }
 
     fn next_ticket(&mut self) -> u64 {
         self.ticket += 1;
         self.ticket
     }
+}
+
+/// An alarm of a control.
+pub(super) fn finding(
+    id: &ControlId,
+    level: Level,
+    at: Option<(DeviceId, PlaceId)>,
+    what: Text,
+) -> Option<Finding> {
+    let (device, place) = at.unzip();
+    Some(Finding {
+        key: AlarmKey { rule: RuleId::new(ALARM_RULE).ok()?, subject: id.to_string() },
+        level,
+        class: AlarmClass::Equipment,
+        priority: Priority::High,
+        device,
+        place,
+        what,
+    })
 }
 
 /// Whether everything that must hold first does.

@@ -15,9 +15,9 @@ pub use machine::{Control, Last, View};
 pub use memory::Memory;
 pub use outcome::{Failure, Outcome, Refusal};
 
-use crate::model::{Actor, ControlId, DeviceId, PlaceId, PointId, RuleId, Text};
+use crate::model::{Actor, ControlId, DeviceId, PlaceId, PointId, RuleId, Text, Wall};
 use crate::pipeline::Audit;
-use crate::rules::Finding;
+use crate::rules::{Finding, Level};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -275,7 +275,25 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotWritten {
     /// The device, or the bus, said no: nothing was changed.
-    Refused(String),
+    Refused(Text),
     /// Nobody knows whether it was.
-    Unclear(String),
+    Unclear(Text),
+}
+
+/// What to say of a control that was away from rest when it, or its rest, was taken out of the configuration.
+#[must_use]
+pub fn abandoned(id: &ControlId, at: Wall) -> (Audit, Option<Finding>) {
+    let said = "it was on and nothing in the configuration can switch it off any more";
+    let audit = Audit {
+        at,
+        actor: "gateway".into(),
+        action: "control",
+        subject: id.to_string().into(),
+        detail: format!("result=abandoned said={said:?}"),
+    };
+    let what = Text::new(
+        format!("控制“{id}”在开启状态下被从配置中删除，不会再自动关闭：请到现场检查并手动关闭"),
+        format!("the control '{id}' was on when it was taken out of the configuration; nothing will switch it off: go and do it by hand"),
+    );
+    (audit, machine::finding(id, Level::Happened, None, what))
 }

@@ -121,7 +121,7 @@ impl Refusal {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
     /// The device, or the bus, said no.
-    Refused(String),
+    Refused(Text),
     /// The device reads otherwise.
     NotDone {
         /// What was written.
@@ -130,7 +130,7 @@ pub enum Failure {
         read: f64,
     },
     /// The device could not be read.
-    Silent(String),
+    Silent(Text),
 }
 
 impl Failure {
@@ -149,7 +149,7 @@ impl Failure {
     pub fn says(&self) -> Text {
         match self {
             Self::Refused(why) => {
-                Text::new(format!("写入被拒绝：{why}"), format!("the write was refused: {why}"))
+                Text::new(format!("写入被拒绝：{}", why.zh), format!("the write was refused: {}", why.en))
             }
             Self::NotDone { wanted, read } => Text::new(
                 format!("没有执行：写入 {wanted}，回读为 {read}；请检查设备、本地/远程开关和接线"),
@@ -159,8 +159,8 @@ impl Failure {
                 ),
             ),
             Self::Silent(why) => Text::new(
-                format!("无法确认：写入后读不到设备（{why}）"),
-                format!("not confirmed: the device could not be read after the write ({why})"),
+                format!("无法确认：写入后读不到设备（{}）", why.zh),
+                format!("not confirmed: the device could not be read after the write ({})", why.en),
             ),
         }
     }
