@@ -287,7 +287,7 @@ fn check_values(reader: &Reader<'_>, device: &Device, point: &PointId, allowed: 
 }
 
 fn write(device: &Device, point: &PointId, value: f64) -> Result<(), String> {
-    device.profile.write(point.as_str(), value, device.ratios).map(drop)
+    device.profile.write(point.as_str(), value).map(drop)
 }
 
 /// Whether the point can be asked for at any time; noted if not.

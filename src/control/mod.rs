@@ -105,12 +105,12 @@ impl Allowed {
         }
     }
 
-    /// Every value that is named: the list, or the ends.
+    /// Values that stand for all: the list, or the ends and the first step.
     #[must_use]
     pub fn named(&self) -> Vec<f64> {
         match self {
             Self::Values(values) => values.clone(),
-            Self::Range { min, max, .. } => vec![*min, *max],
+            Self::Range { min, max, step } => vec![*min, *max, step.map_or(*min, |step| min + step)],
         }
     }
 

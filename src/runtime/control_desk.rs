@@ -29,6 +29,7 @@ pub struct ControlParcel {
 /// Where people give orders to the field, and see what may be switched.
 #[derive(Debug, Clone)]
 pub struct ControlDesk {
+    enabled: bool,
     orders: mpsc::Sender<ControlParcel>,
     views: watch::Receiver<Arc<Vec<View>>>,
 }
@@ -42,15 +43,21 @@ pub struct ControlOffice {
     pub views: watch::Sender<Arc<Vec<View>>>,
 }
 
-/// Makes both ends.
+/// Makes both ends; `enabled` says whether control is switched on.
 #[must_use]
-pub fn desk() -> (ControlDesk, ControlOffice) {
+pub fn desk(enabled: bool) -> (ControlDesk, ControlOffice) {
     let (orders, orders_out) = mpsc::channel(CONTROL_LANE);
     let (views_in, views) = watch::channel(Arc::default());
-    (ControlDesk { orders, views }, ControlOffice { orders: orders_out, views: views_in })
+    (ControlDesk { enabled, orders, views }, ControlOffice { orders: orders_out, views: views_in })
 }
 
 impl ControlDesk {
+    /// Whether control is switched on.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Every control as it stands.
     #[must_use]
     pub fn views(&self) -> Arc<Vec<View>> {
