@@ -69,7 +69,9 @@ impl Control {
         };
         let told = match &self.action {
             Action::List { .. } => Client::new(address).and_then(|client| client.get("/api/v1/controls")),
-            Action::Set(given) => Client::patient(address, OUTCOME_WITHIN).and_then(|client| given.order(&client)),
+            Action::Set(given) => {
+                Client::patient(address, OUTCOME_WITHIN).and_then(|client| given.order(&client))
+            }
         };
         let answer = match told {
             Ok(answer) => answer,
@@ -116,7 +118,8 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
         .into_iter()
         .flatten()
         .map(|control| {
-            let at = |pointer| control.pointer(pointer).and_then(Value::as_i64).map(|ms| Wall(ms).in_zone(zone));
+            let at =
+                |pointer| control.pointer(pointer).and_then(Value::as_i64).map(|ms| Wall(ms).in_zone(zone));
             [
                 text(control, "/id"),
                 text(control, "/name"),

@@ -86,7 +86,10 @@ fn control(
     if let Some(span) = max_on.filter(|span| settle >= *span) {
         reader.problem(
             "settle_ms",
-            format!("the device may take {} ms to switch, which is no less than max_on_secs", settle.as_millis()),
+            format!(
+                "the device may take {} ms to switch, which is no less than max_on_secs",
+                settle.as_millis()
+            ),
             format!("write less than {}, or a longer max_on_secs", span.as_millis()),
         );
     }
@@ -160,12 +163,14 @@ fn allowed(reader: &Reader<'_>) -> Option<Allowed> {
         return None;
     }
     if range {
-        let (min, max) = (
-            min.or_else(|| reader.number("min", ANY))?,
-            max.or_else(|| reader.number("max", ANY))?,
-        );
+        let (min, max) =
+            (min.or_else(|| reader.number("min", ANY))?, max.or_else(|| reader.number("max", ANY))?);
         if min >= max {
-            reader.problem("max", format!("the range ends at {max}, where it has not begun"), "write min < max");
+            reader.problem(
+                "max",
+                format!("the range ends at {max}, where it has not begun"),
+                "write min < max",
+            );
             return None;
         }
         return Some(Allowed::Range { min, max, step });

@@ -61,8 +61,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
     let always = rules::always(&world);
     let rule_names = rule_names(&documents, &always);
-    let around =
-        control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
+    let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
     let controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
     for root in roots {
         let _rules = root.has("rule");

@@ -322,7 +322,7 @@ async fn reset(State(console): State<Console>, Path(id): Path<String>, body: Bod
 }
 
 async fn order(console: &Console, order: Order, body: Body) -> Answer {
-    let Json(given) = 
+    let Json(given) =
         body.map_err(|error| not_understood(&error, r#"{"actor": "姓名 name", "note": "备注 text"}"#))?;
     let actor = Actor::named(&given.actor).ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
@@ -347,11 +347,7 @@ pub(super) fn not_understood(error: &JsonRejection, example: &str) -> Problem {
             format!("the body is too large: at most {kib} KiB"),
         );
     }
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        format!("请提交 {example}"),
-        format!("send {example}: {error}"),
-    )
+    Problem::new(StatusCode::BAD_REQUEST, format!("请提交 {example}"), format!("send {example}: {error}"))
 }
 
 fn refusal(refused: &OrderRefused) -> Problem {

@@ -1,9 +1,10 @@
 //! One control, from an order to what the device is read to be.
 
+use super::checks::{finding, interlocked, span};
 use super::memory::{Memory, dated, placed};
 use super::outcome::{Failure, Outcome, Refusal};
-use super::{By, Interlock, NotWritten, Order, STORE_WITHIN, Spec, Step, close};
-use crate::model::{AlarmClass, AlarmKey, ControlId, DeviceId, Mono, Now, PlaceId, Priority, RuleId, Text, Wall};
+use super::{By, NotWritten, Order, STORE_WITHIN, Spec, Step, close};
+use crate::model::{Mono, Now, Text, Wall};
 use crate::pipeline::{Audit, Live};
 use crate::rules::{Finding, Level};
 use std::collections::VecDeque;
@@ -21,8 +22,6 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const ALARM_AFTER: Duration = Duration::from_secs(10);
 /// Refused orders that are written down in an hour; more are only counted.
 const REFUSALS_PER_HOUR: u32 = 60;
-/// The rule of that alarm.
-const ALARM_RULE: &str = "always.control";
 
 /// An order that is being carried out.
 #[derive(Debug, Clone, PartialEq)]
@@ -467,8 +466,7 @@ impl Control {
         let (by, again) = (owed.why.clone(), owed.failed > 0);
         let reason = by.reason().to_owned();
         let (from, to_rest) = (None, true);
-        let job =
-            Job { number: None, value, from, by, reason, to_rest, again, writes: 0, unclear: false };
+        let job = Job { number: None, value, from, by, reason, to_rest, again, writes: 0, unclear: false };
         self.rest(now, job, steps);
     }
 
@@ -477,7 +475,7 @@ impl Control {
             && let Some(owed) = self.owed.take()
             && owed.told
         {
-            steps.extend(self.report(Level::Ended));
+            steps.extend(self.report(Level::Ended).map(Step::Report));
         }
         let due = self.owed.as_ref().and_then(|owed| owed.due);
         let back_in = due.map(|due| due.since(now.mono));
@@ -494,7 +492,7 @@ impl Control {
                 owed.due = Some(now.mono.plus(pause));
                 if !owed.told && now.mono.since(since) >= ALARM_AFTER {
                     owed.told = true;
-                    steps.extend(self.report(Level::Holds));
+                    steps.extend(self.report(Level::Holds).map(Step::Report));
                 }
             } else {
                 owed.due = Some(now.mono);
@@ -524,7 +522,9 @@ impl Control {
             Outcome::Done { .. } | Outcome::DryRun { .. } => String::new(),
         };
         let counted = match &outcome {
-            Outcome::Refused(refusal) if !matches!(refusal, Refusal::Overtaken { .. }) => self.note_refusal(now),
+            Outcome::Refused(refusal) if !matches!(refusal, Refusal::Overtaken { .. }) => {
+                self.note_refusal(now)
+            }
             _ => Some(String::new()),
         };
         if let Some(more) = counted {
@@ -601,60 +601,7 @@ impl Control {
     }
 }
 
-/// An alarm of a control.
-pub(super) fn finding(
-    id: &ControlId,
-    level: Level,
-    at: Option<(DeviceId, PlaceId)>,
-    what: Text,
-) -> Option<Finding> {
-    let (device, place) = at.unzip();
-    Some(Finding {
-        key: AlarmKey { rule: RuleId::new(ALARM_RULE).ok()?, subject: id.to_string() },
-        level,
-        class: AlarmClass::Equipment,
-        priority: Priority::High,
-        device,
-        place,
-        what,
-    })
-}
-
-/// Whether everything that must hold first does.
-fn interlocked(interlocks: &[Interlock], now: Now, live: &Live) -> Result<(), Refusal> {
-    interlocks.iter().try_for_each(|lock| {
-        let (device, point) = (&lock.device, &lock.point);
-        let (wanted, max) = (lock.holds.says(), lock.max_age.as_secs());
-        let refuse = |zh: String, en: String| {
-            Err(Refusal::Interlock(Text::new(
-                format!("联锁：要求 {device} 的 {point} {}，{zh}", wanted.zh),
-                format!("interlock: {point} of {device} must be {}, {en}", wanted.en),
-            )))
-        };
-        let Some(seen) = live.devices.get(device).and_then(|d| d.points.get(point)) else {
-            return refuse("但还没有读到过".into(), "but was not read yet".into());
-        };
-        let age = now.wall.since(seen.stamp.gateway);
-        if !(0..=span(lock.max_age)).contains(&age) {
-            return refuse(format!("但最近 {max} 秒内没有读到"), format!("but was not read in the last {max} s"));
-        }
-        match seen.reading.value {
-            Some(value) if seen.reading.quality.doubt().is_none() => {
-                if lock.holds.met(value) {
-                    return Ok(());
-                }
-                refuse(format!("但现在为 {value}"), format!("but is {value}"))
-            }
-            _ => refuse("但读数不可信".into(), "but its value cannot be trusted".into()),
-        }
-    })
-}
-
 /// On the clock that never jumps, so that times before this run have numbers, too.
 fn millis(at: Mono) -> i64 {
     i64::try_from(at.0).unwrap_or(i64::MAX)
-}
-
-fn span(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,6 +5,7 @@
 //! written only after its intent is durable. It is done when the device is *read* to be so, never because it echoed.
 //! And the way back to rest is never barred: no interlock, no rate, no waiting for the disk.
 
+mod checks;
 mod machine;
 mod memory;
 mod outcome;
@@ -293,7 +294,9 @@ pub fn abandoned(id: &ControlId, at: Wall) -> (Audit, Option<Finding>) {
     };
     let what = Text::new(
         format!("控制“{id}”在开启状态下被从配置中删除，不会再自动关闭：请到现场检查并手动关闭"),
-        format!("the control '{id}' was on when it was taken out of the configuration; nothing will switch it off: go and do it by hand"),
+        format!(
+            "the control '{id}' was on when it was taken out of the configuration; nothing will switch it off: go and do it by hand"
+        ),
     );
-    (audit, machine::finding(id, Level::Happened, None, what))
+    (audit, checks::finding(id, Level::Happened, None, what))
 }

@@ -12,8 +12,9 @@ pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 use crate::aggregate::Aggregates;
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::model::{
-    Alarm, AlarmChange, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind, Input, Link,
-    Mono, Now, Observation, OutboxItem, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Alarm, AlarmChange, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind,
+    Input, Link, Mono, Now, Observation, OutboxItem, PointKind, Reading, Record, Refused, RollUp, Stamp,
+    Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};

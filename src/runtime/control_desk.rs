@@ -1,8 +1,8 @@
 //! The way of orders to what may be switched, and the picture of it for pages.
 
+use super::lanes::Stopping;
 use crate::control::{By, Outcome, View};
 use crate::model::ControlId;
-use super::lanes::Stopping;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 

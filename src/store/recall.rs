@@ -65,11 +65,16 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
         })?,
         serials: serials(db)?,
         links: readable(db, "select * from link", [], link_change_of)?,
-        controls: readable(db, "select key, value from meta where substr(key, 1, 8) = ?1", [CONTROL], |row| {
-            let key: String = get(row, "key")?;
-            let id = key.strip_prefix(CONTROL).unwrap_or_default();
-            Ok((word("meta", 0, id, |t| ControlId::new(t).ok())?, get(row, "value")?))
-        })?,
+        controls: readable(
+            db,
+            "select key, value from meta where substr(key, 1, 8) = ?1",
+            [CONTROL],
+            |row| {
+                let key: String = get(row, "key")?;
+                let id = key.strip_prefix(CONTROL).unwrap_or_default();
+                Ok((word("meta", 0, id, |t| ControlId::new(t).ok())?, get(row, "value")?))
+            },
+        )?,
     })
 }
 
