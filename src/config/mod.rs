@@ -20,11 +20,11 @@ pub use load::{DEFAULT_PROFILES_DIR, load};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
 
-use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, Secret};
+use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, PointId, Secret};
 use crate::profile::Profile;
 use crate::rules::{Rule, World};
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -212,6 +212,8 @@ pub struct Device {
     pub place: PlaceId,
     /// Pause between two polls, for devices that are polled. 60 s unless told otherwise.
     pub poll: Duration,
+    /// The points that rules judge: they are read before others.
+    pub alarmed: BTreeSet<PointId>,
 }
 
 /// A platform that is owed records.

@@ -66,7 +66,12 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         return None;
     }
     rules.extend(rules::always(&world));
-    let (buses, devices) = (buses.good, devices.good);
+    let (buses, mut devices) = (buses.good, devices.good);
+    for (device, point) in rules.iter().flat_map(|rule| rule.points()) {
+        if let Some(device) = devices.get_mut(&device) {
+            device.alarmed.insert(point);
+        }
+    }
     Some(Config {
         site: site?,
         data_dir,

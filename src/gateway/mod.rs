@@ -14,6 +14,7 @@ use crate::rules::Engine;
 use crate::runtime::lanes::lanes;
 use crate::runtime::tasks::Ended;
 use crate::runtime::{Clock, Inlet, SystemClock, Tally, Tasks, service};
+use crate::southbound::polled::CommandBook;
 use crate::southbound::{self, Field};
 use crate::store::{self, Store, StoreError};
 use std::collections::BTreeMap;
@@ -111,8 +112,14 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
     start_api(&mut edges, config.http, console, Arc::clone(&tally), &edges_stopped).await?;
-    let field =
-        Field { inlet: inlet.clone(), clock: Arc::clone(&clock), tally, site_key, site: config.site.clone() };
+    let field = Field {
+        inlet: inlet.clone(),
+        clock: Arc::clone(&clock),
+        tally,
+        site_key,
+        site: config.site.clone(),
+        commands: CommandBook::default(),
+    };
     start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
     drop(field);
 

@@ -11,7 +11,7 @@ use schoolgate::profile::Profile;
 use schoolgate::runtime::lanes::Parcel;
 use schoolgate::runtime::{Outlet, SystemClock, Tasks};
 use schoolgate::southbound::{Field, drivers, supervise};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -55,6 +55,7 @@ fn device(id: &str, unit: u8, bus: &str, poll: Duration, profile: &Arc<Profile>)
         address: unit.to_string(),
         place: PlaceId::new("room").unwrap(),
         poll,
+        alarmed: BTreeSet::new(),
     }
 }
 

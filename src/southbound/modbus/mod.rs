@@ -4,7 +4,8 @@
 //! our own (see `docs/adr/0004-own-modbus-tcp-client.md`): a late reply must never become a wrong value.
 
 mod connection;
-mod frame;
+pub mod frame;
+pub mod pdu;
 
 pub use connection::Connection;
 

@@ -2,21 +2,26 @@
 //!
 //! What carries the requests is a [`Channel`]: Modbus TCP, or a shared serial line.
 
+mod commands;
 mod exception;
 mod plan;
 mod schedule;
 mod session;
+mod tap;
 mod unit;
 
+pub use commands::{COMMAND_DEADLINE, COMMAND_QUEUE, CommandBook, CommandError, Commands};
 pub use exception::Exception;
 pub use plan::{Block, plan};
 pub(super) use session::Poller;
+pub(super) use tap::Tapped;
+pub use tap::{Frame, Tap};
 
 use super::serial::codec::{Refusal, Stray};
 use super::serial::{cjt188, dlt645};
 use crate::config::Device;
 use crate::model::Fault;
-use crate::profile::{Identifier, Protocol};
+use crate::profile::{Identifier, Protocol, RegisterTable, Write};
 use futures_util::future::BoxFuture;
 use std::io;
 use std::time::Duration;
@@ -24,19 +29,29 @@ use std::time::Duration;
 /// One request, whoever it goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
-    /// Registers next to one another.
+    /// Registers, coils or discrete inputs next to one another.
     Registers(Block),
     /// A quantity, or a block of them, of a DL/T 645 or CJ/T 188 meter.
     Quantity(Identifier),
+    /// Writes coils or registers.
+    Write(Write),
+    /// Vendor, product and revision of a Modbus unit (function 43, MEI type 14).
+    Identify,
+    /// The address of the only DL/T 645 or CJ/T 188 meter on the line; it goes to the wildcard address.
+    PlateAddress,
 }
 
 /// What answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
-    /// The registers asked for, all of them.
+    /// The registers asked for, all of them; of coils and discrete inputs one word for each, 0 or 1.
     Words(Vec<u16>),
-    /// The quantity's bytes.
+    /// The quantity's bytes; the digits of a plate address, as ASCII.
     Bytes(Vec<u8>),
+    /// The device repeated the write, as it must.
+    Written,
+    /// Objects of the identification by number: 0 vendor, 1 product code, 2 revision.
+    Identity(Vec<(u8, String)>),
 }
 
 /// A device's address, in the form of its protocol.
@@ -51,8 +66,9 @@ pub enum Station {
 }
 
 impl Station {
-    /// `None` when the address has not the form of the profile's protocol.
-    fn of(device: &Device) -> Option<Self> {
+    /// A device's; `None` when its address has not the form of the profile's protocol.
+    #[must_use]
+    pub fn of(device: &Device) -> Option<Self> {
         let address = device.address.trim();
         match device.profile.protocol {
             Protocol::Modbus => address.parse().ok().map(Self::Unit),
@@ -64,7 +80,7 @@ impl Station {
 }
 
 /// What carries requests to the devices of one bus.
-pub(super) trait Channel: Send {
+pub trait Channel: Send {
     /// What it is, for a log line: `Modbus TCP`, `a serial line`.
     fn kind(&self) -> &'static str;
     /// Whether the next request uses the connection that stands.
@@ -75,6 +91,8 @@ pub(super) trait Channel: Send {
     fn ask<'a>(&'a mut self, station: Station, ask: &'a Ask) -> BoxFuture<'a, Result<Said, ReadError>>;
     /// How many answers were thrown away, late ones among them, since last asked.
     fn take_stale(&mut self) -> u64;
+    /// Copies every byte that goes and comes to a tap from now on, or to none.
+    fn set_tap(&mut self, tap: Option<Tap>);
 }
 
 /// Why a request gave no values.
@@ -162,12 +180,26 @@ pub enum ReadError {
         answered: u8,
     },
     /// Such a read does not exist; nothing was sent.
-    #[error("cannot read {quantity} registers from {address}: 1 to 125 in one read, none behind 65535")]
+    #[error("cannot read {quantity} from {address}: 1 to {most} in one read, none behind 65535")]
     NoSuchRead {
-        /// First register.
+        /// First register or bit.
         address: u16,
         /// How many.
         quantity: u16,
+        /// How many at most.
+        most: u16,
+    },
+    /// Such a write does not exist; nothing was sent.
+    #[error(
+        "cannot write {count} to {address} of the table {table:?}: 1 to 1968 coils or 1 to 123 holding registers"
+    )]
+    NoSuchWrite {
+        /// Which table.
+        table: RegisterTable,
+        /// First register or coil.
+        address: u16,
+        /// How many.
+        count: usize,
     },
     /// The device's protocol does not run on this bus; nothing was sent.
     #[error("the device's protocol does not run on this bus")]
@@ -189,7 +221,7 @@ impl ReadError {
             | Self::NoTransactionId { .. }
             | Self::WrongTransactionId { .. }
             | Self::WrongUnit { .. } => Fault::Protocol,
-            Self::NoSuchRead { .. } | Self::WrongBus => Fault::Misconfigured,
+            Self::NoSuchRead { .. } | Self::NoSuchWrite { .. } | Self::WrongBus => Fault::Misconfigured,
         }
     }
 

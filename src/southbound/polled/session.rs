@@ -1,5 +1,6 @@
 //! The poll loop of one bus: the device that is due first, one request, its answer into the pipe, and again.
 
+use super::commands::{CommandError, Order};
 use super::schedule::Schedule;
 use super::unit::{PolledUnit, Progress};
 use super::{Ask, Channel, ReadError, Remedy, Said, Station};
@@ -12,9 +13,13 @@ use crate::southbound::{Failure, Field, Links, Session, supervise};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Shortest time between two connects to the same endpoint, so that a broken converter is not stormed.
 const BETWEEN_CONNECTS: Duration = Duration::from_secs(2);
+
+/// So many commands in a row, and a poll that is due has its turn.
+const COMMANDS_IN_A_ROW: u8 = 4;
 
 /// An open connection and the devices polled over it.
 pub(in crate::southbound) struct Poller {
@@ -25,6 +30,7 @@ pub(in crate::southbound) struct Poller {
     /// Devices that cannot be polled as they are configured.
     unpollable: Vec<DeviceId>,
     schedule: Schedule,
+    orders: mpsc::Receiver<Order>,
     links: Links,
     requests: Arc<Count>,
     stale: Arc<Count>,
@@ -61,6 +67,7 @@ impl Poller {
             gap,
             units,
             unpollable,
+            orders: field.commands.open(bus),
             links: Links::default(),
             requests: field.tally.requests.of(bus),
             stale: field.tally.stale_replies.of(bus),
@@ -79,15 +86,53 @@ impl Poller {
                 its profile, or the profile has nothing to ask for; run `schoolgate check`");
             self.tell(field, &device, Link::Down(Fault::Misconfigured)).await?;
         }
+        let mut in_a_row = 0;
         loop {
-            let Some((index, due)) = self.schedule.first_due() else { std::future::pending().await };
-            let wait = due.since(field.clock.now().mono);
-            if wait.is_zero() {
-                self.one_request(index, field).await?;
+            let due = self.schedule.first_due();
+            let wait = due.map_or(Duration::MAX, |(_, due)| due.since(field.clock.now().mono));
+            let order = if wait.is_zero() && in_a_row < COMMANDS_IN_A_ROW {
+                self.orders.try_recv().ok()
+            } else if wait.is_zero() {
+                None
             } else {
-                tokio::time::sleep(wait).await;
+                tokio::time::timeout(wait, self.orders.recv()).await.ok().flatten()
+            };
+            if let Some(order) = order {
+                in_a_row += 1;
+                self.carry_out(order, field).await?;
+            } else if let (Some((index, _)), true) = (due, wait.is_zero()) {
+                in_a_row = 0;
+                self.one_request(index, field).await?;
             }
         }
+    }
+
+    async fn carry_out(&mut self, order: Order, field: &Field) -> Result<(), Failure> {
+        let Order { device, ask, outcome } = order;
+        if outcome.is_closed() {
+            return Ok(());
+        }
+        let Some(unit) = self.units.iter().find(|unit| unit.device.id == device) else {
+            outcome.send(Err(CommandError::UnknownDevice { bus: self.bus.clone(), device })).ok();
+            return Ok(());
+        };
+        let station = unit.station;
+        if !self.channel.is_open()
+            && let Err(failure) = self.reconnect(field).await
+        {
+            outcome.send(Err(CommandError::NotConnected { bus: self.bus.clone() })).ok();
+            return Err(failure);
+        }
+        self.requests.one();
+        let said = self.channel.ask(station, &ask).await;
+        self.stale.add(self.channel.take_stale());
+        if let Err(error) = &said {
+            tracing::warn!(bus = %self.bus, %device, "command, {}: {}", origin(station, &ask), Chain(error));
+        }
+        // Whoever ordered it may be gone by now.
+        outcome.send(said.map_err(|cause| CommandError::Failed { device, cause })).ok();
+        tokio::time::sleep(self.gap).await;
+        Ok(())
     }
 
     async fn one_request(&mut self, index: usize, field: &Field) -> Result<(), Failure> {
@@ -283,15 +328,25 @@ fn origin(station: Station, ask: &Ask) -> String {
     };
     match ask {
         Ask::Registers(block) => {
-            let table = match block.table {
-                RegisterTable::Holding => "holding",
-                RegisterTable::Input => "input",
-                RegisterTable::Coil => "coil",
-                RegisterTable::Discrete => "discrete",
-            };
-            format!("{whose}, {} {table} registers from {}", block.words, block.address)
+            let table = table_words(block.table);
+            format!("{whose}, {} {table} from {}", block.words, block.address)
         }
+        Ask::Write(write) => {
+            let table = table_words(write.table);
+            format!("{whose}, writing {} {table} from {}", write.words.len(), write.address)
+        }
+        Ask::Identify => format!("{whose}, identification"),
+        Ask::PlateAddress => format!("{whose}, address"),
         Ask::Quantity(identifier) => format!("{whose}, data identifier {identifier}"),
+    }
+}
+
+fn table_words(table: RegisterTable) -> &'static str {
+    match table {
+        RegisterTable::Holding => "holding registers",
+        RegisterTable::Input => "input registers",
+        RegisterTable::Coil => "coils",
+        RegisterTable::Discrete => "discrete inputs",
     }
 }
 

@@ -7,6 +7,7 @@ use crate::document::Problems;
 use crate::model::{BusId, DeviceId, Mono, PlaceId};
 use crate::profile;
 use crate::southbound::drivers;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ fn device(count: u16, merged: bool) -> Device {
         address: "7".into(),
         place: PlaceId::new("room").unwrap(),
         poll: Duration::from_secs(60),
+        alarmed: BTreeSet::new(),
     }
 }
 

@@ -13,6 +13,7 @@
 
 use super::codec::{Codec, Look, MAX_FRAME, Refusal, Stray};
 use crate::model::Fault;
+use crate::southbound::polled::Tapped;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -156,6 +157,7 @@ pub struct Line {
     quiet_since: Instant,
     owed: VecDeque<Owed>,
     thrown: Thrown,
+    tap: Tapped,
 }
 
 impl Line {
@@ -168,7 +170,13 @@ impl Line {
             quiet_since: Instant::now(),
             owed: VecDeque::new(),
             thrown: Thrown::default(),
+            tap: Tapped::default(),
         }
+    }
+
+    /// Copies what goes and comes to a tap.
+    pub(super) fn set_tap(&mut self, tap: Tapped) {
+        self.tap = tap;
     }
 
     /// The line's times.
@@ -192,6 +200,7 @@ impl Line {
     pub async fn ask<C: Codec>(&mut self, codec: &C, within: Duration) -> Result<C::Answer, LineError> {
         self.clear().await?;
         let request = codec.request();
+        self.tap.sent(&request);
         self.wire.write_all(&request).await.map_err(LineError::Broke)?;
         self.wire.flush().await.map_err(LineError::Broke)?;
         // The system takes the bytes at once; the line needs its time.
@@ -217,6 +226,7 @@ impl Line {
     /// When the line breaks.
     pub async fn tell(&mut self, frame: &[u8]) -> Result<(), LineError> {
         self.clear().await?;
+        self.tap.sent(frame);
         self.wire.write_all(frame).await.map_err(LineError::Broke)?;
         self.wire.flush().await.map_err(LineError::Broke)?;
         tokio::time::sleep(self.pace.of_bytes(frame.len())).await;
@@ -248,6 +258,7 @@ impl Line {
             Err(_) => Ok(false),
             Ok(Ok(0)) => Err(LineError::Closed),
             Ok(Ok(n)) => {
+                self.tap.came(bytes.get(..n).unwrap_or_default());
                 self.held.extend(bytes.iter().take(n));
                 Ok(true)
             }
@@ -322,7 +333,10 @@ impl Line {
             until = until.max(Instant::now() + self.pace.silence());
         }
         self.held.clear();
-        self.owed.push_back(Owed { shape: codec.shape() });
+        let shape = codec.shape();
+        if !shape.is_empty() {
+            self.owed.push_back(Owed { shape });
+        }
         if self.owed.len() > MOST_OWED {
             self.owed.pop_front();
         }

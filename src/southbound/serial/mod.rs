@@ -10,7 +10,7 @@ pub mod dlt645;
 pub mod line;
 pub mod rtu;
 
-use super::polled::Poller;
+use super::polled::{Channel, Poller, ReadError};
 use super::{Driver, DriverKind, Failure, Field, Session};
 use crate::config::{Bus, BusKind, Device, Serial};
 use crate::model::{BusId, DeviceId};
@@ -61,6 +61,14 @@ impl Driver for SharedLine {
             Ok(Box::new(poller) as Box<dyn Session>)
         })
     }
+}
+
+/// Opens a serial line.
+///
+/// # Errors
+/// [`ReadError::Connect`].
+pub async fn open(settings: Serial) -> Result<Box<dyn Channel>, ReadError> {
+    Ok(Box::new(SerialChannel::open(settings).await?))
 }
 
 #[cfg(test)]
