@@ -9,6 +9,7 @@ pub mod codec;
 pub mod dlt645;
 pub mod line;
 pub mod rtu;
+pub(super) mod wire;
 
 use super::polled::{Channel, Poller, ReadError};
 use super::{Driver, DriverKind, Failure, Field, Session};
