@@ -57,6 +57,11 @@ fn notifications() {
 }
 
 #[test]
+fn captures() {
+    fuzz(profiles::captures());
+}
+
+#[test]
 fn profile_files() {
     fuzz(profiles::files());
 }

@@ -1,7 +1,7 @@
 //! Which device profiles fit a device that answers: first what tells profiles apart, then everything of the best of them.
 
-use crate::model::{Body, ProfileId, Quality, Text, Unit};
 use super::provisional::{Likeness, likeness};
+use crate::model::{Body, ProfileId, Quality, Text, Unit};
 use crate::profile::{Profile, Protocol, RegisterSpan, RegisterTable};
 use crate::southbound::polled::{Ask, Block, Channel, ReadError, Said, Station, plan};
 use std::collections::BTreeMap;
@@ -229,10 +229,8 @@ pub async fn meter(
         }
         let of = profile.points.len().max(1);
         let percent = u8::try_from(good.min(of) * 100 / of).unwrap_or(100);
-        let reason = Text::new(
-            format!("{of} 个量中有 {good} 个可用"),
-            format!("gives {good} of {of} quantities"),
-        );
+        let reason =
+            Text::new(format!("{of} 个量中有 {good} 个可用"), format!("gives {good} of {of} quantities"));
         matches.push(Match { profile: Arc::clone(profile), percent, reasons: vec![reason], answered: good });
     }
     Ok(told_ones(matches))

@@ -54,11 +54,17 @@ pub fn likeness(profile: &Profile, answers: &[(RegisterSpan, Result<Vec<u16>, ()
     let percent = if there == 0 { 0 } else { u8::try_from(percent).unwrap_or(100) };
     let mut reasons = Vec::new();
     if there < of {
-        reasons.push(Text::new(format!("{of} 处寄存器只有 {there} 处有应答"), format!("{there} of {of} registers answer")));
+        reasons.push(Text::new(
+            format!("{of} 处寄存器只有 {there} 处有应答"),
+            format!("{there} of {of} registers answer"),
+        ));
     }
     odd.truncate(3);
     if !odd.is_empty() {
-        reasons.push(Text::new(format!("不合理的值：{}", odd.join("，")), format!("unlikely values: {}", odd.join(", "))));
+        reasons.push(Text::new(
+            format!("不合理的值：{}", odd.join("，")),
+            format!("unlikely values: {}", odd.join(", ")),
+        ));
     }
     Likeness { percent, reasons }
 }

@@ -6,6 +6,8 @@ use schoolgate::document::Problems;
 use schoolgate::model::{Body, DeviceId, Quality, SiteKey, Wall};
 use schoolgate::profile::{self, Context, Decoded, Notification, Profile, Protocol};
 use schoolgate::southbound::polled::plan;
+use schoolgate::southbound::survey::capture;
+use schoolgate::southbound::survey::replay::Replay;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -123,6 +125,10 @@ pub fn registers() -> Target {
             did.step((profile.id.as_str(), block.address, size(words.len())));
             promises(profile, &decoded, &mut did);
             each_once(profile, &decoded);
+            let likeness = profile::likeness(profile, &[(block.points[0], Ok(words.clone()))]);
+            assert!(likeness.percent <= 100, "{}: {likeness:?}", profile.id);
+            let few = &words[..words.len().min(usize::from(fewer % 5))];
+            did.step(profile::orders(few).iter().filter(|guess| guess.plausible).count());
             let held = usize::from(block.address) + words.len();
             let whole = block.points.iter().filter(|p| usize::from(p.address) + usize::from(p.words) <= held);
             assert!(
@@ -268,6 +274,62 @@ pub fn notifications() -> Target {
                 Ok(decoded) => promises(profile, &decoded, &mut did),
                 Err(refusal) => did.step((refusal.kind, plain(&refusal.reason))),
             }
+            did.all()
+        }),
+    }
+}
+
+// ---- captures
+
+pub fn captures() -> Target {
+    let serial = "# schoolgate capture 1\n# a meter\nwire serial 9600\n0.000 > 01 03 00 00 00 02 C4 0B\n\
+                  0.031 < 01 03 04 43 5C 19 9A 8D 14\n0.500 > 01 03 00 10 00 01 85 CF\n0.540 < 01 83 02 C0 F1\n\
+                  1.000 > FE FE FE FE 68 01 00 00 00 00 00 68 11 04 33 33 34 33 B3 16\n\
+                  1.090 < 68 01 00 00 00 00 00 68 91 08 33 33 34 33 AB 89 67 45 17 16\n";
+    let tcp = "# schoolgate capture 1\nwire modbus-tcp\n0.000 > 00 01 00 00 00 06 01 04 00 00 00 02\n\
+               0.004 < 00 01 00 00 00 07 01 04 04 43 5C 19 9A\n0.010 > 00 02 00 00 00 05 01 2B 0E 01 00\n";
+    let words = [
+        "\n",
+        "\n0.000 > ",
+        "\n0.000 < ",
+        "wire serial 300\n",
+        "wire serial 0\n",
+        "# ",
+        "FF ",
+        "18446744073709551615.999",
+    ];
+    Target {
+        name: "captures",
+        inputs: 20_000,
+        longest: 2_000,
+        seeds: [serial, tcp].map(|text| text.as_bytes().to_vec()).into(),
+        words: words.map(|word| word.as_bytes().to_vec()).into(),
+        repair: |_| {},
+        run: Box::new(|input| {
+            let problems = Problems::new();
+            let parsed = capture::parse("a.capture", &String::from_utf8_lossy(input), &problems);
+            let problems = problems.into_sorted();
+            let mut did = Did::default();
+            for problem in &problems {
+                did.step(plain(&problem.message));
+            }
+            assert_eq!(parsed.is_some(), problems.is_empty(), "{problems:?}");
+            let Some(parsed) = parsed else { return did.all() };
+            let exchanges = parsed.exchanges();
+            assert!(exchanges.len() <= parsed.frames.len(), "more exchanges than frames");
+            for exchange in &exchanges {
+                let modbus = parsed.modbus(exchange);
+                did.step((size(exchange.sent.len()), size(exchange.came.len()), modbus.is_some()));
+            }
+            for read in parsed.reads() {
+                let from = usize::from(read.address);
+                assert!(
+                    (1..=2000).contains(&read.words.len()) && from + read.words.len() <= 0x1_0000,
+                    "{read:?}"
+                );
+                did.step(read.table);
+            }
+            did.step(Replay::new(&parsed).map(|replay| replay.units().count()));
             did.all()
         }),
     }
