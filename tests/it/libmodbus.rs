@@ -1,7 +1,8 @@
 //! libmodbus, a library that nobody here wrote, from both sides: its server read by our client over TCP and over a
 //! serial line, and its client (mbpoll) reading what our simulators serve.
 
-use crate::modbus::{Cable, Gateway, serial};
+use crate::modbus::{Gateway, serial};
+use crate::pymodbus::Cable;
 use crate::rig;
 use hil::fleet::{Fleet, Manner};
 use hil::meters::{Make, Meters};
