@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Site;
 use crate::document::Problems;
-use crate::model::{PlaceId, Reading, SiteKey};
+use crate::model::{EventKind, Phase, PlaceId, Reading, SiteKey};
 use crate::profile;
 use crate::runtime::lanes::{Outlet, lanes};
 use crate::runtime::{SystemClock, Tally};
@@ -352,6 +352,35 @@ async fn an_answer_that_means_nothing_is_no_success() {
     let (readings, refused) = rig.taken();
     assert!(readings.is_empty() && refused.len() >= 3, "{readings:?} {refused:?}");
     assert!(refused.iter().all(|one| one.kind == "bad_reply"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_in_a_register_is_told_when_it_changes_and_not_at_every_poll() {
+    let mut leak = device(1, SEC, &[1]);
+    let text = "id = 'test-leak'\nclass = 'sensor'\nvendor = 'Test'\nmodel = 'Leak'\nname_zh = '水浸'\nname_en = 'leak'\n\
+                source = 'this test'\nconfirmed = true\nprotocol = 'modbus'\n\
+                [[event]]\nkind = 'water_leak'\ntable = 'discrete'\naddress = 3\n";
+    let problems = Problems::default();
+    leak.profile =
+        Arc::new(profile::parse("profile.toml", text, &problems).unwrap_or_else(|| panic!("{problems:?}")));
+    let began = Instant::now();
+    let mut rig = rig(&[leak], move |_, _| {
+        let wet = began.elapsed().as_secs() / 100 % 2 == 1;
+        (10 * MS, Ok(Said::Words(vec![u16::from(wet)])))
+    });
+    tokio::time::sleep(SEC * 450).await;
+    let mut phases = Vec::new();
+    while let Ok(parcel) = rig.outlet.events.try_recv() {
+        for input in parcel.delivery.inputs {
+            if let Input::Observed(Observation { body: Body::Event(event), .. }) = input {
+                phases.push((event.kind, event.phase));
+            }
+        }
+    }
+    let leak = |phase| (EventKind::WaterLeak, phase);
+    let expected = [Phase::Start, Phase::End, Phase::Start, Phase::End].map(leak);
+    assert_eq!(phases, expected);
+    assert!(rig.asked().len() > 400);
 }
 
 #[tokio::test(start_paused = true)]
