@@ -1,7 +1,7 @@
 //! The bug museum: every deliberate fault is noticed by the test that is there for it.
 
 use crate::script::{Script, Worker, memory_dir, one_reading};
-use crate::{crash_states, io_faults, power_cut, sim, torture};
+use crate::{crash_states, faults, io_faults, power_cut, sim, torture};
 use hil::disk::Disk;
 use schoolgate::model::Wall;
 use schoolgate::museum::{EXHIBITS, show};
@@ -22,6 +22,8 @@ enum Guard {
     Simulation,
     /// A backup put in place on new hardware.
     Restore,
+    /// A serial line whose answers come late.
+    Line,
 }
 
 const GUARDS: &[(&str, Guard)] = &[
@@ -44,6 +46,7 @@ const GUARDS: &[(&str, Guard)] = &[
     ("reuse_of_sequence_after_restore", Guard::Restore),
     ("redelivery_not_recognised", Guard::Simulation),
     ("roll_up_replayed_twice", Guard::Simulation),
+    ("late_answer_not_awaited", Guard::Line),
     ("outbox_deleted_before_yes", Guard::Simulation),
     ("drop_on_400", Guard::Simulation),
 ];
@@ -57,6 +60,8 @@ const CUTS: usize = 5;
 const TRIED: u64 = 6;
 /// Schools simulated; the first that goes wrong is enough.
 const SEEDS: u64 = 30;
+/// Reads of a line, a third of them answered late.
+const LATE_READS: u32 = 1000;
 
 /// A backup, work that platforms see, and the backup put in place elsewhere: no number is given a second time.
 fn restore() -> Result<(), String> {
@@ -112,6 +117,12 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
             Ok(())
         }
         Guard::Restore => restore(),
+        Guard::Line => {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+            runtime.expect("a runtime").block_on(faults::late_answers(LATE_READS));
+            Ok(())
+        }
     });
     outcome.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
@@ -121,7 +132,9 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
 
 #[test]
 fn every_guard_is_content_with_the_product_as_it_is() {
-    for guard in [Guard::CrashStates, Guard::Faults, Guard::PowerCuts, Guard::Simulation, Guard::Restore] {
+    for guard in
+        [Guard::CrashStates, Guard::Faults, Guard::PowerCuts, Guard::Simulation, Guard::Restore, Guard::Line]
+    {
         assert_eq!(run(guard, None), Ok(()), "{guard:?}");
     }
 }
