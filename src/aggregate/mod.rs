@@ -6,11 +6,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Periods of one point that late data can still change.
 pub const REVISABLE_PERIODS: usize = 8;
-/// Periods before the last reading that a restart takes up again. Older ones cannot be changed after a restart,
-/// because what was already given of them is not known.
-pub const RESTORED_PERIODS: i64 = 32;
+/// Only periods that began at most so many before the last one of their point can still change. A restart takes up
+/// again as many: what was already given of older ones is not known to it.
+pub const REVISABLE_SPAN: i64 = 32;
 
 type SeriesKey = (DeviceId, PointId);
+
+/// What a counter stood at when its last roll-up ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The device.
+    pub device: DeviceId,
+    /// The counter.
+    pub point: PointId,
+    /// First moment of the roll-up.
+    pub start: Wall,
+    /// The counter at its end.
+    pub last: f64,
+}
 
 /// The roll-ups of every point that are not over, and the last few that are.
 #[derive(Debug)]
@@ -86,6 +99,14 @@ impl Aggregates {
         series.forget_old();
     }
 
+    /// Takes up what a counter stood at in a roll-up that is too old to be restored.
+    pub fn restore_counter(&mut self, standing: Standing) {
+        let series = self.series.entry((standing.device, standing.point)).or_default();
+        if series.counter.is_none_or(|(at, _)| at <= standing.start) {
+            series.counter = Some((standing.start, standing.last));
+        }
+    }
+
     /// Takes up a reading stored before the restart; one whose period was emitted is in it already.
     pub fn replay(&mut self, device: &DeviceId, stamp: &Stamp, reading: &Reading, wrap: Option<f64>) {
         let start = stamp.effective().period_start(self.period_ms());
@@ -118,8 +139,11 @@ impl Aggregates {
         }
         let full = series.periods.len() >= REVISABLE_PERIODS
             && series.periods.first_key_value().is_some_and(|(first, _)| start < *first);
+        let span = REVISABLE_SPAN * i64::from(self.period_secs) * 1000;
+        let newest = series.periods.range(..=horizon).next_back();
+        let old = newest.is_some_and(|(newest, _)| start < newest.plus_ms(-span));
         let forgotten = self.floor.is_some_and(|floor| start < floor) && !series.periods.contains_key(&start);
-        if full || forgotten {
+        if full || old || forgotten {
             self.too_late = self.too_late.saturating_add(1);
             return;
         }

@@ -183,3 +183,25 @@ fn values_too_large_to_add_up_stay_out() {
     add(&mut a, start(), 1e308, PointKind::Gauge, None);
     assert_eq!(a.close(start().plus_ms(2 * PERIOD))[0].count, 1);
 }
+
+#[test]
+fn a_meter_silent_for_longer_than_a_restart_looks_back_loses_no_energy() {
+    let mut a = Aggregates::new(900);
+    let now = start().plus_ms(100 * PERIOD);
+    a.remember_from(now.plus_ms(-REVISABLE_SPAN * PERIOD), now);
+    let standing =
+        Standing { device: device(), point: PointId::new("p").unwrap(), start: start(), last: 10.0 };
+    a.restore_counter(standing);
+    add(&mut a, now, 25.0, PointKind::Counter, None);
+    assert_eq!(a.close(now.plus_ms(2 * PERIOD))[0].delta, Some(15.0));
+}
+
+#[test]
+fn periods_too_old_for_a_restart_to_know_are_closed_without_one_too() {
+    let mut a = Aggregates::new(900);
+    let now = start().plus_ms(REVISABLE_SPAN * PERIOD);
+    for (at, too_late) in [(now, 0), (start(), 0), (start().plus_ms(-1), 1)] {
+        a.add(&device(), &Stamp::new(Some(at), now), &reading(1.0, PointKind::Gauge), None);
+        assert_eq!(a.too_late, too_late);
+    }
+}

@@ -9,7 +9,7 @@ mod seen;
 pub use live::{DeviceLive, Live, PointLive};
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
-use crate::aggregate::Aggregates;
+use crate::aggregate::{Aggregates, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::model::{
     Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind, Input, Link,
@@ -192,6 +192,8 @@ pub struct Recent {
     pub roll_ups_from: Wall,
     /// They, oldest first.
     pub roll_ups: Vec<RollUp>,
+    /// Counters whose last roll-up is older, oldest first.
+    pub counters: Vec<Standing>,
     /// Every reading that arrived at this time or later is here; it is before the oldest period that was not over.
     pub readings_from: Wall,
     /// They, oldest first.
@@ -237,6 +239,7 @@ impl Pipeline {
         let mut aggregates = Aggregates::new(settings.aggregate_secs);
         if let Some(recent) = remembered.recent {
             aggregates.remember_from(recent.roll_ups_from, recent.readings_from);
+            recent.counters.into_iter().for_each(|standing| aggregates.restore_counter(standing));
             recent.roll_ups.into_iter().for_each(|roll_up| aggregates.restore(roll_up));
             for stored in &recent.readings {
                 let wrap = wrap_of(&world, &stored.device, &stored.reading);
