@@ -7,13 +7,17 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use crate::document::{Reader, Spot, one_of};
 use crate::model::{BusId, DeviceId, PlaceId};
-use crate::profile::{Profile, Protocol};
+use crate::profile::{Profile, Protocol, Ratio, Ratios};
 use crate::rules::Watched;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Longest MQTT name of a device, in bytes.
 const MAX_MQTT_NAME_BYTES: usize = 200;
+
+/// Ratios of transformers: from a wire led through its transformer several times to the largest busbar.
+const RATIOS: RangeInclusive<f64> = 0.01..=20_000.0;
 
 /// What a device may refer to.
 pub(super) struct Around<'a> {
@@ -32,12 +36,20 @@ pub(super) struct Devices {
     pub(super) watched: BTreeMap<DeviceId, Watched>,
 }
 
+/// What was seen of the devices so far.
+#[derive(Debug, Default)]
+struct Seen {
+    addresses: BTreeMap<(BusId, String), Spot>,
+    /// Profiles behind transformers: meters of one kind behind the same transformers share theirs.
+    behind: Vec<Arc<Profile>>,
+}
+
 /// Reads every device.
 pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Around<'_>) -> Devices {
     let mut devices = Devices::default();
-    let mut addresses = BTreeMap::new();
+    let mut seen = Seen::default();
     for reader in readers {
-        device(&reader, names, around, &mut addresses, &mut devices);
+        device(&reader, names, around, &mut seen, &mut devices);
         finish(reader, None);
     }
     devices
@@ -47,12 +59,14 @@ fn device(
     reader: &Reader<'_>,
     names: &mut Names,
     around: &Around<'_>,
-    addresses: &mut BTreeMap<(BusId, String), Spot>,
+    seen: &mut Seen,
     devices: &mut Devices,
 ) {
     let id = names.declare(reader, DeviceId::new);
     let name = name_opt(reader, "name");
     let profile = profile(reader, around.profiles);
+    let ratios = ratios(reader, profile.as_deref());
+    let profile = profile.map(|profile| behind(profile, ratios, &mut seen.behind));
     let bus = reader.parsed("bus", "write the id of a [[bus]]", BusId::new);
     let bus = bus.filter(|bus| around.bus_names.check(reader, "bus", bus.as_str()));
     let wiring = bus.as_ref().and_then(|bus| around.buses.wirings.get(bus.as_str()).copied());
@@ -61,7 +75,7 @@ fn device(
     }
     let address = address(reader, wiring, profile.as_ref().map(|profile| profile.protocol));
     if let (Some(bus), Some(address)) = (&bus, &address) {
-        check_address(reader, bus, address, addresses);
+        check_address(reader, bus, address, &mut seen.addresses);
     }
     let place = place(reader, around.places);
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
@@ -91,6 +105,43 @@ fn profile(reader: &Reader<'_>, profiles: &ProfileSet) -> Option<Arc<Profile>> {
         reader.problem("profile", format!("there is no device profile '{id}'"), advice);
     }
     profile
+}
+
+/// Reads `ct` and `pt`, that must be there exactly when the profile has values to multiply by them.
+fn ratios(reader: &Reader<'_>, profile: Option<&Profile>) -> Ratios {
+    let keys = [("ct", "current", "200/5 A is 40"), ("pt", "voltage", "10/0.1 kV is 100")];
+    let [ct, pt] = keys.map(|(key, what, example)| {
+        let written = reader.number_opt(key, RATIOS);
+        let Some(profile) = profile else { return written };
+        let concerns = |ratio: Ratio| ratio == Ratio::CtPt || (ratio == Ratio::Ct) == (key == "ct");
+        let wanted = profile.points.iter().any(|point| point.ratio.is_some_and(concerns));
+        if wanted && !reader.has(key) {
+            reader.problem(
+                key,
+                format!("the meter of the profile '{}' may stand behind {what} transformers, and '{key}' is missing", profile.id),
+                format!("add `{key} = …`, the ratio on the transformers' plates ({example}), or `{key} = 1` where there are none"),
+            );
+        }
+        if !wanted && reader.has(key) {
+            let message = format!("the profile '{}' has no value to multiply by '{key}'", profile.id);
+            reader.problem(key, message, format!("remove `{key}`: its values are those of the primary side already"));
+        }
+        written
+    });
+    Ratios { ct: ct.unwrap_or(1.0), pt: pt.unwrap_or(1.0) }
+}
+
+/// The profile as it is behind these transformers.
+fn behind(profile: Arc<Profile>, ratios: Ratios, shared: &mut Vec<Arc<Profile>>) -> Arc<Profile> {
+    if ratios == Ratios::NONE {
+        return profile;
+    }
+    if let Some(same) = shared.iter().find(|p| p.id == profile.id && p.ratios() == ratios) {
+        return Arc::clone(same);
+    }
+    let new = Arc::new(profile.behind(ratios));
+    shared.push(Arc::clone(&new));
+    new
 }
 
 fn place(reader: &Reader<'_>, places: &Names) -> Option<PlaceId> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// A word of ours, fixed or looked up in a field. What the device does not say, or says in a way nobody listed,
 /// is the fixed word.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Mapped<T> {
     otherwise: T,
     from: Option<(String, BTreeMap<String, T>)>,
@@ -47,7 +47,7 @@ impl<T: Copy> Mapped<T> {
 }
 
 /// What a credential event tells besides that it happened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct CredentialFields {
     carrier: Mapped<Carrier>,
     service: Mapped<Service>,

@@ -6,7 +6,7 @@
 use super::parse::{self, Scale};
 use super::{Decoded, Point};
 use crate::document::Reader;
-use crate::model::{Body, Doubt, PointId, Reading, Unit};
+use crate::model::{Body, Doubt, PointId, PointKind, Reading, Unit};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -57,7 +57,7 @@ enum Layout {
 }
 
 /// One quantity in an answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Field {
     point: Point,
     identifier: Identifier,
@@ -69,7 +69,7 @@ struct Field {
 }
 
 /// A device's quantities.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Digits {
     fields: Vec<Field>,
     standard: Standard,
@@ -102,6 +102,10 @@ impl Digits {
 
     pub(super) fn points(&self) -> Vec<Point> {
         self.fields.iter().map(|field| field.point.clone()).collect()
+    }
+
+    pub(super) fn points_mut(&mut self) -> impl Iterator<Item = &mut Point> {
+        self.fields.iter_mut().map(|field| &mut field.point)
     }
 
     /// What to ask for, each once, in the order of the profile.
@@ -158,7 +162,7 @@ fn identifier(reader: &Reader<'_>, standard: Standard) -> Option<Identifier> {
 }
 
 fn field(reader: &Reader<'_>, standard: Standard, taken: &mut BTreeSet<PointId>) -> Option<Field> {
-    let point = parse::point(reader, taken);
+    let point = parse::point(reader, taken, PointKind::Gauge);
     let identifier = identifier(reader, standard);
     let at = reader.integer_opt("at", 0..=MAX_DATA).and_then(|at| usize::try_from(at).ok()).unwrap_or(0);
     let signed = reader.flag_opt("signed").unwrap_or(false);

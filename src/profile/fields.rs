@@ -6,13 +6,13 @@ use super::parse::{self, Phases, Scale};
 use super::pointer::{Pointers, bad_type, place, short_text};
 use super::{Context, Point, Refusal};
 use crate::document::Reader;
-use crate::model::{Doubt, Event, EventKind, PointId, Reading, Wall};
+use crate::model::{Doubt, Event, EventKind, PointId, PointKind, Reading, Wall};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A field that is a value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PointField {
     pub(super) point: Point,
     at: String,
@@ -29,7 +29,7 @@ impl PointField {
         pointers: &mut Pointers<'_>,
         taken: &mut BTreeSet<PointId>,
     ) -> Option<Self> {
-        let point = parse::point(reader, taken);
+        let point = parse::point(reader, taken, PointKind::Gauge);
         let at = pointers.read(reader, "at");
         let scale = Scale::parse(reader);
         let required = reader.flag_opt("required").unwrap_or(false);
@@ -88,7 +88,7 @@ impl PointField {
 }
 
 /// A field that tells an event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct EventField {
     pub(super) kind: EventKind,
     at: String,
@@ -185,7 +185,7 @@ pub(super) fn urgent(kind: EventKind) -> bool {
 }
 
 /// Where the device's own time stands and how it is written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct DeviceTime {
     at: String,
     format: TimeFormat,

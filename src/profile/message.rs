@@ -10,14 +10,14 @@ use crate::model::{Body, EventKind, Fault, Link, PointId};
 use std::collections::BTreeSet;
 
 /// A device's messages.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Messages {
     messages: Vec<Message>,
     personal: bool,
 }
 
 /// One topic and what its payload holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Message {
     filter: String,
     ignorable: bool,
@@ -27,7 +27,7 @@ struct Message {
     wanted: BTreeSet<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Content {
     Fields { points: Vec<PointField>, events: Vec<EventField> },
     Availability { at: String, online: Vec<String>, offline: Vec<String> },
@@ -216,6 +216,14 @@ impl Messages {
 
     pub(super) fn points(&self) -> Vec<Point> {
         self.fields().flat_map(|(points, _)| points).map(|p| p.point.clone()).collect()
+    }
+
+    pub(super) fn points_mut(&mut self) -> impl Iterator<Item = &mut Point> {
+        let fields = self.messages.iter_mut().filter_map(|message| match &mut message.content {
+            Content::Fields { points, .. } => Some(points),
+            Content::Availability { .. } => None,
+        });
+        fields.flatten().map(|field| &mut field.point)
     }
 
     pub(super) fn events(&self) -> Vec<EventKind> {

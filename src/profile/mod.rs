@@ -3,24 +3,37 @@
 //! A profile is a directory `device-profiles/<class>/<vendor>-<model>/` with `profile.toml` and golden vectors in
 //! `vectors.toml`. It is loaded at start; a new meter model needs no new program.
 
+mod cell;
 mod credential;
 mod digits;
 mod fields;
+mod format;
+mod identity;
 mod json;
+mod likeness;
 mod message;
 mod modbus;
 mod onvif;
+mod orders;
 mod parse;
 mod pointer;
+mod ratio;
+mod register;
+mod register_event;
 mod topic;
 pub mod vectors;
+mod writing;
 
 #[cfg(test)]
 mod tests;
 
 pub use digits::Identifier;
+pub use likeness::{Likeness, likeness};
+pub use orders::{Guess, orders};
 pub use parse::parse;
+pub use ratio::{Ratio, Ratios};
 pub use topic::topic_matches;
+pub use writing::Writable;
 
 use crate::model::{
     Body, DeviceId, Doubt, EventKind, PointId, PointKind, ProfileId, Reading, SiteKey, Text, Unit, Wall,
@@ -59,11 +72,27 @@ pub struct Point {
     pub wrap: Option<f64>,
     /// Values outside are uncertain; also what a rule's limit is checked against.
     pub range: Option<(f64, f64)>,
+    /// For counters: the most they can physically grow in an hour, in `unit`, if known. More than that was not measured.
+    pub max_growth_per_hour: Option<f64>,
+    /// Modbus: it is read at every so-manieth poll of its device; 1 to 1000.
+    pub every: u16,
+    /// Which transformers stand before the device, so that its values are to be multiplied.
+    pub ratio: Option<Ratio>,
+    /// By how much they are; 1 unless [`Profile::behind`] says otherwise.
+    pub factor: f64,
 }
 
 impl Point {
-    /// A decoded value, doubted when outside the range.
+    /// A point of which nothing else is known.
+    #[must_use]
+    pub fn new(id: PointId, name: Text, unit: Unit, kind: PointKind) -> Self {
+        let (wrap, range, max_growth_per_hour, ratio) = (None, None, None, None);
+        Self { id, name, unit, kind, wrap, range, max_growth_per_hour, every: 1, ratio, factor: 1.0 }
+    }
+
+    /// A value as the device gave it, multiplied by the transformers' ratio, and doubted when outside the range.
     fn reading(&self, value: f64) -> Reading {
+        let value = value * self.factor;
         let reading = Reading::new(self.id.clone(), value, self.unit, self.kind);
         match self.range {
             Some((low, high)) if !(low..=high).contains(&value) => reading.doubted(Doubt::OutOfRange),
@@ -110,6 +139,18 @@ pub enum RegisterTable {
     Holding,
     /// Function 4.
     Input,
+    /// Function 1: bits that can be written.
+    Coil,
+    /// Function 2: bits that cannot.
+    Discrete,
+}
+
+impl RegisterTable {
+    /// Whether it holds single bits; a bit that was read is one word, 0 or 1.
+    #[must_use]
+    pub fn is_bits(self) -> bool {
+        matches!(self, Self::Coil | Self::Discrete)
+    }
 }
 
 /// Where one point stands in a device's registers, for the request planner.
@@ -121,6 +162,21 @@ pub struct RegisterSpan {
     pub address: u16,
     /// How many registers.
     pub words: u16,
+    /// At every so-manieth poll; 1 to 1000.
+    pub every: u16,
+}
+
+/// What a control sends to a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Coils or holding registers.
+    pub table: RegisterTable,
+    /// The first of them, 0-based.
+    pub address: u16,
+    /// One word for each; of a coil 0 or 1.
+    pub words: Vec<u16>,
+    /// By functions 15 and 16 even if there is only one.
+    pub multiple: bool,
 }
 
 /// Limits of a device's Modbus side.
@@ -148,7 +204,7 @@ pub enum Protocol {
 }
 
 /// What a device says, as data.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Profile {
     /// `<vendor>-<model>`.
     pub id: ProfileId,
@@ -166,11 +222,12 @@ pub struct Profile {
     pub points: Vec<Point>,
     /// The kinds of events it gives.
     pub events: Vec<EventKind>,
+    ratios: Ratios,
     wire: Wire,
 }
 
 /// How its words on the wire become points and events.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Wire {
     Modbus(Registers),
     Digits(Digits),
@@ -194,7 +251,61 @@ impl Profile {
         }
     }
 
-    /// Modbus: where every point stands, in no particular order.
+    /// The same profile for a device behind transformers: values, ranges, wraps and limits of its points that have a
+    /// `ratio` are those of the primary side.
+    #[must_use]
+    pub fn behind(&self, ratios: Ratios) -> Self {
+        let mut profile = self.clone();
+        let again = Ratios { ct: ratios.ct / self.ratios.ct, pt: ratios.pt / self.ratios.pt };
+        profile.ratios = ratios;
+        profile.points.iter_mut().for_each(|point| again.apply(point));
+        match &mut profile.wire {
+            Wire::Modbus(registers) => registers.points_mut().for_each(|point| again.apply(point)),
+            Wire::Digits(digits) => digits.points_mut().for_each(|point| again.apply(point)),
+            Wire::Mqtt(messages) => messages.points_mut().for_each(|point| again.apply(point)),
+            Wire::Onvif(_) => {}
+        }
+        profile
+    }
+
+    /// The transformers its device stands behind.
+    #[must_use]
+    pub fn ratios(&self) -> Ratios {
+        self.ratios
+    }
+
+    /// Modbus: what must be read to know that a device is of this model, if the profile says so.
+    #[must_use]
+    pub fn identity(&self) -> Vec<RegisterSpan> {
+        match &self.wire {
+            Wire::Modbus(registers) => registers.identities().iter().map(identity::Identity::span).collect(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
+    }
+
+    /// Modbus: what to send so that a point takes a value, in its unit.
+    ///
+    /// # Errors
+    /// A sentence for a person: no such point, not writable, outside the limits, between two steps of the register.
+    pub fn write(&self, point: &str, value: f64) -> Result<Write, String> {
+        let register = match &self.wire {
+            Wire::Modbus(registers) => registers.register(point),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => None,
+        };
+        let unknown = || format!("the profile '{}' has no point '{point}' that could be written", self.id);
+        writing::write(register.ok_or_else(unknown)?, value)
+    }
+
+    /// Modbus: the points that may be written.
+    #[must_use]
+    pub fn writable(&self) -> Vec<Writable> {
+        match &self.wire {
+            Wire::Modbus(registers) => registers.registers().iter().filter_map(writing::writable).collect(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
+    }
+
+    /// Modbus: what must be read in one piece each, every place once, by table and address.
     #[must_use]
     pub fn registers(&self) -> Vec<RegisterSpan> {
         match &self.wire {
@@ -214,7 +325,9 @@ impl Profile {
         }
     }
 
-    /// Modbus: decodes every point that stands wholly within the words read from `address` on.
+    /// Modbus: decodes every point that stands wholly within the words read from `address` on, and what every state
+    /// among them is now: an event that was told before is told again. Of a table of bits, `words` has one word, 0 or 1,
+    /// for each bit.
     ///
     /// Registers carry no device time, so `device_time` is always `None`.
     #[must_use]

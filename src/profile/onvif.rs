@@ -8,7 +8,7 @@ use crate::model::{Body, Event, EventKind, Phase};
 use std::collections::BTreeSet;
 
 /// What one or several topics mean.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Meaning {
     topics: Vec<String>,
     kind: EventKind,
@@ -96,7 +96,7 @@ fn plain_topic(topic: &str) -> String {
 }
 
 /// A camera's topics.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Notifications(Vec<Meaning>);
 
 impl Notifications {

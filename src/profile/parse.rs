@@ -4,6 +4,7 @@ use super::digits::{Digits, Standard};
 use super::message::Messages;
 use super::modbus::Registers;
 use super::onvif::Notifications;
+use super::ratio::{Ratio, Ratios};
 use super::{Point, Profile, Protocol, Wire};
 use crate::document::{Document, Problems, Reader};
 use crate::model::{EventKind, Phase, PointId, PointKind, ProfileId, Text, Unit};
@@ -30,8 +31,8 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
     let (wire, points, events) = match protocol {
         Protocol::Modbus => {
             let registers = Registers::parse(&reader);
-            let points = registers.points();
-            (Wire::Modbus(registers), points, Vec::new())
+            let (points, events) = (registers.points(), registers.events());
+            (Wire::Modbus(registers), points, events)
         }
         Protocol::Dlt645 | Protocol::Cjt188 => {
             let standard = if protocol == Protocol::Dlt645 { Standard::Dlt645 } else { Standard::Cjt188 };
@@ -61,6 +62,7 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
         protocol,
         points,
         events: in_order_once(events),
+        ratios: Ratios::NONE,
         wire,
     })
 }
@@ -118,8 +120,13 @@ fn in_order_once(events: Vec<EventKind>) -> Vec<EventKind> {
     events.into_iter().filter(|kind| seen.insert(*kind)).collect()
 }
 
-/// What a point is, whatever wire it comes by; `taken` are the ids used so far.
-pub(super) fn point(reader: &Reader<'_>, taken: &mut BTreeSet<PointId>) -> Option<Point> {
+/// What a point is, whatever wire it comes by; `taken` are the ids used so far, `otherwise` the kind when none is
+/// written.
+pub(super) fn point(
+    reader: &Reader<'_>,
+    taken: &mut BTreeSet<PointId>,
+    otherwise: PointKind,
+) -> Option<Point> {
     let id = reader.parsed("id", "write an id such as \"energy_import\"", PointId::new);
     if let Some(id) = &id
         && !taken.insert(id.clone())
@@ -130,17 +137,27 @@ pub(super) fn point(reader: &Reader<'_>, taken: &mut BTreeSet<PointId>) -> Optio
     let units: Vec<(&str, Unit)> = Unit::ALL.iter().map(|u| (u.symbol(), *u)).collect();
     let unit = reader.word("unit", &units);
     let kinds = [("gauge", PointKind::Gauge), ("counter", PointKind::Counter), ("state", PointKind::State)];
-    let kind = reader.word_opt("kind", &kinds).unwrap_or(PointKind::Gauge);
+    let kind = reader.word_opt("kind", &kinds).unwrap_or(otherwise);
     let wrap = reader.number_opt("wrap", f64::MIN_POSITIVE..=1e18);
-    if wrap.is_some() && kind != PointKind::Counter {
-        reader.problem(
-            "wrap",
-            "'wrap' on a point that does not count",
-            "write kind = \"counter\" or drop `wrap`",
-        );
+    let jump = reader.number_opt("jump_per_hour", f64::MIN_POSITIVE..=1e18);
+    for (key, written) in [("wrap", wrap), ("jump_per_hour", jump)] {
+        if written.is_some() && kind != PointKind::Counter {
+            reader.problem(
+                key,
+                format!("'{key}' on a point that does not count"),
+                format!("write kind = \"counter\" or drop `{key}`"),
+            );
+        }
     }
     let range = range(reader);
-    Some(Point { id: id?, name: name?, unit: unit?, kind, wrap, range })
+    let ratio = reader.word_opt("ratio", &Ratio::WORDS);
+    let point = Point::new(id?, name?, unit?, kind);
+    Some(Point { wrap, range, ratio, max_growth_per_hour: jump, ..point })
+}
+
+/// Reads `every`: the point is read at every n-th poll of its device.
+pub(super) fn every(reader: &Reader<'_>) -> u16 {
+    reader.integer_opt("every", 1..=1000).and_then(|every| u16::try_from(every).ok()).unwrap_or(1)
 }
 
 fn range(reader: &Reader<'_>) -> Option<(f64, f64)> {
@@ -182,10 +199,16 @@ impl Scale {
         let scaled = if self.divide { raw / self.factor } else { raw * self.factor };
         scaled + self.offset
     }
+
+    /// The raw number that gives a value.
+    pub(super) fn undo(self, value: f64) -> f64 {
+        let scaled = value - self.offset;
+        if self.divide { scaled * self.factor } else { scaled / self.factor }
+    }
 }
 
 /// Words of a device and the phase each means; `None` is a word that is no event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Phases(Vec<(String, Option<Phase>)>);
 
 impl Phases {
@@ -222,6 +245,11 @@ impl Phases {
     pub(super) fn of(&self, word: &str) -> Option<Option<Phase>> {
         let find = |wanted: &str| self.0.iter().find(|(w, _)| w == wanted).map(|(_, phase)| *phase);
         find(word).or_else(|| find("*"))
+    }
+
+    /// The listed words and what each means.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Option<Phase>)> {
+        self.0.iter().map(|(word, phase)| (word.as_str(), *phase))
     }
 
     /// The listed words, for a refusal.

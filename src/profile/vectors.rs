@@ -2,7 +2,8 @@
 //!
 //! They are kept in `vectors.toml` beside the profile and also run by whoever writes a profile in the field.
 
-use super::{Context, Decoded, Notification, Profile, Protocol, Refusal, RegisterTable, Wire};
+use super::register::Register;
+use super::{Context, Decoded, Notification, Profile, Protocol, Refusal, Wire, cell};
 use crate::document::{Document, Problems, Reader, Spot};
 use crate::model::{
     Body, DeviceId, Event, EventKind, Fault, Link, Personal, PointId, Quality, Reading, SiteKey, Wall,
@@ -73,9 +74,7 @@ impl Run<'_> {
     }
 
     fn registers(&self, vector: &Reader<'_>) -> Option<Outcome> {
-        let table =
-            vector.word("table", &[("holding", RegisterTable::Holding), ("input", RegisterTable::Input)]);
-        let address = vector.integer("address", 0..=0xFFFF).and_then(|a| u16::try_from(a).ok());
+        let (table, address) = (cell::table(vector), cell::address(vector));
         let words = vector.parsed("words", "write registers as four digits each: \"435C 199A\"", |text| {
             let word = |w: &str| if w.len() == 4 { u16::from_str_radix(w, 16).ok() } else { None };
             text.split_whitespace().map(word).collect::<Option<Vec<u16>>>().ok_or("a word is not hexadecimal")
@@ -244,7 +243,7 @@ impl Run<'_> {
     /// Whether a point is sent as a 32-bit float; then values are compared as such.
     fn single(&self, point: &str) -> bool {
         match &self.profile.wire {
-            Wire::Modbus(registers) => registers.is_float32(point),
+            Wire::Modbus(registers) => registers.register(point).is_some_and(Register::is_float32),
             Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => false,
         }
     }

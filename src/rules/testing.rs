@@ -48,13 +48,9 @@ fn profile(id: &str, class: &str, points: &[(&str, Unit, (f64, f64))], events: &
     };
     profile.points = points
         .iter()
-        .map(|(id, unit, range)| Point {
-            id: PointId::new(id).expect("an id"),
-            name: names(id),
-            unit: *unit,
-            kind: PointKind::Gauge,
-            wrap: None,
-            range: Some(*range),
+        .map(|(id, unit, range)| {
+            let point = Point::new(PointId::new(id).expect("an id"), names(id), *unit, PointKind::Gauge);
+            Point { range: Some(*range), ..point }
         })
         .collect();
     profile.events = events.to_vec();

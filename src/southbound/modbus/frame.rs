@@ -30,6 +30,8 @@ impl Request {
         match self.table {
             RegisterTable::Holding => 3,
             RegisterTable::Input => 4,
+            RegisterTable::Coil => 1,
+            RegisterTable::Discrete => 2,
         }
     }
 

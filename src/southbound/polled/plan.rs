@@ -72,7 +72,7 @@ mod tests {
     use RegisterTable::{Holding, Input};
 
     fn at(table: RegisterTable, address: u16, words: u16) -> RegisterSpan {
-        RegisterSpan { table, address, words }
+        RegisterSpan { table, address, words, every: 1 }
     }
 
     fn limits(max_registers: u16, max_gap: u16) -> ModbusLimits {

@@ -286,6 +286,8 @@ fn origin(station: Station, ask: &Ask) -> String {
             let table = match block.table {
                 RegisterTable::Holding => "holding",
                 RegisterTable::Input => "input",
+                RegisterTable::Coil => "coil",
+                RegisterTable::Discrete => "discrete",
             };
             format!("{whose}, {} {table} registers from {}", block.words, block.address)
         }

@@ -93,6 +93,8 @@ impl SerialChannel {
         let function = match table {
             RegisterTable::Holding => 3,
             RegisterTable::Input => 4,
+            RegisterTable::Coil => 1,
+            RegisterTable::Discrete => 2,
         };
         let ([a, b], [c, d]) = (address.to_be_bytes(), quantity.to_be_bytes());
         let bytes = usize::from(quantity) * 2;
