@@ -137,7 +137,8 @@ impl Life {
             let secs = self.pause();
             let grown = self.pass(secs);
             self.owed += grown;
-            let strange = (calm > 3 && secs < 600 && self.dice.one_in(4)).then(|| self.impossible()).flatten();
+            let strange =
+                (calm > 3 && secs < 600 && self.dice.one_in(4)).then(|| self.impossible()).flatten();
             match strange {
                 // One wrong value: what went through meanwhile is in the next.
                 Some(value) if self.dice.one_in(2) => {

@@ -3,6 +3,7 @@
 mod alarms;
 mod check;
 mod client;
+mod control;
 mod db;
 mod logging;
 mod quarantine;
@@ -40,6 +41,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Alarms(alarms::Alarms),
+    Control(control::Control),
     Quarantine(quarantine::Quarantine),
     Db(db::Db),
 }
@@ -61,6 +63,7 @@ pub fn run() -> ExitCode {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
+            Command::Control(control) => control.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
             Command::Db(db) => db.run(out),
         },

@@ -9,7 +9,7 @@ use crate::document::{Reader, Spot, one_of};
 use crate::model::{BusId, DeviceId, PlaceId};
 use crate::profile::{Profile, Protocol, Ratio, Ratios};
 use crate::rules::Watched;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -88,7 +88,8 @@ fn device(
         devices.watched.insert(id.clone(), watched);
     }
     if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {
-        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll });
+        let alarmed = BTreeSet::new();
+        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed });
     }
 }
 

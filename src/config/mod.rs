@@ -4,6 +4,7 @@
 
 mod attached;
 mod bus;
+mod control;
 mod destination;
 mod device;
 mod fields;
@@ -16,15 +17,16 @@ mod rule;
 mod site;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
+pub use control::Controls;
 pub use load::{DEFAULT_PROFILES_DIR, load};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
 
-use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, Secret};
+use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, PointId, Secret};
 use crate::profile::Profile;
 use crate::rules::{Rule, World};
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,6 +55,8 @@ pub struct Config {
     pub world: World,
     /// The rules that were written and those that are always on.
     pub rules: Vec<Box<dyn Rule>>,
+    /// What may be switched.
+    pub controls: Controls,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
 }
@@ -212,6 +216,8 @@ pub struct Device {
     pub place: PlaceId,
     /// Pause between two polls, for devices that are polled. 60 s unless told otherwise.
     pub poll: Duration,
+    /// The points that rules judge: they are read before others.
+    pub alarmed: BTreeSet<PointId>,
 }
 
 /// A platform that is owed records.

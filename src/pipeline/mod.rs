@@ -12,14 +12,15 @@ pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 use crate::aggregate::{Aggregates, Counted, Nature, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::model::{
-    Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind, Input, Link,
-    Mono, Now, Observation, OutboxItem, Phase, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown,
-    Wall,
+    Alarm, AlarmChange, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind,
+    Input, Link, Mono, Now, Observation, OutboxItem, Phase, PointKind, Reading, Record, Refused, RollUp,
+    Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How long a call for help or a fire that may be a repeat is taken for one, milliseconds (10 minutes).
@@ -87,8 +88,10 @@ pub struct Commit {
     pub orders: Vec<Result<Alarm, OrderRefused>>,
     /// What had to be left out, to be counted for good.
     pub dropped: Vec<Dropped>,
-    /// What happened to the gateway itself, for the audit trail.
+    /// What happened to the gateway itself, and what was switched, for the audit trail.
     pub audit: Vec<Audit>,
+    /// What a restart has to know of a control, in its own words; the last one holds.
+    pub controls: Vec<(ControlId, String)>,
 }
 
 /// A row of the audit trail.
@@ -97,11 +100,11 @@ pub struct Audit {
     /// When.
     pub at: Wall,
     /// Who did it.
-    pub actor: &'static str,
+    pub actor: Cow<'static, str>,
     /// What was done, one word.
     pub action: &'static str,
     /// To what.
-    pub subject: &'static str,
+    pub subject: Cow<'static, str>,
     /// With which words or values.
     pub detail: String,
 }
@@ -132,6 +135,7 @@ impl Commit {
             && self.fingerprints.is_empty()
             && self.dropped.is_empty()
             && self.audit.is_empty()
+            && self.controls.is_empty()
     }
 
     /// How many rows it makes durable.
@@ -147,6 +151,7 @@ impl Commit {
             + self.unknown.len()
             + self.fingerprints.len()
             + self.audit.len()
+            + self.controls.len()
     }
 
     /// Takes in a later commit: both become true together, in this order.
@@ -164,6 +169,7 @@ impl Commit {
         self.orders.extend(later.orders);
         self.dropped.extend(later.dropped);
         self.audit.extend(later.audit);
+        self.controls.extend(later.controls);
     }
 }
 
@@ -184,6 +190,8 @@ pub struct Remembered {
     pub serials: Vec<Serial>,
     /// How each device was.
     pub links: Vec<LinkChange>,
+    /// What was noted of each control.
+    pub controls: Vec<(ControlId, String)>,
 }
 
 /// The last roll-ups and readings of the run before.

@@ -114,6 +114,10 @@ impl Digits {
         self.fields.iter().map(|field| field.identifier).filter(|id| seen.insert(*id)).collect()
     }
 
+    pub(super) fn identifier_of(&self, point: &PointId) -> Option<Identifier> {
+        self.fields.iter().find(|field| field.point.id == *point).map(|field| field.identifier)
+    }
+
     /// Reads an identifier in a vector.
     pub(super) fn identifier(&self, reader: &Reader<'_>) -> Option<Identifier> {
         identifier(reader, self.standard)

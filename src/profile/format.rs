@@ -233,6 +233,7 @@ mod tests {
         ];
         for (word, format) in Format::WORDS {
             for number in numbers {
+                let number = if format == Format::Float32 { f64::from(number as f32) } else { number };
                 let Some(bits) = format.bits(number) else { continue };
                 assert_eq!(format.value(bits), number, "{word} {number}");
                 for (name, order) in Order::WORDS {

@@ -270,3 +270,6 @@ fn to_base(value: f64, unit: Unit) -> f64 {
     };
     unit.convert(value, base).unwrap_or(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use super::register::Register;
 use super::register_event::RegisterEvent;
 use super::{Decoded, ModbusLimits, Point, RegisterSpan, RegisterTable};
 use crate::document::Reader;
-use crate::model::{Body, EventKind};
+use crate::model::{Body, EventKind, PointId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most points in one profile, and the most events.
@@ -112,6 +112,13 @@ impl Registers {
         spans.into_iter().map(span).collect()
     }
 
+    /// Where one point is read.
+    pub(super) fn span(&self, point: &PointId) -> Option<RegisterSpan> {
+        let own = self.register(point.as_str())?.span();
+        let same = |s: &RegisterSpan| (s.table, s.address, s.words) == (own.table, own.address, own.words);
+        self.spans().into_iter().find(same)
+    }
+
     pub(super) fn limits(&self) -> ModbusLimits {
         self.limits.clone()
     }
@@ -148,3 +155,6 @@ fn limits(reader: &Reader<'_>) -> (ModbusLimits, Order) {
     modbus.finish();
     (limits, order)
 }
+
+#[cfg(test)]
+mod tests;

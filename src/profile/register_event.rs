@@ -85,7 +85,7 @@ fn check(reader: &Reader<'_>, phases: Phases) -> Option<Phases> {
                 "write \"start\" and \"end\"; the start is told once",
             );
         }
-        if word != "*" && word.parse::<f64>().is_ok_and(|n| n.to_string() == word) == false {
+        if word != "*" && !word.parse::<f64>().is_ok_and(|n| n.to_string() == word) {
             slip(format!("\"{word}\" is not a number"), "write the register's values in decimal, or \"*\"");
         }
     }

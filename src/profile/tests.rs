@@ -15,11 +15,11 @@ source = "this test"
 confirmed = false
 "#;
 
-fn point(extra: &str) -> String {
+pub(super) fn point(extra: &str) -> String {
     format!("[[point]]\nname_zh = \"值\"\nname_en = \"value\"\nunit = \"1\"\n{extra}\n")
 }
 
-fn modbus(body: &str) -> String {
+pub(super) fn modbus(body: &str) -> String {
     format!("{HEADER}protocol = \"modbus\"\n{body}")
 }
 
@@ -27,20 +27,20 @@ fn mqtt(body: &str) -> String {
     format!("{HEADER}protocol = \"mqtt\"\n{body}")
 }
 
-fn parsed(text: &str) -> Profile {
+pub(super) fn parsed(text: &str) -> Profile {
     let problems = Problems::new();
     let profile = parse("profile.toml", text, &problems);
     let all: Vec<String> = problems.into_sorted().iter().map(ToString::to_string).collect();
     profile.unwrap_or_else(|| panic!("{}", all.join("\n")))
 }
 
-fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
+pub(super) fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
     let (device, site_key) = (DeviceId::new("d").unwrap(), SiteKey::new([7; 32]));
     let zone = TimeZone::fixed(jiff::tz::offset(8));
     run(&Context { device: &device, now: Wall(1_790_000_000_000), site_key: &site_key, zone: &zone })
 }
 
-fn readings(profile: &Profile, address: u16, words: &[u16]) -> Vec<Reading> {
+pub(super) fn readings(profile: &Profile, address: u16, words: &[u16]) -> Vec<Reading> {
     let decoded = with_context(|cx| profile.decode_registers(cx, RegisterTable::Holding, address, words));
     let body = |d: Decoded| match d.body {
         Body::Reading(reading) => reading,
@@ -285,7 +285,7 @@ fn availability_is_a_link() {
 }
 
 /// Message and advice of every problem, in order of place.
-fn slips(text: &str) -> Vec<(String, String)> {
+pub(super) fn slips(text: &str) -> Vec<(String, String)> {
     let problems = Problems::new();
     assert!(parse("profile.toml", text, &problems).is_none(), "{text}");
     let all: Vec<_> = problems.into_sorted().into_iter().map(|p| (p.message, p.advice)).collect();
@@ -317,7 +317,7 @@ fn slips_in_a_profile_are_named_with_advice() {
             "same register as 'x'",
             "check both addresses",
         ),
-        (modbus(""), "0 points", "[[point]]"),
+        (modbus(""), "0 points and 0 events", "[[point]]"),
         (modbus(&format!("[modbus]\nmax_registers = 1\n{}", point(at0))), "has 2 registers", "max_registers"),
         (modbus("[modbus]\nmax_registers = 126"), "out of range", "1 to 125"),
         (regs("").replace("test-one", "test-two"), "not made of vendor and model", "test-one"),

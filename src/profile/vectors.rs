@@ -28,7 +28,8 @@ pub fn check(profile: &Profile, file: &str, text: &str, problems: &Problems) -> 
     let site_key = SiteKey::new([7; 32]);
     let Ok(device) = DeviceId::new("vector") else { return 0 };
     let cx = Context { device: &device, now: Wall(0), site_key: &site_key, zone: &zone };
-    let mut run = Run { profile, cx, points: BTreeSet::new(), events: BTreeSet::new() };
+    let mut run =
+        Run { profile, cx, points: BTreeSet::new(), events: BTreeSet::new(), written: BTreeSet::new() };
     let kind = match profile.protocol {
         Protocol::Modbus => "registers",
         Protocol::Dlt645 | Protocol::Cjt188 => "answer",
@@ -39,10 +40,18 @@ pub fn check(profile: &Profile, file: &str, text: &str, problems: &Problems) -> 
     if vectors.is_empty() {
         reader.problem(kind, "there are no vectors", format!("add at least one `[[{kind}]]`"));
     }
-    let checked = vectors.len();
+    let mut checked = vectors.len();
     for vector in vectors {
         run.vector(&vector);
         vector.finish();
+    }
+    if profile.protocol == Protocol::Modbus {
+        let writes = reader.tables("write");
+        checked += writes.len();
+        for write in writes {
+            run.write(&write);
+            write.finish();
+        }
     }
     run.coverage(&reader);
     reader.finish();
@@ -54,6 +63,7 @@ struct Run<'a> {
     cx: Context<'a>,
     points: BTreeSet<PointId>,
     events: BTreeSet<EventKind>,
+    written: BTreeSet<PointId>,
 }
 
 type Outcome = Result<Vec<Decoded>, Refusal>;
@@ -74,12 +84,35 @@ impl Run<'_> {
     }
 
     fn registers(&self, vector: &Reader<'_>) -> Option<Outcome> {
-        let (table, address) = (cell::table(vector), cell::address(vector));
-        let words = vector.parsed("words", "write registers as four digits each: \"435C 199A\"", |text| {
-            let word = |w: &str| if w.len() == 4 { u16::from_str_radix(w, 16).ok() } else { None };
-            text.split_whitespace().map(word).collect::<Option<Vec<u16>>>().ok_or("a word is not hexadecimal")
-        });
+        let (table, address, words) = (cell::table(vector), cell::address(vector), words(vector));
         Some(Ok(self.profile.decode_registers(&self.cx, table?, address?, &words?)))
+    }
+
+    /// What must go over the line when a point is given a value.
+    fn write(&mut self, vector: &Reader<'_>) {
+        let _name = vector.text("name");
+        let point = vector.text("point");
+        let value = vector.number("value", f64::MIN..=f64::MAX);
+        let (table, address, words) = (cell::table(vector), cell::address(vector), words(vector));
+        let (Some(point), Some(value), Some(table), Some(address), Some(words)) =
+            (point, value, table, address, words)
+        else {
+            return;
+        };
+        let said = |table, address, words: &[u16]| {
+            let words: Vec<String> = words.iter().map(|word| format!("{word:04X}")).collect();
+            format!("{table:?} {address}: {}", words.join(" "))
+        };
+        match self.profile.write(&point, value) {
+            Ok(write) if (write.table, write.address, &write.words) == (table, address, &words) => {
+                self.written.extend(PointId::new(&point));
+            }
+            Ok(write) => {
+                let got = said(write.table, write.address, &write.words);
+                mismatch(vector, &vector.here(), &said(table, address, &words), &got);
+            }
+            Err(why) => mismatch(vector, &vector.here(), &said(table, address, &words), &why),
+        }
     }
 
     fn answer(&self, vector: &Reader<'_>) -> Option<Outcome> {
@@ -251,8 +284,11 @@ impl Run<'_> {
     fn coverage(&self, reader: &Reader<'_>) {
         let points = self.profile.points.iter().filter(|p| !self.points.contains(&p.id));
         let events = self.profile.events.iter().filter(|kind| !self.events.contains(kind));
-        let missing =
-            points.map(|p| format!("point '{}'", p.id)).chain(events.map(|k| format!("event '{k}'")));
+        let writes = self.profile.writable().into_iter().map(|w| w.point);
+        let writes = writes.filter(|point| !self.written.contains(point));
+        let missing = points.map(|p| format!("point '{}'", p.id));
+        let missing = missing.chain(events.map(|k| format!("event '{k}'")));
+        let missing = missing.chain(writes.map(|point| format!("write of '{point}'")));
         for what in missing {
             reader.problems().at(
                 &reader.here(),
@@ -261,6 +297,13 @@ impl Run<'_> {
             );
         }
     }
+}
+
+fn words(reader: &Reader<'_>) -> Option<Vec<u16>> {
+    reader.parsed("words", "write registers as four digits each: \"435C 199A\"", |text| {
+        let word = |w: &str| if w.len() == 4 { u16::from_str_radix(w, 16).ok() } else { None };
+        text.split_whitespace().map(word).collect::<Option<Vec<u16>>>().ok_or("a word is not hexadecimal")
+    })
 }
 
 fn bytes(reader: &Reader<'_>, key: &str) -> Option<Vec<u8>> {

@@ -160,3 +160,6 @@ pub(super) fn writable(register: &Register) -> Option<Writable> {
         unit: point.unit,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ pub use engine::Engine;
 use crate::calendar::Calendar;
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, AlarmKey, DeviceId, Mono, Now, Observation, Place, PlaceId, Priority, RuleId, Text,
+    AlarmClass, AlarmKey, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RuleId, Text,
 };
 use crate::profile::Profile;
 use std::collections::BTreeMap;
@@ -65,6 +65,10 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     /// Which observations it wants to see; asked once.
     fn watches(&self) -> Watch {
         Watch::All
+    }
+    /// The points whose values it judges; asked once. Their devices are read before others.
+    fn points(&self) -> Vec<(DeviceId, PointId)> {
+        Vec::new()
     }
     /// The gateway has started: forget everything and arm timers.
     fn start(&mut self, now: Now);

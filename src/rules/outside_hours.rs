@@ -5,7 +5,7 @@ use super::subject::{self, Header, Measured};
 use super::timers::Timers;
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::document::Reader;
-use crate::model::{AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, Priority, RuleId};
+use crate::model::{AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, PointId, Priority, RuleId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +55,10 @@ impl Rule for OutsideHours {
 
     fn watches(&self) -> Watch {
         Watch::Devices(self.watching.keys().cloned().collect())
+    }
+
+    fn points(&self) -> Vec<(DeviceId, PointId)> {
+        self.watching.iter().map(|(device, of)| (device.clone(), of.measured.point.clone())).collect()
     }
 
     fn start(&mut self, now: Now) {

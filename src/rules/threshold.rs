@@ -4,7 +4,7 @@ use super::subject::{self, Header, Measured};
 use super::timers::Timers;
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::document::Reader;
-use crate::model::{AlarmClass, Body, DeviceId, Mono, Now, Observation, Priority, RuleId, Unit};
+use crate::model::{AlarmClass, Body, DeviceId, Mono, Now, Observation, PointId, Priority, RuleId, Unit};
 use crate::profile::Point;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,6 +82,10 @@ impl Rule for Threshold {
 
     fn watches(&self) -> Watch {
         Watch::Devices(self.watching.keys().cloned().collect())
+    }
+
+    fn points(&self) -> Vec<(DeviceId, PointId)> {
+        self.watching.iter().map(|(device, of)| (device.clone(), of.measured.point.clone())).collect()
     }
 
     fn start(&mut self, _: Now) {

@@ -16,6 +16,7 @@ use crate::config::{Bus, Device, Site};
 use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, Observation, SiteKey, Stamp, Wall};
 use crate::runtime::{Clock, Inlet, Tally};
 use futures_util::future::BoxFuture;
+use polled::CommandBook;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct Field {
     pub site_key: SiteKey,
     /// The school: its zone for device times.
     pub site: Site,
+    /// The ways to devices for those who command them.
+    pub commands: CommandBook,
 }
 
 /// Why a session ended or could not begin.

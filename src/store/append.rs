@@ -20,6 +20,8 @@ use std::collections::HashMap;
 pub(super) const READINGS_GIVEN: &str = "readings_given";
 /// `meta` key: the same for alarms.
 pub(super) const ALARMS_GIVEN: &str = "alarms_given";
+/// Keys of `meta` that begin so: what a restart has to know of the control whose id follows.
+pub(super) const CONTROL: &str = "control.";
 
 /// The number that a key of `meta` holds; 0 if there is none.
 pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
@@ -187,7 +189,10 @@ fn write(
         count_dropped(tx, *dropped)?;
     }
     for entry in &commit.audit {
-        chain::audit(tx, entry.at, entry.actor, entry.action, entry.subject, &entry.detail)?;
+        chain::audit(tx, entry.at, &entry.actor, entry.action, &entry.subject, &entry.detail)?;
+    }
+    for (control, memory) in &commit.controls {
+        history::set_meta(tx, &format!("{CONTROL}{control}"), memory)?;
     }
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;

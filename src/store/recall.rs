@@ -1,11 +1,11 @@
 //! What a restart needs to know of the run before it.
 
-use super::append::{ALARMS_GIVEN, floor};
+use super::append::{ALARMS_GIVEN, CONTROL, floor};
 use super::read::{link_change_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError, history};
 use crate::aggregate::{REVISABLE_SPAN, Standing};
-use crate::model::{BusId, DeviceId, PointId, Wall};
+use crate::model::{BusId, ControlId, DeviceId, PointId, Wall};
 use crate::museum;
 use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredReading};
 use crate::runtime::Chain;
@@ -65,6 +65,16 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
         })?,
         serials: serials(db)?,
         links: readable(db, "select * from link", [], link_change_of)?,
+        controls: readable(
+            db,
+            "select key, value from meta where substr(key, 1, 8) = ?1",
+            [CONTROL],
+            |row| {
+                let key: String = get(row, "key")?;
+                let id = key.strip_prefix(CONTROL).unwrap_or_default();
+                Ok((word("meta", 0, id, |t| ControlId::new(t).ok())?, get(row, "value")?))
+            },
+        )?,
     })
 }
 

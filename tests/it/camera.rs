@@ -14,7 +14,7 @@ use schoolgate::southbound::onvif::client::Client;
 use schoolgate::southbound::onvif::operations as ops;
 use schoolgate::southbound::onvif::rtsp::{Deadlines, Liveness, probe};
 use schoolgate::southbound::{Driver, supervise};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,6 +230,7 @@ impl Rig {
             address: address.into(),
             place: PlaceId::new("gate").unwrap(),
             poll: Duration::from_secs(60),
+            alarmed: BTreeSet::new(),
         };
         let bus = Bus { id, kind: BusKind::Onvif(settings) };
         let driver: Arc<dyn Driver> = (KIND.drivers)(&bus, &[device]).pop().expect("one driver per camera");

@@ -1,11 +1,13 @@
 //! DL/T 645 and CJ/T 188 meters on a real serial port: the frames of the standards, answered byte for byte, in the lanes
 //! as values; and what a shared line does to them.
 
-use crate::modbus::{Cable, Gateway, serial};
+use crate::modbus::{Gateway, serial};
+use crate::pymodbus::Cable;
 use crate::rig;
 use schoolgate::config::Device;
 use schoolgate::model::{BusId, DeviceId, Fault, Link, PlaceId, Quality, Unit};
 use serial2_tokio::SerialPort;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -106,6 +108,7 @@ async fn meters_of_two_standards_share_a_line_and_a_dead_one_does_not_disturb_th
         address: address.into(),
         place: PlaceId::new("room").unwrap(),
         poll: 500 * MS,
+        alarmed: BTreeSet::new(),
     };
     let devices = [
         device("meter", "000000000001", &electricity),

@@ -11,6 +11,7 @@ use schoolgate::runtime::lanes::Parcel;
 use schoolgate::runtime::{Chain, ManualClock, Outlet};
 use schoolgate::southbound::mqtt::KIND;
 use schoolgate::southbound::{Driver, Failure, Field, Session};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
 use std::process::Command;
@@ -60,6 +61,7 @@ fn device(name: &str, profile: &Arc<Profile>) -> Device {
         address: name.into(),
         place: PlaceId::new("room").unwrap(),
         poll: Duration::from_secs(60),
+        alarmed: BTreeSet::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use schoolgate::profile::{Profile, parse};
 use schoolgate::runtime::lanes::lanes;
 use schoolgate::runtime::{Clock, Outlet, Tally};
 use schoolgate::southbound::Field;
+use schoolgate::southbound::polled::CommandBook;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -35,8 +36,14 @@ pub fn field(clock: Arc<dyn Clock>) -> (Field, Outlet) {
         school_code: None,
         zone: jiff::tz::TimeZone::UTC,
     };
-    let field =
-        Field { inlet, clock, tally: Arc::new(Tally::default()), site_key: SiteKey::new([1; 32]), site };
+    let field = Field {
+        inlet,
+        clock,
+        tally: Arc::new(Tally::default()),
+        site_key: SiteKey::new([1; 32]),
+        site,
+        commands: CommandBook::default(),
+    };
     (field, outlet)
 }
 

@@ -8,19 +8,16 @@
 //! Ids start at random and go on over reconnects. They are 16 bits wide and therefore come round again after 65,535
 //! requests; an id whose reply is still owed is passed over.
 
-use super::frame::{self, MAX_ADU, MAX_QUANTITY, Request, Verdict};
+use super::frame::{self, MAX_ADU};
+use super::pdu::{self, Answer};
 use crate::profile::RegisterTable;
-use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station};
-use crate::southbound::serial::codec::Refusal;
+use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station, Tap, Tapped, dial};
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
-use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longest wait for a TCP connection: the second SYN is sent after 1 s, the third after 3 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many timeouts in a row, of whatever units, mean that the connection itself may be dead.
 const TIMEOUTS_TO_RECONNECT: u8 = 3;
 /// Most ids whose reply is owed; one more and the connection is closed.
@@ -71,6 +68,15 @@ pub struct Connection {
     owed: VecDeque<u16>,
     timeouts_in_row: u8,
     stale: u64,
+    tap: Tapped,
+}
+
+/// One request under way.
+#[derive(Debug, Clone, Copy)]
+struct Request<'a> {
+    id: u16,
+    unit: u8,
+    pdu: &'a pdu::Request,
 }
 
 impl Connection {
@@ -89,6 +95,7 @@ impl Connection {
             owed: VecDeque::with_capacity(MAX_OWED),
             timeouts_in_row: 0,
             stale: 0,
+            tap: Tapped::default(),
         };
         connection.reopen().await?;
         Ok(connection)
@@ -106,13 +113,7 @@ impl Connection {
     /// [`ReadError::Connect`].
     pub async fn reopen(&mut self) -> Result<(), ReadError> {
         self.close();
-        let dial = TcpStream::connect((self.host.as_str(), self.port));
-        let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
-            Ok(dialled) => dialled,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s")),
-        };
-        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        match stream {
+        match dial(&self.host, self.port).await {
             Ok(stream) => {
                 self.stream = Some(stream);
                 Ok(())
@@ -139,15 +140,18 @@ impl Connection {
         address: u16,
         quantity: u16,
     ) -> Result<Vec<u16>, ReadError> {
-        let past_end = u32::from(address) + u32::from(quantity) > 0x1_0000;
-        if quantity == 0 || quantity > MAX_QUANTITY || past_end {
-            return Err(ReadError::NoSuchRead { address, quantity });
+        match self.request(unit, &pdu::Request::read(table, address, quantity)?).await? {
+            Answer::Words(words) => Ok(words),
+            Answer::Written | Answer::Objects(..) => Ok(Vec::new()),
         }
+    }
+
+    async fn request(&mut self, unit: u8, pdu: &pdu::Request) -> Result<Answer, ReadError> {
         if self.stream.is_none() {
             self.reopen().await?;
         }
         let Some(mut stream) = self.stream.take() else { return Err(ReadError::Closed) };
-        let request = Request { id: self.next_id(), unit, table, address, quantity };
+        let request = Request { id: self.next_id(), unit, pdu };
         let mut strangers = Strangers::default();
         let within = self.timeout;
         let exchange = self.exchange(&mut stream, request, &mut strangers);
@@ -182,24 +186,29 @@ impl Connection {
     async fn exchange(
         &mut self,
         stream: &mut TcpStream,
-        request: Request,
+        request: Request<'_>,
         strangers: &mut Strangers,
-    ) -> Result<Vec<u16>, ReadError> {
-        stream.write_all(&request.encode()).await.map_err(ReadError::Broke)?;
+    ) -> Result<Answer, ReadError> {
+        let bytes = frame::encode(request.id, request.unit, request.pdu.bytes());
+        self.tap.sent(&bytes);
+        stream.write_all(&bytes).await.map_err(ReadError::Broke)?;
         loop {
-            if let Some(words) = self.look(request, strangers)? {
-                return Ok(words);
+            if let Some(answer) = self.look(request, strangers)? {
+                return Ok(answer);
             }
             match stream.read(self.inbox.room()).await {
                 Ok(0) => return Err(ReadError::Closed),
-                Ok(n) => self.inbox.filled += n,
+                Ok(n) => {
+                    self.tap.came(self.inbox.room().get(..n).unwrap_or_default());
+                    self.inbox.filled += n;
+                }
                 Err(error) => return Err(ReadError::Broke(error)),
             }
         }
     }
 
     /// Takes whole frames out of the inbox until one answers the request or none is left.
-    fn look(&mut self, request: Request, strangers: &mut Strangers) -> Result<Option<Vec<u16>>, ReadError> {
+    fn look(&mut self, request: Request<'_>, strangers: &mut Strangers) -> Result<Option<Answer>, ReadError> {
         loop {
             let held = self.inbox.held();
             let frame = match frame::first_frame(held) {
@@ -209,7 +218,8 @@ impl Connection {
             };
             let len = frame.len;
             if frame.id == request.id && frame.unit == request.unit {
-                let answer = answer(request, held.get(..len).unwrap_or_default(), frame.pdu);
+                let raw = held.get(..len).unwrap_or_default();
+                let answer = request.pdu.judge(frame.pdu).map_err(|verdict| verdict.into_error(raw));
                 self.inbox.consume(len);
                 return answer.map(Some);
             }
@@ -229,7 +239,7 @@ impl Connection {
     }
 
     /// What to call it that the deadline passed.
-    fn ran_out(&self, request: Request, strangers: Strangers) -> ReadError {
+    fn ran_out(&self, request: Request<'_>, strangers: Strangers) -> ReadError {
         let within = self.timeout;
         if let Some(answered) = strangers.unit {
             return ReadError::WrongUnit { asked: request.unit, answered };
@@ -244,7 +254,7 @@ impl Connection {
     }
 
     /// Notes how a request ended; whether the connection may be used again.
-    fn settle(&mut self, request: Request, outcome: &Result<Vec<u16>, ReadError>) -> bool {
+    fn settle(&mut self, request: Request<'_>, outcome: &Result<Answer, ReadError>) -> bool {
         match outcome {
             Ok(_) | Err(ReadError::Refused(_)) => {
                 self.timeouts_in_row = 0;
@@ -279,24 +289,25 @@ impl Channel for Connection {
 
     fn ask<'a>(&'a mut self, station: Station, ask: &'a Ask) -> BoxFuture<'a, Result<Said, ReadError>> {
         Box::pin(async move {
-            let (Station::Unit(unit), Ask::Registers(block)) = (station, ask) else {
-                return Err(ReadError::WrongBus);
-            };
-            self.read(unit, block.table, block.address, block.words).await.map(Said::Words)
+            match station {
+                Station::Unit(unit) => pdu::ask(self, unit, ask).await,
+                Station::Meter(_) | Station::Flow(..) => Err(ReadError::WrongBus),
+            }
         })
     }
 
     fn take_stale(&mut self) -> u64 {
         self.take_stale_replies()
     }
+
+    fn set_tap(&mut self, tap: Option<Tap>) {
+        self.tap = Tapped::new(tap);
+    }
 }
 
-fn answer(request: Request, frame: &[u8], pdu: &[u8]) -> Result<Vec<u16>, ReadError> {
-    match request.judge(pdu) {
-        Ok(data) => Ok(data.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect()),
-        Err(Verdict::Exception(exception)) => Err(ReadError::Refused(Refusal::Modbus(exception))),
-        Err(Verdict::Echo) => Err(ReadError::Echo),
-        Err(Verdict::Malformed(what)) => Err(ReadError::Malformed { what, raw: frame.to_vec() }),
+impl pdu::Exchange for Connection {
+    async fn exchange(&mut self, unit: u8, request: &pdu::Request) -> Result<Answer, ReadError> {
+        self.request(unit, request).await
     }
 }
 

@@ -1,109 +1,41 @@
-//! Bytes on the wire: requests out, frames in, and whether a frame answers the request.
+//! Frames of Modbus TCP: a header with a number that ties an answer to its request, then the protocol data unit.
 //!
-//! Sources: MODBUS Messaging on TCP/IP Implementation Guide V1.0b (section 3.1.3, the MBAP header) and MODBUS
-//! Application Protocol Specification V1.1b3 (sections 6.3, 6.4 and 7).
+//! Source: MODBUS Messaging on TCP/IP Implementation Guide V1.0b, section 3.1.3 (the MBAP header).
 
-use crate::profile::RegisterTable;
-use crate::southbound::polled::Exception;
+use super::pdu::MAX_PDU;
 
-/// Longest frame: 7 bytes of header and 253 bytes of protocol data unit.
-pub(super) const MAX_ADU: usize = 260;
-/// Length of a read request.
-pub(super) const REQUEST_LEN: usize = 12;
-/// Most registers in one read.
-pub(super) const MAX_QUANTITY: u16 = 125;
+/// Longest frame: 7 bytes of header and the longest protocol data unit.
+pub(super) const MAX_ADU: usize = 7 + MAX_PDU;
 /// Bytes before the unit id.
 const PREFIX: usize = 6;
 
-/// One read of registers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) id: u16,
-    pub(super) unit: u8,
-    pub(super) table: RegisterTable,
-    pub(super) address: u16,
-    pub(super) quantity: u16,
-}
-
-impl Request {
-    fn function(self) -> u8 {
-        match self.table {
-            RegisterTable::Holding => 3,
-            RegisterTable::Input => 4,
-            RegisterTable::Coil => 1,
-            RegisterTable::Discrete => 2,
-        }
-    }
-
-    fn pdu(self) -> [u8; 5] {
-        let [a, b] = self.address.to_be_bytes();
-        let [c, d] = self.quantity.to_be_bytes();
-        [self.function(), a, b, c, d]
-    }
-
-    /// The request as sent.
-    pub(super) fn encode(self) -> [u8; REQUEST_LEN] {
-        let [i, j] = self.id.to_be_bytes();
-        let [f, a, b, c, d] = self.pdu();
-        [i, j, 0, 0, 0, 6, self.unit, f, a, b, c, d]
-    }
-
-    /// The register bytes of the reply that is known to answer this request.
-    pub(super) fn judge(self, pdu: &[u8]) -> Result<&[u8], Verdict> {
-        let function = self.function();
-        match pdu {
-            _ if pdu == self.pdu() => Err(Verdict::Echo),
-            [f, code] if *f == function | 0x80 => Err(Verdict::Exception(Exception::from_code(*code))),
-            [f, rest @ ..] if *f == function | 0x80 => Err(Verdict::Malformed(format!(
-                "an exception reply has 1 byte of data, this one {}",
-                rest.len()
-            ))),
-            [f, ..] if *f != function => {
-                Err(Verdict::Malformed(format!("function {f} answers function {function}")))
-            }
-            [_, count, data @ ..] => {
-                let expected = usize::from(self.quantity) * 2;
-                if usize::from(*count) == expected && data.len() == expected {
-                    Ok(data)
-                } else {
-                    let len = data.len();
-                    Err(Verdict::Malformed(format!(
-                        "{} registers are {expected} bytes; the reply says {count} and holds {len}",
-                        self.quantity
-                    )))
-                }
-            }
-            [] | [_] => Err(Verdict::Malformed("the reply has no data".into())),
-        }
-    }
-}
-
-/// What is wrong with a reply that has our transaction id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The device says no.
-    Exception(Exception),
-    /// It is our own request.
-    Echo,
-    /// It is not what the protocol says, and how.
-    Malformed(String),
+/// A request as sent.
+pub(super) fn encode(id: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
+    let ([i, j], [l, m]) = (id.to_be_bytes(), u16::try_from(pdu.len() + 1).unwrap_or(u16::MAX).to_be_bytes());
+    let mut bytes = Vec::with_capacity(PREFIX + 1 + pdu.len());
+    bytes.extend([i, j, 0, 0, l, m, unit]);
+    bytes.extend(pdu);
+    bytes
 }
 
 /// One whole frame at the head of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
-    pub(super) id: u16,
-    pub(super) unit: u8,
-    pub(super) pdu: &'a [u8],
-    /// Its whole length in bytes, at most [`MAX_ADU`].
-    pub(super) len: usize,
+pub struct Frame<'a> {
+    /// The number of the request it answers.
+    pub id: u16,
+    /// Whose answer it is.
+    pub unit: u8,
+    /// The protocol data unit, function code first.
+    pub pdu: &'a [u8],
+    /// Its whole length in bytes, at most 260.
+    pub len: usize,
 }
 
 /// Finds the frame at the head of `bytes`; `None` while more bytes are needed.
 ///
 /// # Errors
 /// What is wrong with the header, as soon as that can be seen.
-pub(super) fn first_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
+pub fn first_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
     let [i, j, p, q, l, m, rest @ ..] = bytes else { return Ok(None) };
     let protocol = u16::from_be_bytes([*p, *q]);
     if protocol != 0 {
@@ -121,43 +53,12 @@ pub(super) fn first_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ASKED: Request =
-        Request { id: 0x0102, unit: 7, table: RegisterTable::Holding, address: 0x006B, quantity: 3 };
+    use crate::southbound::modbus::pdu::Request;
 
     #[test]
-    fn encodes_the_example_of_the_specification() {
-        // V1.1b3 section 6.3: read registers 108 to 110.
-        assert_eq!(ASKED.encode(), [1, 2, 0, 0, 0, 6, 7, 3, 0x00, 0x6B, 0x00, 0x03]);
-        let input = Request { table: RegisterTable::Input, ..ASKED };
-        assert_eq!(input.encode()[7], 4);
-    }
-
-    #[test]
-    fn takes_only_the_reply_that_fits() {
-        let good = [3, 6, 0x02, 0x2B, 0x00, 0x00, 0x00, 0x64];
-        assert_eq!(ASKED.judge(&good), Ok(&good[2..]));
-        let malformed: &[(&[u8], &str)] = &[
-            (&[], "no data"),
-            (&[3], "no data"),
-            (&[4, 6, 0, 0, 0, 0, 0, 0], "function 4 answers function 3"),
-            (&[0x84, 2], "function 132 answers function 3"),
-            (&[0x83], "1 byte of data"),
-            (&[0x83, 2, 2], "1 byte of data"),
-            (&[3, 4, 0, 0, 0, 0], "3 registers are 6 bytes; the reply says 4 and holds 4"),
-            (&[3, 6, 0, 0, 0, 0], "says 6 and holds 4"),
-            (&[3, 6, 0, 0, 0, 0, 0], "says 6 and holds 5"),
-            (&[3, 6, 0, 0, 0, 0, 0, 0, 0], "says 6 and holds 7"),
-            (&[3, 255, 0, 0, 0, 0, 0, 0], "says 255"),
-        ];
-        for (pdu, why) in malformed {
-            match ASKED.judge(pdu) {
-                Err(Verdict::Malformed(text)) => assert!(text.contains(why), "{pdu:?}: {text}"),
-                other => panic!("{pdu:?} gave {other:?}"),
-            }
-        }
-        assert_eq!(ASKED.judge(&[0x83, 2]), Err(Verdict::Exception(Exception::IllegalAddress)));
-        assert_eq!(ASKED.judge(&[3, 0, 0x6B, 0, 3]), Err(Verdict::Echo));
+    fn a_request_has_its_length_in_the_header() {
+        assert_eq!(encode(0x0102, 7, &[3, 0, 0x6B, 0, 3]), [1, 2, 0, 0, 0, 6, 7, 3, 0x00, 0x6B, 0x00, 0x03]);
+        assert_eq!(encode(1, 2, &[0; 252])[4..6], [0, 253]);
     }
 
     #[test]
@@ -181,6 +82,7 @@ mod tests {
 
     #[test]
     fn random_bytes_never_panic_and_never_overrun() {
+        let asked = Request::read(crate::profile::RegisterTable::Holding, 1, 3).unwrap();
         let mut seed = 0x9E37_79B9_7F4A_7C15u64;
         for _ in 0..50_000 {
             let mut bytes = [0u8; 40];
@@ -195,8 +97,8 @@ mod tests {
             bytes[4] = 0;
             if let Ok(Some(frame)) = first_frame(&bytes) {
                 assert!(frame.len <= bytes.len());
-                if let Ok(data) = ASKED.judge(frame.pdu) {
-                    assert_eq!(data.len(), 6);
+                if asked.judge(frame.pdu).is_ok() {
+                    assert_eq!(frame.pdu.len(), 8);
                 }
             }
         }

@@ -11,7 +11,9 @@ use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, PlaceId, Secret, S
 use crate::runtime::lanes::{Outlet, lanes};
 use crate::runtime::{Clock, ManualClock, Tally, Tasks, tls};
 use crate::southbound::Field;
+use crate::southbound::polled::CommandBook;
 use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -429,6 +431,7 @@ fn camera_at(address: &str) -> Camera {
         address: address.into(),
         place: PlaceId::new("gate").unwrap(),
         poll: Duration::from_secs(60),
+        alarmed: BTreeSet::new(),
     };
     Camera::new(bus, settings, device)
 }
@@ -447,7 +450,17 @@ fn field_and_outlet(clock: &Arc<ManualClock>) -> (Field, Outlet) {
     };
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     let tally = Arc::new(Tally::default());
-    (Field { inlet, clock, tally, site_key: SiteKey::new([1; 32]), site }, outlet)
+    (
+        Field {
+            inlet,
+            clock,
+            tally,
+            site_key: SiteKey::new([1; 32]),
+            site,
+            commands: CommandBook::default(),
+        },
+        outlet,
+    )
 }
 
 #[tokio::test]

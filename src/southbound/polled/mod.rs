@@ -2,21 +2,32 @@
 //!
 //! What carries the requests is a [`Channel`]: Modbus TCP, or a shared serial line.
 
+mod commands;
+mod dial;
+mod driver;
 mod exception;
 mod plan;
 mod schedule;
 mod session;
+mod silence;
+mod spacing;
+mod tap;
 mod unit;
 
+pub use commands::{COMMAND_DEADLINE, COMMAND_QUEUE, CommandBook, CommandError, Commands};
+pub(super) use dial::dial;
+pub(super) use driver::drivers;
 pub use exception::Exception;
 pub use plan::{Block, plan};
-pub(super) use session::Poller;
+use session::Poller;
+pub(super) use tap::Tapped;
+pub use tap::{Frame, Tap};
 
 use super::serial::codec::{Refusal, Stray};
 use super::serial::{cjt188, dlt645};
 use crate::config::Device;
 use crate::model::Fault;
-use crate::profile::{Identifier, Protocol};
+use crate::profile::{Identifier, Protocol, RegisterTable, Write};
 use futures_util::future::BoxFuture;
 use std::io;
 use std::time::Duration;
@@ -24,19 +35,29 @@ use std::time::Duration;
 /// One request, whoever it goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
-    /// Registers next to one another.
+    /// Registers, coils or discrete inputs next to one another.
     Registers(Block),
     /// A quantity, or a block of them, of a DL/T 645 or CJ/T 188 meter.
     Quantity(Identifier),
+    /// Writes coils or registers.
+    Write(Write),
+    /// Vendor, product and revision of a Modbus unit (function 43, MEI type 14).
+    Identify,
+    /// The address of the only DL/T 645 or CJ/T 188 meter on the line; it goes to the wildcard address.
+    PlateAddress,
 }
 
 /// What answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
-    /// The registers asked for, all of them.
+    /// The registers asked for, all of them; of coils and discrete inputs one word for each, 0 or 1.
     Words(Vec<u16>),
-    /// The quantity's bytes.
+    /// The quantity's bytes; the digits of a plate address, as ASCII.
     Bytes(Vec<u8>),
+    /// The device repeated the write, as it must.
+    Written,
+    /// Objects of the identification by number: 0 vendor, 1 product code, 2 revision.
+    Identity(Vec<(u8, String)>),
 }
 
 /// A device's address, in the form of its protocol.
@@ -51,8 +72,9 @@ pub enum Station {
 }
 
 impl Station {
-    /// `None` when the address has not the form of the profile's protocol.
-    fn of(device: &Device) -> Option<Self> {
+    /// A device's; `None` when its address has not the form of the profile's protocol.
+    #[must_use]
+    pub fn of(device: &Device) -> Option<Self> {
         let address = device.address.trim();
         match device.profile.protocol {
             Protocol::Modbus => address.parse().ok().map(Self::Unit),
@@ -64,7 +86,7 @@ impl Station {
 }
 
 /// What carries requests to the devices of one bus.
-pub(super) trait Channel: Send {
+pub trait Channel: Send {
     /// What it is, for a log line: `Modbus TCP`, `a serial line`.
     fn kind(&self) -> &'static str;
     /// Whether the next request uses the connection that stands.
@@ -75,6 +97,8 @@ pub(super) trait Channel: Send {
     fn ask<'a>(&'a mut self, station: Station, ask: &'a Ask) -> BoxFuture<'a, Result<Said, ReadError>>;
     /// How many answers were thrown away, late ones among them, since last asked.
     fn take_stale(&mut self) -> u64;
+    /// Copies every byte that goes and comes to a tap from now on, or to none.
+    fn set_tap(&mut self, tap: Option<Tap>);
 }
 
 /// Why a request gave no values.
@@ -162,12 +186,26 @@ pub enum ReadError {
         answered: u8,
     },
     /// Such a read does not exist; nothing was sent.
-    #[error("cannot read {quantity} registers from {address}: 1 to 125 in one read, none behind 65535")]
+    #[error("cannot read {quantity} from {address}: 1 to {most} in one read, none behind 65535")]
     NoSuchRead {
-        /// First register.
+        /// First register or bit.
         address: u16,
         /// How many.
         quantity: u16,
+        /// How many at most.
+        most: u16,
+    },
+    /// Such a write does not exist; nothing was sent.
+    #[error(
+        "cannot write {count} to {address} of the table {table:?}: 1 to 1968 coils or 1 to 123 holding registers"
+    )]
+    NoSuchWrite {
+        /// Which table.
+        table: RegisterTable,
+        /// First register or coil.
+        address: u16,
+        /// How many.
+        count: usize,
     },
     /// The device's protocol does not run on this bus; nothing was sent.
     #[error("the device's protocol does not run on this bus")]
@@ -189,16 +227,21 @@ impl ReadError {
             | Self::NoTransactionId { .. }
             | Self::WrongTransactionId { .. }
             | Self::WrongUnit { .. } => Fault::Protocol,
-            Self::NoSuchRead { .. } | Self::WrongBus => Fault::Misconfigured,
+            Self::NoSuchRead { .. } | Self::NoSuchWrite { .. } | Self::WrongBus => Fault::Misconfigured,
         }
+    }
+
+    /// Whether something came that was not as it was sent: noise, a collision, a frame of someone else.
+    fn is_damage(&self) -> bool {
+        matches!(self, Self::Partial { .. } | Self::Strange { .. } | Self::Malformed { .. })
     }
 
     /// What a refusal says about the request rather than about the device.
     fn remedy(&self) -> Remedy {
         match self {
-            Self::Refused(Refusal::Modbus(Exception::IllegalAddress | Exception::IllegalValue)) => {
-                Remedy::Halve
-            }
+            Self::Refused(Refusal::Modbus(Exception::IllegalAddress)) => Remedy::Halve,
+            Self::Refused(Refusal::Modbus(Exception::IllegalValue)) => Remedy::Shorten,
+            Self::Refused(Refusal::Modbus(Exception::Acknowledge | Exception::Busy)) => Remedy::Later,
             Self::Refused(Refusal::Modbus(Exception::IllegalFunction)) => Remedy::LeaveOut,
             Self::Refused(Refusal::Dlt645(errors)) if errors.no_such_data() => Remedy::LeaveOut,
             _ => Remedy::None,
@@ -211,6 +254,10 @@ impl ReadError {
 enum Remedy {
     /// Ask for its parts, down to the one that does not exist.
     Halve,
+    /// Ask for its parts, and for nothing longer.
+    Shorten,
+    /// Ask for the same again later.
+    Later,
     /// Ask for the rest.
     LeaveOut,
     /// Nothing.

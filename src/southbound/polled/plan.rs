@@ -1,6 +1,7 @@
 //! Which registers to ask for together: few requests, no point torn in two, nothing beyond what the device allows.
 
 use crate::profile::{ModbusLimits, RegisterSpan, RegisterTable};
+use crate::southbound::modbus::pdu::{MAX_BITS, MAX_REGISTERS};
 
 /// One read, and the points it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,13 +12,16 @@ pub struct Block {
     pub address: u16,
     /// How many registers; more than the limit only where a single point is longer.
     pub words: u16,
-    /// The points wholly inside, by address; never empty.
+    /// Read at every so many-th poll.
+    pub every: u16,
+    /// The points wholly inside, by address.
     pub points: Vec<RegisterSpan>,
 }
 
 impl Block {
     fn around(point: RegisterSpan) -> Self {
-        Self { table: point.table, address: point.address, words: point.words, points: vec![point] }
+        let RegisterSpan { table, address, words, every } = point;
+        Self { table, address, words, every, points: vec![point] }
     }
 
     /// Takes a point in if the limits allow.
@@ -27,7 +31,8 @@ impl Block {
         let to = end.max(from + u32::from(point.words));
         let near = from <= end + u32::from(limits.max_gap);
         let words = to - u32::from(self.address);
-        if point.table != self.table || !near || words > u32::from(limits.max_registers) {
+        let most = if point.table.is_bits() { MAX_BITS } else { limits.max_registers };
+        if point.table != self.table || point.every != self.every || !near || words > u32::from(most) {
             return false;
         }
         let Ok(words) = u16::try_from(words) else { return false };
@@ -36,11 +41,31 @@ impl Block {
         true
     }
 
+    /// Registers or bits to read once, whatever points they belong to.
+    #[must_use]
+    pub fn of(table: RegisterTable, address: u16, words: u16) -> Self {
+        Self { table, address, words, every: 1, points: Vec::new() }
+    }
+
     /// The same points in two smaller reads; `None` when there is only one point.
     #[must_use]
     pub fn halves(&self) -> Option<(Self, Self)> {
         let (left, right) = self.points.split_at_checked(self.points.len() / 2)?;
         Some((Self::spanning(left)?, Self::spanning(right)?))
+    }
+
+    /// Takes in a read that begins where this one ends, if both together are not longer than `longest` nor than any
+    /// device allows.
+    pub(super) fn join(&mut self, next: &Self, longest: u16) -> bool {
+        let most = if self.table.is_bits() { MAX_BITS } else { MAX_REGISTERS };
+        let touches = u32::from(self.address) + u32::from(self.words) == u32::from(next.address);
+        let words = self.words.saturating_add(next.words);
+        if !touches || words > most.min(longest) || (self.table, self.every) != (next.table, next.every) {
+            return false;
+        }
+        self.words = words;
+        self.points.extend_from_slice(&next.points);
+        true
     }
 
     fn spanning(points: &[RegisterSpan]) -> Option<Self> {
@@ -55,7 +80,7 @@ impl Block {
 #[must_use]
 pub fn plan(points: &[RegisterSpan], limits: &ModbusLimits) -> Vec<Block> {
     let mut sorted: Vec<RegisterSpan> = points.iter().copied().filter(|point| point.words > 0).collect();
-    sorted.sort_by_key(|point| (point.table, point.address, point.words));
+    sorted.sort_by_key(|point| (point.table, point.every, point.address, point.words));
     let mut blocks: Vec<Block> = Vec::new();
     for point in sorted {
         let taken = blocks.last_mut().is_some_and(|block| block.grow(point, limits));

@@ -4,22 +4,17 @@ use super::codec::Codec;
 use super::line::{Line, LineError, Pace};
 use super::{cjt188, dlt645, rtu};
 use crate::config::{Parity, Serial, SerialPlace};
-use crate::profile::{Identifier, RegisterTable};
-use crate::southbound::polled::{Ask, Block, Channel, ReadError, Said, Station};
+use crate::profile::Identifier;
+use crate::southbound::modbus::pdu::{self, Answer};
+use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station, Tap, Tapped, dial};
 use futures_util::future::BoxFuture;
 use serial2_tokio::{CharSize, FlowControl, SerialPort, StopBits};
 use std::io;
-use std::time::Duration;
-use tokio::net::TcpStream;
 
-/// Longest wait for a converter's TCP connection: the second SYN is sent after 1 s, the third after 3 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many requests in a row without an answer, of whatever devices, mean that a converter's connection may be dead.
 const MISSES_TO_REOPEN: u8 = 6;
 /// Most frames of one DL/T 645 quantity.
 const MAX_FRAMES: u8 = 16;
-/// Most registers in one read.
-const MAX_QUANTITY: u16 = 125;
 
 /// A serial line and the settings to open it with.
 pub(super) struct SerialChannel {
@@ -30,12 +25,13 @@ pub(super) struct SerialChannel {
     /// CJ/T 188: number of the last frame.
     serial: u8,
     stale: u64,
+    tap: Tapped,
 }
 
 impl SerialChannel {
-    pub(super) async fn open(settings: Serial) -> Result<Self, ReadError> {
-        let pace = Pace::new(settings.baud);
-        let mut channel = Self { settings, line: None, pace, misses: 0, serial: 0, stale: 0 };
+    pub(super) async fn open(settings: Serial, pace: Pace) -> Result<Self, ReadError> {
+        let mut channel =
+            Self { settings, line: None, pace, misses: 0, serial: 0, stale: 0, tap: Tapped::default() };
         channel.connect().await?;
         Ok(channel)
     }
@@ -44,21 +40,17 @@ impl SerialChannel {
         self.line = None;
         self.misses = 0;
         let failed = |endpoint: String| move |cause| ReadError::Connect { endpoint, cause };
-        let line = match &self.settings.place {
+        let mut line = match &self.settings.place {
             SerialPlace::Port { path, parity, two_stop_bits } => {
                 let port = open_port(path, self.settings.baud, *parity, *two_stop_bits);
                 Line::new(Box::new(port.map_err(failed(path.clone()))?), self.pace)
             }
             SerialPlace::Converter { host, port } => {
-                let dial = TcpStream::connect((host.as_str(), *port));
-                let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
-                    Ok(dialled) => dialled,
-                    Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s")),
-                };
-                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                let stream = dial(host, *port).await;
                 Line::new(Box::new(stream.map_err(failed(format!("{host}:{port}")))?), self.pace)
             }
         };
+        line.set_tap(self.tap.clone());
         self.line = Some(line);
         Ok(())
     }
@@ -85,33 +77,6 @@ impl SerialChannel {
         outcome.map_err(ReadError::from)
     }
 
-    async fn registers(&mut self, unit: u8, block: &Block) -> Result<Said, ReadError> {
-        let Block { table, address, words: quantity, .. } = *block;
-        if quantity == 0 || quantity > MAX_QUANTITY || u32::from(address) + u32::from(quantity) > 0x1_0000 {
-            return Err(ReadError::NoSuchRead { address, quantity });
-        }
-        let function = match table {
-            RegisterTable::Holding => 3,
-            RegisterTable::Input => 4,
-            RegisterTable::Coil => 1,
-            RegisterTable::Discrete => 2,
-        };
-        let ([a, b], [c, d]) = (address.to_be_bytes(), quantity.to_be_bytes());
-        let bytes = usize::from(quantity) * 2;
-        let request = rtu::Request::new(unit, &[function, a, b, c, d], 1 + bytes);
-        let pdu = self.send(&request).await?;
-        match pdu.as_slice() {
-            [_, count, data @ ..] if usize::from(*count) == bytes && data.len() == bytes => {
-                let words = data.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair));
-                Ok(Said::Words(words.collect()))
-            }
-            _ => {
-                let what = format!("{quantity} registers are {bytes} bytes; the reply says otherwise");
-                Err(ReadError::Malformed { what, raw: pdu })
-            }
-        }
-    }
-
     async fn quantity(&mut self, address: dlt645::Address, di: u32) -> Result<Said, ReadError> {
         let di = dlt645::Di(di);
         let mut answer = self.send(&dlt645::Request { address, ask: dlt645::Ask::Read(di) }).await?;
@@ -127,10 +92,14 @@ impl SerialChannel {
         Err(ReadError::Malformed { what, raw: Vec::new() })
     }
 
-    async fn flow(&mut self, kind: u8, address: cjt188::Address, di: [u8; 2]) -> Result<Said, ReadError> {
+    async fn flow(
+        &mut self,
+        kind: u8,
+        address: cjt188::Address,
+        ask: cjt188::Ask,
+    ) -> Result<cjt188::Answer, ReadError> {
         self.serial = self.serial.wrapping_add(1);
-        let request = cjt188::Request { kind, address, ask: cjt188::Ask::Read(di), serial: self.serial };
-        self.send(&request).await.map(|answer| Said::Bytes(answer.data))
+        self.send(&cjt188::Request { kind, address, ask, serial: self.serial }).await
     }
 }
 
@@ -150,12 +119,22 @@ impl Channel for SerialChannel {
     fn ask<'a>(&'a mut self, station: Station, ask: &'a Ask) -> BoxFuture<'a, Result<Said, ReadError>> {
         Box::pin(async move {
             match (station, ask) {
-                (Station::Unit(unit), Ask::Registers(block)) => self.registers(unit, block).await,
+                (Station::Unit(unit), _) => pdu::ask(self, unit, ask).await,
+                (Station::Meter(address), Ask::PlateAddress) => {
+                    let request = dlt645::Request { address, ask: dlt645::Ask::ReadAddress };
+                    let answer = self.send(&request).await?;
+                    Ok(Said::Bytes(answer.address.to_string().into_bytes()))
+                }
                 (Station::Meter(address), Ask::Quantity(Identifier::Dlt645(di))) => {
                     self.quantity(address, *di).await
                 }
                 (Station::Flow(kind, address), Ask::Quantity(Identifier::Cjt188(di))) => {
-                    self.flow(kind, address, *di).await
+                    let answer = self.flow(kind, address, cjt188::Ask::Read(*di)).await?;
+                    Ok(Said::Bytes(answer.data))
+                }
+                (Station::Flow(kind, address), Ask::PlateAddress) => {
+                    let answer = self.flow(kind, address, cjt188::Ask::ReadAddress).await?;
+                    Ok(Said::Bytes(answer.address.to_string().into_bytes()))
                 }
                 _ => Err(ReadError::WrongBus),
             }
@@ -164,6 +143,20 @@ impl Channel for SerialChannel {
 
     fn take_stale(&mut self) -> u64 {
         std::mem::take(&mut self.stale)
+    }
+
+    fn set_tap(&mut self, tap: Option<Tap>) {
+        self.tap = Tapped::new(tap);
+        if let Some(line) = &mut self.line {
+            line.set_tap(self.tap.clone());
+        }
+    }
+}
+
+impl pdu::Exchange for SerialChannel {
+    async fn exchange(&mut self, unit: u8, request: &pdu::Request) -> Result<Answer, ReadError> {
+        let pdu = self.send(&rtu::Request::new(unit, request.clone())).await?;
+        request.judge(&pdu).map_err(|verdict| verdict.into_error(&pdu))
     }
 }
 

@@ -8,11 +8,14 @@
 //! - After a deadline has passed the line listens on, until the late answer has come or the line was silent for
 //!   [`Pace::patience`], before anything else is sent. How late answers have come is remembered, so a slow device
 //!   lengthens that silence and a dead one does not.
+//! - A line that was just opened is listened to first: a converter hands what came too late for the connection before
+//!   to the next one.
 //! - Should an answer be later still, the next answers of the same shape are not believed alone: the line waits
 //!   whether another follows, and then the last one is the true one.
 
 use super::codec::{Codec, Look, MAX_FRAME, Refusal, Stray};
 use crate::model::Fault;
+use crate::southbound::polled::Tapped;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -103,13 +106,25 @@ pub struct Pace {
     baud: u32,
     /// The latest that an answer ever came after its deadline.
     lateness: Duration,
+    hasty: bool,
 }
 
 impl Pace {
     /// For a line of so many baud (of the serial side, where there is a converter).
     #[must_use]
     pub fn new(baud: u32) -> Self {
-        Self { baud: baud.max(1), lateness: Duration::ZERO }
+        Self { baud: baud.max(1), lateness: Duration::ZERO, hasty: false }
+    }
+
+    /// For a scan of addresses, most of which nobody has: after a missed answer only the silence between two frames is
+    /// kept. Whoever answers late may then garble the answer of the next; that address is worth a second try.
+    #[must_use]
+    pub fn hasty(self) -> Self {
+        Self { hasty: true, ..self }
+    }
+
+    fn least_patience(self) -> Duration {
+        if self.hasty { self.silence() } else { LEAST_PATIENCE }
     }
 
     /// How long so many bytes take on the line.
@@ -127,6 +142,9 @@ impl Pace {
 
     /// How long the line must be silent after a missed answer.
     fn patience(self, within: Duration) -> Duration {
+        if self.hasty {
+            return self.silence();
+        }
         within.max(self.lateness * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE) + self.silence()
     }
 }
@@ -154,8 +172,11 @@ pub struct Line {
     held: Vec<u8>,
     /// When the last byte came or went.
     quiet_since: Instant,
+    /// Nothing was sent yet: whoever had the line before may still be answered.
+    fresh: bool,
     owed: VecDeque<Owed>,
     thrown: Thrown,
+    tap: Tapped,
 }
 
 impl Line {
@@ -166,9 +187,16 @@ impl Line {
             pace,
             held: Vec::with_capacity(MAX_FRAME),
             quiet_since: Instant::now(),
+            fresh: true,
             owed: VecDeque::new(),
             thrown: Thrown::default(),
+            tap: Tapped::default(),
         }
+    }
+
+    /// Copies what goes and comes to a tap.
+    pub(super) fn set_tap(&mut self, tap: Tapped) {
+        self.tap = tap;
     }
 
     /// The line's times.
@@ -192,6 +220,7 @@ impl Line {
     pub async fn ask<C: Codec>(&mut self, codec: &C, within: Duration) -> Result<C::Answer, LineError> {
         self.clear().await?;
         let request = codec.request();
+        self.tap.sent(&request);
         self.wire.write_all(&request).await.map_err(LineError::Broke)?;
         self.wire.flush().await.map_err(LineError::Broke)?;
         // The system takes the bytes at once; the line needs its time.
@@ -217,6 +246,7 @@ impl Line {
     /// When the line breaks.
     pub async fn tell(&mut self, frame: &[u8]) -> Result<(), LineError> {
         self.clear().await?;
+        self.tap.sent(frame);
         self.wire.write_all(frame).await.map_err(LineError::Broke)?;
         self.wire.flush().await.map_err(LineError::Broke)?;
         tokio::time::sleep(self.pace.of_bytes(frame.len())).await;
@@ -226,9 +256,10 @@ impl Line {
 
     /// Waits for the silence between frames and throws away what came meanwhile.
     async fn clear(&mut self) -> Result<(), LineError> {
-        let begin = self.quiet_since + self.pace.silence();
+        let silence =
+            if std::mem::take(&mut self.fresh) { self.pace.least_patience() } else { self.pace.silence() };
         let give_up = Instant::now() + BABBLE;
-        let mut until = begin;
+        let mut until = self.quiet_since + silence;
         loop {
             let fresh = self.receive(until.min(give_up)).await?;
             self.thrown.bytes += u64::try_from(self.held.len()).unwrap_or(0);
@@ -236,7 +267,7 @@ impl Line {
             if !fresh {
                 return Ok(());
             }
-            until = Instant::now() + self.pace.silence();
+            until = Instant::now() + silence;
         }
     }
 
@@ -248,6 +279,7 @@ impl Line {
             Err(_) => Ok(false),
             Ok(Ok(0)) => Err(LineError::Closed),
             Ok(Ok(n)) => {
+                self.tap.came(bytes.get(..n).unwrap_or_default());
                 self.held.extend(bytes.iter().take(n));
                 Ok(true)
             }
@@ -322,7 +354,10 @@ impl Line {
             until = until.max(Instant::now() + self.pace.silence());
         }
         self.held.clear();
-        self.owed.push_back(Owed { shape: codec.shape() });
+        let shape = codec.shape();
+        if !shape.is_empty() {
+            self.owed.push_back(Owed { shape });
+        }
         if self.owed.len() > MOST_OWED {
             self.owed.pop_front();
         }

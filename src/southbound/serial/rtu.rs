@@ -5,12 +5,11 @@
 //! must have is known from the request, and what is late is kept apart by silence (`line.rs`).
 
 use super::codec::{Codec, Look, Refusal, Stray};
+use crate::southbound::modbus::pdu::{self, Length, REFUSED};
 use crate::southbound::polled::Exception;
 
 /// Bytes of an exception: unit, function, code, CRC.
 const EXCEPTION_LEN: usize = 5;
-/// Bit of the function code: the device refuses.
-const REFUSED: u8 = 0x80;
 
 /// CRC-16/MODBUS (MODBUS over Serial Line V1.02, section 6.2.2).
 #[must_use]
@@ -29,26 +28,18 @@ fn whole(frame: &[u8]) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     unit: u8,
-    pdu: Vec<u8>,
-    answer_len: usize,
+    pdu: pdu::Request,
+    frame: Vec<u8>,
 }
 
 impl Request {
-    /// A request whose answer has so many bytes behind the function code; `pdu` begins with the function code.
+    /// A request to a unit.
     #[must_use]
-    pub fn new(unit: u8, pdu: &[u8], answer_len: usize) -> Self {
-        Self { unit, pdu: pdu.to_vec(), answer_len }
-    }
-
-    fn function(&self) -> u8 {
-        self.pdu.first().copied().unwrap_or_default()
-    }
-
-    fn frame(&self) -> Vec<u8> {
-        let mut bytes = vec![self.unit];
-        bytes.extend(&self.pdu);
-        bytes.extend(crc(&bytes).to_le_bytes());
-        bytes
+    pub fn new(unit: u8, pdu: pdu::Request) -> Self {
+        let mut frame = vec![unit];
+        frame.extend(pdu.bytes());
+        frame.extend(crc(&frame).to_le_bytes());
+        Self { unit, pdu, frame }
     }
 }
 
@@ -57,19 +48,21 @@ impl Codec for Request {
     type Answer = Vec<u8>;
 
     fn request(&self) -> Vec<u8> {
-        self.frame()
+        self.frame.clone()
     }
 
     fn look(&self, held: &[u8]) -> Look<Vec<u8>> {
         let [unit, function, rest @ ..] = held else { return Look::Wait };
-        let begins = |pair: &[u8]| {
-            pair == [self.unit, self.function()] || pair == [self.unit, self.function() | REFUSED]
-        };
+        let own = self.pdu.function();
+        let begins = |pair: &[u8]| pair == [self.unit, own] || pair == [self.unit, own | REFUSED];
         let skip = |what| {
             let next = held.windows(2).skip(1).position(begins).map_or(held.len() - 1, |at| at + 1);
             Look::Skip { bytes: next, what }
         };
-        if *unit == self.unit && *function == self.function() | REFUSED {
+        if !begins(&[*unit, *function]) {
+            return skip(Stray::Noise);
+        }
+        if *function == own | REFUSED {
             let Some(frame) = held.get(..EXCEPTION_LEN) else { return Look::Wait };
             if !whole(frame) {
                 return skip(Stray::BadSum);
@@ -78,32 +71,39 @@ impl Codec for Request {
             let said = Err(Refusal::Modbus(Exception::from_code(code)));
             return Look::Answer { said, bytes: EXCEPTION_LEN };
         }
-        if *unit != self.unit || *function != self.function() {
-            return skip(Stray::Noise);
+        // The request, whole, is an echo, unless the right answer is the very same. No answer to a read of registers
+        // looks like it: its third byte would be the count.
+        if held.starts_with(&self.frame) && !self.pdu.is_repeated() {
+            return Look::Skip { bytes: self.frame.len(), what: Stray::Echo };
         }
-        // An echo is the request, whole, and no answer to a read looks like it: its second byte would be the count.
-        let own = self.frame();
-        let bytes = 2 + self.answer_len + 2;
-        if held.starts_with(&own) && bytes != own.len() {
-            return Look::Skip { bytes: own.len(), what: Stray::Echo };
-        }
-        let Some(frame) = held.get(..bytes) else {
-            // What can only be an echo still coming is waited for, too.
-            return Look::Wait;
+        let bytes = match self.pdu.length(held.get(1..).unwrap_or_default()) {
+            Length::Is(len) => 1 + len + 2,
+            Length::Later => return Look::Wait,
+            Length::Never => return skip(Stray::Noise),
         };
+        // What can only be an echo still coming is waited for, too.
+        let Some(frame) = held.get(..bytes) else { return Look::Wait };
         if !whole(frame) {
-            return skip(Stray::BadSum);
+            // A longer echo, of a write of several, may still be coming.
+            return if self.frame.starts_with(held) { Look::Wait } else { skip(Stray::BadSum) };
         }
-        let pdu = frame.get(1..bytes - 2).unwrap_or_default().to_vec();
-        Look::Answer { said: Ok(pdu), bytes }
+        let pdu = frame.get(1..bytes - 2).unwrap_or_default();
+        if !self.pdu.repeats(pdu) {
+            return Look::Skip { bytes, what: Stray::OtherRequest };
+        }
+        Look::Answer { said: Ok(pdu.to_vec()), bytes }
     }
 
-    /// Any answer of this unit to this function with as many bytes.
+    /// Any answer of this unit to this function with as many bytes; the answer to a write names it.
     fn shape(&self) -> Vec<u8> {
-        vec![self.unit, self.function(), u8::try_from(self.answer_len).unwrap_or(u8::MAX)]
+        if self.pdu.is_named() {
+            return Vec::new();
+        }
+        let len = u8::try_from(self.pdu.expected_len()).unwrap_or(u8::MAX);
+        vec![self.unit, self.pdu.function(), len]
     }
 
     fn expected_len(&self) -> usize {
-        2 + self.answer_len + 2
+        1 + self.pdu.expected_len() + 2
     }
 }

@@ -6,6 +6,7 @@ use crate::model::BusId;
 use crate::model::{Body, DeviceId, SiteKey};
 use crate::runtime::lanes::lanes;
 use crate::runtime::{Outlet, SystemClock, Tally, Tasks};
+use crate::southbound::polled::CommandBook;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -75,6 +76,7 @@ fn field() -> (Field, Outlet) {
         tally: Arc::new(Tally::default()),
         site_key: SiteKey::new([0; 32]),
         site: Site { gateway, name: "school".into(), school_code: None, zone },
+        commands: CommandBook::default(),
     };
     (field, outlet)
 }
