@@ -24,7 +24,7 @@ const BETWEEN_CONNECTS: Duration = Duration::from_secs(2);
 const COMMANDS_IN_A_ROW: u8 = 4;
 
 /// An open connection and the devices polled over it.
-pub(super) struct Poller {
+pub struct Poller {
     bus: BusId,
     channel: Box<dyn Channel>,
     spacing: Spacing,
@@ -52,7 +52,8 @@ pub(super) struct Poller {
 
 impl Poller {
     /// `timeout` is about how long a dead device holds the others up; `gap` the least pause after an answer.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         bus: &BusId,
         channel: Box<dyn Channel>,
         timeout: Duration,

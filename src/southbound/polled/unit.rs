@@ -244,7 +244,7 @@ fn rounds_of(device: &Device) -> Vec<Round> {
     let alarmed_ids: BTreeSet<Identifier> =
         device.alarmed.iter().filter_map(|p| profile.identifier(p)).collect();
     let blocks = plan(&profile.registers(), &profile.modbus_limits()).into_iter().map(|block| {
-        let alarmed = block.points.iter().any(|span| alarmed_spans.contains(span));
+        let alarmed = alarmed_spans.iter().any(|span| block.holds(span));
         (block.every, alarmed, Ask::Registers(block))
     });
     let quantities =
