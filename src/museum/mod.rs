@@ -26,6 +26,8 @@ pub const EXHIBITS: &[&str] = &[
     // pipeline
     "redelivery_not_recognised",
     "roll_up_replayed_twice",
+    // field
+    "late_answer_not_awaited",
     // uplink
     "outbox_deleted_before_yes",
     "drop_on_400",

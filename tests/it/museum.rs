@@ -2,7 +2,7 @@
 
 use crate::crash_states::{self, Known};
 use crate::script::{Script, Worker, memory_dir, one_reading};
-use crate::{io_faults, power_cut, sim, torture};
+use crate::{faults, io_faults, power_cut, sim, torture};
 use hil::disk::Disk;
 use schoolgate::model::Wall;
 use schoolgate::museum::{EXHIBITS, show};
@@ -23,6 +23,8 @@ enum Guard {
     Simulation,
     /// A backup put in place on new hardware.
     Restore,
+    /// A serial line whose answers come late.
+    Line,
 }
 
 const GUARDS: &[(&str, Guard)] = &[
@@ -45,6 +47,7 @@ const GUARDS: &[(&str, Guard)] = &[
     ("reuse_of_sequence_after_restore", Guard::Restore),
     ("redelivery_not_recognised", Guard::Simulation),
     ("roll_up_replayed_twice", Guard::Simulation),
+    ("late_answer_not_awaited", Guard::Line),
     ("outbox_deleted_before_yes", Guard::Simulation),
     ("drop_on_400", Guard::Simulation),
 ];
@@ -58,6 +61,8 @@ const CUTS: usize = 5;
 const TRIED: u64 = 6;
 /// Schools simulated; the first that goes wrong is enough.
 const SEEDS: u64 = 30;
+/// Reads of a line, a third of them answered late.
+const LATE_READS: u32 = 1000;
 
 /// A backup, work that platforms see, and the backup put in place elsewhere: no number is given a second time.
 fn restore() -> Result<(), String> {
@@ -114,6 +119,12 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
             Ok(())
         }
         Guard::Restore => restore(),
+        Guard::Line => {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+            runtime.expect("a runtime").block_on(faults::late_answers(LATE_READS));
+            Ok(())
+        }
     });
     outcome.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
@@ -123,7 +134,9 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
 
 #[test]
 fn every_guard_is_content_with_the_product_as_it_is() {
-    for guard in [Guard::CrashStates, Guard::Faults, Guard::PowerCuts, Guard::Simulation, Guard::Restore] {
+    for guard in
+        [Guard::CrashStates, Guard::Faults, Guard::PowerCuts, Guard::Simulation, Guard::Restore, Guard::Line]
+    {
         assert_eq!(run(guard, None), Ok(()), "{guard:?}");
     }
 }
