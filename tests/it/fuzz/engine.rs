@@ -22,6 +22,9 @@ const LONGEST_IN_TREE: usize = 600;
 /// In the long form, how often it says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
+/// Tries one input.
+type Trial = Box<dyn FnMut(&[u8]) -> u64>;
+
 /// A decoder on trial.
 pub struct Target {
     /// Names its kept inputs.
@@ -37,7 +40,7 @@ pub struct Target {
     /// Makes an input right where mutation broke it: check sums, lengths.
     pub repair: fn(&mut Vec<u8>),
     /// Tries one input: panics when a promise is broken, and tells what the decoder did as a number.
-    pub run: Box<dyn FnMut(&[u8]) -> u64>,
+    pub run: Trial,
 }
 
 /// What a decoder did, step by step, as one number.
