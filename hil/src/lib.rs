@@ -13,6 +13,7 @@ pub mod disk;
 pub mod doubles;
 pub mod meters;
 pub mod moment;
+pub mod paced;
 pub mod platform;
 pub mod school;
 pub mod tasks;

@@ -1,7 +1,8 @@
 //! DL/T 645 and CJ/T 188 meters on a real serial port: the frames of the standards, answered byte for byte, in the lanes
 //! as values; and what a shared line does to them.
 
-use crate::modbus::{Cable, Gateway, serial};
+use crate::modbus::{Gateway, serial};
+use crate::pymodbus::Cable;
 use crate::rig;
 use schoolgate::config::Device;
 use schoolgate::model::{BusId, DeviceId, Fault, Link, PlaceId, Quality, Unit};

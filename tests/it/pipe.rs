@@ -2,7 +2,7 @@
 //! unit, both times and quality; roll-ups and alarms at two platforms, each record once.
 
 use crate::daemon::{School, device, mqtt_bus, until};
-use crate::modbus::pymodbus;
+use crate::pymodbus::pymodbus;
 use crate::mosquitto::Mosquitto;
 use hil::platform::{Family, Mood, Platform, Settings};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Which registers to ask for together: few requests, no point torn in two, nothing beyond what the device allows.
 
 use crate::profile::{ModbusLimits, RegisterSpan, RegisterTable};
-use crate::southbound::modbus::pdu::MAX_BITS;
+use crate::southbound::modbus::pdu::{MAX_BITS, MAX_REGISTERS};
 
 /// One read, and the points it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,20 @@ impl Block {
     pub fn halves(&self) -> Option<(Self, Self)> {
         let (left, right) = self.points.split_at_checked(self.points.len() / 2)?;
         Some((Self::spanning(left)?, Self::spanning(right)?))
+    }
+
+    /// Takes in a read that begins where this one ends, if both together are not longer than `longest` nor than any
+    /// device allows.
+    pub(super) fn join(&mut self, next: &Self, longest: u16) -> bool {
+        let most = if self.table.is_bits() { MAX_BITS } else { MAX_REGISTERS };
+        let touches = u32::from(self.address) + u32::from(self.words) == u32::from(next.address);
+        let words = self.words.saturating_add(next.words);
+        if !touches || words > most.min(longest) || (self.table, self.every) != (next.table, next.every) {
+            return false;
+        }
+        self.words = words;
+        self.points.extend_from_slice(&next.points);
+        true
     }
 
     fn spanning(points: &[RegisterSpan]) -> Option<Self> {

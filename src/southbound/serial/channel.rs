@@ -27,8 +27,7 @@ pub(super) struct SerialChannel {
 }
 
 impl SerialChannel {
-    pub(super) async fn open(settings: Serial) -> Result<Self, ReadError> {
-        let pace = Pace::new(settings.baud);
+    pub(super) async fn open(settings: Serial, pace: Pace) -> Result<Self, ReadError> {
         let mut channel =
             Self { settings, line: None, pace, misses: 0, serial: 0, stale: 0, tap: Tapped::default() };
         channel.connect().await?;

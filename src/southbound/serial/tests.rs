@@ -343,7 +343,8 @@ async fn a_dead_device_costs_its_deadline_and_a_silence_and_echoes_have_a_name()
     let began = tokio::time::Instant::now();
     let missed = line.ask(&holding(1), WITHIN).await;
     assert!(matches!(missed, Err(LineError::Silent { .. })), "{missed:?}");
-    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    // Besides the listening of a line just opened.
+    assert!(began.elapsed() < Duration::from_millis(800), "{:?}", began.elapsed());
     let mut echo = JoinSet::new();
     echo.spawn(async move {
         let mut seen = vec![0; 16];
