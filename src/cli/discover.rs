@@ -3,16 +3,15 @@
 mod scan;
 mod written;
 
-use super::progress::Progress;
 use super::wired::{block_on, gateway_runs, place_of, refuse_used, unless_stopped};
 use super::words::{said, say};
-use super::{DEFAULT_CONFIG, EXIT_USAGE, complain, configured};
+use super::{DEFAULT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured};
 use crate::config::{self, BusKind, Config, ModbusTcp, Parity, Serial, SerialPlace};
 use crate::model::PlaceId;
 use crate::profile::Profile;
 use crate::southbound::survey::network::Network;
 use clap::Args;
-use scan::Scan;
+use scan::{Scan, ScanError};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -112,7 +111,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
 
 impl Discover {
     /// Exits with 0 when something was found, 1 when not, 64 when the command line or the configuration is wrong, 69
-    /// when the gateway uses the line.
+    /// when the gateway or another program uses the line, or it cannot be opened.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
         let config = match self.known(out)? {
             Ok(config) => config,
@@ -150,9 +149,9 @@ impl Discover {
             }
         };
         let left_alone = running.map(used_endpoints).unwrap_or_default();
-        let mut scan = Scan { profiles: &profiles, left_alone, findings: Vec::new(), progress: Progress::new() };
+        let mut scan = Scan::new(&profiles, left_alone);
         let outcome = self.scan(&mut scan)?;
-        let Scan { findings, mut progress, .. } = scan;
+        let (findings, mut progress) = scan.finish();
         let found: usize = findings.iter().map(|finding| finding.devices.len()).sum();
         for finding in &findings {
             for remark in &finding.remarks {
@@ -177,7 +176,8 @@ impl Discover {
             }
         }
         if let Err(error) = outcome {
-            return complain(&error, EXIT_NOTHING);
+            let code = if matches!(error, ScanError::Open(_)) { EXIT_UNAVAILABLE } else { EXIT_NOTHING };
+            return complain(&error, code);
         }
         Ok(if found > 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOTHING) })
     }
@@ -218,7 +218,7 @@ impl Discover {
         config.buses.iter().find(|bus| same(&place_of(&bus.kind))).map(|bus| bus.id.clone())
     }
 
-    fn scan(&self, scan: &mut Scan<'_>) -> io::Result<Result<(), scan::ScanError>> {
+    fn scan(&self, scan: &mut Scan<'_>) -> io::Result<Result<(), ScanError>> {
         let all: Vec<u8> = (1..=247).collect();
         let mut outcome = Ok(());
         let work = async {

@@ -9,6 +9,7 @@ mod crash_states;
 mod daemon;
 mod db;
 mod dependencies;
+mod discover;
 mod faults;
 mod install;
 mod io_faults;
@@ -21,6 +22,7 @@ mod mosquitto;
 mod mqtt;
 #[cfg(feature = "museum")]
 mod museum;
+mod newcomer;
 mod north;
 mod oracle;
 mod payloads;

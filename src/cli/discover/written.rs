@@ -184,6 +184,11 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
         let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
         writeln!(text, "# {line}{reasons}").ok();
     }
+    if !found.looked_at {
+        let zh = "扫描被中止，还没有与设备模板比对：再运行一次";
+        writeln!(text, "# {}", say(zh, "the scan ended before it was compared with the profiles: run it again")).ok();
+        return;
+    }
     let Some(best) = found.matches.first().filter(|m| m.percent >= USABLE_PERCENT) else {
         let zh = format!("没有合适的设备模板：先 schoolgate capture {bus}/{plain}，再 schoolgate profile new");
         let en = format!(
