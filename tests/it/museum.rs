@@ -1,5 +1,6 @@
 //! The bug museum: every deliberate fault is noticed by the test that is there for it.
 
+use crate::control::switching;
 use crate::script::{Script, Worker, memory_dir, one_reading};
 use crate::{crash_states, io_faults, power_cut, sim, torture};
 use hil::disk::Disk;
@@ -22,6 +23,8 @@ enum Guard {
     Simulation,
     /// A backup put in place on new hardware.
     Restore,
+    /// An output that is switched, and a death after every step of it.
+    Switching,
 }
 
 const GUARDS: &[(&str, Guard)] = &[
@@ -44,6 +47,8 @@ const GUARDS: &[(&str, Guard)] = &[
     ("reuse_of_sequence_after_restore", Guard::Restore),
     ("redelivery_not_recognised", Guard::Simulation),
     ("roll_up_replayed_twice", Guard::Simulation),
+    ("control_trusts_the_echo", Guard::Switching),
+    ("pulse_not_remembered", Guard::Switching),
     ("outbox_deleted_before_yes", Guard::Simulation),
     ("drop_on_400", Guard::Simulation),
 ];
@@ -112,6 +117,7 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
             Ok(())
         }
         Guard::Restore => restore(),
+        Guard::Switching => switching::check(),
     });
     outcome.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
@@ -121,7 +127,14 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
 
 #[test]
 fn every_guard_is_content_with_the_product_as_it_is() {
-    for guard in [Guard::CrashStates, Guard::Faults, Guard::PowerCuts, Guard::Simulation, Guard::Restore] {
+    for guard in [
+        Guard::CrashStates,
+        Guard::Faults,
+        Guard::PowerCuts,
+        Guard::Simulation,
+        Guard::Restore,
+        Guard::Switching,
+    ] {
         assert_eq!(run(guard, None), Ok(()), "{guard:?}");
     }
 }
