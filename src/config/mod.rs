@@ -18,7 +18,7 @@ mod site;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
-pub use load::{DEFAULT_PROFILES_DIR, load};
+pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
 

@@ -1,6 +1,7 @@
 //! The routes under `/api/v1/`.
 
 use super::{Console, Problem, controls, views};
+use crate::aggregate::Nature;
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
 use crate::runtime::Chain;
@@ -216,8 +217,8 @@ async fn minutes(console: &Console, asked: Narrowed) -> Answer {
         ));
     };
     let known = console.devices.get(&device).and_then(|device| device.profile.point(point.as_str()));
-    let wrap = known.and_then(|point| point.wrap);
-    let look = move |r: &Reader| r.minutes(&device, &point, (Wall(from), Wall(to)), wrap);
+    let nature = known.map_or_else(Nature::default, Nature::from);
+    let look = move |r: &Reader| r.minutes(&device, &point, (Wall(from), Wall(to)), nature);
     let rows = read(console, look).await?.ok_or_else(|| {
         Problem::new(
             StatusCode::BAD_REQUEST,

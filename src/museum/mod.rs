@@ -29,6 +29,8 @@ pub const EXHIBITS: &[&str] = &[
     // control
     "control_trusts_the_echo",
     "pulse_not_remembered",
+    // field
+    "late_answer_not_awaited",
     // uplink
     "outbox_deleted_before_yes",
     "drop_on_400",

@@ -5,6 +5,7 @@ use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
+use crate::aggregate::REVISABLE_SPAN;
 use crate::model::{
     AlarmChange, BusId, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind,
     Record, RollUp, Unit, Wall,
@@ -439,6 +440,17 @@ fn write_roll_up(tx: &Transaction<'_>, series: &mut SeriesIds, r: &RollUp) -> Re
         ])
     })
     .doing("storing a roll-up")?;
+    if r.kind == PointKind::Counter {
+        // Late data does not change it; a period so much earlier that it cannot be late data means that the clock was
+        // set back.
+        let revisable_ms = REVISABLE_SPAN * i64::from(r.period_secs) * 1000;
+        tx.prepare_cached(
+            "insert into counter (series, start, last) values (?1, ?2, ?3) \
+             on conflict (series) do update set start = ?2, last = ?3 where ?2 >= start or ?2 < start - ?4",
+        )
+        .and_then(|mut s| s.execute(params![id, r.start.0, r.last, revisable_ms]))
+        .doing("storing what a counter stood at")?;
+    }
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! The bug museum: every deliberate fault is noticed by the test that is there for it.
 
 use crate::control::switching;
+use crate::crash_states::{self, Known};
 use crate::script::{Script, Worker, memory_dir, one_reading};
-use crate::{crash_states, io_faults, power_cut, sim, torture};
+use crate::{faults, io_faults, power_cut, sim, torture};
 use hil::disk::Disk;
 use schoolgate::model::Wall;
 use schoolgate::museum::{EXHIBITS, show};
@@ -25,6 +26,8 @@ enum Guard {
     Restore,
     /// An output that is switched, and a death after every step of it.
     Switching,
+    /// A serial line whose answers come late.
+    Line,
 }
 
 const GUARDS: &[(&str, Guard)] = &[
@@ -49,6 +52,7 @@ const GUARDS: &[(&str, Guard)] = &[
     ("roll_up_replayed_twice", Guard::Simulation),
     ("control_trusts_the_echo", Guard::Switching),
     ("pulse_not_remembered", Guard::Switching),
+    ("late_answer_not_awaited", Guard::Line),
     ("outbox_deleted_before_yes", Guard::Simulation),
     ("drop_on_400", Guard::Simulation),
 ];
@@ -62,6 +66,8 @@ const CUTS: usize = 5;
 const TRIED: u64 = 6;
 /// Schools simulated; the first that goes wrong is enough.
 const SEEDS: u64 = 30;
+/// Reads of a line, a third of them answered late.
+const LATE_READS: u32 = 1000;
 
 /// A backup, work that platforms see, and the backup put in place elsewhere: no number is given a second time.
 fn restore() -> Result<(), String> {
@@ -98,7 +104,8 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
     let outcome = catch_unwind(|| match guard {
         Guard::CrashStates => {
             let script = Script::new(3, STEPS);
-            let seen = crash_states::record(&script).check(&script, STATES, (0, 1), 1, || ());
+            let seen =
+                crash_states::record(&script).check(&script, STATES, (0, 1), &Known::default(), 1, || ());
             seen.problems.into_iter().next().map_or(Ok(()), Err)
         }
         Guard::Faults => io_faults::check(&Script::new(4, STEPS), TRIED).map(drop),
@@ -118,6 +125,12 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
         }
         Guard::Restore => restore(),
         Guard::Switching => switching::check(),
+        Guard::Line => {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+            runtime.expect("a runtime").block_on(faults::late_answers(LATE_READS));
+            Ok(())
+        }
     });
     outcome.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
@@ -134,6 +147,7 @@ fn every_guard_is_content_with_the_product_as_it_is() {
         Guard::Simulation,
         Guard::Restore,
         Guard::Switching,
+        Guard::Line,
     ] {
         assert_eq!(run(guard, None), Ok(()), "{guard:?}");
     }
