@@ -107,8 +107,7 @@ fn the_examples_of_the_reference_page_are_profiles() {
 #[test]
 fn the_reference_page_lists_every_unit() {
     let page = std::fs::read_to_string(root().join("docs/profiles.md")).unwrap();
-    let list =
-        page.split("Units: `").nth(1).and_then(|rest| rest.split('`').next()).expect("the list of units");
+    let list = page.split("Units: `").nth(1).and_then(|rest| rest.split('`').next()).expect("the list of units");
     let written: Vec<&str> = list.split_whitespace().collect();
     let known: Vec<&str> = schoolgate::model::Unit::ALL.iter().map(|unit| unit.symbol()).collect();
     assert_eq!(written, known);
