@@ -11,16 +11,13 @@
 use super::frame::{self, MAX_ADU};
 use super::pdu::{self, Answer};
 use crate::profile::RegisterTable;
-use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station, Tap, Tapped};
+use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station, Tap, Tapped, dial};
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
-use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longest wait for a TCP connection: the second SYN is sent after 1 s, the third after 3 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many timeouts in a row, of whatever units, mean that the connection itself may be dead.
 const TIMEOUTS_TO_RECONNECT: u8 = 3;
 /// Most ids whose reply is owed; one more and the connection is closed.
@@ -116,13 +113,7 @@ impl Connection {
     /// [`ReadError::Connect`].
     pub async fn reopen(&mut self) -> Result<(), ReadError> {
         self.close();
-        let dial = TcpStream::connect((self.host.as_str(), self.port));
-        let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
-            Ok(dialled) => dialled,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s")),
-        };
-        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        match stream {
+        match dial(&self.host, self.port).await {
             Ok(stream) => {
                 self.stream = Some(stream);
                 Ok(())

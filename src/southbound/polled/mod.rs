@@ -3,17 +3,23 @@
 //! What carries the requests is a [`Channel`]: Modbus TCP, or a shared serial line.
 
 mod commands;
+mod dial;
+mod driver;
 mod exception;
 mod plan;
 mod schedule;
 mod session;
+mod silence;
+mod spacing;
 mod tap;
 mod unit;
 
 pub use commands::{COMMAND_DEADLINE, COMMAND_QUEUE, CommandBook, CommandError, Commands};
+pub(super) use dial::dial;
+pub(super) use driver::drivers;
 pub use exception::Exception;
 pub use plan::{Block, plan};
-pub(super) use session::Poller;
+use session::Poller;
 pub(super) use tap::Tapped;
 pub use tap::{Frame, Tap};
 
@@ -225,12 +231,17 @@ impl ReadError {
         }
     }
 
+    /// Whether something came that was not as it was sent: noise, a collision, a frame of someone else.
+    fn is_damage(&self) -> bool {
+        matches!(self, Self::Partial { .. } | Self::Strange { .. } | Self::Malformed { .. })
+    }
+
     /// What a refusal says about the request rather than about the device.
     fn remedy(&self) -> Remedy {
         match self {
-            Self::Refused(Refusal::Modbus(Exception::IllegalAddress | Exception::IllegalValue)) => {
-                Remedy::Halve
-            }
+            Self::Refused(Refusal::Modbus(Exception::IllegalAddress)) => Remedy::Halve,
+            Self::Refused(Refusal::Modbus(Exception::IllegalValue)) => Remedy::Shorten,
+            Self::Refused(Refusal::Modbus(Exception::Acknowledge | Exception::Busy)) => Remedy::Later,
             Self::Refused(Refusal::Modbus(Exception::IllegalFunction)) => Remedy::LeaveOut,
             Self::Refused(Refusal::Dlt645(errors)) if errors.no_such_data() => Remedy::LeaveOut,
             _ => Remedy::None,
@@ -243,6 +254,10 @@ impl ReadError {
 enum Remedy {
     /// Ask for its parts, down to the one that does not exist.
     Halve,
+    /// Ask for its parts, and for nothing longer.
+    Shorten,
+    /// Ask for the same again later.
+    Later,
     /// Ask for the rest.
     LeaveOut,
     /// Nothing.

@@ -1,7 +1,7 @@
 //! Which registers to ask for together: few requests, no point torn in two, nothing beyond what the device allows.
 
 use crate::profile::{ModbusLimits, RegisterSpan, RegisterTable};
-use crate::southbound::modbus::pdu::MAX_BITS;
+use crate::southbound::modbus::pdu::{MAX_BITS, MAX_REGISTERS};
 
 /// One read, and the points it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,25 @@ impl Block {
         Some((Self::spanning(left)?, Self::spanning(right)?))
     }
 
+    /// Whether a point stands in it.
+    pub(super) fn holds(&self, point: &RegisterSpan) -> bool {
+        self.points.iter().any(|own| (own.table, own.address) == (point.table, point.address))
+    }
+
+    /// Takes in a read that begins where this one ends, if both together are not longer than `longest` nor than any
+    /// device allows.
+    pub(super) fn join(&mut self, next: &Self, longest: u16) -> bool {
+        let most = if self.table.is_bits() { MAX_BITS } else { MAX_REGISTERS };
+        let touches = u32::from(self.address) + u32::from(self.words) == u32::from(next.address);
+        let words = self.words.saturating_add(next.words);
+        if !touches || words > most.min(longest) || (self.table, self.every) != (next.table, next.every) {
+            return false;
+        }
+        self.words = words;
+        self.points.extend_from_slice(&next.points);
+        true
+    }
+
     fn spanning(points: &[RegisterSpan]) -> Option<Self> {
         let (first, rest) = points.split_first()?;
         let no_limit = ModbusLimits { max_registers: u16::MAX, max_gap: u16::MAX };
@@ -104,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_registers_and_overlong_points_are_no_special_case() {
+    fn m16_a_point_is_never_torn_not_even_at_the_end_or_when_it_is_long() {
         let end = plan(&[at(Input, 65_535, 1), at(Input, 65_534, 1), at(Input, 65_535, 2)], &limits(125, 0));
         assert_eq!((end[0].address, end[0].words, end[0].points.len()), (65_534, 3, 3));
         let long = plan(&[at(Input, 0, 200), at(Input, 200, 1)], &limits(125, 0));
@@ -114,7 +133,7 @@ mod tests {
 
     /// 20,000 random register maps: every point in exactly one block, wholly; no block over the limits.
     #[test]
-    fn any_register_map_is_covered_once_within_the_limits() {
+    fn m16_any_register_map_is_covered_once_every_point_in_one_read() {
         let mut seed = 0x5EED_0001u64;
         let mut draw = |below: u64| {
             seed ^= seed << 13;

@@ -1,64 +1,142 @@
-//! When each device on a bus is due: its own period on a grid that does not drift, its own backoff while it is silent.
+//! When each round of reads on a bus is due, and which of those that are due goes first. Pure: time is an argument.
+//!
+//! Every round has its own grid, which does not drift. Of the rounds that are due, those with alarmed points go first,
+//! then the normal ones, then the slow ones; within a rank, and for whatever is overdue by two of its periods, the one
+//! that will soonest be (or longest was) so far overdue. Therefore nothing waits for ever.
 
 use crate::model::Mono;
-use crate::runtime::Backoff;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
-/// Longest pause between two tries of a silent device.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// The first polls after connecting are spread over this, so that every device is heard soon.
+/// The first rounds after connecting are spread over this, so that every device is heard soon.
 const FIRST_ROUND_MS: u64 = 1000;
+/// Overdue by so many of its periods, a round stands with the alarmed ones.
+const PATIENCE_PERIODS: u64 = 2;
+
+/// What goes first among rounds that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// It holds a point that a rule judges.
+    Alarmed,
+    /// Read at every poll.
+    Normal,
+    /// Read at every so many-th poll, or of a device that does not answer.
+    Slow,
+}
+
+/// How often a round is due, and what it is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rhythm {
+    pub(super) period: Duration,
+    pub(super) rank: Rank,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// This round; it is given back with [`Schedule::again`], [`Schedule::polled`], [`Schedule::postpone`] or
+    /// [`Schedule::hold`].
+    Now(usize),
+    /// Nothing until then.
+    At(Mono),
+    /// There is nothing at all.
+    Never,
+}
 
 #[derive(Debug)]
 struct Slot {
+    rank: Rank,
     /// The grid: `anchor`, `anchor + period`, …
     anchor: u64,
     period_ms: u64,
-    /// The grid point that follows the poll now due.
+    /// The grid point that follows the one now due.
     following: u64,
     due: Mono,
-    backoff: Backoff,
-    /// The poll now due is the first, or a try of a silent device.
+    /// What is now due is the first, or was postponed.
     off_grid: bool,
+    postponed: bool,
 }
 
-/// The due times of the devices on one bus. Pure: time is an argument.
+impl Slot {
+    /// From then on it is overdue beyond patience.
+    fn deadline(&self) -> Mono {
+        Mono(self.due.0.saturating_add(self.period_ms.saturating_mul(PATIENCE_PERIODS)))
+    }
+}
+
+/// The rounds of one bus.
 #[derive(Debug)]
-pub struct Schedule(Vec<Slot>);
+pub(super) struct Schedule {
+    slots: Vec<Slot>,
+    /// Those that wait, the next first.
+    waiting: BinaryHeap<Reverse<(Mono, usize)>>,
+    /// Those that are due, by rank; in each the one with the nearest deadline first.
+    ready: [BinaryHeap<Reverse<(Mono, usize)>>; 3],
+}
 
 impl Schedule {
-    /// Devices by their periods. The grids are spread so that devices of one bus do not fall due together, nor those
-    /// of different buses (`seed`). A silent device is asked again after about twice `timeout`, then ever later.
-    #[must_use]
-    pub fn new(periods: &[Duration], timeout: Duration, seed: u64, now: Mono) -> Self {
-        let count = u64::try_from(periods.len()).unwrap_or(u64::MAX).max(1);
-        let slots = (0u64..).zip(periods).map(|(index, period)| {
+    /// The grids are spread so that rounds of one bus do not fall due together, nor those of different buses (`seed`).
+    pub(super) fn new(rounds: impl ExactSizeIterator<Item = Rhythm>, seed: u64, now: Mono) -> Self {
+        let count = u64::try_from(rounds.len()).unwrap_or(u64::MAX).max(1);
+        let slots = (0_u64..).zip(rounds).map(|(index, Rhythm { period, rank })| {
             let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX).max(1);
             // A share of the period in 1/65536: even steps within the bus, begun at a point of the bus's own.
             let share = ((index << 16) / count).wrapping_add(seed & 0xFFFF) & 0xFFFF;
             let part = |span: u64| u64::try_from((u128::from(span) * u128::from(share)) >> 16).unwrap_or(0);
             Slot {
+                rank,
                 anchor: now.0.saturating_add(part(period_ms)),
                 period_ms,
                 following: 0,
                 due: Mono(now.0.saturating_add(part(period_ms.min(FIRST_ROUND_MS)))),
-                backoff: Backoff::new(timeout * 2, LONGEST_PAUSE, seed.wrapping_add(index)),
                 off_grid: true,
+                postponed: false,
             }
         });
-        Self(slots.collect())
+        let slots: Vec<Slot> = slots.collect();
+        let waiting = slots.iter().enumerate().map(|(index, slot)| Reverse((slot.due, index))).collect();
+        Self { slots, waiting, ready: Default::default() }
     }
 
-    /// The device that is due first, and when; `None` when there is no device.
-    #[must_use]
-    pub fn first_due(&self) -> Option<(usize, Mono)> {
-        self.0.iter().enumerate().map(|(index, slot)| (index, slot.due)).min_by_key(|(_, due)| *due)
+    /// What to do at this moment.
+    pub(super) fn next(&mut self, now: Mono) -> Next {
+        while let Some(Reverse((due, index))) = self.waiting.peek().copied()
+            && due <= now
+        {
+            self.waiting.pop();
+            self.again(index);
+        }
+        let urgency = |(rank, heap): (usize, &BinaryHeap<Reverse<(Mono, usize)>>)| {
+            let Reverse((deadline, _)) = heap.peek()?;
+            Some((if *deadline <= now { 0 } else { rank }, *deadline, rank))
+        };
+        let first = self.ready.iter().enumerate().filter_map(urgency).min();
+        let heap = first.and_then(|(_, _, rank)| self.ready.get_mut(rank));
+        match (heap.and_then(BinaryHeap::pop), self.waiting.peek()) {
+            (Some(Reverse((_, index))), _) => Next::Now(index),
+            (None, Some(Reverse((due, _)))) => Next::At(*due),
+            (None, None) => Next::Never,
+        }
     }
 
-    /// A device was polled: it is due again at its next grid point after `now`. Returns how many grid points were
-    /// passed over because the bus was too slow or stood still; they are not made up for.
-    pub fn polled(&mut self, index: usize, now: Mono) -> u64 {
-        let Some(slot) = self.0.get_mut(index) else { return 0 };
+    /// More of the round is to be read.
+    pub(super) fn again(&mut self, index: usize) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let rank = if slot.postponed { Rank::Slow } else { slot.rank };
+        let [alarmed, normal, slow] = &mut self.ready;
+        let heap = match rank {
+            Rank::Alarmed => alarmed,
+            Rank::Normal => normal,
+            Rank::Slow => slow,
+        };
+        heap.push(Reverse((slot.deadline(), index)));
+    }
+
+    /// The round is over: it is due again at its next grid point after `now`. Returns how many grid points were passed
+    /// over because the bus was too slow or stood still; they are not made up for.
+    pub(super) fn polled(&mut self, index: usize, now: Mono) -> u64 {
+        let Some(slot) = self.slots.get_mut(index) else { return 0 };
         let next = match now.0.checked_sub(slot.anchor) {
             Some(since) => since / slot.period_ms + 1,
             None => 0,
@@ -66,16 +144,25 @@ impl Schedule {
         let skipped = if slot.off_grid { 0 } else { next.saturating_sub(slot.following) };
         slot.due = Mono(slot.anchor.saturating_add(next.saturating_mul(slot.period_ms)));
         slot.following = next + 1;
-        slot.off_grid = false;
-        slot.backoff.reset();
+        (slot.off_grid, slot.postponed) = (false, false);
+        self.waiting.push(Reverse((slot.due, index)));
         skipped
     }
 
-    /// A device did not answer: it is due again after its own backoff.
-    pub fn missed(&mut self, index: usize, now: Mono) {
-        if let Some(slot) = self.0.get_mut(index) {
-            slot.off_grid = true;
-            slot.due = now.plus(slot.backoff.pause());
+    /// The round gave nothing: it is due again then.
+    pub(super) fn postpone(&mut self, index: usize, until: Mono) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.due = until;
+            (slot.off_grid, slot.postponed) = (true, true);
+            self.waiting.push(Reverse((until, index)));
+        }
+    }
+
+    /// The round is due but must wait until then; it keeps its place among those that wait with it.
+    pub(super) fn hold(&mut self, index: usize, until: Mono) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            (slot.off_grid, slot.postponed) = (true, true);
+            self.waiting.push(Reverse((until, index)));
         }
     }
 }
@@ -86,23 +173,29 @@ mod tests {
 
     const SEC: Duration = Duration::from_secs(1);
 
+    fn schedule(periods: &[Duration], rank: Rank, seed: u64, now: Mono) -> Schedule {
+        Schedule::new(periods.iter().map(|period| Rhythm { period: *period, rank }), seed, now)
+    }
+
     fn minutes(count: usize) -> Schedule {
-        Schedule::new(&vec![SEC * 60; count], SEC, 0, Mono(5000))
+        schedule(&vec![SEC * 60; count], Rank::Normal, 0, Mono(5000))
     }
 
     /// Polls whatever is due, each poll taking `cost_ms`; returns (when, whom).
     fn play(schedule: &mut Schedule, cost_ms: u64, until: u64) -> Vec<(u64, usize)> {
         let (mut now, mut polls) = (5000, Vec::new());
-        while let Some((index, due)) = schedule.first_due() {
-            now = due.0.max(now);
-            if now >= until {
-                break;
+        loop {
+            match schedule.next(Mono(now)) {
+                _ if now >= until => return polls,
+                Next::Now(index) => {
+                    polls.push((now, index));
+                    now += cost_ms;
+                    schedule.polled(index, Mono(now));
+                }
+                Next::At(due) => now = due.0,
+                Next::Never => return polls,
             }
-            polls.push((now, index));
-            now += cost_ms;
-            schedule.polled(index, Mono(now));
         }
-        polls
     }
 
     #[test]
@@ -122,18 +215,20 @@ mod tests {
     #[test]
     fn after_a_stall_cycles_are_skipped_and_counted_not_made_up_for() {
         let mut schedule = minutes(1);
+        assert_eq!(schedule.next(Mono(5000)), Next::Now(0));
         schedule.polled(0, Mono(5010));
-        assert_eq!(schedule.first_due(), Some((0, Mono(65_000))));
+        assert_eq!(schedule.next(Mono(5010)), Next::At(Mono(65_000)));
+        assert_eq!(schedule.next(Mono(65_000)), Next::Now(0));
         // the poll due at 65 s ends ten minutes late
         assert_eq!(schedule.polled(0, Mono(665_001)), 10);
-        assert_eq!(schedule.first_due(), Some((0, Mono(725_000))));
+        assert_eq!(schedule.next(Mono(665_001)), Next::At(Mono(725_000)));
+        assert_eq!(schedule.next(Mono(725_000)), Next::Now(0));
         assert_eq!(schedule.polled(0, Mono(725_050)), 0);
     }
 
     #[test]
     fn a_bus_slower_than_its_periods_skips_and_serves_everyone() {
-        let mut schedule = Schedule::new(&[SEC; 4], SEC, 7, Mono(5000));
-        let polls = play(&mut schedule, 400, 5000 + 60_000);
+        let polls = play(&mut schedule(&[SEC; 4], Rank::Normal, 7, Mono(5000)), 400, 5000 + 60_000);
         for device in 0..4 {
             let share = polls.iter().filter(|p| p.1 == device).count();
             assert!((30..=45).contains(&share), "device {device} got {share} of {}", polls.len());
@@ -141,40 +236,50 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_device_is_asked_ever_less_and_is_back_on_its_grid_once_it_answers() {
-        let mut schedule = Schedule::new(&[SEC * 10], SEC, 3, Mono(0));
-        let (mut now, mut tries) = (0, 0u32);
-        while now < 3_600_000 {
-            schedule.missed(0, Mono(now));
-            let (_, due) = schedule.first_due().unwrap();
-            assert!(due.0 > now && due.0 - now <= 300_000);
-            now = due.0;
-            tries += 1;
-        }
-        assert!((12..=40).contains(&tries), "{tries} tries in an hour");
-        assert_eq!(schedule.polled(0, Mono(now)), 0, "silence is not a skipped cycle");
-        let (_, due) = schedule.first_due().unwrap();
-        assert!(due.0 > now && due.0 - now <= 10_000);
+    fn alarmed_rounds_go_first_then_normal_then_slow_ones() {
+        let ranks = [Rank::Slow, Rank::Normal, Rank::Alarmed, Rank::Normal];
+        let rounds = ranks.iter().map(|rank| Rhythm { period: SEC * 60, rank: *rank });
+        let mut schedule = Schedule::new(rounds, 0, Mono(0));
+        let order: Vec<Next> = (0..4).map(|_| schedule.next(Mono(1000))).collect();
+        assert_eq!(order, [Next::Now(2), Next::Now(1), Next::Now(3), Next::Now(0)]);
+        assert_eq!(schedule.next(Mono(1000)), Next::Never, "all are in hand");
     }
 
     #[test]
-    fn one_dead_device_of_32_takes_little_of_the_bus() {
-        let mut schedule = Schedule::new(&vec![SEC * 10; 32], SEC, 1, Mono(0));
-        let (mut now, mut dead_ms) = (0, 0);
-        while let Some((index, due)) = schedule.first_due() {
-            now = due.0.max(now);
-            if now > 3_600_000 {
-                break;
-            }
-            if index == 5 {
-                now += 1000;
-                dead_ms += 1000;
-                schedule.missed(index, Mono(now));
-            } else {
-                now += 50;
-                schedule.polled(index, Mono(now));
-            }
+    fn on_a_bus_that_cannot_keep_up_the_alarmed_go_before_the_others_and_nobody_starves() {
+        let ranks = [Rank::Alarmed, Rank::Alarmed, Rank::Normal, Rank::Slow];
+        let periods = [1, 1, 2, 10];
+        let rounds = ranks.iter().zip(periods).map(|(rank, secs)| Rhythm { period: SEC * secs, rank: *rank });
+        let mut schedule = Schedule::new(rounds, 3, Mono(5000));
+        // Each read takes 0.6 s: the two alarmed rounds alone would fill the bus and more.
+        let polls = play(&mut schedule, 600, 5000 + 600_000);
+        let count = |device| polls.iter().filter(|p| p.1 == device).count();
+        assert!(count(0) > 300 && count(1) > 300, "{} and {}", count(0), count(1));
+        assert!((75..=200).contains(&count(2)), "normal: {}", count(2));
+        assert!((15..=60).contains(&count(3)), "slow: {}", count(3));
+    }
+
+    #[test]
+    fn a_held_round_keeps_its_place_and_a_postponed_one_is_the_last() {
+        let mut schedule = minutes(3);
+        for expected in [0, 1, 2] {
+            assert_eq!(schedule.next(Mono(6000)), Next::Now(expected));
         }
-        assert!(dead_ms * 20 <= 3_600_000, "the dead device took {dead_ms} ms of an hour");
+        schedule.postpone(0, Mono(7000));
+        schedule.hold(2, Mono(8000));
+        schedule.hold(1, Mono(8000));
+        assert_eq!(schedule.next(Mono(6500)), Next::At(Mono(7000)));
+        let order: Vec<Next> = (0..3).map(|_| schedule.next(Mono(8000))).collect();
+        assert_eq!(order, [Next::Now(1), Next::Now(2), Next::Now(0)]);
+        assert_eq!(schedule.polled(0, Mono(8000)), 0, "silence is no skipped cycle");
+        let Next::At(due) = schedule.next(Mono(8000)) else { panic!("it waits") };
+        assert!(due.0 <= 8000 + 60_000, "back on its grid within a cycle");
+    }
+
+    #[test]
+    fn a_thousand_rounds_cost_little_each() {
+        let mut schedule = schedule(&vec![SEC; 1000], Rank::Normal, 9, Mono(5000));
+        let polls = play(&mut schedule, 1, 5000 + 100_000);
+        assert!(polls.len() >= 98_000, "{}", polls.len());
     }
 }

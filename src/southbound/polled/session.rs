@@ -1,11 +1,13 @@
 //! The poll loop of one bus: the device that is due first, one request, its answer into the pipe, and again.
 
 use super::commands::{CommandError, Order};
-use super::schedule::Schedule;
-use super::unit::{PolledUnit, Progress};
+use super::schedule::{Next, Schedule};
+use super::silence::Allowance;
+use super::spacing::{News, Spacing};
+use super::unit::{PolledUnit, Progress, Round};
 use super::{Ask, Channel, ReadError, Remedy, Said, Station};
 use crate::config::Device;
-use crate::model::{BusId, Delivery, DeviceId, Fault, Input, Link, Mono, Observation, Refused, Stamp};
+use crate::model::{Body, BusId, Delivery, DeviceId, Fault, Input, Link, Mono, Observation, Refused, Stamp};
 use crate::profile::{Context, RegisterTable};
 use crate::runtime::tally::Count;
 use crate::runtime::{Chain, lanes::Stopping};
@@ -22,14 +24,17 @@ const BETWEEN_CONNECTS: Duration = Duration::from_secs(2);
 const COMMANDS_IN_A_ROW: u8 = 4;
 
 /// An open connection and the devices polled over it.
-pub(in crate::southbound) struct Poller {
+pub(super) struct Poller {
     bus: BusId,
     channel: Box<dyn Channel>,
-    gap: Duration,
+    spacing: Spacing,
     units: Vec<PolledUnit>,
+    /// Every unit's rounds, each with its unit's place; in the order of the schedule.
+    rounds: Vec<(usize, Round)>,
     /// Devices that cannot be polled as they are configured.
     unpollable: Vec<DeviceId>,
     schedule: Schedule,
+    allowance: Allowance,
     orders: mpsc::Receiver<Order>,
     links: Links,
     requests: Arc<Count>,
@@ -40,14 +45,12 @@ pub(in crate::southbound) struct Poller {
     heard: bool,
     /// Requests in a row that ended in a closed connection with nothing heard on it.
     unheard: usize,
-    /// The unit whose request was under way when the last connection was closed.
-    gone: Option<usize>,
     delivered: bool,
 }
 
 impl Poller {
-    /// `timeout` is about how long a dead device holds the others up.
-    pub(in crate::southbound) fn new(
+    /// `timeout` is about how long a dead device holds the others up; `gap` the least pause after an answer.
+    pub(super) fn new(
         bus: &BusId,
         channel: Box<dyn Channel>,
         timeout: Duration,
@@ -55,18 +58,27 @@ impl Poller {
         devices: &[Device],
         field: &Field,
     ) -> Self {
-        let units: Vec<PolledUnit> = devices.iter().filter_map(PolledUnit::new).collect();
-        let polled = |device: &Device| units.iter().any(|unit| unit.device.id == device.id);
-        let unpollable = devices.iter().filter(|d| !polled(d)).map(|d| d.id.clone()).collect();
-        let periods: Vec<Duration> = units.iter().map(|unit| unit.device.poll).collect();
+        let seed = supervise::seed(bus);
+        let (mut units, mut rounds, mut unpollable) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, device) in (0..).zip(devices) {
+            match PolledUnit::new(device, timeout, seed.wrapping_add(index)) {
+                Some((unit, own)) => {
+                    rounds.extend(own.into_iter().map(|round| (units.len(), round)));
+                    units.push(unit);
+                }
+                None => unpollable.push(device.id.clone()),
+            }
+        }
         let now = field.clock.now().mono;
         Self {
-            schedule: Schedule::new(&periods, timeout, supervise::seed(bus), now),
+            schedule: Schedule::new(rounds.iter().map(|(_, round)| round.rhythm), seed, now),
             bus: bus.clone(),
             channel,
-            gap,
+            spacing: Spacing::new(gap),
             units,
+            rounds,
             unpollable,
+            allowance: Allowance::new(now),
             orders: field.commands.open(bus),
             links: Links::default(),
             requests: field.tally.requests.of(bus),
@@ -75,7 +87,6 @@ impl Poller {
             connected: now,
             heard: false,
             unheard: 0,
-            gone: None,
             delivered: false,
         }
     }
@@ -88,21 +99,31 @@ impl Poller {
         }
         let mut in_a_row = 0;
         loop {
-            let due = self.schedule.first_due();
-            let wait = due.map_or(Duration::MAX, |(_, due)| due.since(field.clock.now().mono));
-            let order = if wait.is_zero() && in_a_row < COMMANDS_IN_A_ROW {
-                self.orders.try_recv().ok()
-            } else if wait.is_zero() {
-                None
-            } else {
-                tokio::time::timeout(wait, self.orders.recv()).await.ok().flatten()
-            };
-            if let Some(order) = order {
+            if in_a_row < COMMANDS_IN_A_ROW
+                && let Ok(order) = self.orders.try_recv()
+            {
                 in_a_row += 1;
                 self.carry_out(order, field).await?;
-            } else if let (Some((index, _)), true) = (due, wait.is_zero()) {
-                in_a_row = 0;
-                self.one_request(index, field).await?;
+                continue;
+            }
+            in_a_row = 0;
+            let now = field.clock.now().mono;
+            let wait = match self.schedule.next(now) {
+                Next::Now(index) => {
+                    self.one_request(index, field).await?;
+                    continue;
+                }
+                Next::At(due) => due.since(now),
+                Next::Never => Duration::MAX,
+            };
+            match tokio::time::timeout(wait, self.orders.recv()).await {
+                Ok(Some(order)) => {
+                    in_a_row += 1;
+                    self.carry_out(order, field).await?;
+                }
+                // Nobody can order anything any more.
+                Ok(None) => tokio::time::sleep(wait).await,
+                Err(_) => {}
             }
         }
     }
@@ -123,69 +144,103 @@ impl Poller {
             outcome.send(Err(CommandError::NotConnected { bus: self.bus.clone() })).ok();
             return Err(failure);
         }
-        self.requests.one();
-        let said = self.channel.ask(station, &ask).await;
-        self.stale.add(self.channel.take_stale());
+        let said = self.exchange(station, &ask).await;
         if let Err(error) = &said {
             tracing::warn!(bus = %self.bus, %device, "command, {}: {}", origin(station, &ask), Chain(error));
         }
         // Whoever ordered it may be gone by now.
         outcome.send(said.map_err(|cause| CommandError::Failed { device, cause })).ok();
-        tokio::time::sleep(self.gap).await;
+        rest(self.spacing.pause()).await;
         Ok(())
     }
 
+    /// Until when the unit is not to be asked: it is silent, or there is no time left for those that are.
+    fn must_wait(&self, unit: &PolledUnit, now: Mono) -> Option<Mono> {
+        let mut until = unit.silence.until();
+        if unit.silence.is_down() && self.units.iter().any(|unit| unit.silence.is_none()) {
+            until = until.max(self.allowance.free_at());
+        }
+        (until > now).then_some(until)
+    }
+
     async fn one_request(&mut self, index: usize, field: &Field) -> Result<(), Failure> {
-        let now = field.clock.now().mono;
-        let Some(polled) = self.units.get_mut(index) else { return Ok(()) };
-        let Some(ask) = polled.next_ask(now) else { return Ok(()) };
-        let station = polled.station;
+        let began = field.clock.now().mono;
+        let Some(&(at, _)) = self.rounds.get(index) else { return Ok(()) };
+        let Some(unit) = self.units.get(at) else { return Ok(()) };
+        if let Some(until) = self.must_wait(unit, began) {
+            self.schedule.hold(index, until);
+            return Ok(());
+        }
+        let station = unit.station;
+        let Some(ask) = self.rounds.get_mut(index).and_then(|(_, round)| round.next_ask(began)) else {
+            return Ok(());
+        };
         if !self.channel.is_open() {
             self.reconnect(field).await?;
         }
-        self.requests.one();
-        let outcome = self.channel.ask(station, &ask).await;
-        self.stale.add(self.channel.take_stale());
-        if matches!(outcome, Ok(_) | Err(ReadError::Refused(_))) {
-            (self.heard, self.unheard, self.gone) = (true, 0, None);
+        let sent = field.clock.now().mono;
+        let mut outcome = self.exchange(station, &ask).await;
+        if is_gone(&outcome) && self.heard {
+            // Many endpoints close a connection that was idle or long: that is nobody's failure if the same unit is
+            // answered on the next one. If it is not, the unit has failed, so that it does not keep the others waiting.
+            tracing::debug!(bus = %self.bus, "the connection was closed; connecting again");
+            self.reconnect(field).await?;
+            outcome = self.exchange(station, &ask).await;
         }
+        let answered = matches!(outcome, Ok(_) | Err(ReadError::Refused(_)));
+        self.note_damage(&outcome);
         let progress = match outcome {
             Ok(said) => self.take_values(index, &ask, &said, field).await?,
-            Err(error) if error.fault() == Fault::Gone && self.forgives(index) => {
-                tracing::debug!(bus = %self.bus, "{}; connecting again", Chain(&error));
-                return Ok(());
-            }
             Err(error) if error.fault() == Fault::Gone && self.unheard >= self.units.len() => {
                 let doing = format!("poll bus '{}' by {}", self.bus, self.channel.kind());
                 return Err(Failure::new(error.fault(), doing).because(error));
             }
-            Err(error) => {
-                let progress = self.take_failure(index, &ask, &error, field).await?;
-                // Each further block of this poll would cost the others another connection.
-                if error.fault() == Fault::Gone { Progress::Missed } else { progress }
-            }
+            Err(error) => self.take_failure(index, &ask, &error, field).await?,
         };
         let now = field.clock.now().mono;
+        if !answered {
+            self.allowance.charge(now.since(sent), now);
+        }
         match progress {
-            Progress::More => {}
+            Progress::More => self.schedule.again(index),
             Progress::Done => self.skipped.add(self.schedule.polled(index, now)),
-            Progress::Missed => self.schedule.missed(index, now),
+            Progress::Missed => {
+                let until = self.units.get(at).map_or(now, |unit| unit.silence.until());
+                self.schedule.postpone(index, until.max(now));
+            }
         }
-        if !self.gap.is_zero() {
-            tokio::time::sleep(self.gap).await;
-        }
+        rest(self.spacing.pause()).await;
         Ok(())
     }
 
-    /// Many endpoints close a connection that was idle or long: that is nobody's failure if the same unit is answered
-    /// on the next one. If it is not, the unit has failed, so that it does not keep the others waiting.
-    fn forgives(&mut self, index: usize) -> bool {
-        if self.heard && self.gone != Some(index) {
-            self.gone = Some(index);
-            return true;
+    fn note_damage(&mut self, outcome: &Result<Said, ReadError>) {
+        let damaged = match outcome {
+            Ok(_) | Err(ReadError::Refused(_)) => false,
+            Err(error) if error.is_damage() => true,
+            // Nothing came: that says nothing about the line.
+            Err(_) => return,
+        };
+        match self.spacing.note(damaged) {
+            Some(News::Bad(percent)) => tracing::warn!(
+                bus = %self.bus, percent,
+                "many answers come damaged: look for a second master on the line, two devices with one address, \
+                 missing termination or the wrong baud rate or parity; asking more slowly"
+            ),
+            Some(News::Good) => tracing::info!(bus = %self.bus, "answers come whole again"),
+            None => {}
         }
-        self.unheard += 1;
-        false
+    }
+
+    async fn exchange(&mut self, station: Station, ask: &Ask) -> Result<Said, ReadError> {
+        self.requests.one();
+        let outcome = self.channel.ask(station, ask).await;
+        self.stale.add(self.channel.take_stale());
+        if matches!(outcome, Ok(_) | Err(ReadError::Refused(_))) {
+            (self.heard, self.unheard) = (true, 0);
+        } else if is_gone(&outcome) && !self.heard {
+            self.unheard += 1;
+        }
+        outcome
     }
 
     async fn reconnect(&mut self, field: &Field) -> Result<(), Failure> {
@@ -205,8 +260,8 @@ impl Poller {
         said: &Said,
         field: &Field,
     ) -> Result<Progress, Failure> {
-        let Some(polled) = self.units.get_mut(index) else { return Ok(Progress::More) };
-        let progress = polled.answered();
+        let Some((at, _)) = self.rounds.get(index) else { return Ok(Progress::More) };
+        let Some(polled) = self.units.get_mut(*at) else { return Ok(Progress::More) };
         let now = field.clock.now().wall;
         let device = polled.device.id.clone();
         let cx = Context { device: &device, now, site_key: &field.site_key, zone: &field.site.zone };
@@ -218,8 +273,23 @@ impl Poller {
             (Ask::Quantity(identifier), Said::Bytes(bytes)) => profile.decode_digits(*identifier, bytes),
             _ => Vec::new(),
         };
+        // Registers may tell events that say nothing just now; of a quantity something must be left.
+        let fits = match (ask, said) {
+            (Ask::Registers(block), Said::Words(words)) => words.len() == usize::from(block.words),
+            _ => !decoded.is_empty(),
+        };
+        if !fits {
+            let what = "the answer holds none of the points it was asked for".to_owned();
+            let error = ReadError::Malformed { what, raw: raw(said) };
+            return self.take_failure(index, ask, &error, field).await;
+        }
+        polled.silence.broken();
         let inputs: Vec<Input> = decoded
             .into_iter()
+            .filter(|decoded| match &decoded.body {
+                Body::Event(event) => polled.is_news(event),
+                Body::Reading(_) | Body::Link(_) => true,
+            })
             .map(|decoded| {
                 Input::Observed(Observation {
                     device: device.clone(),
@@ -230,9 +300,22 @@ impl Poller {
             })
             .collect();
         self.tell(field, &device, Link::Up).await?;
-        self.offer(field, inputs)?;
+        self.hand_on(field, inputs).await?;
         self.delivered = true;
-        Ok(progress)
+        Ok(self.rounds.get_mut(index).map_or(Progress::More, |(_, round)| round.answered()))
+    }
+
+    /// Events are never shed; readings are, where the pipe cannot follow.
+    async fn hand_on(&mut self, field: &Field, inputs: Vec<Input>) -> Result<(), Failure> {
+        let is_event =
+            |input: &Input| matches!(input, Input::Observed(o) if matches!(o.body, Body::Event(_)));
+        let (events, readings): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(is_event);
+        if !events.is_empty() {
+            let delivery = Delivery { bus: Some(self.bus.clone()), key: None, inputs: events };
+            // Nothing to answer for: the receipt is not waited for.
+            let _receipt = field.inlet.deliver(delivery).await.map_err(stopped)?;
+        }
+        self.offer(field, readings)
     }
 
     async fn take_failure(
@@ -243,15 +326,26 @@ impl Poller {
         field: &Field,
     ) -> Result<Progress, Failure> {
         let now = field.clock.now();
-        let Some(polled) = self.units.get_mut(index) else { return Ok(Progress::More) };
+        let Some((at, round)) = self.rounds.get_mut(index) else { return Ok(Progress::More) };
+        let Some(polled) = self.units.get_mut(*at) else { return Ok(Progress::More) };
         let device = polled.device.id.clone();
         let (progress, left_out) = match error.remedy() {
-            Remedy::Halve => polled.split(now.mono),
-            Remedy::LeaveOut => (polled.leave_out(now.mono), true),
-            Remedy::None => (polled.failed(), false),
+            Remedy::Halve => round.refused(now.mono),
+            Remedy::Shorten => round.too_long(now.mono),
+            Remedy::LeaveOut => (round.leave_out(now.mono), true),
+            Remedy::Later => (round.busy(), false),
+            // Each further read of this round would cost the others another connection.
+            Remedy::None if error.fault() == Fault::Gone => {
+                round.failed();
+                (Progress::Missed, false)
+            }
+            Remedy::None => (round.failed(), false),
         };
+        if progress == Progress::Missed {
+            polled.silence.goes_on(now.mono);
+        }
         let (fault, what) = (error.fault(), origin(polled.station, ask));
-        let down = polled.is_down();
+        let down = polled.silence.is_down();
         if progress == Progress::More && !left_out {
             tracing::debug!(bus = %self.bus, %device, "{what}: {}; reading it in halves", Chain(error));
             return Ok(progress);
@@ -316,6 +410,16 @@ impl Poller {
     }
 }
 
+fn is_gone(outcome: &Result<Said, ReadError>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.fault() == Fault::Gone)
+}
+
+async fn rest(pause: Duration) {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+}
+
 fn stopped(stopping: Stopping) -> Failure {
     Failure::new(Fault::Internal, "put readings into the pipe").because(stopping)
 }
@@ -338,6 +442,15 @@ fn origin(station: Station, ask: &Ask) -> String {
         Ask::Identify => format!("{whose}, identification"),
         Ask::PlateAddress => format!("{whose}, address"),
         Ask::Quantity(identifier) => format!("{whose}, data identifier {identifier}"),
+    }
+}
+
+/// The bytes of an answer, for the quarantine.
+fn raw(said: &Said) -> Vec<u8> {
+    match said {
+        Said::Words(words) => words.iter().flat_map(|word| word.to_be_bytes()).collect(),
+        Said::Bytes(bytes) => bytes.clone(),
+        Said::Written | Said::Identity(_) => Vec::new(),
     }
 }
 
@@ -364,3 +477,6 @@ impl Session for Poller {
         self.delivered
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,15 +6,11 @@ use super::{cjt188, dlt645, rtu};
 use crate::config::{Parity, Serial, SerialPlace};
 use crate::profile::Identifier;
 use crate::southbound::modbus::pdu::{self, Answer};
-use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station, Tap, Tapped};
+use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station, Tap, Tapped, dial};
 use futures_util::future::BoxFuture;
 use serial2_tokio::{CharSize, FlowControl, SerialPort, StopBits};
 use std::io;
-use std::time::Duration;
-use tokio::net::TcpStream;
 
-/// Longest wait for a converter's TCP connection: the second SYN is sent after 1 s, the third after 3 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many requests in a row without an answer, of whatever devices, mean that a converter's connection may be dead.
 const MISSES_TO_REOPEN: u8 = 6;
 /// Most frames of one DL/T 645 quantity.
@@ -33,8 +29,7 @@ pub(super) struct SerialChannel {
 }
 
 impl SerialChannel {
-    pub(super) async fn open(settings: Serial) -> Result<Self, ReadError> {
-        let pace = Pace::new(settings.baud);
+    pub(super) async fn open(settings: Serial, pace: Pace) -> Result<Self, ReadError> {
         let mut channel =
             Self { settings, line: None, pace, misses: 0, serial: 0, stale: 0, tap: Tapped::default() };
         channel.connect().await?;
@@ -51,12 +46,7 @@ impl SerialChannel {
                 Line::new(Box::new(port.map_err(failed(path.clone()))?), self.pace)
             }
             SerialPlace::Converter { host, port } => {
-                let dial = TcpStream::connect((host.as_str(), *port));
-                let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
-                    Ok(dialled) => dialled,
-                    Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s")),
-                };
-                let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                let stream = dial(host, *port).await;
                 Line::new(Box::new(stream.map_err(failed(format!("{host}:{port}")))?), self.pace)
             }
         };

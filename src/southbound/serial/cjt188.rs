@@ -6,8 +6,7 @@
 //! identifier goes first, so it is the profile's to say.
 
 use super::codec::{Codec, Look, Refusal, Stray, sum, to_next};
-use std::fmt;
-use std::str::FromStr;
+use super::plate::Plate;
 
 const START: u8 = 0x68;
 const END: u8 = 0x16;
@@ -27,37 +26,7 @@ const IN_TROUBLE: u8 = 0x40;
 const FUNCTION: u8 = 0x3F;
 
 /// A meter's address: the 14 digits on its plate, of which the first four are the maker's code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address([u8; 7]);
-
-impl Address {
-    /// Whichever meter is alone on the line (`AAAAAAAAAAAAAA`).
-    pub const ANY: Self = Self([0xAA; 7]);
-}
-
-impl FromStr for Address {
-    type Err = &'static str;
-
-    /// Up to 14 digits; leading zeros may be left out.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() || text.len() > 14 || !text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err("a CJ/T 188 address is the 14 digits on the meter's plate");
-        }
-        let mut bytes = [0; 7];
-        for (i, digit) in text.bytes().rev().enumerate() {
-            if let Some(byte) = bytes.get_mut(i / 2) {
-                *byte |= (digit - b'0') << (4 * (i % 2));
-            }
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().rev().try_for_each(|byte| write!(f, "{byte:02X}"))
-    }
-}
+pub type Address = Plate<7>;
 
 /// What is asked of a meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +78,7 @@ impl Request {
 
     fn frame(self) -> Vec<u8> {
         let mut bytes = vec![START, self.kind];
-        bytes.extend(self.address.0);
+        bytes.extend(self.address.wire());
         bytes.extend([self.function(), 3]);
         bytes.extend(self.identifier());
         bytes.push(self.serial);
@@ -124,14 +93,11 @@ impl Request {
         if frame == self.frame() {
             return stray(Stray::Echo);
         }
-        let mut address = [0; 7];
-        address.iter_mut().zip(body.iter().skip(2)).for_each(|(to, from)| *to = *from);
-        let (kind, address, control) = (at(1), Address(address), at(9));
+        let (kind, address, control) = (at(1), Address::from_wire(body.iter().skip(2)), at(9));
         if control & FROM_METER == 0 {
             return stray(Stray::OtherRequest);
         }
-        let mine = (self.address == Address::ANY || self.address == address)
-            && (self.kind == 0xAA || self.kind == kind);
+        let mine = self.address.means(address) && (self.kind == 0xAA || self.kind == kind);
         if !mine {
             return stray(Stray::OtherDevice);
         }

@@ -6,8 +6,8 @@
 //! first 68 on.
 
 use super::codec::{Codec, Look, Refusal, Stray, sum, to_next};
+use super::plate::Plate;
 use std::fmt;
-use std::str::FromStr;
 
 const START: u8 = 0x68;
 const END: u8 = 0x16;
@@ -31,43 +31,7 @@ const MORE: u8 = 0x20;
 const FUNCTION: u8 = 0x1F;
 
 /// A meter's address: the 12 digits on its plate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address([u8; 6]);
-
-impl Address {
-    /// Whichever meter is alone on the line (`AAAAAAAAAAAA`).
-    pub const ANY: Self = Self([0xAA; 6]);
-    /// Every meter, and none answers (`999999999999`).
-    pub const ALL: Self = Self([0x99; 6]);
-
-    fn matches(self, other: Self) -> bool {
-        self == Self::ANY || self == other
-    }
-}
-
-impl FromStr for Address {
-    type Err = &'static str;
-
-    /// Up to 12 digits; leading zeros may be left out.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() || text.len() > 12 || !text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err("a DL/T 645 address is the 12 digits on the meter's plate");
-        }
-        let mut bytes = [0; 6];
-        for (i, digit) in text.bytes().rev().enumerate() {
-            if let Some(byte) = bytes.get_mut(i / 2) {
-                *byte |= (digit - b'0') << (4 * (i % 2));
-            }
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().rev().try_for_each(|byte| write!(f, "{byte:02X}"))
-    }
-}
+pub type Address = Plate<6>;
 
 /// Names a quantity: DI3 DI2 DI1 DI0, as the standard writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,7 +96,7 @@ impl Frame {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![START];
-        bytes.extend(self.address.0);
+        bytes.extend(self.address.wire());
         bytes.extend([START, self.control, u8::try_from(self.data.len()).unwrap_or(u8::MAX)]);
         bytes.extend(self.data.iter().map(|byte| byte.wrapping_add(OFFSET)));
         bytes.extend([sum(&bytes), END]);
@@ -161,11 +125,9 @@ impl Frame {
         if check != sum(body) {
             return skip(Stray::BadSum);
         }
-        let mut address = [0; 6];
-        address.iter_mut().zip(body.iter().skip(1)).for_each(|(to, from)| *to = *from);
         let control = body.get(8).copied().unwrap_or_default();
         let data = body.iter().skip(HEADER).map(|byte| byte.wrapping_sub(OFFSET)).collect();
-        First::Frame(Self { address: Address(address), control, data }, whole)
+        First::Frame(Self { address: Address::from_wire(body.iter().skip(1)), control, data }, whole)
     }
 }
 
@@ -258,7 +220,7 @@ impl Codec for Request {
                 if frame.control & FROM_METER == 0 {
                     return stray(if frame == self.frame() { Stray::Echo } else { Stray::OtherRequest });
                 }
-                if !self.address.matches(frame.address) {
+                if !self.address.means(frame.address) {
                     return stray(Stray::OtherDevice);
                 }
                 if frame.control & FUNCTION != self.function() {

@@ -8,6 +8,8 @@
 //! - After a deadline has passed the line listens on, until the late answer has come or the line was silent for
 //!   [`Pace::patience`], before anything else is sent. How late answers have come is remembered, so a slow device
 //!   lengthens that silence and a dead one does not.
+//! - A line that was just opened is listened to first: a converter hands what came too late for the connection before
+//!   to the next one.
 //! - Should an answer be later still, the next answers of the same shape are not believed alone: the line waits
 //!   whether another follows, and then the last one is the true one.
 
@@ -104,13 +106,25 @@ pub struct Pace {
     baud: u32,
     /// The latest that an answer ever came after its deadline.
     lateness: Duration,
+    hasty: bool,
 }
 
 impl Pace {
     /// For a line of so many baud (of the serial side, where there is a converter).
     #[must_use]
     pub fn new(baud: u32) -> Self {
-        Self { baud: baud.max(1), lateness: Duration::ZERO }
+        Self { baud: baud.max(1), lateness: Duration::ZERO, hasty: false }
+    }
+
+    /// For a scan of addresses, most of which nobody has: after a missed answer only the silence between two frames is
+    /// kept. Whoever answers late may then garble the answer of the next; that address is worth a second try.
+    #[must_use]
+    pub fn hasty(self) -> Self {
+        Self { hasty: true, ..self }
+    }
+
+    fn least_patience(self) -> Duration {
+        if self.hasty { self.silence() } else { LEAST_PATIENCE }
     }
 
     /// How long so many bytes take on the line.
@@ -128,6 +142,9 @@ impl Pace {
 
     /// How long the line must be silent after a missed answer.
     fn patience(self, within: Duration) -> Duration {
+        if self.hasty {
+            return self.silence();
+        }
         within.max(self.lateness * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE) + self.silence()
     }
 }
@@ -155,6 +172,8 @@ pub struct Line {
     held: Vec<u8>,
     /// When the last byte came or went.
     quiet_since: Instant,
+    /// Nothing was sent yet: whoever had the line before may still be answered.
+    fresh: bool,
     owed: VecDeque<Owed>,
     thrown: Thrown,
     tap: Tapped,
@@ -168,6 +187,7 @@ impl Line {
             pace,
             held: Vec::with_capacity(MAX_FRAME),
             quiet_since: Instant::now(),
+            fresh: true,
             owed: VecDeque::new(),
             thrown: Thrown::default(),
             tap: Tapped::default(),
@@ -236,9 +256,10 @@ impl Line {
 
     /// Waits for the silence between frames and throws away what came meanwhile.
     async fn clear(&mut self) -> Result<(), LineError> {
-        let begin = self.quiet_since + self.pace.silence();
+        let silence =
+            if std::mem::take(&mut self.fresh) { self.pace.least_patience() } else { self.pace.silence() };
         let give_up = Instant::now() + BABBLE;
-        let mut until = begin;
+        let mut until = self.quiet_since + silence;
         loop {
             let fresh = self.receive(until.min(give_up)).await?;
             self.thrown.bytes += u64::try_from(self.held.len()).unwrap_or(0);
@@ -246,7 +267,7 @@ impl Line {
             if !fresh {
                 return Ok(());
             }
-            until = Instant::now() + self.pace.silence();
+            until = Instant::now() + silence;
         }
     }
 
