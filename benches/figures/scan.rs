@@ -37,11 +37,10 @@ fn figure(
     runtime: &Runtime,
     name: &'static str,
     thinking_ms: (f64, f64),
-    scans: u64,
+    count: u64,
     goal: Goal,
 ) -> Result<Figure, Failure> {
-    let lines = (1..=scans).map(|seed| runtime.block_on(scan(Chance::seeded(seed), thinking_ms)));
-    let count = scans;
+    let lines = (1..=count).map(|seed| runtime.block_on(scan(Chance::seeded(seed), thinking_ms)));
     let scans: Vec<f64> = lines.collect::<Result<_, _>>()?;
     let questions = CHARACTER * 8 * 247;
     let how = format!(
