@@ -318,7 +318,7 @@ impl Profile {
     #[must_use]
     pub fn span(&self, point: &PointId) -> Option<RegisterSpan> {
         match &self.wire {
-            Wire::Modbus(registers) => registers.register(point.as_str()).map(register::Register::span),
+            Wire::Modbus(registers) => registers.span(point),
             Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => None,
         }
     }
