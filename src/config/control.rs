@@ -9,6 +9,7 @@ use crate::model::{ControlId, DeviceId, PointId, RuleId};
 use crate::profile::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Any number a register can hold.
 const ANY: std::ops::RangeInclusive<f64> = -1e9..=1e9;
@@ -63,21 +64,26 @@ fn control(
     let id = names.declare(reader, ControlId::new);
     let name = name_opt(reader, "name");
     let target = point_of(reader, None, around);
+    // Told already where it is missing or wrong.
+    let own = reader.text_opt("device").and_then(|text| DeviceId::new(&text).ok());
     let allowed = allowed(reader);
     let rest = reader.number_opt("rest", ANY);
-    let max_on = reader.has("max_on_secs").then(|| secs(reader, "max_on_secs", (1, 86_400), 1));
+    let max_on = reader.integer_opt("max_on_secs", 1..=86_400).and_then(|n| u64::try_from(n).ok());
+    let max_on = max_on.map(Duration::from_secs);
     let min_interval = secs(reader, "min_interval_secs", (0, 86_400), 1);
     let max_per_hour = number(reader, "max_per_hour", (1, 120), 60);
-    let settle = millis(reader, "settle_ms", (100, 60_000), 2000);
+    let mut settle = millis(reader, "settle_ms", (100, 60_000), 2000);
+    if let Some(span) = max_on.filter(|_| !reader.has("settle_ms")) {
+        settle = settle.min(span / 2);
+    }
     let dry_run = reader.flag_opt("dry_run").unwrap_or(false);
     let off_when = off_when(reader, around.rules);
-    let own = target.as_ref().map(|target| &target.device.id);
     let read_back = reader.table_opt("read_back").map(|table| {
-        let found = point_of(&table, own, around).filter(|read| polled(&table, read));
+        let found = point_of(&table, Some(own.as_ref()), around).filter(|read| polled(&table, read));
         finish(table, None);
         found
     });
-    let interlocks = interlocks(reader, own, around);
+    let interlocks = interlocks(reader, own.as_ref(), around);
     let Target { device, point } = target?;
     check_target(reader, device, &point, targets);
     let allowed = allowed?;
@@ -126,16 +132,21 @@ struct Target<'a> {
     point: PointId,
 }
 
-/// `device` and `point`; without a `device` it is `own`. A device with a problem of its own is not judged.
-fn point_of<'a>(reader: &Reader<'_>, own: Option<&DeviceId>, around: &Around<'a>) -> Option<Target<'a>> {
+/// `device` and `point`. `own` is the control's device, where it may be left out; one with a problem of its own is not
+/// judged.
+fn point_of<'a>(
+    reader: &Reader<'_>,
+    own: Option<Option<&DeviceId>>,
+    around: &Around<'a>,
+) -> Option<Target<'a>> {
     let point = reader.parsed("point", "write the id of a point of the device's profile", PointId::new);
     let device = match own {
-        Some(own) if !reader.has("device") => own.clone(),
-        _ => reader.parsed("device", "write the id of a [[device]]", DeviceId::new)?,
+        Some(own) if !reader.has("device") => own?.clone(),
+        _ => {
+            let device = reader.parsed("device", "write the id of a [[device]]", DeviceId::new)?;
+            around.device_names.check(reader, "device", device.as_str()).then_some(device)?
+        }
     };
-    if !around.device_names.check(reader, "device", device.as_str()) {
-        return None;
-    }
     let (device, point) = (around.devices.get(&device)?, point?);
     if device.profile.point(point.as_str()).is_none() {
         let known: Vec<&str> = device.profile.points.iter().map(|point| point.id.as_str()).collect();
@@ -202,7 +213,7 @@ fn off_when(reader: &Reader<'_>, rules: &BTreeSet<String>) -> BTreeSet<RuleId> {
 fn interlocks(reader: &Reader<'_>, own: Option<&DeviceId>, around: &Around<'_>) -> Vec<Interlock> {
     let mut found = Vec::new();
     for table in reader.tables("interlock") {
-        let target = point_of(&table, own, around);
+        let target = point_of(&table, Some(own), around);
         let conditions = [
             table.number_opt("is", ANY).map(Condition::Is),
             table.number_opt("above", ANY).map(Condition::Above),

@@ -88,7 +88,7 @@ pub enum Allowed {
 
 /// Numbers this close are the same: registers are far coarser.
 fn close(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1.0)
+    a.is_finite() && b.is_finite() && (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1.0)
 }
 
 impl Allowed {

@@ -5,6 +5,7 @@
 mod api;
 mod camera;
 mod config;
+mod control;
 mod crash_states;
 mod daemon;
 mod db;

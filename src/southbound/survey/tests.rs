@@ -39,7 +39,7 @@ fn unit(id: u8, after: Duration) -> (u8, Unit) {
 /// it, and a question that an answer falls into is not understood.
 async fn line(mut wire: DuplexStream, units: BTreeMap<u8, Unit>) {
     let mut speaking: Vec<(Instant, Instant, Vec<u8>)> = Vec::new();
-    let mut asking_until = Instant::now();
+    let mut asking_until;
     let mut held = Vec::new();
     let mut bytes = [0; 64];
     loop {
