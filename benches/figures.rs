@@ -19,6 +19,8 @@ mod ingest;
 mod meters;
 #[path = "figures/modbus.rs"]
 mod modbus;
+#[path = "figures/scan.rs"]
+mod scan;
 #[path = "figures/school.rs"]
 mod school;
 #[path = "figures/store.rs"]
@@ -54,6 +56,7 @@ const BENCHES: &[Bench] = &[
     Bench { figures: meters::LOAD, measure: meters::load },
     Bench { figures: meters::RATIO, measure: meters::ratio },
     Bench { figures: meters::DEAD, measure: meters::dead },
+    Bench { figures: scan::FIGURES, measure: scan::measure },
     Bench { figures: meters::STRETCH, measure: meters::stretch },
     Bench { figures: store::INGEST, measure: store::ingest },
     Bench { figures: store_sealed::FIGURES, measure: store_sealed::measure },

@@ -2,7 +2,7 @@
 //! memory and processor time are the gateway's alone.
 
 use crate::daemon::{Daemon, Look};
-use crate::{Failure, Figure, Goal, median, scratch, spread};
+use crate::{Failure, Figure, Goal, daemon, median, quantile, scratch, spread};
 use hil::fleet::{Fleet, Mix};
 use schoolgate::profile::RegisterTable;
 use schoolgate::southbound::modbus::Connection;
@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_modbus::client::{Reader, tcp};
 use tokio_modbus::prelude::Slave;
 
-pub(crate) const LOAD: &[&str] = &["meters.points_per_s", "meters.rss_mb", "meters.cores"];
+pub(crate) const LOAD: &[&str] =
+    &["meters.points_per_s", "meters.rss_mb", "meters.cores", "meters.command_p99_ms"];
 pub(crate) const RATIO: &[&str] = &["meters.reads_ratio_bare"];
 pub(crate) const DEAD: &[&str] = &["meters.schedule_kept_30pct_dead"];
 pub(crate) const STRETCH: &[&str] =
@@ -35,6 +36,9 @@ const WARM_UP: Duration = Duration::from_secs(15);
 const WINDOW: Duration = Duration::from_secs(60);
 /// With dead devices the first tries of all of them are over only then.
 const DEAD_WARM_UP: Duration = Duration::from_secs(30);
+/// Devices with a coil that is switched, and how often each is.
+const SWITCHED: usize = 200;
+const ORDERS_EACH: u32 = 2;
 /// Longest wait for an answer of the devices' process.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -111,7 +115,7 @@ fn configure(dir: &Path, ports: &[u16]) -> Result<PathBuf, Failure> {
     let http = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let mut text = format!(
         "[site]\ngateway = \"gw-bench\"\nname = \"多表学校\"\nschool_code = \"2134000001\"\n[store]\ndir = \"data\"\n\
-         [profiles]\ndir = \"profiles\"\n[http]\nlisten = \"{http}\"\n\
+         [profiles]\ndir = \"profiles\"\n[http]\nlisten = \"{http}\"\n[controls]\nenabled = true\n\
          [[place]]\nid = \"campus\"\nkind = \"campus\"\nname = \"校园\"\n"
     );
     for (number, port) in ports.iter().enumerate() {
@@ -122,8 +126,13 @@ fn configure(dir: &Path, ports: &[u16]) -> Result<PathBuf, Failure> {
              bus = \"bus-{number}\"\naddress = 1\nplace = \"campus\"\npoll_secs = 1"
         )?;
     }
+    for number in 0..SWITCHED.min(ports.len()) {
+        writeln!(
+            text,
+            "[[control]]\nid = \"light-{number}\"\ndevice = \"meter-{number}\"\npoint = \"light\"\nallow = [0, 1]"
+        )?;
+    }
     let config = dir.join("gateway.toml");
-    // `api` looks for a line that begins so.
     std::fs::write(&config, text)?;
     Ok(config)
 }
@@ -141,6 +150,11 @@ fn profile_text() -> Result<String, Failure> {
             point * 2
         )?;
     }
+    // What is switched is hardly ever polled, so that the load is that of the floats.
+    text.push_str(
+        "[[point]]\nid = \"light\"\nname_zh = \"照明\"\nname_en = \"light\"\ntable = \"coil\"\naddress = 0\n\
+         type = \"bit\"\nkind = \"state\"\nunit = \"1\"\nevery = 1000\nwrite = \"single\"\n",
+    );
     Ok(text)
 }
 
@@ -151,6 +165,8 @@ struct Run {
     secs: f64,
     /// Reads each device answered in the window.
     reads: Vec<u64>,
+    /// Milliseconds from each order to its outcome, where orders were given.
+    waits: Vec<f64>,
 }
 
 impl Run {
@@ -159,7 +175,7 @@ impl Run {
     }
 }
 
-async fn run(mix: Mix, warm_up: Duration) -> Result<Run, Failure> {
+async fn run(mix: Mix, warm_up: Duration, orders: u32) -> Result<Run, Failure> {
     let dir = scratch()?;
     let mut devices = Devices::start(mix).await?;
     let daemon = Daemon::start(&configure(dir.path(), &devices.ports)?).await?;
@@ -167,14 +183,34 @@ async fn run(mix: Mix, warm_up: Duration) -> Result<Run, Failure> {
     let (before, begun, first) = (devices.reads().await?, Instant::now(), daemon.look().await?);
     sleep_until(begun + WINDOW).await;
     let (after, secs, last) = (devices.reads().await?, begun.elapsed().as_secs_f64(), daemon.look().await?);
+    let waits = order(&daemon, orders).await?;
     daemon.stop().await?;
     let reads = after.iter().zip(&before).map(|(after, before)| after - before).collect();
-    Ok(Run { first, last, secs, reads })
+    Ok(Run { first, last, secs, reads, waits })
+}
+
+/// Switches each light on and off so often, one after another, as a person does by the API; milliseconds until each was
+/// read to be so.
+async fn order(daemon: &Daemon, orders: u32) -> Result<Vec<f64>, Failure> {
+    let (client, mut waits) = (daemon::client()?, Vec::new());
+    for turn in 0..orders {
+        for number in 0..SWITCHED {
+            let url = format!("{}/api/v1/controls/light-{number}", daemon.base());
+            let body = serde_json::json!({"actor": "bench", "value": (turn + 1) % 2, "reason": "measured"});
+            let begun = Instant::now();
+            let answer = client.post(url).json(&body).send().await?;
+            waits.push(begun.elapsed().as_secs_f64() * 1000.0);
+            if !answer.status().is_success() {
+                return Err(format!("light-{number}: {}", answer.text().await?).into());
+            }
+        }
+    }
+    Ok(waits)
 }
 
 /// So many devices, all of which answer.
-fn all_answer(runtime: &Runtime, devices: u16) -> Result<(Run, String), Failure> {
-    let run = runtime.block_on(run(Mix::new(usize::from(devices), 0), WARM_UP))?;
+fn all_answer(runtime: &Runtime, devices: u16, orders: u32) -> Result<(Run, String), Failure> {
+    let run = runtime.block_on(run(Mix::new(usize::from(devices), 0), WARM_UP, orders))?;
     let shed = run.last.shed - run.first.shed;
     let how = format!(
         "{devices} Modbus TCP devices of {POINTS} floats in one read each, every second, each a bus of its own; the \
@@ -186,7 +222,7 @@ fn all_answer(runtime: &Runtime, devices: u16) -> Result<(Run, String), Failure>
 }
 
 pub(crate) fn load(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
-    let (run, how) = all_answer(runtime, 500)?;
+    let (run, how) = all_answer(runtime, 500, ORDERS_EACH)?;
     let wanted = 500.0 * f64::from(POINTS);
     let points = run.per_s(|look| look.observations);
     Ok(vec![
@@ -214,11 +250,24 @@ pub(crate) fn load(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
             Goal::Below(0.5),
             "user and system time of the daemon for each second, as above".to_owned(),
         ),
+        Figure::new(
+            "meters.command_p99_ms",
+            quantile(&run.waits, 0.99),
+            "ms",
+            Goal::Below(100.0),
+            format!(
+                "from an order by the API to its outcome: intent durable, coil written, coil read back; {} orders to \
+                 {SWITCHED} devices one after another under that load; median {:.1} ms, longest {:.1} ms",
+                run.waits.len(),
+                median(&run.waits),
+                quantile(&run.waits, 1.0)
+            ),
+        ),
     ])
 }
 
 pub(crate) fn stretch(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
-    let (run, how) = all_answer(runtime, 3_334)?;
+    let (run, how) = all_answer(runtime, 3_334, 0)?;
     let points = run.per_s(|look| look.observations);
     Ok(vec![
         Figure::new("meters.stretch_points_per_s", points, "1/s", Goal::AtLeast(99_000.0), how),
@@ -244,7 +293,7 @@ pub(crate) fn stretch(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
 
 pub(crate) fn dead(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
     let mix = Mix::new(700, 100);
-    let run = runtime.block_on(run(mix, DEAD_WARM_UP))?;
+    let run = runtime.block_on(run(mix, DEAD_WARM_UP, 0))?;
     let due = run.secs.floor();
     let shares: Vec<f64> = run
         .reads

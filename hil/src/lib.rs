@@ -14,6 +14,7 @@ pub mod doubles;
 pub mod fleet;
 pub mod meters;
 pub mod moment;
+pub mod paced;
 pub mod platform;
 pub mod school;
 pub mod tasks;

@@ -12,14 +12,15 @@ const WRAP: f64 = 1_000_000.0;
 struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
+    /// A number below `n`.
+    fn below(&mut self, n: u32) -> u32 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % n
+        u32::try_from((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % u64::from(n)).unwrap()
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0
     }
 }
@@ -45,7 +46,7 @@ impl Life {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let wrap = dice.one_in(2).then_some(WRAP);
         let most_per_hour = (!dice.one_in(3)).then_some(6000.0);
-        let count = dice.below(1_000_000) as f64;
+        let count = f64::from(dice.below(1_000_000));
         Self {
             dice,
             nature: Nature { wrap, most_per_hour },
@@ -61,9 +62,9 @@ impl Life {
     }
 
     /// So much time passes; the meter runs at 6,000 counts an hour at most.
-    fn pass(&mut self, secs: u64) -> f64 {
-        self.at = self.at.plus_ms(i64::try_from(secs).unwrap() * 1000);
-        let grown = self.dice.below(secs * 6000 / 3600 + 1) as f64;
+    fn pass(&mut self, secs: u32) -> f64 {
+        self.at = self.at.plus_ms(i64::from(secs) * 1000);
+        let grown = f64::from(self.dice.below(secs * 6000 / 3600 + 1));
         self.count += grown;
         if self.nature.wrap.is_some() && self.count >= WRAP {
             self.count -= WRAP;
@@ -71,7 +72,7 @@ impl Life {
         grown
     }
 
-    fn pause(&mut self) -> u64 {
+    fn pause(&mut self) -> u32 {
         // A third of a day is longer than a restart looks back at roll-ups.
         match self.dice.below(20) {
             0 => 30_000 + self.dice.below(60_000),
@@ -120,9 +121,9 @@ impl Life {
     fn impossible(&mut self) -> Option<f64> {
         let reach = 3000.0;
         let far = if self.nature.most_per_hour.is_some() && self.dice.one_in(2) {
-            self.count + reach + self.dice.below(1_000_000) as f64
+            self.count + reach + f64::from(self.dice.below(1_000_000))
         } else {
-            self.count - reach - self.dice.below(400_000) as f64
+            self.count - reach - f64::from(self.dice.below(400_000))
         };
         let range = if self.nature.wrap.is_some() { 0.0..WRAP - reach } else { 0.0..f64::INFINITY };
         // Neither may it pass for a wrap, nor the true value for one that goes on from it.

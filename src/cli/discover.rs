@@ -3,16 +3,15 @@
 mod scan;
 mod written;
 
-use super::progress::Progress;
 use super::wired::{block_on, gateway_runs, place_of, refuse_used, unless_stopped};
 use super::words::{said, say};
-use super::{DEFAULT_CONFIG, EXIT_USAGE, complain, configured};
+use super::{DEFAULT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured};
 use crate::config::{self, BusKind, Config, ModbusTcp, Parity, Serial, SerialPlace};
 use crate::model::PlaceId;
 use crate::profile::Profile;
 use crate::southbound::survey::network::Network;
 use clap::Args;
-use scan::Scan;
+use scan::{Scan, ScanError};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -112,7 +111,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
 
 impl Discover {
     /// Exits with 0 when something was found, 1 when not, 64 when the command line or the configuration is wrong, 69
-    /// when the gateway uses the line.
+    /// when the gateway or another program uses the line, or it cannot be opened.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
         let config = match self.known(out)? {
             Ok(config) => config,
@@ -123,11 +122,7 @@ impl Discover {
             Err(problems) => {
                 problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
                 let zh = "没有可用的设备模板：用 --profiles 指明目录";
-                writeln!(
-                    io::stderr(),
-                    "{}",
-                    say(zh, "no device profiles: name their directory with --profiles")
-                )?;
+                writeln!(io::stderr(), "{}", say(zh, "no device profiles: name their directory with --profiles"))?;
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         };
@@ -144,28 +139,19 @@ impl Discover {
             return refuse_used(&bus);
         }
         // Made before the scan, so that its minutes are not lost to a name that cannot be written.
-        let mut file = match self
-            .write
-            .as_ref()
-            .map(|path| (path, OpenOptions::new().write(true).create_new(true).open(path)))
-        {
+        let mut file = match self.write.as_ref().map(|path| (path, OpenOptions::new().write(true).create_new(true).open(path))) {
             None => None,
             Some((_, Ok(file))) => Some(file),
             Some((path, Err(error))) => {
                 let name = path.display();
-                writeln!(
-                    io::stderr(),
-                    "schoolgate: {}",
-                    say(format!("不能新建 {name}"), format!("cannot make the file {name}"))
-                )?;
+                writeln!(io::stderr(), "schoolgate: {}", say(format!("不能新建 {name}"), format!("cannot make the file {name}")))?;
                 return complain(&error, EXIT_USAGE);
             }
         };
         let left_alone = running.map(used_endpoints).unwrap_or_default();
-        let mut scan =
-            Scan { profiles: &profiles, left_alone, findings: Vec::new(), progress: Progress::new() };
+        let mut scan = Scan::new(&profiles, left_alone);
         let outcome = self.scan(&mut scan)?;
-        let Scan { findings, mut progress, .. } = scan;
+        let (findings, mut progress) = scan.finish();
         let found: usize = findings.iter().map(|finding| finding.devices.len()).sum();
         for finding in &findings {
             for remark in &finding.remarks {
@@ -177,9 +163,7 @@ impl Discover {
             (Some(file), Some(path)) => {
                 file.write_all(text.as_bytes())?;
                 let name = path.display();
-                let zh = format!(
-                    "找到 {found} 台设备，配置已写入 {name}；选好安装位置后放入 conf.d/，再运行 schoolgate check"
-                );
+                let zh = format!("找到 {found} 台设备，配置已写入 {name}；选好安装位置后放入 conf.d/，再运行 schoolgate check");
                 let en = format!(
                     "found {found} devices; the configuration is in {name}: choose their places, put it into conf.d/ and \
                      run schoolgate check"
@@ -192,7 +176,8 @@ impl Discover {
             }
         }
         if let Err(error) = outcome {
-            return complain(&error, EXIT_NOTHING);
+            let code = if matches!(error, ScanError::Open(_)) { EXIT_UNAVAILABLE } else { EXIT_NOTHING };
+            return complain(&error, code);
         }
         Ok(if found > 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOTHING) })
     }
@@ -233,7 +218,7 @@ impl Discover {
         config.buses.iter().find(|bus| same(&place_of(&bus.kind))).map(|bus| bus.id.clone())
     }
 
-    fn scan(&self, scan: &mut Scan<'_>) -> io::Result<Result<(), scan::ScanError>> {
+    fn scan(&self, scan: &mut Scan<'_>) -> io::Result<Result<(), ScanError>> {
         let all: Vec<u8> = (1..=247).collect();
         let mut outcome = Ok(());
         let work = async {
@@ -258,8 +243,7 @@ impl Discover {
         };
         let ended = block_on(unless_stopped(work))?;
         if !ended {
-            scan.progress
-                .tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
+            scan.progress.tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
         }
         Ok(outcome)
     }
@@ -269,8 +253,7 @@ impl Discover {
         let mut settings = Vec::new();
         for baud in &self.bauds {
             for parity in &self.parities {
-                let place =
-                    SerialPlace::Port { path: path.to_owned(), parity: *parity, two_stop_bits: false };
+                let place = SerialPlace::Port { path: path.to_owned(), parity: *parity, two_stop_bits: false };
                 settings.push(serial(place, *baud));
             }
         }

@@ -5,12 +5,11 @@ use super::words::{lang, say};
 use super::{At, EXIT_UNAVAILABLE, EXIT_USAGE, configured, table};
 use crate::config::{Config, Device};
 use crate::model::{Body, Lang, SiteKey};
-use crate::profile::{Context, Decoded, Protocol, RegisterSpan, RegisterTable};
+use crate::profile::{Context, Decoded, Guess, Protocol, RegisterSpan, RegisterTable, orders};
 use crate::runtime::{Chain, Clock, SystemClock};
 use crate::southbound::polled::{Ask, Block, Channel, Exception, Frame, ReadError, Said, Station, plan};
 use crate::southbound::serial::codec::Refusal;
 use crate::southbound::survey::capture::hex;
-use crate::southbound::survey::provisional::{Meaning, orders};
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -333,7 +332,7 @@ pub(super) fn registers(table: RegisterTable, address: u16, words: u16) -> Ask {
 }
 
 /// A number in at most a dozen columns, with a mark when it is plausible.
-fn marked(meaning: &Meaning) -> String {
+fn marked(meaning: &Guess) -> String {
     let value = meaning.value;
     let plain = meaning.kind == "u32" || value == 0.0 || (1e-4..1e9).contains(&value.abs());
     let number = match (plain, meaning.kind) {

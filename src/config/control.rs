@@ -228,17 +228,8 @@ fn interlocks(reader: &Reader<'_>, own: Option<&DeviceId>, around: &Around<'_>) 
             );
         }
         let max_age = secs(&table, "max_age_secs", (1, 86_400), 60);
-        if let Some(Target { device, .. }) = target.as_ref().filter(|target| target.device.poll > max_age) {
-            table.problem(
-                "max_age_secs",
-                format!(
-                    "'{}' speaks every {} s, so its values are mostly older than {} s",
-                    device.id,
-                    device.poll.as_secs(),
-                    max_age.as_secs()
-                ),
-                "write a longer `max_age_secs` here, or a shorter `poll_secs` for the device",
-            );
+        if let Some(target) = &target {
+            check_age(&table, target, max_age);
         }
         let condition = conditions.into_iter().flatten().next();
         if let (Some(Target { device, point }), Some(holds)) = (target, condition) {
@@ -247,6 +238,24 @@ fn interlocks(reader: &Reader<'_>, own: Option<&DeviceId>, around: &Around<'_>) 
         finish(table, None);
     }
     found
+}
+
+/// A point that is read less often than an interlock needs it would bar the way most of the time.
+fn check_age(reader: &Reader<'_>, target: &Target<'_>, max_age: Duration) {
+    let Target { device, point } = target;
+    let every = device.profile.point(point.as_str()).map_or(1, |point| point.every);
+    let period = device.poll.saturating_mul(u32::from(every));
+    if period > max_age {
+        let (period, max_age) = (period.as_secs(), max_age.as_secs());
+        reader.problem(
+            "max_age_secs",
+            format!(
+                "'{point}' of '{}' comes every {period} s, so it is mostly older than {max_age} s",
+                device.id
+            ),
+            "write a longer `max_age_secs` here, or a shorter `poll_secs` for the device",
+        );
+    }
 }
 
 /// Two controls of one point could work against each other.

@@ -5,6 +5,7 @@ use super::memory::{Memory, dated, placed};
 use super::outcome::{Failure, Outcome, Refusal};
 use super::{By, NotWritten, Order, STORE_WITHIN, Spec, Step, close};
 use crate::model::{Mono, Now, Text, Wall};
+use crate::museum;
 use crate::pipeline::{Audit, Live};
 use crate::rules::{Finding, Level};
 use std::collections::VecDeque;
@@ -277,7 +278,7 @@ impl Control {
     /// Away from rest: first the intent is made durable, with the duty to return.
     fn begin(&mut self, now: Now, job: Job, steps: &mut Vec<Step>) {
         self.orders.push_back(millis(now.mono));
-        if self.spec.max_on.is_some() && self.owed.is_none() {
+        if self.spec.max_on.is_some() && self.spec.rest.is_some() && self.owed.is_none() {
             self.owed = Some(Owed { due: None, why: By::Time, failed: 0, since: None, told: false });
         }
         let ticket = self.next_ticket();
@@ -368,6 +369,7 @@ impl Control {
             return steps;
         }
         match result {
+            Ok(()) if museum::on("control_trusts_the_echo") => self.succeed(now, &job, &mut steps),
             Err(NotWritten::Refused(why)) => self.fail(now, job, Failure::Refused(why), &mut steps),
             // Whatever was answered, or not: the device is asked how it is.
             Ok(()) | Err(NotWritten::Unclear(_)) => {
@@ -557,7 +559,7 @@ impl Control {
 
     fn store(&self, now: Now, ticket: Option<u64>, audit: Vec<Audit>) -> Step {
         let memory = Memory {
-            owes_rest: self.owed.is_some(),
+            owes_rest: self.owed.is_some() && !museum::on("pulse_not_remembered"),
             switched: self.switched.map(|at| dated(now, at)),
             orders: self.orders.iter().map(|at| dated(now, *at)).collect(),
         };

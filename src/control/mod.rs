@@ -10,6 +10,8 @@ mod machine;
 mod memory;
 mod outcome;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use machine::{Control, Last, View};

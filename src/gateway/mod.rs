@@ -128,9 +128,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         commands: CommandBook::default(),
     };
     start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
-    let mut switching = Tasks::new();
-    let (switching_stop, switching_stopped) = watch::channel(false);
-    let (board, clerk_desk) = Switchboard::new(Parts {
+    let parts = Parts {
         controls: config.controls,
         remembered: noted,
         forgetful,
@@ -139,9 +137,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         office,
         live: live_seen,
         findings,
-    });
-    switching.spawn("switchboard", board.run(switching_stopped));
-    edges.spawn("clerk", switchboard::clerk(clerk_desk, handle));
+    };
+    let (switching, switching_stop) = start_switching(&mut edges, parts, handle);
 
     let (pipe_done, pipe_ended) = oneshot::channel();
     let mut middle = Tasks::new();
@@ -212,6 +209,16 @@ fn start_drivers(
             edges.spawn("driver", southbound::supervise(driver, field.clone(), stopped.clone()));
         }
     }
+}
+
+/// What is switched is written down by a clerk of its own, who ends after the last note.
+fn start_switching(edges: &mut Tasks, parts: Parts, handle: store::Handle) -> (Tasks, watch::Sender<bool>) {
+    let (stop, stopped) = watch::channel(false);
+    let (board, desk) = Switchboard::new(parts);
+    let mut switching = Tasks::new();
+    switching.spawn("switchboard", board.run(stopped));
+    edges.spawn("clerk", switchboard::clerk(desk, handle));
+    (switching, stop)
 }
 
 struct Running {

@@ -61,6 +61,8 @@ pub(super) struct Switchboard {
     tally: Arc<Tally>,
     office: ControlOffice,
     live: watch::Receiver<Arc<Live>>,
+    /// Whether an alarm of any rule switches anything off.
+    heeds_rules: bool,
     /// Open alarms as last seen: how often each had come.
     seen: HashMap<u64, u32>,
     notes: mpsc::Sender<Note>,
@@ -84,7 +86,7 @@ impl Switchboard {
         let (stored_in, stored) = mpsc::channel(NOTES);
         let remembered: BTreeMap<ControlId, Memory> =
             remembered.into_iter().map(|(id, text)| (id, Memory::of(&text))).collect();
-        let lost = Memory { owes_rest: forgetful, ..Memory::default() };
+        let lost = Memory { owes_rest: forgetful && controls.enabled, ..Memory::default() };
         let made = controls.all.iter().map(|spec| {
             let pulse = lost.owes_rest && spec.max_on.is_some();
             let memory = remembered.get(&spec.id).or(pulse.then_some(&lost));
@@ -96,6 +98,7 @@ impl Switchboard {
             clock,
             tally,
             office,
+            heeds_rules: controls.all.iter().any(|spec| !spec.off_when.is_empty()),
             seen: HashMap::new(),
             live,
             notes,
@@ -145,7 +148,7 @@ impl Switchboard {
                     self.with(&id, |control, now| control.stored(now, &live, ticket));
                 }
                 Some(parcel) = self.office.orders.recv(), if stopping.is_none() => self.order(parcel),
-                Ok(()) = self.live.changed(), if stopping.is_none() => {
+                Ok(()) = self.live.changed(), if self.heeds_rules && stopping.is_none() => {
                     for rule in self.rules_begun() {
                         self.rule_began(&rule);
                     }

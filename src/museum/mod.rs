@@ -26,6 +26,9 @@ pub const EXHIBITS: &[&str] = &[
     // pipeline
     "redelivery_not_recognised",
     "roll_up_replayed_twice",
+    // control
+    "control_trusts_the_echo",
+    "pulse_not_remembered",
     // field
     "late_answer_not_awaited",
     // uplink

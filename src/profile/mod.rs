@@ -74,7 +74,7 @@ pub struct Point {
     pub range: Option<(f64, f64)>,
     /// For counters: the most they can physically grow in an hour, in `unit`, if known. More than that was not measured.
     pub max_growth_per_hour: Option<f64>,
-    /// Modbus: it is read at every so-manieth poll of its device; 1 to 1000.
+    /// Polled devices: it is read at every so-manieth poll; 1 to 1000.
     pub every: u16,
     /// Which transformers stand before the device, so that its values are to be multiplied.
     pub ratio: Option<Ratio>,
@@ -160,7 +160,7 @@ pub struct RegisterSpan {
     pub table: RegisterTable,
     /// First register, 0-based as on the wire.
     pub address: u16,
-    /// How many registers.
+    /// How many registers, or bits.
     pub words: u16,
     /// At every so-manieth poll; 1 to 1000.
     pub every: u16,
@@ -368,6 +368,15 @@ impl Profile {
         match &self.wire {
             Wire::Digits(digits) => digits.identifiers(),
             Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
+    }
+
+    /// DL/T 645 and CJ/T 188: an identifier is asked for at every so-manieth poll; 1 to 1000.
+    #[must_use]
+    pub fn every(&self, identifier: Identifier) -> u16 {
+        match &self.wire {
+            Wire::Digits(digits) => digits.every(identifier),
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => 1,
         }
     }
 

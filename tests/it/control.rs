@@ -404,3 +404,112 @@ async fn control_is_off_unless_it_is_switched_on_and_says_what_to_write() {
         assert!(detail.contains(says) && problem["detail_zh"].is_string(), "{body}: {detail}");
     }
 }
+
+/// Switching without daemon and device: what may never be, whenever the process dies and whatever the device does.
+pub mod switching {
+    use schoolgate::control::{Allowed, By, Control, Memory, Order, Outcome, Spec, Step};
+    use schoolgate::model::{Actor, ControlId, DeviceId, Mono, Now, PlaceId, PointId, Wall};
+    use schoolgate::pipeline::Live;
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// A relay with the store and the process behind it.
+    struct Output {
+        on: f64,
+        /// It echoes what is written and switches nothing.
+        echoes_only: bool,
+        memory: Option<String>,
+        told: Option<Outcome>,
+    }
+
+    fn spec() -> Spec {
+        let (device, point) = (DeviceId::new("relay").expect("an id"), PointId::new("pump").expect("an id"));
+        Spec {
+            id: ControlId::new("pump").expect("an id"),
+            name: "pump".into(),
+            place: PlaceId::new("hall").expect("an id"),
+            allowed: Allowed::Values(vec![0.0, 1.0]),
+            rest: Some(0.0),
+            max_on: Some(Duration::from_secs(60)),
+            min_interval: Duration::ZERO,
+            max_per_hour: 60,
+            interlocks: Vec::new(),
+            read_back: (device.clone(), point.clone()),
+            device,
+            point,
+            settle: Duration::from_secs(1),
+            dry_run: false,
+            off_when: std::collections::BTreeSet::new(),
+        }
+    }
+
+    fn at(mono: u64) -> Now {
+        Now { mono: Mono(mono), wall: Wall(1_790_000_000_000 + i64::try_from(mono).expect("a short test")) }
+    }
+
+    /// A process of at most so many steps, with an order or without; its life is over after two minutes.
+    fn run(output: &mut Output, order: Option<f64>, steps: usize) {
+        let live = Live::default();
+        let memory = output.memory.as_deref().map(Memory::of);
+        let mut control = Control::new(Arc::new(spec()), true, memory.as_ref(), at(0));
+        let mut pending = VecDeque::new();
+        if let Some(value) = order {
+            let by = By::Person(Actor::named("teacher").expect("a name"));
+            let order = Order { number: 1, value, by, reason: "test".into(), dry_run: false };
+            pending.extend(control.order(at(0), &live, order));
+        }
+        let (mut mono, mut done) = (0, 0);
+        while done < steps && mono < 120_000 {
+            let Some(step) = pending.pop_front() else {
+                mono = control.next_deadline().map_or(120_000, |due| due.0.max(mono));
+                pending.extend(control.expire(at(mono)));
+                continue;
+            };
+            done += 1;
+            let now = at(mono);
+            pending.extend(match step {
+                Step::Store { ticket, memory, .. } => {
+                    output.memory = Some(memory.text());
+                    ticket.map_or(Vec::new(), |ticket| control.stored(now, &live, ticket))
+                }
+                Step::Write { ticket, value } => {
+                    output.on = if output.echoes_only { output.on } else { value };
+                    control.wrote(now, ticket, Ok(()))
+                }
+                Step::Read { ticket } => control.read(now, ticket, Ok(output.on)),
+                Step::Tell { outcome, .. } => {
+                    output.told = Some(outcome);
+                    Vec::new()
+                }
+                Step::Report(_) => Vec::new(),
+            });
+        }
+    }
+
+    /// What is wrong, if anything is.
+    pub fn check() -> Result<(), String> {
+        let relay = |echoes_only| Output { on: 0.0, echoes_only, memory: None, told: None };
+        let mut stuck = relay(true);
+        run(&mut stuck, Some(1.0), 1000);
+        if let Some(Outcome::Done { .. }) = stuck.told {
+            return Err("an output that does not switch was said to be on".into());
+        }
+        let mut lives = 0;
+        for steps in 0..40 {
+            let mut output = relay(false);
+            run(&mut output, Some(1.0), steps);
+            lives += u32::from(output.on > 0.5);
+            run(&mut output, None, 1000);
+            if output.on > 0.5 {
+                return Err(format!("on for ever after a death at step {steps}"));
+            }
+        }
+        if lives == 0 { Err("it was never on".into()) } else { Ok(()) }
+    }
+
+    #[test]
+    fn an_output_that_is_on_for_a_while_returns_whenever_the_process_dies() {
+        assert_eq!(check(), Ok(()));
+    }
+}

@@ -122,8 +122,8 @@ impl Channel for Wire {
                 return Err(ReadError::Timeout { within: TIMEOUT });
             }
             sleep(LATENCY).await;
-            let turn = self.endpoint.polls.fetch_add(1, Ordering::Relaxed);
-            Ok(Said::Words((0..block.words).map(|n| n ^ turn as u16).collect()))
+            let moved = u16::try_from(self.endpoint.polls.fetch_add(1, Ordering::Relaxed) % 64).unwrap_or(0);
+            Ok(Said::Words((0..block.words).map(|n| n ^ moved).collect()))
         })
     }
 

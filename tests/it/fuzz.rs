@@ -4,6 +4,8 @@
 //! are kept in `tests/golden/fuzz`. `make fuzz` goes on for FUZZ_SECS per decoder from a seed of its own (FUZZ_SEED says
 //! which) and adds what made a decoder do something new to the kept ones.
 
+#![expect(clippy::cast_possible_truncation, reason = "what is made here is meant to be any bytes")]
+
 mod engine;
 mod frames;
 mod profiles;

@@ -8,9 +8,9 @@ use hil::fleet::{Fleet, Manner};
 use hil::meters::{Make, Meters};
 use schoolgate::config::{BusKind, Device, ModbusTcp};
 use schoolgate::model::{BusId, DeviceId, Fault, Link, PlaceId, Quality};
-use schoolgate::profile::{Profile, RegisterTable};
+use schoolgate::profile::{Profile, RegisterTable, Write};
 use schoolgate::southbound::modbus::Connection;
-use schoolgate::southbound::polled::{Exception, ReadError};
+use schoolgate::southbound::polled::{Ask, Block, Channel, Exception, ReadError, Said, Station};
 use schoolgate::southbound::serial::codec::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -194,6 +194,81 @@ async fn what_libmodbus_refuses_is_told_with_its_reason() {
         assert!(connection.is_open(), "a refusal is an answer");
     }
     assert_eq!(connection.read(UNIT, RegisterTable::Input, 124, 1).await.unwrap(), [0xFFFF]);
+}
+
+/// What is asked and answered one request after another.
+struct Asking(Box<dyn Channel>);
+
+impl Asking {
+    async fn ask(&mut self, ask: Ask) -> Result<Said, ReadError> {
+        self.0.ask(Station::Unit(UNIT), &ask).await
+    }
+
+    async fn read(&mut self, table: RegisterTable, address: u16, count: u16) -> Vec<u16> {
+        match self.ask(Ask::Registers(Block::of(table, address, count))).await {
+            Ok(Said::Words(words)) => words,
+            other => panic!("{table:?} {address} × {count}: {other:?}"),
+        }
+    }
+
+    async fn write(&mut self, table: RegisterTable, address: u16, words: &[u16], multiple: bool) {
+        let write = Write { table, address, words: words.to_vec(), multiple };
+        let said = self.ask(Ask::Write(write)).await;
+        assert!(matches!(said, Ok(Said::Written)), "{table:?} {address}, {words:?}: {said:?}");
+    }
+}
+
+/// The bits of bytes as the specification writes them: the first in the lowest bit of the first byte.
+fn bits(bytes: &[u8], count: usize) -> Vec<u16> {
+    let all = bytes.iter().flat_map(|byte| (0..8).map(move |bit| u16::from(byte >> bit & 1)));
+    all.take(count).collect()
+}
+
+/// Bits, writes by all four functions, and what the server does not do.
+async fn reads_bits_and_writes(mut server: Asking) {
+    use RegisterTable::{Coil, Discrete, Holding};
+    assert_eq!(server.read(Coil, 19, 19).await, bits(&[0xCD, 0x6B, 0x05], 19));
+    assert_eq!(server.read(Discrete, 196, 22).await, bits(&[0xAC, 0xDB, 0x35], 22));
+    assert_eq!(server.read(Discrete, 217, 1).await, [1]);
+
+    server.write(Coil, 20, &[1], false).await;
+    server.write(Coil, 19, &[0], true).await;
+    server.write(Coil, 27, &[1, 0, 0, 1, 1, 0, 1, 0, 1, 1], false).await;
+    let coils = server.read(Coil, 19, 19).await;
+    assert_eq!(coils[..2], [0, 1]);
+    assert_eq!(coils[8..18], [1, 0, 0, 1, 1, 0, 1, 0, 1, 1]);
+
+    server.write(Holding, 3, &[0xFFFE], false).await;
+    server.write(Holding, 4, &[1], true).await;
+    server.write(Holding, 5, &[0x1234, 0x5678, 0], false).await;
+    assert_eq!(server.read(Holding, 2, 7).await, [2000, 0xFFFE, 1, 0x1234, 0x5678, 0, 8000]);
+
+    let beyond = Write { table: Holding, address: 20, words: vec![1], multiple: false };
+    for (ask, exception) in [
+        (Ask::Write(beyond), Exception::IllegalAddress),
+        (Ask::Registers(Block::of(Coil, 38, 1)), Exception::IllegalAddress),
+        (Ask::Identify, Exception::IllegalFunction),
+    ] {
+        match server.ask(ask.clone()).await {
+            Err(ReadError::Refused(Refusal::Modbus(code))) => assert_eq!(code, exception, "{ask:?}"),
+            other => panic!("{ask:?}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn bits_and_writes_by_tcp_are_as_libmodbus_has_them() {
+    let (_server, port) = server_by_tcp().await;
+    let connection = Connection::connect("127.0.0.1", port, PATIENCE).await.unwrap();
+    reads_bits_and_writes(Asking(Box::new(connection))).await;
+}
+
+#[tokio::test]
+async fn bits_and_writes_by_rtu_are_as_libmodbus_has_them() {
+    let cable = Cable::new().await;
+    let (_server, _) = server(&["rtu", &cable.end("a").display().to_string()]).await;
+    let BusKind::Serial(settings) = serial(cable.port("b"), 5000 * MS) else { panic!("a serial line") };
+    reads_bits_and_writes(Asking(schoolgate::southbound::serial::open(settings).await.unwrap())).await;
 }
 
 /// Runs mbpoll once, with 0-based addresses; the values it prints, by address.

@@ -10,6 +10,7 @@ mod crash_states;
 mod daemon;
 mod db;
 mod dependencies;
+mod discover;
 mod faults;
 mod fleet;
 mod fuzz;
@@ -25,6 +26,7 @@ mod mosquitto;
 mod mqtt;
 #[cfg(feature = "museum")]
 mod museum;
+mod newcomer;
 mod north;
 mod oracle;
 mod payloads;

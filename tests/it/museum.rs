@@ -1,5 +1,6 @@
 //! The bug museum: every deliberate fault is noticed by the test that is there for it.
 
+use crate::control::switching;
 use crate::crash_states::{self, Known};
 use crate::script::{Script, Worker, memory_dir, one_reading};
 use crate::{faults, io_faults, power_cut, sim, torture};
@@ -23,6 +24,8 @@ enum Guard {
     Simulation,
     /// A backup put in place on new hardware.
     Restore,
+    /// An output that is switched, and a death after every step of it.
+    Switching,
     /// A serial line whose answers come late.
     Line,
 }
@@ -47,6 +50,8 @@ const GUARDS: &[(&str, Guard)] = &[
     ("reuse_of_sequence_after_restore", Guard::Restore),
     ("redelivery_not_recognised", Guard::Simulation),
     ("roll_up_replayed_twice", Guard::Simulation),
+    ("control_trusts_the_echo", Guard::Switching),
+    ("pulse_not_remembered", Guard::Switching),
     ("late_answer_not_awaited", Guard::Line),
     ("outbox_deleted_before_yes", Guard::Simulation),
     ("drop_on_400", Guard::Simulation),
@@ -119,6 +124,7 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
             Ok(())
         }
         Guard::Restore => restore(),
+        Guard::Switching => switching::check(),
         Guard::Line => {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -134,9 +140,15 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
 
 #[test]
 fn every_guard_is_content_with_the_product_as_it_is() {
-    for guard in
-        [Guard::CrashStates, Guard::Faults, Guard::PowerCuts, Guard::Simulation, Guard::Restore, Guard::Line]
-    {
+    for guard in [
+        Guard::CrashStates,
+        Guard::Faults,
+        Guard::PowerCuts,
+        Guard::Simulation,
+        Guard::Restore,
+        Guard::Switching,
+        Guard::Line,
+    ] {
         assert_eq!(run(guard, None), Ok(()), "{guard:?}");
     }
 }

@@ -5,7 +5,8 @@ use jiff::tz::TimeZone;
 use schoolgate::aggregate::Aggregates;
 use schoolgate::document::Problems;
 use schoolgate::model::{Body, DeviceId, Quality, Reading, SiteKey, Stamp, Wall};
-use schoolgate::profile::{self, Context, Profile, Protocol, RegisterTable, vectors};
+use schoolgate::profile::{self, Context, Profile, Protocol, RegisterSpan, RegisterTable, likeness, vectors};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn directories(of: &Path) -> Vec<PathBuf> {
@@ -107,7 +108,8 @@ fn the_examples_of_the_reference_page_are_profiles() {
 #[test]
 fn the_reference_page_lists_every_unit() {
     let page = std::fs::read_to_string(root().join("docs/profiles.md")).unwrap();
-    let list = page.split("Units: `").nth(1).and_then(|rest| rest.split('`').next()).expect("the list of units");
+    let list =
+        page.split("Units: `").nth(1).and_then(|rest| rest.split('`').next()).expect("the list of units");
     let written: Vec<&str> = list.split_whitespace().collect();
     let known: Vec<&str> = schoolgate::model::Unit::ALL.iter().map(|unit| unit.symbol()).collect();
     assert_eq!(written, known);
@@ -148,6 +150,64 @@ fn m13_a_wrong_word_order_fails_the_golden_vectors() {
         }
     }
     assert!(tried > 100, "{tried}");
+}
+
+/// What a device holds, by its golden vectors; the first one that has a register counts.
+type Image = BTreeMap<(RegisterTable, u16), u16>;
+
+fn image(golden: &str) -> Image {
+    let golden: toml::Table = golden.parse().unwrap();
+    let mut image = Image::new();
+    for vector in golden["registers"].as_array().unwrap() {
+        let table = match vector["table"].as_str().unwrap() {
+            "holding" => RegisterTable::Holding,
+            "input" => RegisterTable::Input,
+            "coil" => RegisterTable::Coil,
+            _ => RegisterTable::Discrete,
+        };
+        let first = u16::try_from(vector["address"].as_integer().unwrap()).unwrap();
+        for (address, word) in (first..).zip(vector["words"].as_str().unwrap().split_whitespace()) {
+            image.entry((table, address)).or_insert(u16::from_str_radix(word, 16).unwrap());
+        }
+    }
+    image
+}
+
+/// What a device that holds this answers to somebody who thinks it is one of the profile.
+fn answers(profile: &Profile, image: &Image) -> Vec<(RegisterSpan, Result<Vec<u16>, ()>)> {
+    let spans = profile.registers().into_iter().chain(profile.identity());
+    let answer = |span: RegisterSpan| {
+        let words = (span.address..).take(usize::from(span.words));
+        let words = words.map(|address| image.get(&(span.table, address)).copied().ok_or(()));
+        (span, words.collect::<Result<Vec<u16>, ()>>())
+    };
+    spans.map(answer).collect()
+}
+
+/// Whatever its kind, a device looks at least as much like its own profile as like any other.
+#[test]
+fn every_device_looks_most_like_its_own_profile() {
+    let shipped: Vec<(String, Profile, Image)> = modbus_profiles()
+        .into_iter()
+        .map(|(what, text, golden)| {
+            let parsed = profile::parse("profile.toml", &text, &Problems::new());
+            (what, parsed.expect("a shipped profile"), image(&golden))
+        })
+        .collect();
+    let mut wrong = Vec::new();
+    for (what, own, image) in &shipped {
+        let judged = |profile: &Profile| {
+            let found = likeness(profile, &answers(profile, image));
+            (found.percent, found.speaking)
+        };
+        let mine = judged(own);
+        let better = shipped.iter().map(|(other, profile, _)| (judged(profile), other));
+        let better: Vec<_> = better.filter(|(theirs, _)| *theirs > mine).collect();
+        if !better.is_empty() || mine.0 < 60 {
+            wrong.push(format!("{what}: {mine:?}, but {better:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn decoded(profile: &Profile, table: RegisterTable, address: u16, words: &[u16]) -> Vec<Reading> {

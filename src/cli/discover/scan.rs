@@ -56,6 +56,8 @@ pub(super) struct Found {
     pub(super) identity: Vec<String>,
     /// The profiles it looks like, best first.
     pub(super) matches: Vec<Match>,
+    /// Whether it was compared with the profiles.
+    pub(super) looked_at: bool,
 }
 
 /// A scan; what was found stands here also when it is cut off.
@@ -65,9 +67,41 @@ pub(super) struct Scan<'p> {
     pub(super) left_alone: BTreeSet<String>,
     pub(super) findings: Vec<Finding>,
     pub(super) progress: Progress,
+    /// The sweep under way.
+    sweep: Option<Sweep>,
+    /// Hosts that took a connection and were not asked yet.
+    open: Vec<SocketAddr>,
 }
 
-impl Scan<'_> {
+impl<'p> Scan<'p> {
+    pub(super) fn new(profiles: &'p [Arc<Profile>], left_alone: BTreeSet<String>) -> Self {
+        let (findings, progress) = (Vec::new(), Progress::new());
+        Self { profiles, left_alone, findings, progress, sweep: None, open: Vec::new() }
+    }
+
+    /// Everything that was found, also by what was cut off.
+    pub(super) fn finish(mut self) -> (Vec<Finding>, Progress) {
+        self.keep_sweep();
+        for address in std::mem::take(&mut self.open) {
+            let bus = endpoint(address.ip().to_string(), address.port());
+            let name = place_of(&bus);
+            let remark = Text::new(
+                format!("{name}：可以连接，还没有查询"),
+                format!("{name}: takes connections, was not asked yet"),
+            );
+            self.findings.push(Finding { bus, devices: Vec::new(), remarks: vec![remark] });
+        }
+        (self.findings, self.progress)
+    }
+
+    /// Whatever a sweep heard becomes part of the finding.
+    fn keep_sweep(&mut self) {
+        let (Some(sweep), Some(finding)) = (self.sweep.take(), self.findings.last_mut()) else { return };
+        let BusKind::Serial(setting) = &finding.bus else { return };
+        finding.remarks.extend(remarks(&name_of(setting), &sweep));
+        finding.devices.extend(sweep.answers.keys().map(|unit| Found::at(Station::Unit(*unit))));
+    }
+
     /// Tries the settings of a line.
     pub(super) async fn serial(
         &mut self,
@@ -104,15 +138,8 @@ impl Scan<'_> {
                 return Ok(());
             }
         };
-        self.findings.push(Finding {
-            bus: BusKind::Serial(setting.clone()),
-            devices: Vec::new(),
-            remarks: Vec::new(),
-        });
-        let mut sweep = sweep_of(setting);
-        let progress = &mut self.progress;
-        let devices = self.findings.last_mut().map(|finding| &mut finding.devices);
-        let Some(devices) = devices else { return Ok(()) };
+        self.findings.push(Finding { bus: BusKind::Serial(setting.clone()), devices: Vec::new(), remarks: Vec::new() });
+        let (sweep, progress) = (self.sweep.insert(sweep_of(setting)), &mut self.progress);
         let plated = if meters { plates::estimate(setting.baud) } else { Duration::ZERO };
         let mut told = |step: survey::Step| {
             progress.at(|| {
@@ -131,14 +158,11 @@ impl Scan<'_> {
             }
             other => other,
         };
-        // Whatever was heard is kept, also when the line broke.
-        devices.extend(sweep.answers.keys().map(|unit| Found::at(Station::Unit(*unit))));
-        let remarks = remarks(&name, &sweep);
+        self.keep_sweep();
         swept?;
         let called = if meters { call_meters(&mut *wire, setting.baud).await?.to_vec() } else { Vec::new() };
         drop(wire);
         let Some(finding) = self.findings.last_mut() else { return Ok(()) };
-        finding.remarks.extend(remarks);
         for (standard, called) in called {
             match called {
                 Called::Nobody => {}
@@ -193,6 +217,7 @@ impl Scan<'_> {
             } else {
                 found.matches = likely::meter(channel, found.station, self.profiles).await?;
             }
+            found.looked_at = true;
             if let Some(best) = found.matches.first() {
                 first.retain(|id| *id != best.profile.id);
                 first.insert(0, best.profile.id.clone());
@@ -203,17 +228,26 @@ impl Scan<'_> {
     }
 
     /// Tries the hosts of a network, and the units behind those that take a connection.
-    pub(super) async fn network(&mut self, network: Network, port: u16, ids: &[u8]) -> Result<(), ScanError> {
-        let mut open = Vec::new();
+    pub(super) async fn network(
+        &mut self,
+        network: Network,
+        port: u16,
+        ids: &[u8],
+    ) -> Result<(), ScanError> {
         let (progress, began, whole) = (&mut self.progress, Instant::now(), network.estimate());
-        network::scan(network, port, &mut open, &mut |tried, of| {
+        network::scan(network, port, &mut self.open, &mut |tried, of| {
             let left = left(whole.saturating_sub(began.elapsed()));
-            progress
-                .at(|| say(format!("主机 {tried}/{of}，{left}"), format!("host {tried} of {of}, {left}")));
+            progress.at(|| {
+                say(format!("主机 {tried}/{of}，{left}"), format!("host {tried} of {of}, {left}"))
+            });
         })
         .await;
-        for address in open {
-            self.endpoint(address, ids).await?;
+        self.open.reverse();
+        while let Some(address) = self.open.pop() {
+            if let Err(error) = self.endpoint(address, ids).await {
+                // One that cannot be read does not end the scan of the others.
+                self.progress.tell(&format!("{address}: {}", Chain(&error)));
+            }
         }
         Ok(())
     }
@@ -231,55 +265,50 @@ impl Scan<'_> {
             return Ok(());
         }
         let connected =
-            modbus::Connection::connect(&address.ip().to_string(), address.port(), super::ANSWER_WITHIN)
-                .await;
+            modbus::Connection::connect(&address.ip().to_string(), address.port(), super::ANSWER_WITHIN).await;
         let mut channel = match connected {
             Ok(channel) => channel,
             Err(_) => return Ok(()),
         };
         self.findings.push(finding);
-        let mut heard: Vec<(u8, Option<Vec<u16>>)> = Vec::new();
-        let mut strange = false;
+        let Some(finding) = self.findings.last_mut() else { return Ok(()) };
+        let mut everywhere = 0;
         for (asked, id) in ids.iter().chain(&UNLIKELY_IDS).enumerate() {
             self.progress.at(|| {
                 let of = ids.len();
                 say(format!("{name}：从站 {asked}/{of}"), format!("{name}: unit {asked} of {of}"))
             });
             match is_there(&mut channel, *id).await {
-                Ok(Some(words)) => heard.push((*id, words)),
-                Ok(None) => {}
+                Ok(true) if asked < ids.len() => finding.devices.push(Found::at(Station::Unit(*id))),
+                Ok(there) => everywhere += usize::from(there),
                 Err(ReadError::Malformed { .. } | ReadError::NoTransactionId { .. }) => {
-                    strange = true;
+                    finding.remarks.push(Text::new(
+                        format!("{name}：端口已开放，但不是 Modbus TCP；若是串口转换器，请用 --converter {name}"),
+                        format!(
+                            "{name}: takes connections but does not speak Modbus TCP; if it is a converter, try \
+                             --converter {name}"
+                        ),
+                    ));
                     break;
                 }
                 Err(_) => break,
             }
         }
-        let everywhere =
-            UNLIKELY_IDS.iter().all(|id| !ids.contains(id) && heard.iter().any(|(unit, _)| unit == id));
-        heard.retain(|(unit, _)| ids.contains(unit));
-        let Some(finding) = self.findings.last_mut() else { return Ok(()) };
-        if strange {
-            finding.remarks.push(Text::new(
-                format!("{name}：端口已开放，但不是 Modbus TCP；若是串口转换器，请用 --converter {name}"),
-                format!("{name}: takes connections but does not speak Modbus TCP; if it is a converter, try --converter {name}"),
-            ));
-        }
+        let everywhere = everywhere == UNLIKELY_IDS.len();
         if everywhere {
-            heard.truncate(1);
+            finding.devices.truncate(1);
             finding.remarks.push(Text::new(
                 format!("{name}：对任何从站地址都应答，按一台设备处理"),
                 format!("{name}: answers to every unit id, so it is taken for one device"),
             ));
         }
-        finding.devices = heard.iter().map(|(unit, _)| Found::at(Station::Unit(*unit))).collect();
         self.look_at_all(&mut channel, &name, Duration::ZERO).await
     }
 }
 
 impl Found {
     fn at(station: Station) -> Self {
-        Self { station, identity: Vec::new(), matches: Vec::new() }
+        Self { station, identity: Vec::new(), matches: Vec::new(), looked_at: false }
     }
 }
 
@@ -296,15 +325,15 @@ fn is_final(error: &ReadError) -> bool {
 }
 
 /// Whether a unit is there: it answers a read with values, or with a refusal that is its own and not the converter's.
-async fn is_there(channel: &mut dyn Channel, unit: u8) -> Result<Option<Option<Vec<u16>>>, ReadError> {
+async fn is_there(channel: &mut dyn Channel, unit: u8) -> Result<bool, ReadError> {
     let span = RegisterSpan { table: RegisterTable::Holding, address: 0, words: 2, every: 1 };
     let block = Block { table: span.table, address: 0, words: 2, every: 1, points: vec![span] };
     match channel.ask(Station::Unit(unit), &Ask::Registers(block)).await {
-        Ok(Said::Words(words)) => Ok(Some(Some(words))),
+        Ok(Said::Words(_)) => Ok(true),
         Err(ReadError::Refused(Refusal::Modbus(
             Exception::IllegalFunction | Exception::IllegalAddress | Exception::IllegalValue,
-        ))) => Ok(Some(None)),
-        Ok(_) | Err(ReadError::Refused(_) | ReadError::Timeout { .. }) => Ok(None),
+        ))) => Ok(true),
+        Ok(_) | Err(ReadError::Refused(_) | ReadError::Timeout { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -315,9 +344,8 @@ fn sweep_of(setting: &Serial) -> Sweep {
 
 /// DL/T 645 and CJ/T 188 run with even parity; where a setting with it is tried, too, they are called there only.
 fn has_meters(setting: &Serial, all: &[Serial]) -> bool {
-    let is_even = |s: &Serial| {
-        matches!(&s.place, SerialPlace::Port { parity: Parity::Even, .. } | SerialPlace::Converter { .. })
-    };
+    let is_even =
+        |s: &Serial| matches!(&s.place, SerialPlace::Port { parity: Parity::Even, .. } | SerialPlace::Converter { .. });
     is_even(setting) || !all.iter().any(|other| other.baud == setting.baud && is_even(other))
 }
 
@@ -348,9 +376,7 @@ fn remarks(name: &str, sweep: &Sweep) -> Vec<Text> {
     if sweep.others {
         remarks.push(Text::new(
             format!("{name}：扫描前线上已有通信，可能有另一台主机：先断开它"),
-            format!(
-                "{name}: somebody spoke before the scan did: another master, perhaps; disconnect it first"
-            ),
+            format!("{name}: somebody spoke before the scan did: another master, perhaps; disconnect it first"),
         ));
     }
     if sweep.echo {

@@ -6,6 +6,7 @@ use super::super::words::{said, say};
 use super::scan::{Finding, Found, name_of};
 use crate::config::{Bus, BusKind, Config, ModbusTcp, Parity, Serial, SerialPlace};
 use crate::model::PlaceId;
+use crate::profile::Ratio;
 use crate::southbound::polled::Station;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -214,6 +215,11 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
         let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
         writeln!(text, "# {line}{reasons}").ok();
     }
+    if !found.looked_at {
+        let zh = "扫描被中止，还没有与设备模板比对：再运行一次";
+        writeln!(text, "# {}", say(zh, "the scan ended before it was compared with the profiles: run it again")).ok();
+        return;
+    }
     let Some(best) = found.matches.first().filter(|m| m.percent >= USABLE_PERCENT) else {
         let zh =
             format!("没有合适的设备模板：先 schoolgate capture {bus}/{plain}，再 schoolgate profile new");
@@ -230,6 +236,14 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
         "[[device]]\nid = \"{id}\"\nprofile = \"{profile}\"\nbus = \"{bus}\"\naddress = {address}\nplace = \"{place}\""
     )
     .ok();
+    for (key, zh, en) in [("ct", "电流互感器", "current"), ("pt", "电压互感器", "voltage")] {
+        let concerns = |ratio| ratio == Ratio::CtPt || (ratio == Ratio::Ct) == (key == "ct");
+        if best.profile.points.iter().any(|point| point.ratio.is_some_and(concerns)) {
+            let zh = format!("{zh}变比：请按互感器铭牌填写（200/5 为 40），直接接入为 1");
+            let en = format!("the ratio on the {en} transformers' plates (200/5 A is 40); 1 where there are none");
+            writeln!(text, "{key} = 1   # {}", say(zh, en)).ok();
+        }
+    }
     if !best.profile.confirmed {
         let zh = "此模板尚未经真机确认：把数值与表计显示逐项对照";
         writeln!(

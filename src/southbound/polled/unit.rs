@@ -284,8 +284,10 @@ fn rounds_of(device: &Device) -> Vec<Round> {
         let alarmed = alarmed_spans.iter().any(|span| block.holds(span));
         (block.every, alarmed, Ask::Registers(block))
     });
-    let quantities =
-        profile.identifiers().into_iter().map(|id| (1, alarmed_ids.contains(&id), Ask::Quantity(id)));
+    let quantities = profile
+        .identifiers()
+        .into_iter()
+        .map(|id| (profile.every(id), alarmed_ids.contains(&id), Ask::Quantity(id)));
     let mut by_rhythm: BTreeMap<(Rank, u16), Vec<Ask>> = BTreeMap::new();
     for (every, alarmed, ask) in blocks.chain(quantities) {
         let rank = match (alarmed, every) {

@@ -2,20 +2,14 @@
 
 use super::line::Wire;
 use crate::config::{Parity, Serial, SerialPlace};
-use crate::southbound::polled::ReadError;
+use crate::southbound::polled::{ReadError, dial};
 use rustix::fs::{Mode, OFlags};
 use serial2_tokio::{CharSize, FlowControl, SerialPort, StopBits};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-/// Longest wait for a converter's TCP connection: the second SYN is sent after 1 s, the third after 3 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the bytes of a line.
 ///
@@ -29,11 +23,7 @@ pub(in crate::southbound) async fn open(settings: &Serial) -> Result<Box<dyn Wir
             Ok(Box::new(port.map_err(failed(path.clone()))?))
         }
         SerialPlace::Converter { host, port } => {
-            let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), *port))).await {
-                Ok(dialled) => dialled,
-                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s")),
-            };
-            let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+            let stream = dial(host, *port).await;
             Ok(Box::new(stream.map_err(failed(format!("{host}:{port}")))?))
         }
     }

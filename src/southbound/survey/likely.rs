@@ -1,8 +1,7 @@
 //! Which device profiles fit a device that answers: first what tells profiles apart, then everything of the best of them.
 
-use super::provisional::{Likeness, likeness};
 use crate::model::{Body, ProfileId, Quality, Text, Unit};
-use crate::profile::{Profile, Protocol, RegisterSpan, RegisterTable};
+use crate::profile::{Likeness, Profile, Protocol, RegisterSpan, RegisterTable, likeness};
 use crate::southbound::polled::{Ask, Block, Channel, ReadError, Said, Station, plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +30,8 @@ pub struct Match {
     pub percent: u8,
     /// Why not better, and what speaks for it.
     pub reasons: Vec<Text>,
+    /// How many values speak for it.
+    speaking: usize,
     /// Reads of it that gave values.
     answered: usize,
 }
@@ -87,6 +88,9 @@ impl Known<'_> {
 
     /// Everything of a profile, in merged reads, and one by one where those are refused.
     async fn all_of(&mut self, profile: &Profile) -> Result<(), ReadError> {
+        for span in profile.identity() {
+            self.single(span).await?;
+        }
         let mut singles = 0;
         for block in plan(&profile.registers(), &profile.modbus_limits()) {
             let points = block.points.clone();
@@ -105,12 +109,13 @@ impl Known<'_> {
         let answers: Vec<(RegisterSpan, Result<Vec<u16>, ()>)> =
             spans.iter().filter_map(|span| Some((*span, self.recall(*span)?))).collect();
         let answered = answers.iter().filter(|(_, read)| read.is_ok()).count();
-        let Likeness { percent, reasons } = likeness(profile, &answers);
-        Match { profile: Arc::clone(profile), percent, reasons, answered }
+        let Likeness { percent, speaking, reasons } = likeness(profile, &answers);
+        Match { profile: Arc::clone(profile), percent, reasons, speaking, answered }
     }
 }
 
-/// The points that tell a profile from others: a frequency, a voltage, an energy; else the first, middle and last.
+/// The points that tell a profile from others: a frequency, a voltage, an energy; else the first, middle and last; and
+/// where the device would say which model it is.
 fn telling(profile: &Profile) -> Vec<RegisterSpan> {
     let spoken = [Unit::Hertz, Unit::Volt, Unit::KilowattHour].into_iter().filter_map(|unit| {
         profile.points.iter().find(|point| point.unit == unit).and_then(|point| profile.span(&point.id))
@@ -127,11 +132,19 @@ fn telling(profile: &Profile) -> Vec<RegisterSpan> {
             spans.push(*span);
         }
     }
+    spans.extend(profile.identity());
+    spans
+}
+
+/// Everything a profile reads, and where the device would say which model it is.
+fn spans(profile: &Profile) -> Vec<RegisterSpan> {
+    let mut spans = profile.registers();
+    spans.extend(profile.identity());
     spans
 }
 
 fn best_first(matches: &mut [Match]) {
-    matches.sort_by_key(|m| (std::cmp::Reverse((m.percent, m.answered)), m.profile.id.clone()));
+    matches.sort_by_key(|m| (std::cmp::Reverse((m.percent, m.speaking, m.answered)), m.profile.id.clone()));
 }
 
 /// Compares a Modbus unit with profiles; those in `first`, found before on the same line, are tried before others.
@@ -151,7 +164,7 @@ pub async fn modbus(
     let mut matches = Vec::new();
     for profile in profiles.iter().filter(|profile| first.contains(&profile.id)) {
         known.all_of(profile).await?;
-        let found = known.judge(profile, &profile.registers());
+        let found = known.judge(profile, &spans(profile));
         if found.percent >= CERTAIN_PERCENT {
             matches.push(found);
         }
@@ -175,7 +188,7 @@ pub async fn modbus(
     for (i, m) in matches.iter_mut().enumerate() {
         told(profiles.len() + i, of);
         known.all_of(&m.profile).await?;
-        *m = known.judge(&m.profile, &m.profile.registers());
+        *m = known.judge(&m.profile, &spans(&m.profile));
     }
     Ok(told_ones(matches))
 }
@@ -229,9 +242,11 @@ pub async fn meter(
         }
         let of = profile.points.len().max(1);
         let percent = u8::try_from(good.min(of) * 100 / of).unwrap_or(100);
-        let reason =
-            Text::new(format!("{of} 个量中有 {good} 个可用"), format!("gives {good} of {of} quantities"));
-        matches.push(Match { profile: Arc::clone(profile), percent, reasons: vec![reason], answered: good });
+        let reason = Text::new(
+            format!("{of} 个量中有 {good} 个可用"),
+            format!("gives {good} of {of} quantities"),
+        );
+        matches.push(Match { profile: Arc::clone(profile), percent, reasons: vec![reason], speaking: good, answered: good });
     }
     Ok(told_ones(matches))
 }

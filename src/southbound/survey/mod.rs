@@ -6,7 +6,6 @@ mod heard;
 pub mod likely;
 pub mod network;
 pub mod plates;
-pub mod provisional;
 pub mod replay;
 pub mod sketch;
 mod sweep;

@@ -2,10 +2,9 @@
 //! they may have, and vectors from the bytes that came. What the registers mean is for a person with the manual to say.
 
 use super::capture::{Capture, Read};
-use super::provisional::orders;
 use crate::document::Problems;
 use crate::model::{Body, DeviceId, ProfileId, Reading, SiteKey, Unit, Wall};
-use crate::profile::{self, Context, RegisterTable};
+use crate::profile::{self, Context, RegisterTable, orders};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 

@@ -35,43 +35,42 @@ fn unit(id: u8, after: Duration) -> (u8, Unit) {
     (id, Unit { after, answer: sealed(&[id, 3, 4, 0, id, 0, 1]) })
 }
 
-/// A half-duplex line: an answer that begins while a question is on the wire is drowned but for what stands out behind
-/// it, and a question that an answer falls into is not understood.
+/// A half-duplex line: bytes of an answer that fall on a question are lost, but for the rest of the last of them, which
+/// is read as another byte; and a question that an answer falls on is not understood.
 async fn line(mut wire: DuplexStream, units: BTreeMap<u8, Unit>) {
-    let mut speaking: Vec<(Instant, Instant, Vec<u8>)> = Vec::new();
-    let mut asking_until;
+    // Bytes of answers, each with the moment its last bit is over the wire.
+    let mut speaking: BTreeMap<Instant, u8> = BTreeMap::new();
     let mut held = Vec::new();
     let mut bytes = [0; 64];
     loop {
-        let next = speaking.iter().map(|(_, end, _)| *end).min();
+        let next = speaking.keys().next().copied();
         tokio::select! {
+            biased;
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                let later = speaking.split_off(&(Instant::now() + Duration::from_nanos(1)));
+                let said: Vec<u8> = std::mem::replace(&mut speaking, later).into_values().collect();
+                if wire.write_all(&said).await.is_err() {
+                    return;
+                }
+            }
             read = wire.read(&mut bytes) => {
                 let Ok(n @ 1..) = read else { return };
                 held.extend_from_slice(&bytes[..n]);
-                if held.len() < 8 { continue; }
+                if held.len() < 8 {
+                    continue;
+                }
                 let asked: Vec<u8> = held.drain(..8).collect();
-                let now = Instant::now();
-                asking_until = now + CHAR * 8;
-                let disturbed = speaking.iter().any(|(begin, end, _)| *begin < asking_until && *end > now);
-                for (begin, end, answer) in &mut speaking {
-                    if *begin < asking_until && *end > now {
-                        let drowned = asking_until.saturating_duration_since(*begin).as_micros() / CHAR.as_micros();
-                        let drowned = usize::try_from(drowned).unwrap().min(answer.len());
-                        answer.drain(..drowned);
+                let (from, to) = (Instant::now(), Instant::now() + CHAR * 8);
+                let falls = |end: &Instant| *end > from && *end - CHAR < to;
+                let disturbed = speaking.keys().any(falls);
+                speaking.retain(|end, _| !falls(end) || *end > to);
+                speaking.iter_mut().filter(|(end, _)| falls(end)).for_each(|(_, byte)| *byte = 0xFF);
+                if let Some(unit) = units.get(&asked[0]).filter(|_| !disturbed) {
+                    let mut end = to + unit.after;
+                    for byte in &unit.answer {
+                        end += CHAR;
+                        speaking.insert(end, *byte);
                     }
-                }
-                if let (Some(unit), false) = (units.get(&asked[0]), disturbed) {
-                    let begin = asking_until + unit.after;
-                    let end = begin + CHAR * u32::try_from(unit.answer.len()).unwrap();
-                    speaking.push((begin, end, unit.answer.clone()));
-                }
-            }
-            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
-                let now = Instant::now();
-                let (said, rest): (Vec<_>, Vec<_>) = speaking.into_iter().partition(|(_, end, _)| *end <= now);
-                speaking = rest;
-                for (_, _, answer) in said {
-                    if wire.write_all(&answer).await.is_err() { return; }
                 }
             }
         }
@@ -154,10 +153,7 @@ async fn another_master_and_an_echo_are_noticed_and_a_cut_wire_ends_the_scan() {
         }
     });
     let error = sweep.quick(&mut near, &[3, 4, 5, 6, 7], &mut |_| ()).await.unwrap_err();
-    assert!(
-        matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe),
-        "{error}"
-    );
+    assert!(matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe), "{error}");
     assert!(sweep.others && sweep.echo);
     assert!(sweep.answers.is_empty(), "an echo is no answer: {:?}", sweep.answers);
 }
@@ -220,8 +216,7 @@ fn a_sketch_is_a_profile_whose_vectors_pass() {
     assert!(made.profile.contains("a voltage, if scale = 0.1"), "{}", made.profile);
     assert!(!profile.confirmed);
 
-    let other =
-        Capture { frames: [capture.frames.clone(), captured(6, 0, &[1]).to_vec()].concat(), ..capture };
+    let other = Capture { frames: [capture.frames.clone(), captured(6, 0, &[1]).to_vec()].concat(), ..capture };
     assert_eq!(sketch(&other, &naming), Err(NoSketch::SeveralUnits(vec![5, 6])));
     naming.unit = Some(6);
     assert_eq!(sketch(&other, &naming).unwrap().points, 1);

@@ -143,13 +143,13 @@ struct Run {
     found: Vec<Vec<u8>>,
     /// The input on trial and its number, for the one who watches.
     under_way: Arc<Mutex<(u64, Vec<u8>)>>,
-    _ends_watch: mpsc::Sender<()>,
+    _ends_watch: mpsc::SyncSender<()>,
 }
 
 impl Run {
     fn new(target: Target, seed: u64) -> Self {
         let under_way = Arc::new(Mutex::new((0, Vec::new())));
-        let (ends_watch, ended) = mpsc::channel::<()>();
+        let (ends_watch, ended) = mpsc::sync_channel::<()>(1);
         let (watched, name) = (Arc::clone(&under_way), target.name);
         std::thread::spawn(move || {
             let mut last = 0;

@@ -3,7 +3,7 @@
 use super::engine::{Did, Target, plain, size};
 use crate::rig;
 use schoolgate::document::Problems;
-use schoolgate::model::{Body, DeviceId, Quality, SiteKey, Wall};
+use schoolgate::model::{Body, DeviceId, Link, Quality, SiteKey, Wall};
 use schoolgate::profile::{self, Context, Decoded, Notification, Profile, Protocol};
 use schoolgate::southbound::polled::plan;
 use schoolgate::southbound::survey::capture;
@@ -55,9 +55,17 @@ fn with_context<T>(decode: impl FnOnce(&Context<'_>) -> T) -> T {
 /// What every decoded thing promises.
 fn promises(profile: &Profile, decoded: &[Decoded], did: &mut Did) {
     for Decoded { body, .. } in decoded {
-        let Body::Reading(reading) = body else {
-            did.step(std::mem::discriminant(body));
-            continue;
+        let reading = match body {
+            Body::Reading(reading) => reading,
+            Body::Event(event) => {
+                assert!(profile.events.contains(&event.kind), "{}: no event {:?}", profile.id, event.kind);
+                did.step((event.kind, event.phase));
+                continue;
+            }
+            Body::Link(link) => {
+                did.step(matches!(link, Link::Up));
+                continue;
+            }
         };
         let id = reading.point.as_str();
         let point = profile.point(id).unwrap_or_else(|| panic!("{}: no point {id}", profile.id));

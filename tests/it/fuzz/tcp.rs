@@ -14,7 +14,11 @@ const UNIT: u8 = 7;
 
 /// An endpoint that answers each connection's first request with what it was given, and closes. In what it was given
 /// the transaction id `FF FF` stands for the one that was asked with, `FF FE` for the one before it.
-fn endpoint(listener: TcpListener, replies: &mpsc::Receiver<Vec<u8>>, said: &mpsc::Sender<(u16, Vec<u8>)>) {
+fn endpoint(
+    listener: TcpListener,
+    replies: &mpsc::Receiver<Vec<u8>>,
+    said: &mpsc::SyncSender<(u16, Vec<u8>)>,
+) {
     while let Ok(reply) = replies.recv() {
         let (mut client, _) = listener.accept().expect("the client connects");
         let mut asked = [0; 12];
@@ -86,8 +90,8 @@ pub fn modbus_tcp() -> Target {
     ];
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("its address").port();
-    let (to_say, replies) = mpsc::channel();
-    let (say, said) = mpsc::channel();
+    let (to_say, replies) = mpsc::sync_channel(1);
+    let (say, said) = mpsc::sync_channel(1);
     std::thread::spawn(move || endpoint(listener, &replies, &say));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     Target {
