@@ -119,7 +119,11 @@ impl Capture {
             }
             (BusKind::Mqtt(_) | BusKind::Onvif(_), _) => {
                 let zh = "只能记录 modbus-tcp 和 serial 总线";
-                writeln!(io::stderr(), "schoolgate: {}", say(zh, "only modbus-tcp and serial buses can be recorded"))?;
+                writeln!(
+                    io::stderr(),
+                    "schoolgate: {}",
+                    say(zh, "only modbus-tcp and serial buses can be recorded")
+                )?;
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         };
@@ -147,7 +151,12 @@ impl Capture {
         }
     }
 
-    async fn record(&self, record: &mut Record, config: &Config, target: &Target<'_>) -> Result<(), CaptureError> {
+    async fn record(
+        &self,
+        record: &mut Record,
+        config: &Config,
+        target: &Target<'_>,
+    ) -> Result<(), CaptureError> {
         let until = Instant::now() + Duration::from_secs(self.secs);
         let devices: Vec<&Device> = match (target.device, target.unit) {
             (Some(device), _) => vec![device],
@@ -163,7 +172,8 @@ impl Capture {
         let mut channel = open(target.bus).await?;
         let (tap, frames) = mpsc::channel(MAX_FRAMES);
         channel.set_tap(Some(tap));
-        let mut recording = Recording { record, channel: &mut *channel, frames, until, progress: Progress::new() };
+        let mut recording =
+            Recording { record, channel: &mut *channel, frames, until, progress: Progress::new() };
         match target.unit {
             Some(unit) => recording.walk(unit, self.registers, self.table).await,
             None => recording.poll(&devices).await,
@@ -213,7 +223,11 @@ impl Record {
     }
 
     /// Listens to what others say.
-    async fn listen(&mut self, wire: &mut dyn crate::southbound::serial::line::Wire, until: Instant) -> Result<(), CaptureError> {
+    async fn listen(
+        &mut self,
+        wire: &mut dyn crate::southbound::serial::line::Wire,
+        until: Instant,
+    ) -> Result<(), CaptureError> {
         let began = Instant::now();
         let mut held: Vec<u8> = Vec::new();
         let mut at_ms = 0;
@@ -277,7 +291,9 @@ impl Recording<'_> {
         came.map_or(Ok(()), |held| self.record.add(&held))?;
         let left = left(self.until.saturating_duration_since(Instant::now()));
         let (sent, came) = (self.record.sent, self.record.came);
-        self.progress.at(|| say(format!("发出 {sent}，收到 {came}，{left}"), format!("{sent} sent, {came} received, {left}")));
+        self.progress.at(|| {
+            say(format!("发出 {sent}，收到 {came}，{left}"), format!("{sent} sent, {came} received, {left}"))
+        });
         match said {
             Ok(_) => Ok(Answer::Read),
             Err(ReadError::Refused(_)) => Ok(Answer::Refused),
@@ -294,7 +310,10 @@ impl Recording<'_> {
                 let Some(station) = Station::of(device) else { continue };
                 let profile = &device.profile;
                 let asks: Vec<Ask> = if profile.protocol == Protocol::Modbus {
-                    plan(&profile.registers(), &profile.modbus_limits()).into_iter().map(Ask::Registers).collect()
+                    plan(&profile.registers(), &profile.modbus_limits())
+                        .into_iter()
+                        .map(Ask::Registers)
+                        .collect()
                 } else {
                     profile.identifiers().into_iter().map(Ask::Quantity).collect()
                 };
@@ -342,7 +361,13 @@ impl Recording<'_> {
     }
 
     /// A piece of a table, and its halves where it is refused as a whole, down to single registers.
-    async fn piece(&mut self, station: Station, table: Table, address: u16, words: u16) -> Result<Answer, CaptureError> {
+    async fn piece(
+        &mut self,
+        station: Station,
+        table: Table,
+        address: u16,
+        words: u16,
+    ) -> Result<Answer, CaptureError> {
         let (mut answer, mut pieces) = (Answer::Silent, vec![(address, words)]);
         while let Some((address, words)) = pieces.pop() {
             let one = self.ask(station, &registers(table.wire(), address, words)).await?;
@@ -400,7 +425,9 @@ impl Replay {
         let (host, port) = (at.ip(), at.port());
         let bus = match replay.kind() {
             Kind::ModbusTcp => format!("kind = \"modbus-tcp\"\nhost = \"{host}\"\nport = {port}"),
-            Kind::Serial(baud) => format!("kind = \"serial\"\nhost = \"{host}\"\nport = {port}\nbaud = {baud}"),
+            Kind::Serial(baud) => {
+                format!("kind = \"serial\"\nhost = \"{host}\"\nport = {port}\nbaud = {baud}")
+            }
         };
         let zh = format!("回放中（Modbus 从站：{units}），Ctrl-C 结束；在配置中写：");
         let en = format!("serving (Modbus units: {units}) until Ctrl-C; write in the configuration:");

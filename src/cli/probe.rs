@@ -46,10 +46,13 @@ pub(super) struct Range {
 }
 
 pub(super) fn range(text: &str) -> Result<Range, String> {
-    let wrong = || format!("expected registers such as 0-40, from 0 to 65535 and at most {MAX_RANGE} at a time");
+    let wrong =
+        || format!("expected registers such as 0-40, from 0 to 65535 and at most {MAX_RANGE} at a time");
     let number = |text: &str| {
         let text = text.trim();
-        let number = text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u16::from_str_radix(hex, 16).ok());
+        let number = text
+            .strip_prefix("0x")
+            .map_or_else(|| text.parse().ok(), |hex| u16::from_str_radix(hex, 16).ok());
         number.ok_or_else(wrong)
     };
     let (from, to) = text.split_once('-').unwrap_or((text, text));
@@ -98,7 +101,12 @@ impl Probe {
         outcome
     }
 
-    async fn probe(&self, out: &mut impl Write, config: &Config, target: &Target<'_>) -> io::Result<ExitCode> {
+    async fn probe(
+        &self,
+        out: &mut impl Write,
+        config: &Config,
+        target: &Target<'_>,
+    ) -> io::Result<ExitCode> {
         let mut channel = match open(target.bus).await {
             Ok(channel) => channel,
             Err(error) => return unreachable(&error),
@@ -123,7 +131,14 @@ impl Probe {
             }
         }
         let (answered, asked) = (looking.answered, looking.asked);
-        writeln!(out, "{}", say(format!("{asked} 次请求，{answered} 次应答"), format!("{asked} requests, {answered} answered")))?;
+        writeln!(
+            out,
+            "{}",
+            say(
+                format!("{asked} 次请求，{answered} 次应答"),
+                format!("{asked} requests, {answered} answered")
+            )
+        )?;
         Ok(if answered > 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_UNAVAILABLE) })
     }
 }
@@ -227,7 +242,15 @@ impl<W: Write> Looking<'_, W> {
             let next = words.get(i + 1).filter(|(after, _)| address.checked_add(1) == Some(*after));
             let number = format!("{address} (0x{address:04X})");
             let Some((_, second)) = next else {
-                let single = [number, format!("{word:04X}"), "u16".into(), word.to_string(), String::new(), String::new(), String::new()];
+                let single = [
+                    number,
+                    format!("{word:04X}"),
+                    "u16".into(),
+                    word.to_string(),
+                    String::new(),
+                    String::new(),
+                    String::new(),
+                ];
                 rows.push(single);
                 continue;
             };
@@ -235,7 +258,8 @@ impl<W: Write> Looking<'_, W> {
             for kind in ["f32", "u32"] {
                 let first = kind == "f32";
                 let shown = |order| meanings.iter().find(|m| m.kind == kind && m.order == order).map(marked);
-                let [abcd, cdab, badc, dcba] = ["ABCD", "CDAB", "BADC", "DCBA"].map(|order| shown(order).unwrap_or_default());
+                let [abcd, cdab, badc, dcba] =
+                    ["ABCD", "CDAB", "BADC", "DCBA"].map(|order| shown(order).unwrap_or_default());
                 rows.push([
                     if first { number.clone() } else { String::new() },
                     if first { format!("{word:04X} {second:04X}") } else { word.to_string() },
@@ -258,7 +282,12 @@ impl<W: Write> Looking<'_, W> {
     }
 
     /// Reads a range in pieces; where a piece is refused, its halves, down to single registers.
-    async fn read(&mut self, station: Station, table: RegisterTable, range: Range) -> io::Result<Vec<(u16, u16)>> {
+    async fn read(
+        &mut self,
+        station: Station,
+        table: RegisterTable,
+        range: Range,
+    ) -> io::Result<Vec<(u16, u16)>> {
         let mut words = Vec::new();
         let mut pieces: Vec<(u16, u16)> = Vec::new();
         let mut from = u32::from(range.from);
@@ -274,9 +303,9 @@ impl<W: Write> Looking<'_, W> {
         while let Some((address, count)) = pieces.pop() {
             match self.ask(station, &registers(table, address, count)).await? {
                 Ok(Said::Words(read)) => words.extend((address..=u16::MAX).zip(read)),
-                Err(ReadError::Refused(Refusal::Modbus(Exception::IllegalAddress | Exception::IllegalValue)))
-                    if count > 1 =>
-                {
+                Err(ReadError::Refused(Refusal::Modbus(
+                    Exception::IllegalAddress | Exception::IllegalValue,
+                ))) if count > 1 => {
                     let half = count / 2;
                     pieces.push((address + half, count - half));
                     pieces.push((address, half));

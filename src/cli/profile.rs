@@ -78,7 +78,9 @@ impl Profiles {
                     return complain(&error, 1);
                 }
                 let (points, home) = (made.points, home.display());
-                let zh = format!("已写入 {home}：{points} 个量；对照手册改好名称、单位和比例，再运行 schoolgate profile test {home}");
+                let zh = format!(
+                    "已写入 {home}：{points} 个量；对照手册改好名称、单位和比例，再运行 schoolgate profile test {home}"
+                );
                 let en = format!(
                     "wrote {home}: {points} points; fill in names, units and scales from the manual, then run schoolgate \
                      profile test {home}"
@@ -173,7 +175,8 @@ fn find(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
     if own.is_file() {
         files.push(own);
     } else if depth > 0 {
-        let mut inside: Vec<PathBuf> = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        let mut inside: Vec<PathBuf> =
+            fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
         inside.sort();
         for directory in inside.iter().filter(|inner| inner.is_dir()) {
             if files.len() < MAX_PROFILES {

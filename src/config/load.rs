@@ -119,7 +119,9 @@ pub fn load_profiles(config: &Path, dir: Option<&Path>) -> Result<ProfileSet, Ve
         None => {
             let (base, unheard) = (config.parent().unwrap_or(Path::new("")), Problems::new());
             let mut files = Vec::new();
-            files.extend(read_text(config, MAX_DOCUMENT_BYTES).map(|text| (config.display().to_string(), text)));
+            files.extend(
+                read_text(config, MAX_DOCUMENT_BYTES).map(|text| (config.display().to_string(), text)),
+            );
             read_conf_d(&base.join("conf.d"), &mut files, &unheard);
             read_profiles(base, &files, &problems)
         }

@@ -17,7 +17,11 @@ const USABLE_PERCENT: u8 = 50;
 const MOST_IDS: u32 = 100_000;
 
 /// The text of a file for `conf.d`.
-pub(super) fn configuration(findings: &[Finding], config: Option<&Config>, place: Option<&PlaceId>) -> String {
+pub(super) fn configuration(
+    findings: &[Finding],
+    config: Option<&Config>,
+    place: Option<&PlaceId>,
+) -> String {
     let mut taken = taken(config);
     let mut text = say(
         "# 由 schoolgate discover 生成。放入 conf.d/，改好名称和地点后运行 schoolgate check。\n",
@@ -34,7 +38,11 @@ pub(super) fn configuration(findings: &[Finding], config: Option<&Config>, place
             if anything {
                 let comment = say("改成设备实际所在的地点", "where the devices really are");
                 let name = say("待定", "to be chosen");
-                writeln!(text, "\n[[place]]\nid = \"{id}\"   # {comment}\nkind = \"room\"\nname = \"{name}\"").ok();
+                writeln!(
+                    text,
+                    "\n[[place]]\nid = \"{id}\"   # {comment}\nkind = \"room\"\nname = \"{name}\""
+                )
+                .ok();
             }
             id
         }
@@ -55,14 +63,17 @@ pub(super) fn configuration(findings: &[Finding], config: Option<&Config>, place
         if second {
             let (BusKind::Serial(setting), name) = (&finding.bus, place_of(&finding.bus)) else { continue };
             let speed = name_of(setting);
-            let zh = format!("下面的设备以 {speed} 应答，但一条线只能用一种设置：把它们改成同一设置，或接到另一端口。");
+            let zh = format!(
+                "下面的设备以 {speed} 应答，但一条线只能用一种设置：把它们改成同一设置，或接到另一端口。"
+            );
             let en = format!(
                 "The devices below answer at {speed}, but the line {name} has one setting only: set them alike, or wire \
                  them to another port."
             );
             writeln!(text, "\n# {}", say(zh, en)).ok();
             for line in tables.trim().lines() {
-                writeln!(text, "{}{line}", if line.is_empty() || line.starts_with('#') { "" } else { "# " }).ok();
+                writeln!(text, "{}{line}", if line.is_empty() || line.starts_with('#') { "" } else { "# " })
+                    .ok();
             }
         } else {
             text.push_str(&tables);
@@ -99,7 +110,12 @@ fn write_finding(
     let bus = match known {
         Some(bus) => {
             let zh = format!("总线“{}”已在配置中", bus.id);
-            writeln!(text, "\n# {}", say(zh, format!("the bus '{}' is in the configuration already", bus.id))).ok();
+            writeln!(
+                text,
+                "\n# {}",
+                say(zh, format!("the bus '{}' is in the configuration already", bus.id))
+            )
+            .ok();
             bus.id.to_string()
         }
         None => {
@@ -112,12 +128,18 @@ fn write_finding(
     for found in &finding.devices {
         let address = address_of(found.station);
         let plain = address.trim_matches('"');
-        let configured = config.into_iter().flat_map(|config| config.devices.values()).find(|device| {
-            known.is_some_and(|bus| bus.id == device.bus) && device.address == plain
-        });
+        let configured = config
+            .into_iter()
+            .flat_map(|config| config.devices.values())
+            .find(|device| known.is_some_and(|bus| bus.id == device.bus) && device.address == plain);
         if let Some(device) = configured {
             let zh = format!("地址 {plain}：已配置为“{}”", device.id);
-            writeln!(text, "\n# {}", say(zh, format!("address {plain}: configured already as '{}'", device.id))).ok();
+            writeln!(
+                text,
+                "\n# {}",
+                say(zh, format!("address {plain}: configured already as '{}'", device.id))
+            )
+            .ok();
         } else {
             write_device(text, found, &bus, place, taken);
         }
@@ -136,13 +158,20 @@ fn quoted(text: &str) -> String {
 fn write_bus(text: &mut String, id: &str, kind: &BusKind) {
     write!(text, "\n[[bus]]\nid = \"{id}\"\n").ok();
     match kind {
-        BusKind::Serial(Serial { place: SerialPlace::Port { path, parity, two_stop_bits }, baud, .. }) => {
+        BusKind::Serial(Serial {
+            place: SerialPlace::Port { path, parity, two_stop_bits }, baud, ..
+        }) => {
             let parity = match parity {
                 Parity::None => "none",
                 Parity::Even => "even",
                 Parity::Odd => "odd",
             };
-            writeln!(text, "kind = \"serial\"\npath = {}\nbaud = {baud}\nparity = \"{parity}\"", quoted(path)).ok();
+            writeln!(
+                text,
+                "kind = \"serial\"\npath = {}\nbaud = {baud}\nparity = \"{parity}\"",
+                quoted(path)
+            )
+            .ok();
             if *two_stop_bits {
                 text.push_str("stop_bits = 2\n");
             }
@@ -150,7 +179,8 @@ fn write_bus(text: &mut String, id: &str, kind: &BusKind) {
         BusKind::Serial(Serial { place: SerialPlace::Converter { host, port }, baud, .. }) => {
             let comment = say("转换器串口侧的波特率，请核对", "of the converter's serial side: check it");
             let host = quoted(host);
-            writeln!(text, "kind = \"serial\"\nhost = {host}\nport = {port}\nbaud = {baud}   # {comment}").ok();
+            writeln!(text, "kind = \"serial\"\nhost = {host}\nport = {port}\nbaud = {baud}   # {comment}")
+                .ok();
         }
         BusKind::ModbusTcp(ModbusTcp { host, port, .. }) => {
             writeln!(text, "kind = \"modbus-tcp\"\nhost = {}\nport = {port}", quoted(host)).ok();
@@ -179,18 +209,25 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
     }
     for m in &found.matches {
         let (percent, name, id) = (m.percent, said(&m.profile.name), &m.profile.id);
-        let line = say(format!("{percent} % 像 {id}（{name}）"), format!("{percent} % looks like {id} ({name})"));
+        let line =
+            say(format!("{percent} % 像 {id}（{name}）"), format!("{percent} % looks like {id} ({name})"));
         let reasons: Vec<String> = m.reasons.iter().map(said).collect();
         let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
         writeln!(text, "# {line}{reasons}").ok();
     }
     if !found.looked_at {
         let zh = "扫描被中止，还没有与设备模板比对：再运行一次";
-        writeln!(text, "# {}", say(zh, "the scan ended before it was compared with the profiles: run it again")).ok();
+        writeln!(
+            text,
+            "# {}",
+            say(zh, "the scan ended before it was compared with the profiles: run it again")
+        )
+        .ok();
         return;
     }
     let Some(best) = found.matches.first().filter(|m| m.percent >= USABLE_PERCENT) else {
-        let zh = format!("没有合适的设备模板：先 schoolgate capture {bus}/{plain}，再 schoolgate profile new");
+        let zh =
+            format!("没有合适的设备模板：先 schoolgate capture {bus}/{plain}，再 schoolgate profile new");
         let en = format!(
             "no profile fits: record it with `schoolgate capture {bus}/{plain}`, then make one with `schoolgate profile new`"
         );
@@ -208,13 +245,19 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
         let concerns = |ratio| ratio == Ratio::CtPt || (ratio == Ratio::Ct) == (key == "ct");
         if best.profile.points.iter().any(|point| point.ratio.is_some_and(concerns)) {
             let zh = format!("{zh}变比：请按互感器铭牌填写（200/5 为 40），直接接入为 1");
-            let en = format!("the ratio on the {en} transformers' plates (200/5 A is 40); 1 where there are none");
+            let en =
+                format!("the ratio on the {en} transformers' plates (200/5 A is 40); 1 where there are none");
             writeln!(text, "{key} = 1   # {}", say(zh, en)).ok();
         }
     }
     if !best.profile.confirmed {
         let zh = "此模板尚未经真机确认：把数值与表计显示逐项对照";
-        writeln!(text, "# {}", say(zh, "this profile was not tried on a real device: compare the values with its display")).ok();
+        writeln!(
+            text,
+            "# {}",
+            say(zh, "this profile was not tried on a real device: compare the values with its display")
+        )
+        .ok();
     }
 }
 

@@ -123,7 +123,12 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Capture> {
         }
     }
     if kind.is_none() && problems.len() == before {
-        wrong(2, "", "the capture does not say what it was taken from", "add `wire serial 9600` or `wire modbus-tcp`");
+        wrong(
+            2,
+            "",
+            "the capture does not say what it was taken from",
+            "add `wire serial 9600` or `wire modbus-tcp`",
+        );
     }
     (problems.len() == before).then_some(Capture { kind: kind?, frames })
 }
@@ -172,7 +177,11 @@ impl Capture {
     #[must_use]
     pub fn reads(&self) -> Vec<Read> {
         let exchanges = self.exchanges();
-        exchanges.iter().filter_map(|exchange| self.modbus(exchange)).filter_map(|found| found.read()).collect()
+        exchanges
+            .iter()
+            .filter_map(|exchange| self.modbus(exchange))
+            .filter_map(|found| found.read())
+            .collect()
     }
 
     /// A Modbus request and its answer, whichever way they are framed.
@@ -213,7 +222,9 @@ fn rtu_answer(came: &[u8], unit: u8, request: &[u8]) -> Option<Vec<u8>> {
             continue;
         }
         for len in 5..=held.len().min(256) {
-            let Some((body, end)) = held.get(..len).and_then(|frame| frame.split_last_chunk::<2>()) else { continue };
+            let Some((body, end)) = held.get(..len).and_then(|frame| frame.split_last_chunk::<2>()) else {
+                continue;
+            };
             let pdu = body.get(1..).unwrap_or_default();
             let is_echo = pdu == request && matches!(function, 1..=4);
             if u16::from_le_bytes(*end) == crc(body) && !is_echo {
@@ -317,7 +328,11 @@ mod tests {
         let came = [&request[..], &[0xFF], &answer].concat();
         let serial = Capture {
             kind: Kind::Serial(9600),
-            frames: vec![frame(0, true, &request), frame(30, false, &came[..5]), frame(31, false, &came[5..])],
+            frames: vec![
+                frame(0, true, &request),
+                frame(30, false, &came[..5]),
+                frame(31, false, &came[5..]),
+            ],
         };
         let expected =
             Read { unit: 7, table: RegisterTable::Input, address: 10, words: vec![0x435C, 0x199A] };
@@ -332,7 +347,10 @@ mod tests {
         assert_eq!(tcp.reads(), [expected]);
         let refused = Capture {
             kind: Kind::Serial(9600),
-            frames: vec![frame(0, true, &sealed(&[7, 4, 0, 10, 0, 2])), frame(9, false, &sealed(&[7, 0x84, 2]))],
+            frames: vec![
+                frame(0, true, &sealed(&[7, 4, 0, 10, 0, 2])),
+                frame(9, false, &sealed(&[7, 0x84, 2])),
+            ],
         };
         assert_eq!(refused.reads(), []);
         assert_eq!(refused.modbus(&refused.exchanges()[0]).unwrap().answer, Some(vec![0x84, 2]));

@@ -193,7 +193,8 @@ fn serial_request(held: &[u8]) -> Option<Asked> {
         (5..=longest).find_map(|len| {
             let (body, end) = bytes.get(..len)?.split_last_chunk::<2>()?;
             let (unit, request) = body.split_first()?;
-            let whole = matches!(request.first(), Some(1..=6 | 15 | 16 | 43)) && u16::from_le_bytes(*end) == crc(body);
+            let whole = matches!(request.first(), Some(1..=6 | 15 | 16 | 43))
+                && u16::from_le_bytes(*end) == crc(body);
             whole.then(|| Asked::Modbus(*unit, request.to_vec(), at + len))
         })
     })

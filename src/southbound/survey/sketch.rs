@@ -80,8 +80,12 @@ struct Guess {
 /// # Errors
 /// [`NoSketch`].
 pub fn sketch(capture: &Capture, naming: &Naming) -> Result<Sketch, NoSketch> {
-    let (vendor, model) =
-        naming.id.as_str().split_once('-').filter(|(_, m)| !m.is_empty()).ok_or_else(|| NoSketch::NoVendor(naming.id.clone()))?;
+    let (vendor, model) = naming
+        .id
+        .as_str()
+        .split_once('-')
+        .filter(|(_, m)| !m.is_empty())
+        .ok_or_else(|| NoSketch::NoVendor(naming.id.clone()))?;
     let reads = reads_of(capture, naming.unit)?;
     let runs = runs(&reads);
     let guesses: Vec<Guess> = runs.iter().flat_map(guess).collect();
@@ -124,7 +128,10 @@ fn runs(reads: &[Read]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for ((table, address), word) in known {
         let next = |run: &Run| usize::from(run.address) + run.words.len() == usize::from(address);
-        match runs.last_mut().filter(|run| run.table == table && run.words.len() < MAX_VECTOR_WORDS && next(run)) {
+        match runs
+            .last_mut()
+            .filter(|run| run.table == table && run.words.len() < MAX_VECTOR_WORDS && next(run))
+        {
             Some(run) => run.words.push(word),
             None => runs.push(Run { table, address, words: vec![word] }),
         }
@@ -142,7 +149,10 @@ fn float_order(words: &[u16]) -> Option<&'static str> {
             *sensible.entry(meaning.order).or_default() += 1;
         }
     }
-    let best = ["ABCD", "CDAB", "BADC", "DCBA"].into_iter().rev().max_by_key(|order| sensible.get(order).copied())?;
+    let best = ["ABCD", "CDAB", "BADC", "DCBA"]
+        .into_iter()
+        .rev()
+        .max_by_key(|order| sensible.get(order).copied())?;
     let count = sensible.get(best).copied().unwrap_or(0);
     (count > 0 && count * 100 >= telling.len() * MOSTLY).then_some(best)
 }
@@ -174,7 +184,15 @@ fn guess(run: &Run) -> Vec<Guess> {
                 write!(comment, "; with the next register {}", whole.join(", ")).ok();
             }
             let (table, words) = (run.table, vec![word]);
-            guesses.push(Guess { table, address, words, kind: "u16", order: "ABCD", unit: Unit::One, comment });
+            guesses.push(Guess {
+                table,
+                address,
+                words,
+                kind: "u16",
+                order: "ABCD",
+                unit: Unit::One,
+                comment,
+            });
             at += 1;
         }
     }
@@ -203,7 +221,8 @@ impl Guess {
     fn write(&self, text: &mut String) {
         let table = table_word(self.table);
         let id = format!("{}_{:04x}", table, self.address);
-        let order = if self.words.len() > 1 { format!("order = \"{}\"\n", self.order) } else { String::new() };
+        let order =
+            if self.words.len() > 1 { format!("order = \"{}\"\n", self.order) } else { String::new() };
         write!(
             text,
             "\n# Was {}.\n[[point]]\nid = \"{id}\"\nname_zh = \"寄存器 {}\"\nname_en = \"register {}\"\n\
@@ -254,7 +273,11 @@ fn vectors(text: &str, runs: &[Run]) -> Result<String, NoSketch> {
         for one in profile.decode_registers(&cx, run.table, run.address, &run.words) {
             if let Body::Reading(Reading { point, value: Some(value), unit, .. }) = one.body {
                 let unit = unit.symbol();
-                write!(vectors, "[[registers.point]]\nid = \"{point}\"\nvalue = {value:?}\nunit = \"{unit}\"\n").ok();
+                write!(
+                    vectors,
+                    "[[registers.point]]\nid = \"{point}\"\nvalue = {value:?}\nunit = \"{unit}\"\n"
+                )
+                .ok();
             }
         }
     }

@@ -263,7 +263,9 @@ impl Sweep {
         let mut bytes = [0; 256];
         match timeout_at(until, wire.read(&mut bytes)).await {
             Err(_) => Ok(false),
-            Ok(Ok(0)) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other side closed the connection")),
+            Ok(Ok(0)) => {
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other side closed the connection"))
+            }
             Ok(Ok(n)) => {
                 self.ear.hear(bytes.get(..n).unwrap_or_default());
                 Ok(true)
