@@ -217,12 +217,7 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
     }
     if !found.looked_at {
         let zh = "扫描被中止，还没有与设备模板比对：再运行一次";
-        writeln!(
-            text,
-            "# {}",
-            say(zh, "the scan ended before it was compared with the profiles: run it again")
-        )
-        .ok();
+        writeln!(text, "# {}", say(zh, "the scan ended before it was compared with the profiles: run it again")).ok();
         return;
     }
     let Some(best) = found.matches.first().filter(|m| m.percent >= USABLE_PERCENT) else {
@@ -245,8 +240,7 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
         let concerns = |ratio| ratio == Ratio::CtPt || (ratio == Ratio::Ct) == (key == "ct");
         if best.profile.points.iter().any(|point| point.ratio.is_some_and(concerns)) {
             let zh = format!("{zh}变比：请按互感器铭牌填写（200/5 为 40），直接接入为 1");
-            let en =
-                format!("the ratio on the {en} transformers' plates (200/5 A is 40); 1 where there are none");
+            let en = format!("the ratio on the {en} transformers' plates (200/5 A is 40); 1 where there are none");
             writeln!(text, "{key} = 1   # {}", say(zh, en)).ok();
         }
     }

@@ -242,15 +242,11 @@ pub async fn meter(
         }
         let of = profile.points.len().max(1);
         let percent = u8::try_from(good.min(of) * 100 / of).unwrap_or(100);
-        let reason =
-            Text::new(format!("{of} 个量中有 {good} 个可用"), format!("gives {good} of {of} quantities"));
-        matches.push(Match {
-            profile: Arc::clone(profile),
-            percent,
-            reasons: vec![reason],
-            speaking: good,
-            answered: good,
-        });
+        let reason = Text::new(
+            format!("{of} 个量中有 {good} 个可用"),
+            format!("gives {good} of {of} quantities"),
+        );
+        matches.push(Match { profile: Arc::clone(profile), percent, reasons: vec![reason], speaking: good, answered: good });
     }
     Ok(told_ones(matches))
 }
