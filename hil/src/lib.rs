@@ -11,8 +11,10 @@ pub mod demo;
 pub mod disk;
 #[cfg(feature = "doubles")]
 pub mod doubles;
+pub mod fleet;
 pub mod meters;
 pub mod moment;
+pub mod paced;
 pub mod platform;
 pub mod school;
 pub mod tasks;

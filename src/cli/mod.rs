@@ -1,13 +1,20 @@
 //! The command line: one file per subcommand.
 
 mod alarms;
+mod capture;
 mod check;
 mod client;
+mod control;
 mod db;
+mod discover;
 mod logging;
+mod probe;
+mod profile;
+mod progress;
 mod quarantine;
 mod run;
 mod table;
+mod wired;
 mod words;
 
 use crate::config::{self, Config};
@@ -40,8 +47,14 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Alarms(alarms::Alarms),
+    Control(control::Control),
     Quarantine(quarantine::Quarantine),
     Db(db::Db),
+    Discover(discover::Discover),
+    Probe(probe::Probe),
+    Profile(profile::Profiles),
+    Capture(capture::Capture),
+    Replay(capture::Replay),
 }
 
 /// Which configuration.
@@ -61,8 +74,14 @@ pub fn run() -> ExitCode {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
+            Command::Control(control) => control.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
             Command::Db(db) => db.run(out),
+            Command::Discover(discover) => discover.run(out),
+            Command::Probe(probe) => probe.run(out),
+            Command::Profile(profile) => profile.run(out),
+            Command::Capture(capture) => capture.run(out),
+            Command::Replay(replay) => replay.run(out),
         },
         Err(told) => {
             let code = if told.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };

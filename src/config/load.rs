@@ -102,12 +102,40 @@ fn toml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 fn read_profiles(base: &Path, files: &[(String, String)], problems: &Problems) -> ProfileSet {
     let written = written_profiles_dir(files);
     let dir = base.join(written.as_ref().map_or(DEFAULT_PROFILES_DIR, |(dir, _)| dir.as_str()));
-    let paths = match profile_files(&dir) {
+    let main = files.first().map_or("gateway.toml", |(file, _)| file.as_str());
+    let spot = written.map_or_else(|| whole(Path::new(main)), |(_, spot)| spot);
+    profiles_in(&dir, spot, problems)
+}
+
+/// Reads the device profiles for the tools that need nothing else: those of a directory, or those that the configuration
+/// uses, whatever else is wrong or missing in it.
+///
+/// # Errors
+/// What is wrong in the profiles.
+pub fn load_profiles(config: &Path, dir: Option<&Path>) -> Result<ProfileSet, Vec<Problem>> {
+    let problems = Problems::new();
+    let set = match dir {
+        Some(dir) => profiles_in(dir, whole(dir), &problems),
+        None => {
+            let (base, unheard) = (config.parent().unwrap_or(Path::new("")), Problems::new());
+            let mut files = Vec::new();
+            files.extend(
+                read_text(config, MAX_DOCUMENT_BYTES).map(|text| (config.display().to_string(), text)),
+            );
+            read_conf_d(&base.join("conf.d"), &mut files, &unheard);
+            read_profiles(base, &files, &problems)
+        }
+    };
+    let problems = problems.into_sorted();
+    if problems.is_empty() { Ok(set) } else { Err(problems) }
+}
+
+fn profiles_in(dir: &Path, spot: Spot, problems: &Problems) -> ProfileSet {
+    let paths = match profile_files(dir) {
         Ok(paths) => paths,
         Err(error) => {
-            let main = files.first().map_or("gateway.toml", |(file, _)| file.as_str());
             problems.add(Problem {
-                spot: written.map_or_else(|| whole(Path::new(main)), |(_, spot)| spot),
+                spot,
                 message: format!("the device profiles in {} cannot be read: {error}", dir.display()),
                 advice: "write the directory of the device profiles: `dir = \"…\"` under [profiles]".into(),
             });
@@ -116,7 +144,7 @@ fn read_profiles(base: &Path, files: &[(String, String)], problems: &Problems) -
     };
     if paths.len() > MAX_PROFILES {
         problems.add(Problem {
-            spot: whole(&dir),
+            spot: whole(dir),
             message: format!("there are {} device profiles", paths.len()),
             advice: format!("keep the {MAX_PROFILES} that are used"),
         });

@@ -9,6 +9,7 @@ pub mod onvif;
 pub mod polled;
 pub mod serial;
 pub mod supervise;
+pub mod survey;
 
 pub use supervise::supervise;
 

@@ -5,15 +5,20 @@
 mod api;
 mod camera;
 mod config;
+mod control;
 mod crash_states;
 mod daemon;
 mod db;
 mod dependencies;
+mod discover;
 mod faults;
+mod fleet;
+mod fuzz;
 mod install;
 mod io_faults;
 mod kill;
 mod layering;
+mod libmodbus;
 mod meters;
 mod metrics;
 mod modbus;
@@ -21,6 +26,7 @@ mod mosquitto;
 mod mqtt;
 #[cfg(feature = "museum")]
 mod museum;
+mod newcomer;
 mod north;
 mod oracle;
 mod payloads;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let own = || rig::root().join(".venv/bin/python");
     let python = std::env::var_os("SCHOOLGATE_TEST_PYTHON").map_or_else(own, PathBuf::from);
     assert!(

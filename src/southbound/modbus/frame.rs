@@ -10,7 +10,7 @@ pub(super) const MAX_ADU: usize = 7 + MAX_PDU;
 const PREFIX: usize = 6;
 
 /// A request as sent.
-pub(super) fn encode(id: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
+pub fn encode(id: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
     let ([i, j], [l, m]) = (id.to_be_bytes(), u16::try_from(pdu.len() + 1).unwrap_or(u16::MAX).to_be_bytes());
     let mut bytes = Vec::with_capacity(PREFIX + 1 + pdu.len());
     bytes.extend([i, j, 0, 0, l, m, unit]);

@@ -20,11 +20,13 @@ use tokio::sync::mpsc;
 /// Shortest time between two connects to the same endpoint, so that a broken converter is not stormed.
 const BETWEEN_CONNECTS: Duration = Duration::from_secs(2);
 
+/// So often in a row a read has no answer, while the device gives others, before that is told.
+const MISSES_TO_TELL: u8 = 3;
 /// So many commands in a row, and a poll that is due has its turn.
 const COMMANDS_IN_A_ROW: u8 = 4;
 
 /// An open connection and the devices polled over it.
-pub(super) struct Poller {
+pub struct Poller {
     bus: BusId,
     channel: Box<dyn Channel>,
     spacing: Spacing,
@@ -50,7 +52,8 @@ pub(super) struct Poller {
 
 impl Poller {
     /// `timeout` is about how long a dead device holds the others up; `gap` the least pause after an answer.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         bus: &BusId,
         channel: Box<dyn Channel>,
         timeout: Duration,
@@ -173,6 +176,7 @@ impl Poller {
         }
         let station = unit.station;
         let Some(ask) = self.rounds.get_mut(index).and_then(|(_, round)| round.next_ask(began)) else {
+            self.skipped.add(self.schedule.polled(index, began));
             return Ok(());
         };
         if !self.channel.is_open() {
@@ -329,17 +333,18 @@ impl Poller {
         let Some((at, round)) = self.rounds.get_mut(index) else { return Ok(Progress::More) };
         let Some(polled) = self.units.get_mut(*at) else { return Ok(Progress::More) };
         let device = polled.device.id.clone();
+        let mut misses = 0;
         let (progress, left_out) = match error.remedy() {
             Remedy::Halve => round.refused(now.mono),
             Remedy::Shorten => round.too_long(now.mono),
             Remedy::LeaveOut => (round.leave_out(now.mono), true),
             Remedy::Later => (round.busy(), false),
             // Each further read of this round would cost the others another connection.
-            Remedy::None if error.fault() == Fault::Gone => {
-                round.failed();
-                (Progress::Missed, false)
+            Remedy::None => {
+                let (progress, so_often) = round.failed(polled.silence.is_none());
+                misses = so_often;
+                (if error.fault() == Fault::Gone { Progress::Missed } else { progress }, false)
             }
-            Remedy::None => (round.failed(), false),
         };
         if progress == Progress::Missed {
             polled.silence.goes_on(now.mono);
@@ -356,6 +361,10 @@ impl Poller {
                 Chain(error));
         } else {
             tracing::debug!(bus = %self.bus, %device, %fault, "{what}: {}", Chain(error));
+        }
+        if misses == MISSES_TO_TELL {
+            tracing::warn!(bus = %self.bus, %device, "{what}: {}; the device answers other reads, so this one is made \
+                less often", Chain(error));
         }
         if let ReadError::Malformed { what: reason, raw } = error {
             self.offer(

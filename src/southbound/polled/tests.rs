@@ -82,10 +82,40 @@ fn play(round: &mut Round, now: Mono, holes: &[u16]) -> Vec<(u16, u16, bool)> {
 fn a_failed_read_ends_the_round_and_the_next_one_begins_behind_it() {
     let mut round = round(&device(3, false));
     assert_eq!((next(&mut round), round.answered()), (0, Progress::More));
-    assert_eq!((next(&mut round), round.failed()), (2, Progress::Done), "the round gave a value");
+    assert_eq!((next(&mut round), round.failed(true).0), (2, Progress::Done), "the round gave a value");
     assert_eq!((next(&mut round), round.answered()), (4, Progress::More));
     assert_eq!((next(&mut round), round.answered()), (0, Progress::More));
-    assert_eq!((next(&mut round), round.failed()), (2, Progress::Done));
+    assert_eq!((next(&mut round), round.failed(true).0), (2, Progress::Done));
+}
+
+#[test]
+fn a_read_that_a_device_never_answers_is_made_ever_less_often() {
+    let mut round = round(&device(3, false));
+    let (mut rounds, mut failed, mut read) = (0_u32, Vec::new(), 0_u32);
+    while rounds < 400 {
+        let progress = match round.next_ask(T0) {
+            Some(Ask::Registers(block)) if block.address == 2 => {
+                failed.push(rounds);
+                round.failed(true).0
+            }
+            Some(_) => {
+                read += 1;
+                round.answered()
+            }
+            None => Progress::Done,
+        };
+        rounds += u32::from(progress != Progress::More);
+    }
+    assert!((6..=14).contains(&failed.len()), "{failed:?}");
+    assert!(read >= 780, "the others are read all the time: {read} of 800");
+    // A device that is silent altogether is left alone as a whole, and begins anew when it answers.
+    let mut round =
+        super::unit::PolledUnit::new(&device(1, false), Duration::from_secs(1), 1).unwrap().1.remove(0);
+    for _ in 0..100 {
+        assert_eq!(next(&mut round), 0);
+        assert_eq!(round.failed(false), (Progress::Missed, 0));
+    }
+    assert_eq!((next(&mut round), round.answered()), (0, Progress::Done));
 }
 
 #[test]

@@ -2,14 +2,12 @@
 
 use super::codec::Codec;
 use super::line::{Line, LineError, Pace};
-use super::{cjt188, dlt645, rtu};
-use crate::config::{Parity, Serial, SerialPlace};
+use super::{cjt188, dlt645, rtu, wire};
+use crate::config::{Serial, SerialPlace};
 use crate::profile::Identifier;
 use crate::southbound::modbus::pdu::{self, Answer};
-use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station, Tap, Tapped, dial};
+use crate::southbound::polled::{Ask, Channel, ReadError, Said, Station, Tap, Tapped};
 use futures_util::future::BoxFuture;
-use serial2_tokio::{CharSize, FlowControl, SerialPort, StopBits};
-use std::io;
 
 /// So many requests in a row without an answer, of whatever devices, mean that a converter's connection may be dead.
 const MISSES_TO_REOPEN: u8 = 6;
@@ -39,17 +37,7 @@ impl SerialChannel {
     async fn connect(&mut self) -> Result<(), ReadError> {
         self.line = None;
         self.misses = 0;
-        let failed = |endpoint: String| move |cause| ReadError::Connect { endpoint, cause };
-        let mut line = match &self.settings.place {
-            SerialPlace::Port { path, parity, two_stop_bits } => {
-                let port = open_port(path, self.settings.baud, *parity, *two_stop_bits);
-                Line::new(Box::new(port.map_err(failed(path.clone()))?), self.pace)
-            }
-            SerialPlace::Converter { host, port } => {
-                let stream = dial(host, *port).await;
-                Line::new(Box::new(stream.map_err(failed(format!("{host}:{port}")))?), self.pace)
-            }
-        };
+        let mut line = Line::new(wire::open(&self.settings).await?, self.pace);
         line.set_tap(self.tap.clone());
         self.line = Some(line);
         Ok(())
@@ -171,20 +159,4 @@ impl From<LineError> for ReadError {
             LineError::Broke(cause) => Self::Broke(cause),
         }
     }
-}
-
-fn open_port(path: &str, baud: u32, parity: Parity, two_stop_bits: bool) -> io::Result<SerialPort> {
-    SerialPort::open(path, |mut settings: serial2_tokio::Settings| {
-        settings.set_raw();
-        settings.set_baud_rate(baud)?;
-        settings.set_char_size(CharSize::Bits8);
-        settings.set_stop_bits(if two_stop_bits { StopBits::Two } else { StopBits::One });
-        settings.set_parity(match parity {
-            Parity::None => serial2_tokio::Parity::None,
-            Parity::Even => serial2_tokio::Parity::Even,
-            Parity::Odd => serial2_tokio::Parity::Odd,
-        });
-        settings.set_flow_control(FlowControl::None);
-        Ok(settings)
-    })
 }

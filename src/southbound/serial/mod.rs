@@ -10,6 +10,7 @@ pub mod dlt645;
 pub mod line;
 mod plate;
 pub mod rtu;
+pub(super) mod wire;
 
 pub use plate::{BadPlate, Plate};
 

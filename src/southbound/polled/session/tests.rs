@@ -207,6 +207,22 @@ async fn m17_ten_dead_of_32_take_a_twentieth_of_the_bus_and_the_others_keep_thei
     assert!(whole.count() >= 30, "each was tried until it was known to be down");
 }
 
+/// Many meters say nothing where they should say exception 02.
+#[tokio::test(start_paused = true)]
+async fn a_read_without_an_answer_takes_no_time_from_the_others_for_long() {
+    let mut odd = device(1, SEC * 2, &[1, 50]);
+    odd.alarmed.insert(crate::model::PointId::new("r50").unwrap());
+    let rig = rig(&[odd, device(2, SEC * 2, &[1, 50])], |unit, ask| match ask {
+        Ask::Registers(block) if unit == 1 && block.address == 50 => (SEC * 2, silent()),
+        _ => (50 * MS, right(ask)),
+    });
+    tokio::time::sleep(SEC * 1000).await;
+    let asked = rig.asked();
+    let count = |unit, address| asked.iter().filter(|(_, u, a, _)| (*u, *a) == (unit, address)).count();
+    assert!((5..=25).contains(&count(1, 50)), "{}", count(1, 50));
+    assert!(count(1, 1) >= 450 && count(2, 1) >= 450, "{} and {} of 500", count(1, 1), count(2, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_device_that_answers_again_is_back_on_its_grid_within_one_cycle() {
     let back = Instant::now() + SEC * 1000;

@@ -1,0 +1,294 @@
+//! `schoolgate discover`: who answers on a line or in a network, what it looks like, and configuration ready to use.
+
+mod scan;
+mod written;
+
+use super::wired::{block_on, gateway_runs, place_of, refuse_used, unless_stopped};
+use super::words::{said, say};
+use super::{DEFAULT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured};
+use crate::config::{self, BusKind, Config, ModbusTcp, Parity, Serial, SerialPlace};
+use crate::model::PlaceId;
+use crate::profile::Profile;
+use crate::southbound::survey::network::Network;
+use clap::Args;
+use scan::{Scan, ScanError};
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Nothing was found, or the scan failed.
+const EXIT_NOTHING: u8 = 1;
+/// Longest wait for an answer when a device that was found is looked at.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+/// Find meters and sensors on a serial line or in a network, and write configuration for them.
+#[derive(Debug, Args)]
+pub(super) struct Discover {
+    #[command(flatten)]
+    place: Place,
+    /// Baud rates to try on a serial port; of a converter, the one that is set in it
+    #[arg(long, value_delimiter = ',', default_value = "9600,2400,4800,19200",
+          value_parser = clap::value_parser!(u32).range(300..=921_600))]
+    bauds: Vec<u32>,
+    /// Parities to try on a serial port
+    #[arg(long, value_delimiter = ',', default_value = "none,even", value_parser = parity)]
+    parities: Vec<Parity>,
+    /// Modbus unit ids to ask: 1-247, or 1,2,10-20 [default: 1-247, in a network 1-16]
+    #[arg(long, value_parser = ids)]
+    ids: Option<Ids>,
+    /// The TCP port to try in a network
+    #[arg(long, default_value_t = 502)]
+    port: u16,
+    /// Ask every id that is silent once more, with 0.3 s each: for slow devices
+    #[arg(long)]
+    patient: bool,
+    /// The file to write; must not exist. Otherwise the configuration is printed
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// The id of a [[place]] of the configuration where the devices are
+    #[arg(long, value_name = "ID")]
+    place_id: Option<String>,
+    /// The device profiles, instead of those of the configuration
+    #[arg(long, value_name = "DIR")]
+    profiles: Option<PathBuf>,
+    /// The configuration: its buses in use are not scanned, its ids not used twice
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// A serial port, such as /dev/ttyUSB0
+    #[arg(long, value_name = "PORT")]
+    serial: Option<String>,
+    /// A converter that passes the bytes of a serial line on over TCP
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    converter: Option<(String, u16)>,
+    /// A network, such as 192.168.1.0/24: Modbus TCP devices in it, and nowhere else
+    #[arg(long, value_name = "NETWORK")]
+    tcp: Option<Network>,
+}
+
+/// Modbus unit ids, each once.
+#[derive(Debug, Clone)]
+struct Ids(Vec<u8>);
+
+fn ids(text: &str) -> Result<Ids, String> {
+    let wrong = || "expected unit ids from 1 to 247, such as 1-247 or 1,2,10-20".to_owned();
+    let mut ids = BTreeSet::new();
+    for part in text.split(',') {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let id = |text: &str| text.trim().parse().ok().filter(|id| (1..=247).contains(id)).ok_or_else(wrong);
+        let (from, to): (u8, u8) = (id(from)?, id(to)?);
+        if from > to {
+            return Err(wrong());
+        }
+        ids.extend(from..=to);
+    }
+    Ok(Ids(ids.into_iter().collect()))
+}
+
+fn parity(text: &str) -> Result<Parity, String> {
+    match text {
+        "none" => Ok(Parity::None),
+        "even" => Ok(Parity::Even),
+        "odd" => Ok(Parity::Odd),
+        _ => Err("expected none, even or odd".into()),
+    }
+}
+
+fn host_and_port(text: &str) -> Result<(String, u16), String> {
+    let wrong = || "expected the converter's host and port, such as 192.168.1.7:8899".to_owned();
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    if host.is_empty() || host.contains(char::is_whitespace) { Err(wrong()) } else { Ok((host.into(), port)) }
+}
+
+impl Discover {
+    /// Exits with 0 when something was found, 1 when not, 64 when the command line or the configuration is wrong, 69
+    /// when the gateway or another program uses the line, or it cannot be opened.
+    pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
+        let config = match self.known(out)? {
+            Ok(config) => config,
+            Err(code) => return Ok(code),
+        };
+        let profiles = match config::load_profiles(&self.config, self.profiles.as_deref()) {
+            Ok(set) => set,
+            Err(problems) => {
+                problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+                let zh = "没有可用的设备模板：用 --profiles 指明目录";
+                writeln!(io::stderr(), "{}", say(zh, "no device profiles: name their directory with --profiles"))?;
+                return Ok(ExitCode::from(EXIT_USAGE));
+            }
+        };
+        let profiles: Vec<Arc<Profile>> = profiles.ids().filter_map(|id| profiles.get(id)).collect();
+        let place = match self.existing_place(config.as_ref()) {
+            Ok(place) => place,
+            Err(wrong) => {
+                writeln!(io::stderr(), "schoolgate: {wrong}")?;
+                return Ok(ExitCode::from(EXIT_USAGE));
+            }
+        };
+        let running = config.as_ref().filter(|config| gateway_runs(config.http));
+        if let Some(bus) = running.and_then(|config| self.used(config)) {
+            return refuse_used(&bus);
+        }
+        // Made before the scan, so that its minutes are not lost to a name that cannot be written.
+        let mut file = match self.write.as_ref().map(|path| (path, OpenOptions::new().write(true).create_new(true).open(path))) {
+            None => None,
+            Some((_, Ok(file))) => Some(file),
+            Some((path, Err(error))) => {
+                let name = path.display();
+                writeln!(io::stderr(), "schoolgate: {}", say(format!("不能新建 {name}"), format!("cannot make the file {name}")))?;
+                return complain(&error, EXIT_USAGE);
+            }
+        };
+        let left_alone = running.map(used_endpoints).unwrap_or_default();
+        let mut scan = Scan::new(&profiles, left_alone);
+        let outcome = self.scan(&mut scan)?;
+        let (findings, mut progress) = scan.finish();
+        let found: usize = findings.iter().map(|finding| finding.devices.len()).sum();
+        for finding in &findings {
+            for remark in &finding.remarks {
+                progress.tell(&said(remark));
+            }
+        }
+        let text = written::configuration(&findings, config.as_ref(), place.as_ref());
+        match (&mut file, &self.write) {
+            (Some(file), Some(path)) => {
+                file.write_all(text.as_bytes())?;
+                let name = path.display();
+                let zh = format!("找到 {found} 台设备，配置已写入 {name}；选好安装位置后放入 conf.d/，再运行 schoolgate check");
+                let en = format!(
+                    "found {found} devices; the configuration is in {name}: choose their places, put it into conf.d/ and \
+                     run schoolgate check"
+                );
+                progress.tell(&say(zh, en));
+            }
+            _ => {
+                write!(out, "{text}")?;
+                progress.tell(&say(format!("找到 {found} 台设备"), format!("found {found} devices")));
+            }
+        }
+        if let Err(error) = outcome {
+            let code = if matches!(error, ScanError::Open(_)) { EXIT_UNAVAILABLE } else { EXIT_NOTHING };
+            return complain(&error, code);
+        }
+        Ok(if found > 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOTHING) })
+    }
+
+    /// The configuration, if there is one; a box that has none yet is scanned all the same.
+    fn known(&self, out: &mut impl Write) -> io::Result<Result<Option<Config>, ExitCode>> {
+        if self.config.as_os_str() == DEFAULT_CONFIG && !self.config.exists() {
+            return Ok(Ok(None));
+        }
+        Ok(configured(&self.config, out)?.map(Some))
+    }
+
+    fn existing_place(&self, config: Option<&Config>) -> Result<Option<PlaceId>, String> {
+        let Some(id) = &self.place_id else { return Ok(None) };
+        let known: Vec<&PlaceId> = config.into_iter().flat_map(|config| config.places.keys()).collect();
+        match known.iter().find(|place| place.as_str() == id) {
+            Some(place) => Ok(Some((*place).clone())),
+            None => {
+                let known: Vec<&str> = known.iter().map(|place| place.as_str()).collect();
+                let known = known.join(", ");
+                let zh = format!("配置中没有地点“{id}”；已有：{known}");
+                Err(say(zh, format!("the configuration has no place '{id}'; it has: {known}")))
+            }
+        }
+    }
+
+    /// The bus of the running gateway that is on the line to be scanned.
+    fn used(&self, config: &Config) -> Option<crate::model::BusId> {
+        let wanted = match &self.place {
+            Place { serial: Some(path), .. } => path.clone(),
+            Place { converter: Some((host, port)), .. } => format!("{host}:{port}"),
+            Place { .. } => return None,
+        };
+        let same = |other: &str| match (std::fs::canonicalize(&wanted), std::fs::canonicalize(other)) {
+            (Ok(wanted), Ok(other)) => wanted == other,
+            _ => wanted == other,
+        };
+        config.buses.iter().find(|bus| same(&place_of(&bus.kind))).map(|bus| bus.id.clone())
+    }
+
+    fn scan(&self, scan: &mut Scan<'_>) -> io::Result<Result<(), ScanError>> {
+        let all: Vec<u8> = (1..=247).collect();
+        let mut outcome = Ok(());
+        let work = async {
+            outcome = match &self.place {
+                Place { serial: Some(path), .. } => {
+                    let ids = self.ids.as_ref().map_or(all.as_slice(), |ids| ids.0.as_slice());
+                    scan.serial(&self.settings(path), ids, self.patient).await
+                }
+                Place { converter: Some((host, port)), .. } => {
+                    let ids = self.ids.as_ref().map_or(all.as_slice(), |ids| ids.0.as_slice());
+                    let place = SerialPlace::Converter { host: host.clone(), port: *port };
+                    let baud = self.bauds.first().copied().unwrap_or(9600);
+                    scan.serial(&[serial(place, baud)], ids, self.patient).await
+                }
+                Place { tcp: Some(network), .. } => {
+                    let few: Vec<u8> = (1..=16).collect();
+                    let ids = self.ids.as_ref().map_or(few.as_slice(), |ids| ids.0.as_slice());
+                    scan.network(*network, self.port, ids).await
+                }
+                Place { .. } => Ok(()),
+            };
+        };
+        let ended = block_on(unless_stopped(work))?;
+        if !ended {
+            scan.progress.tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
+        }
+        Ok(outcome)
+    }
+
+    /// Every setting of a serial port that is to be tried.
+    fn settings(&self, path: &str) -> Vec<Serial> {
+        let mut settings = Vec::new();
+        for baud in &self.bauds {
+            for parity in &self.parities {
+                let place = SerialPlace::Port { path: path.to_owned(), parity: *parity, two_stop_bits: false };
+                settings.push(serial(place, *baud));
+            }
+        }
+        settings
+    }
+}
+
+fn serial(place: SerialPlace, baud: u32) -> Serial {
+    Serial { place, baud, timeout: ANSWER_WITHIN, gap: Duration::ZERO }
+}
+
+/// The endpoints a running gateway uses.
+fn used_endpoints(config: &Config) -> BTreeSet<String> {
+    config.buses.iter().map(|bus| place_of(&bus.kind)).collect()
+}
+
+/// A Modbus TCP endpoint as a bus.
+fn endpoint(host: String, port: u16) -> BusKind {
+    BusKind::ModbusTcp(ModbusTcp { host, port, timeout: ANSWER_WITHIN, gap: Duration::ZERO })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_as_people_write_them() {
+        assert_eq!(ids("3,1-2,2").unwrap().0, [1, 2, 3]);
+        assert_eq!(ids("1-247").unwrap().0.len(), 247);
+        for wrong in ["", "0", "248", "1-", "5-4", "1;2", "a"] {
+            assert!(ids(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(host_and_port("[::1]:502").unwrap(), ("[::1]".into(), 502));
+        for wrong in ["host", "host:", "host:0", ":1", "a b:1", "host:65536"] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
+        }
+    }
+}
