@@ -122,7 +122,11 @@ impl Discover {
             Err(problems) => {
                 problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
                 let zh = "没有可用的设备模板：用 --profiles 指明目录";
-                writeln!(io::stderr(), "{}", say(zh, "no device profiles: name their directory with --profiles"))?;
+                writeln!(
+                    io::stderr(),
+                    "{}",
+                    say(zh, "no device profiles: name their directory with --profiles")
+                )?;
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         };
@@ -139,12 +143,20 @@ impl Discover {
             return refuse_used(&bus);
         }
         // Made before the scan, so that its minutes are not lost to a name that cannot be written.
-        let mut file = match self.write.as_ref().map(|path| (path, OpenOptions::new().write(true).create_new(true).open(path))) {
+        let mut file = match self
+            .write
+            .as_ref()
+            .map(|path| (path, OpenOptions::new().write(true).create_new(true).open(path)))
+        {
             None => None,
             Some((_, Ok(file))) => Some(file),
             Some((path, Err(error))) => {
                 let name = path.display();
-                writeln!(io::stderr(), "schoolgate: {}", say(format!("不能新建 {name}"), format!("cannot make the file {name}")))?;
+                writeln!(
+                    io::stderr(),
+                    "schoolgate: {}",
+                    say(format!("不能新建 {name}"), format!("cannot make the file {name}"))
+                )?;
                 return complain(&error, EXIT_USAGE);
             }
         };
@@ -163,7 +175,9 @@ impl Discover {
             (Some(file), Some(path)) => {
                 file.write_all(text.as_bytes())?;
                 let name = path.display();
-                let zh = format!("找到 {found} 台设备，配置已写入 {name}；选好安装位置后放入 conf.d/，再运行 schoolgate check");
+                let zh = format!(
+                    "找到 {found} 台设备，配置已写入 {name}；选好安装位置后放入 conf.d/，再运行 schoolgate check"
+                );
                 let en = format!(
                     "found {found} devices; the configuration is in {name}: choose their places, put it into conf.d/ and \
                      run schoolgate check"
@@ -243,7 +257,8 @@ impl Discover {
         };
         let ended = block_on(unless_stopped(work))?;
         if !ended {
-            scan.progress.tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
+            scan.progress
+                .tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
         }
         Ok(outcome)
     }
@@ -253,7 +268,8 @@ impl Discover {
         let mut settings = Vec::new();
         for baud in &self.bauds {
             for parity in &self.parities {
-                let place = SerialPlace::Port { path: path.to_owned(), parity: *parity, two_stop_bits: false };
+                let place =
+                    SerialPlace::Port { path: path.to_owned(), parity: *parity, two_stop_bits: false };
                 settings.push(serial(place, *baud));
             }
         }
