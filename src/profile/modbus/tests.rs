@@ -147,6 +147,9 @@ fn registers_tell_events_at_every_poll() {
     let spans = profile.registers();
     assert_eq!(spans.len(), 3, "point and events of one register are read once: {spans:?}");
     assert!(spans.iter().all(|span| span.every == 1), "as often as the hastiest wants it");
+    let mut told = profile.event_spans();
+    told.sort_by_key(|span| (span.table, span.address));
+    assert_eq!(told, spans, "each of them tells an event");
     let event = |kind, code: &str, phase| {
         let code = (!code.is_empty()).then(|| code.to_owned());
         Event { code, ..Event::bare(kind, phase) }
