@@ -27,7 +27,8 @@ fn an_order_is_durable_then_written_then_read_and_each_step_is_written_down() {
 fn every_refusal_is_told_written_down_and_writes_nothing() {
     let soft = Quality::Uncertain(crate::model::Doubt::Retained);
     let off = |_: &mut Rig| {};
-    let cases: Vec<(&str, Rig, f64, Box<dyn Fn(&mut Rig)>, &str)> = vec![
+    type Before = Box<dyn Fn(&mut Rig)>;
+    let cases: Vec<(&str, Rig, f64, Before, &str)> = vec![
         ("off", Rig::started(spec(), false, None, Some(0.0)), 1.0, Box::new(off), "enabled = true"),
         ("not_allowed", Rig::new(spec()), 2.0, Box::new(off), "2 is not allowed; allowed: 0, 1"),
         ("not_allowed", Rig::new(spec()), 0.5, Box::new(off), "0.5"),

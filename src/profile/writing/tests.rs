@@ -12,7 +12,8 @@ fn writable(table: &str, extra: &str) -> String {
 #[test]
 fn values_become_words() {
     let limits = "write_min = -50\nwrite_max = 5000";
-    let cases: &[(&str, &str, f64, Result<&[u16], &str>)] = &[
+    type Case<'a> = (&'a str, &'a str, f64, Result<&'a [u16], &'a str>);
+    let cases: &[Case<'_>] = &[
         ("coil", "write = \"single\"", 1.0, Ok(&[1])),
         ("coil", "write = \"multiple\"", 0.0, Ok(&[0])),
         ("coil", "write = \"single\"", 2.0, Err("takes 0 to 1")),
