@@ -270,17 +270,8 @@ fn m14_what_stands_for_no_value_never_enters_an_aggregate() {
             let read = |words: &[u16]| decoded(&profile, RegisterTable::Holding, 0, words).remove(0);
             let (mut clean, mut mixed) = (Aggregates::new(900), Aggregates::new(900));
             let add = |aggregates: &mut Aggregates, second: i64, reading: &Reading| {
-<<<<<<< HEAD
-                aggregates.add(
-                    &device,
-                    &Stamp::new(None, now.plus_ms(second * 1000)),
-                    reading,
-                    Nature::default(),
-                );
-=======
                 let stamp = Stamp::new(None, now.plus_ms(second * 1000));
                 aggregates.add(&device, &stamp, reading, Nature::default());
->>>>>>> w-values
             };
             for round in 0..3 {
                 let reading = read(good);
