@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench torture install
+.PHONY: help demo test lint bench torture fuzz install
 
 # What `make install` puts where. With another PREFIX, `[profiles] dir` in the configuration must name its profiles.
 DESTDIR ?=
@@ -43,6 +43,10 @@ bench: ## figures, one line each, into target/figures.json; ONLY=pipe runs one a
 torture: ## the tests that try the store, in their long form (hours); ONLY=store, ONLY=crash_states … runs a part
 	@scripts/setup test
 	@ONLY="$(ONLY)" scripts/torture
+
+fuzz: ## every decoder against hostile bytes for FUZZ_SECS (600) each, two at a time; ONLY=modbus_rtu runs one
+	@scripts/setup build
+	@ONLY="$(ONLY)" FUZZ_SECS="$(or $(FUZZ_SECS),600)" scripts/fuzz
 
 install: ## program, device profiles, unit, example, docs; DESTDIR= PREFIX=/usr
 	@test -x "$(BINARY)" || { echo "install: first run: cargo build --release --locked -p schoolgate" >&2; exit 1; }

@@ -9,12 +9,18 @@
 
 #[path = "figures/bare.rs"]
 mod bare;
+#[path = "figures/daemon.rs"]
+mod daemon;
 #[path = "figures/figure.rs"]
 mod figure;
 #[path = "figures/ingest.rs"]
 mod ingest;
+#[path = "figures/meters.rs"]
+mod meters;
 #[path = "figures/modbus.rs"]
 mod modbus;
+#[path = "figures/scan.rs"]
+mod scan;
 #[path = "figures/school.rs"]
 mod school;
 #[path = "figures/store.rs"]
@@ -47,6 +53,11 @@ const BENCHES: &[Bench] = &[
     Bench { figures: ingest::FIGURES, measure: ingest::measure },
     Bench { figures: modbus::FIGURES, measure: modbus::measure },
     Bench { figures: school::FIGURES, measure: school::measure },
+    Bench { figures: meters::LOAD, measure: meters::load },
+    Bench { figures: meters::RATIO, measure: meters::ratio },
+    Bench { figures: meters::DEAD, measure: meters::dead },
+    Bench { figures: scan::FIGURES, measure: scan::measure },
+    Bench { figures: meters::STRETCH, measure: meters::stretch },
     Bench { figures: store::INGEST, measure: store::ingest },
     Bench { figures: store_sealed::FIGURES, measure: store_sealed::measure },
     Bench { figures: store_years::FIGURES, measure: store_years::measure },
@@ -65,6 +76,9 @@ fn main() -> ExitCode {
     };
     if let Some(dir) = school::asked_to_be_the_school() {
         return school::be_the_school(&runtime, dir);
+    }
+    if let Some(mix) = meters::asked_to_be_the_fleet() {
+        return meters::be_the_fleet(&runtime, &mix);
     }
     if let Some((part, dir)) = store_years::asked() {
         return store_years::play(&runtime, &part, &dir);

@@ -22,6 +22,8 @@ pub mod alarm;
 pub mod aggregate;
 // pure: the step from what arrived to one commit
 pub mod pipeline;
+// pure: what may be switched, and what counts as done
+pub mod control;
 // pure: what a school wrote, and what it means
 pub mod config;
 

@@ -108,7 +108,16 @@ fn build(runtime: &Runtime, config: Config) -> Result<Plant, Failure> {
     let (inlet, outlet) = lanes();
     let (live, _) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
     let buses = config.devices.values().map(|d| (d.id.clone(), d.bus.clone())).collect();
-    let pipe = Pipe { pipeline, outlet, store: handle, clock, tally: Arc::clone(&tally), live, buses };
+    let pipe = Pipe {
+        pipeline,
+        outlet,
+        store: handle,
+        clock,
+        tally: Arc::clone(&tally),
+        live,
+        buses,
+        findings: tokio::sync::mpsc::channel(1).1,
+    };
     Ok(Plant { inlet, pipe: runtime.spawn(pipe.run()), thread, tally })
 }
 

@@ -1,5 +1,6 @@
 //! What the daemon needs of a machine: the demonstration's school with the real program in it, seen through `/proc`.
 
+use crate::daemon::{self, Look};
 use crate::{Failure, Figure, Goal, scratch, source};
 use hil::demo;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,6 @@ const LOAD: Duration = Duration::from_secs(25);
 const PATIENCE: Duration = Duration::from_secs(45);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Unit of the times in `/proc/PID/stat`: fixed by Linux for programs (USER_HZ).
-const TICKS_PER_SEC: f64 = 100.0;
 
 /// The directory given on the command line, when this process is to be the school.
 pub(crate) fn asked_to_be_the_school() -> Option<PathBuf> {
@@ -48,15 +47,6 @@ pub(crate) fn be_the_school(runtime: &Runtime, dir: PathBuf) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// How the daemon stands at one moment.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    cpu_secs: f64,
-    rss_mb: f64,
-    peak_mb: f64,
-    observations: f64,
 }
 
 pub(crate) fn measure(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
@@ -123,14 +113,14 @@ async fn watch() -> Result<(Look, Look), Failure> {
 }
 
 async fn looks(dir: &Path, school: u32) -> Result<(Look, Look), Failure> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build()?;
-    let (base, daemon) = timeout(PATIENCE, ready(&client, dir, school))
+    let client = daemon::client()?;
+    let (base, process) = timeout(PATIENCE, ready(&client, dir, school))
         .await
         .map_err(|_| "the daemon does not become ready")??;
     let end = tokio::time::Instant::now() + LOAD;
-    let first = look(&client, &base, &daemon).await?;
+    let first = daemon::look(&client, &base, &process).await?;
     tokio::time::sleep_until(end).await;
-    let last = look(&client, &base, &daemon).await?;
+    let last = daemon::look(&client, &base, &process).await?;
     Ok((first, last))
 }
 
@@ -140,19 +130,12 @@ async fn ready(client: &reqwest::Client, dir: &Path, school: u32) -> Result<(Str
     looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looking.tick().await;
-        let Some(base) = api(&dir.join("gateway.toml")) else { continue };
+        let Some(base) = daemon::api(&dir.join("gateway.toml")) else { continue };
         let answer = client.get(format!("{base}/readyz")).send().await;
         if answer.is_ok_and(|answer| answer.status().is_success()) {
             return Ok((base, child_of(school)?));
         }
     }
-}
-
-/// The API's address in a configuration that may not be written yet.
-fn api(config: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(config).ok()?;
-    let listen = text.lines().find_map(|line| line.strip_prefix("listen = "))?;
-    Some(format!("http://{}", listen.trim().trim_matches('"')))
 }
 
 /// The one child of a process, in `/proc`.
@@ -161,39 +144,9 @@ fn child_of(parent: u32) -> Result<PathBuf, Failure> {
         let dir = entry?.path();
         // Processes come and go, and not everything there is one.
         let status = std::fs::read_to_string(dir.join("status")).unwrap_or_default();
-        if field(&status, "PPid:").is_some_and(|id| id == f64::from(parent)) {
+        if daemon::field(&status, "PPid:").is_some_and(|id| id == f64::from(parent)) {
             return Ok(dir);
         }
     }
     Err("the school has no daemon".into())
-}
-
-async fn look(client: &reqwest::Client, base: &str, daemon: &Path) -> Result<Look, Failure> {
-    let metrics = client.get(format!("{base}/metrics")).send().await?.error_for_status()?.text().await?;
-    let committed = |name: &str| -> f64 {
-        let samples = metrics.lines().filter(|line| line.starts_with(name));
-        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-    };
-    let stat = std::fs::read_to_string(daemon.join("stat"))?;
-    // Fields are counted behind the name, which may hold spaces: state is the first, utime and stime 12th and 13th.
-    let behind = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: Vec<f64> = behind.split_whitespace().skip(11).take(2).filter_map(|t| t.parse().ok()).collect();
-    let [user, system] = ticks.as_slice() else { return Err("/proc/PID/stat is not as expected".into()) };
-    let status = std::fs::read_to_string(daemon.join("status"))?;
-    let mb = |name| {
-        let kib = field(&status, name).ok_or_else(|| format!("/proc/PID/status has no {name}"));
-        kib.map(|kib| kib * 1024.0 / 1e6)
-    };
-    Ok(Look {
-        cpu_secs: (user + system) / TICKS_PER_SEC,
-        rss_mb: mb("VmRSS:")?,
-        peak_mb: mb("VmHWM:")?,
-        observations: committed("schoolgate_readings_total{") + committed("schoolgate_events_total{"),
-    })
-}
-
-/// A number in a file of `/proc` that has a line for each.
-fn field(text: &str, name: &str) -> Option<f64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
 }

@@ -5,6 +5,7 @@ use crate::store::{Dice, METERS, Meter, POINTS, SEPTEMBER, fill, meter_id};
 use crate::traffic::demo_config;
 use crate::{Failure, Figure, Goal, median, quantile, scratch};
 use rusqlite::Connection;
+use schoolgate::aggregate::Nature;
 use schoolgate::model::{DeviceId, Mono, Now, PointId, Wall};
 use schoolgate::pipeline::{Pipeline, Settings};
 use schoolgate::rules::Engine;
@@ -324,7 +325,7 @@ fn questions(dir: &Path) -> Result<Lines, Failure> {
             Ok(n)
         })?;
         ask("minutes_ms", 1440, &|r| {
-            Ok(r.minutes(&device, &point, (from, to), None)?.map_or(0, |m| m.len()))
+            Ok(r.minutes(&device, &point, (from, to), Nature::default())?.map_or(0, |m| m.len()))
         })?;
         let all = (Wall(0), Wall(i64::MAX));
         ask("device_year_ms", 366, &|r| {

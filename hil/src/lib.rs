@@ -11,6 +11,7 @@ pub mod demo;
 pub mod disk;
 #[cfg(feature = "doubles")]
 pub mod doubles;
+pub mod fleet;
 pub mod meters;
 pub mod moment;
 pub mod paced;

@@ -1,16 +1,34 @@
 //! Roll-ups: what a point did in each period. Only good values count; late ones reopen their period with a higher
 //! revision.
 
+mod counting;
+
+pub use counting::{Counted, Nature};
+
 use crate::model::{DeviceId, PointId, PointKind, Reading, RollUp, Stamp, Wall};
+use counting::{Counting, countable};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Periods of one point that late data can still change.
 pub const REVISABLE_PERIODS: usize = 8;
-/// Periods before the last reading that a restart takes up again. Older ones cannot be changed after a restart,
-/// because what was already given of them is not known.
-pub const RESTORED_PERIODS: i64 = 32;
+/// Only periods that began at most so many before the last one of their point can still change. A restart takes up
+/// again as many: what was already given of older ones is not known to it.
+pub const REVISABLE_SPAN: i64 = 32;
 
 type SeriesKey = (DeviceId, PointId);
+
+/// What a counter stood at when its last roll-up ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The device.
+    pub device: DeviceId,
+    /// The counter.
+    pub point: PointId,
+    /// First moment of the roll-up.
+    pub start: Wall,
+    /// The counter at its end.
+    pub last: f64,
+}
 
 /// The roll-ups of every point that are not over, and the last few that are.
 #[derive(Debug)]
@@ -29,9 +47,7 @@ pub struct Aggregates {
 
 #[derive(Debug, Default)]
 struct Series {
-    wrap: Option<f64>,
-    /// The last counter value by time, and when.
-    counter: Option<(Wall, f64)>,
+    counting: Counting,
     periods: BTreeMap<Wall, Period>,
 }
 
@@ -78,52 +94,71 @@ impl Aggregates {
     pub fn restore(&mut self, roll_up: RollUp) {
         let end = roll_up.start.plus_ms(self.period_ms());
         let series = self.series.entry((roll_up.device.clone(), roll_up.point.clone())).or_default();
-        if roll_up.kind == PointKind::Counter && series.counter.is_none_or(|(at, _)| at <= roll_up.start) {
-            series.counter = Some((roll_up.start, roll_up.last));
+        if roll_up.kind == PointKind::Counter {
+            series.counting.stood(roll_up.start, roll_up.last);
         }
         // Its last value's own time is not stored: the period's end lets no late value pass for the last.
         series.periods.insert(roll_up.start, Period { last_at: end, roll_up, emitted: true });
         series.forget_old();
     }
 
+    /// Takes up what a counter stood at in a roll-up that is too old to be restored.
+    pub fn restore_counter(&mut self, standing: Standing) {
+        let series = self.series.entry((standing.device, standing.point)).or_default();
+        series.counting.stood(standing.start, standing.last);
+    }
+
     /// Takes up a reading stored before the restart; one whose period was emitted is in it already.
-    pub fn replay(&mut self, device: &DeviceId, stamp: &Stamp, reading: &Reading, wrap: Option<f64>) {
+    pub fn replay(&mut self, device: &DeviceId, stamp: &Stamp, reading: &Reading, nature: Nature) {
         let start = stamp.effective().period_start(self.period_ms());
         let key = (device.clone(), reading.point.clone());
-        let emitted = self.series.get(&key).and_then(|s| s.periods.get(&start)).is_some_and(|p| p.emitted);
-        if emitted {
-            if let (Some(series), Some(value)) = (self.series.get_mut(&key), reading.good()) {
-                series.count_on(stamp.effective(), value, reading.kind, wrap);
+        let series = self.series.get_mut(&key);
+        match series.filter(|series| series.periods.get(&start).is_some_and(|period| period.emitted)) {
+            Some(series) => series.counting.replay(stamp.effective(), reading),
+            None if self.whole_from.is_none_or(|whole| start >= whole) => {
+                self.add(device, stamp, reading, nature);
             }
-        } else if self.whole_from.is_none_or(|whole| start >= whole) {
-            self.add(device, stamp, reading, wrap);
+            None => {}
         }
     }
 
-    /// Adds a reading to its period. `wrap` is where its counter starts again from zero, if known.
-    pub fn add(&mut self, device: &DeviceId, stamp: &Stamp, reading: &Reading, wrap: Option<f64>) {
+    /// Adds a reading to its period, and says what it is to the count; `None` where there is no count, or the reading
+    /// is too late for it.
+    pub fn add(
+        &mut self,
+        device: &DeviceId,
+        stamp: &Stamp,
+        reading: &Reading,
+        nature: Nature,
+    ) -> Option<Counted> {
         let at = stamp.effective();
         // While our own clock is not set, no period can be named; the reading itself is stored all the same.
-        let Some(value) = reading.good().filter(|_| at.plausible()) else { return };
+        let value = reading.good().or(countable(reading)).filter(|_| at.plausible())?;
         let start = at.period_start(self.period_ms());
         let key = (device.clone(), reading.point.clone());
         let series = self.series.entry(key.clone()).or_default();
         // Periods ahead of our clock were made before it was set back; they must not push out the present.
         let horizon = stamp.gateway.plus_ms(i64::from(self.period_secs) * 1000);
         series.periods.retain(|s, p| *s <= horizon || !p.emitted);
-        if let Some((counted_at, last)) = series.counter
-            && counted_at > horizon
-        {
-            series.counter = Some((at, last));
-        }
+        series.counting.clock_set_back(horizon, at);
         let full = series.periods.len() >= REVISABLE_PERIODS
             && series.periods.first_key_value().is_some_and(|(first, _)| start < *first);
+        let span = REVISABLE_SPAN * i64::from(self.period_secs) * 1000;
+        let newest = series.periods.range(..=horizon).next_back();
+        let old = newest.is_some_and(|(newest, _)| start < newest.plus_ms(-span));
         let forgotten = self.floor.is_some_and(|floor| start < floor) && !series.periods.contains_key(&start);
-        if full || forgotten {
+        if full || old || forgotten {
             self.too_late = self.too_late.saturating_add(1);
-            return;
+            return None;
         }
-        let growth = series.count_on(at, value, reading.kind, wrap);
+        let counted = (reading.kind == PointKind::Counter).then(|| series.counting.next(at, value, nature));
+        let growth = match counted {
+            Some(Counted::Odd(_)) => return counted,
+            // It was odd before the restart and is late now.
+            _ if reading.good().is_none() => return None,
+            Some(Counted::Grown(grown) | Counted::Anew { grown, .. }) => grown,
+            None => 0.0,
+        };
         let period = series.periods.entry(start).or_insert_with(|| Period {
             last_at: Wall(i64::MIN),
             emitted: false,
@@ -146,7 +181,7 @@ impl Aggregates {
         let r = &mut period.roll_up;
         let sum = r.sum + value;
         if !sum.is_finite() {
-            return;
+            return counted;
         }
         r.count = r.count.saturating_add(1);
         r.sum = sum;
@@ -159,6 +194,7 @@ impl Aggregates {
         }
         series.forget_old();
         self.pending.insert((start, key));
+        counted
     }
 
     /// The roll-ups that are over by `now` and new or changed since they were last given, oldest first.
@@ -191,31 +227,6 @@ impl Aggregates {
 }
 
 impl Series {
-    /// How much a counter grew since its last value; never negative. Late values count for nothing: the growth
-    /// is in the period of the later value already.
-    fn count_on(&mut self, at: Wall, value: f64, kind: PointKind, wrap: Option<f64>) -> f64 {
-        if kind != PointKind::Counter {
-            return 0.0;
-        }
-        self.wrap = wrap.or(self.wrap);
-        let Some((last_at, last)) = self.counter else {
-            self.counter = Some((at, value));
-            return 0.0;
-        };
-        if at < last_at {
-            return 0.0;
-        }
-        self.counter = Some((at, value));
-        if value >= last {
-            return value - last;
-        }
-        // It went back: a wrap if that explains it by less than half the range, else a reset or another meter.
-        match self.wrap {
-            Some(wrap) if last <= wrap && wrap - last + value < wrap / 2.0 => wrap - last + value,
-            _ => 0.0,
-        }
-    }
-
     fn forget_old(&mut self) {
         while self.periods.len() > REVISABLE_PERIODS {
             match self.periods.first_key_value() {
@@ -229,5 +240,7 @@ impl Series {
     }
 }
 
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod tests;

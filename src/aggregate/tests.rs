@@ -19,7 +19,8 @@ fn reading(value: f64, kind: PointKind) -> Reading {
 }
 
 fn add(a: &mut Aggregates, at: Wall, value: f64, kind: PointKind, wrap: Option<f64>) {
-    a.add(&device(), &Stamp::new(Some(at), at), &reading(value, kind), wrap);
+    let nature = Nature { wrap, most_per_hour: None };
+    a.add(&device(), &Stamp::new(Some(at), at), &reading(value, kind), nature);
 }
 
 #[test]
@@ -42,7 +43,12 @@ fn late_data_reopens_its_period_with_a_higher_revision() {
     add(&mut a, start(), 1.0, PointKind::Gauge, None);
     let later = start().plus_ms(PERIOD * 2);
     assert_eq!(a.close(later).len(), 1);
-    a.add(&device(), &Stamp::new(Some(start().plus_ms(5)), later), &reading(9.0, PointKind::Gauge), None);
+    a.add(
+        &device(),
+        &Stamp::new(Some(start().plus_ms(5)), later),
+        &reading(9.0, PointKind::Gauge),
+        Nature::default(),
+    );
     let again = a.close(later);
     assert_eq!(
         again.iter().map(|r| (r.start, r.revision, r.count, r.max)).collect::<Vec<_>>(),
@@ -54,8 +60,8 @@ fn late_data_reopens_its_period_with_a_higher_revision() {
 fn doubted_values_and_unset_clocks_enter_nothing() {
     let mut a = Aggregates::new(900);
     let doubted = reading(5.0, PointKind::Gauge).doubted(crate::model::Doubt::OutOfRange);
-    a.add(&device(), &Stamp::new(None, T0), &doubted, None);
-    a.add(&device(), &Stamp::new(None, Wall(0)), &reading(5.0, PointKind::Gauge), None);
+    a.add(&device(), &Stamp::new(None, T0), &doubted, Nature::default());
+    a.add(&device(), &Stamp::new(None, Wall(0)), &reading(5.0, PointKind::Gauge), Nature::default());
     assert_eq!(a.close(T0.plus_ms(PERIOD * 4)), []);
 }
 
@@ -85,7 +91,7 @@ fn a_restart_loses_and_doubles_nothing() {
                         &device(),
                         &Stamp::new(Some(*at), *at),
                         &reading(*value, PointKind::Counter),
-                        None,
+                        Nature::default(),
                     );
                 }
             }
@@ -145,21 +151,21 @@ fn after_a_restart_a_period_that_may_have_been_given_is_not_opened_anew() {
     let mut a = Aggregates::new(900);
     a.remember_from(start(), start().plus_ms(PERIOD + 1));
     let old = Stamp::new(Some(start().plus_ms(-1)), start());
-    a.add(&device(), &old, &reading(1.0, PointKind::Gauge), None);
+    a.add(&device(), &old, &reading(1.0, PointKind::Gauge), Nature::default());
     assert_eq!((a.too_late, a.close(start().plus_ms(9 * PERIOD)).len()), (1, 0));
     // Half of the second period was not replayed: it was given before, or will be by late data only.
     a.replay(
         &device(),
         &Stamp::new(None, start().plus_ms(PERIOD + 1)),
         &reading(1.0, PointKind::Gauge),
-        None,
+        Nature::default(),
     );
     assert_eq!(a.close(start().plus_ms(9 * PERIOD)), []);
     a.replay(
         &device(),
         &Stamp::new(None, start().plus_ms(2 * PERIOD)),
         &reading(1.0, PointKind::Gauge),
-        None,
+        Nature::default(),
     );
     assert_eq!(a.close(start().plus_ms(9 * PERIOD)).len(), 1);
 }
@@ -182,4 +188,26 @@ fn values_too_large_to_add_up_stay_out() {
     add(&mut a, start(), 1e308, PointKind::Gauge, None);
     add(&mut a, start(), 1e308, PointKind::Gauge, None);
     assert_eq!(a.close(start().plus_ms(2 * PERIOD))[0].count, 1);
+}
+
+#[test]
+fn a_meter_silent_for_longer_than_a_restart_looks_back_loses_no_energy() {
+    let mut a = Aggregates::new(900);
+    let now = start().plus_ms(100 * PERIOD);
+    a.remember_from(now.plus_ms(-REVISABLE_SPAN * PERIOD), now);
+    let standing =
+        Standing { device: device(), point: PointId::new("p").unwrap(), start: start(), last: 10.0 };
+    a.restore_counter(standing);
+    add(&mut a, now, 25.0, PointKind::Counter, None);
+    assert_eq!(a.close(now.plus_ms(2 * PERIOD))[0].delta, Some(15.0));
+}
+
+#[test]
+fn periods_too_old_for_a_restart_to_know_are_closed_without_one_too() {
+    let mut a = Aggregates::new(900);
+    let now = start().plus_ms(REVISABLE_SPAN * PERIOD);
+    for (at, too_late) in [(now, 0), (start(), 0), (start().plus_ms(-1), 1)] {
+        a.add(&device(), &Stamp::new(Some(at), now), &reading(1.0, PointKind::Gauge), Nature::default());
+        assert_eq!(a.too_late, too_late);
+    }
 }

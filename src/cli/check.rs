@@ -58,6 +58,16 @@ fn understood(config: &Config) -> String {
         "ok（正常）：地点 {places} 个，总线 {buses} 条，设备 {devices} 台，规则 {rules} 条（另有 {always} 条始终有效），平台 {destinations} 个"
     );
     let mut line = say(zh, format!("ok: {}", parts.join(", ")));
+    let switched = &config.controls;
+    if !switched.all.is_empty() {
+        let many = switched.all.len();
+        let (zh, en) =
+            if switched.enabled { ("已启用", "switched on") } else { ("未启用", "switched off") };
+        line.push_str(&say(
+            format!("；控制点 {many} 个，{zh}"),
+            format!("; {}, {en}", counted(many, "control")),
+        ));
+    }
     if !names.is_empty() {
         let zh = format!("；尚未经真机确认的设备模板：{names}");
         line.push_str(&say(zh, format!("; device profiles not yet confirmed on a real device: {names}")));

@@ -36,13 +36,18 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(address: SocketAddr) -> Result<Self, ApiError> {
+        Self::patient(address, TIMEOUT)
+    }
+
+    /// One that waits longer for its answers.
+    pub(super) fn patient(address: SocketAddr, longest: Duration) -> Result<Self, ApiError> {
         tls::install_provider();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| ApiError::Client(e.into()))?;
         let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
+            .timeout(longest)
             .no_proxy()
             .build()
             .map_err(|e| ApiError::Client(e.into()))?;

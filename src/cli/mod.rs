@@ -4,6 +4,7 @@ mod alarms;
 mod capture;
 mod check;
 mod client;
+mod control;
 mod db;
 mod discover;
 mod logging;
@@ -46,6 +47,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Alarms(alarms::Alarms),
+    Control(control::Control),
     Quarantine(quarantine::Quarantine),
     Db(db::Db),
     Discover(discover::Discover),
@@ -72,6 +74,7 @@ pub fn run() -> ExitCode {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
+            Command::Control(control) => control.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
             Command::Db(db) => db.run(out),
             Command::Discover(discover) => discover.run(out),

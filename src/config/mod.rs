@@ -4,6 +4,7 @@
 
 mod attached;
 mod bus;
+mod control;
 mod destination;
 mod device;
 mod fields;
@@ -16,6 +17,7 @@ mod rule;
 mod site;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
+pub use control::Controls;
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
@@ -53,6 +55,8 @@ pub struct Config {
     pub world: World,
     /// The rules that were written and those that are always on.
     pub rules: Vec<Box<dyn Rule>>,
+    /// What may be switched.
+    pub controls: Controls,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
 }

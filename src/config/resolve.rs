@@ -5,11 +5,12 @@ use super::device::Around;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
-use super::{Config, Site, bus, destination, device, place, rule, site};
+use super::{Config, Site, bus, control, destination, device, place, rule, site};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
 use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,6 +59,10 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
 
     let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
     let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
+    let always = rules::always(&world);
+    let rule_names = rule_names(&documents, &always);
+    let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
+    let controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
     for root in roots {
         let _rules = root.has("rule");
         root.finish();
@@ -65,9 +70,10 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     if !problems.is_empty() {
         return None;
     }
-    rules.extend(rules::always(&world));
+    rules.extend(always);
     let (buses, mut devices) = (buses.good, devices.good);
-    for (device, point) in rules.iter().flat_map(|rule| rule.points()) {
+    let judged = rules.iter().flat_map(|rule| rule.points());
+    for (device, point) in judged.chain(controls.all.iter().flat_map(|control| control.points())) {
         if let Some(device) = devices.get_mut(&device) {
             device.alarmed.insert(point);
         }
@@ -83,6 +89,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         devices,
         world,
         rules,
+        controls,
         destinations,
     })
 }
@@ -110,6 +117,14 @@ fn read_rules(
     };
     undecided.pass_on(heard, problems);
     rules
+}
+
+/// The ids of all rules, also of those that have a problem, which is told already.
+fn rule_names(documents: &[Document<'_>], always: &[Box<dyn Rule>]) -> BTreeSet<String> {
+    let told = Problems::new();
+    let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(&told)).collect();
+    let written = every(&roots, "rule").into_iter().filter_map(|rule| rule.text_opt("id"));
+    written.chain(always.iter().map(|rule| rule.id().to_string())).collect()
 }
 
 /// The table `[key]` of whichever file has it; a second one is a problem.

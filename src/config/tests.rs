@@ -137,6 +137,31 @@ fn a_good_configuration_means_what_it_says() {
     assert_eq!((cameras.timeout.as_secs(), cameras.probe_every.as_secs()), (5, 300));
 }
 
+/// Meters behind the same transformers share what their values mean; everything is of the primary side.
+#[test]
+fn devices_behind_transformers() {
+    let meter = METER.replace("type = \"f32\"", "type = \"f32\"\nratio = \"ct_pt\"\nrange = [0, 6000]");
+    let device = |id: usize, ratios: &str| {
+        let head = "[[device]]\nprofile = \"test-em1\"\nbus = \"meters\"\nplace = \"b1\"";
+        format!("{head}\nid = \"d{id}\"\naddress = {}\n{ratios}\n", 100 + id)
+    };
+    let ratios = ["ct = 1\npt = 1", "ct = 40\npt = 1", "ct = 40\npt = 1", "ct = 7.5\npt = 100"];
+    let devices: String = ratios.iter().enumerate().map(|(id, ratios)| device(id, ratios)).collect();
+    let text = GOOD.replace("place = \"b1\"", "place = \"b1\"\nct = 1\npt = 1");
+    let problems = Problems::new();
+    let profiles = ProfileSet::parse(&[("energy-meter/test-em1/profile.toml".into(), meter)], &problems);
+    let files = [("gateway.toml".to_owned(), format!("{text}{devices}"))];
+    let base = Path::new("/etc/schoolgate");
+    let config = parse(&Sources { files: &files, base, profiles: &profiles, read: &read }, &problems);
+    let config = config.unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()));
+    let profile = |id: &str| &config.devices[id].profile;
+    assert!(Arc::ptr_eq(profile("d0"), profile("meter-1")) && Arc::ptr_eq(profile("d1"), profile("d2")));
+    let range = |id: &str| profile(id).point("power").and_then(|point| point.range);
+    assert_eq!((range("d0"), range("d2")), (Some((0.0, 6000.0)), Some((0.0, 240_000.0))));
+    assert_eq!(range("d3"), Some((0.0, 4_500_000.0)));
+    assert!(Arc::ptr_eq(profile("d3"), &config.world.devices["d3"].profile), "rules judge the same values");
+}
+
 #[test]
 fn what_is_printed_for_debugging_has_no_secret() {
     assert!(!format!("{:?}", parsed(GOOD).unwrap()).contains("the text of"));

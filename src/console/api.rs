@@ -1,6 +1,7 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, views};
+use super::{Console, Problem, controls, views};
+use crate::aggregate::Nature;
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
 use crate::runtime::Chain;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-type Answer = Result<Json<Value>, Problem>;
+pub(super) type Answer = Result<Json<Value>, Problem>;
 
 /// Looks at the store at the same time; further ones wait. Each holds a thread, a connection and a snapshot.
 static LOOKS: Semaphore = Semaphore::const_new(4);
@@ -37,6 +38,8 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/alarms/{id}", get(alarm))
         .route("/api/v1/alarms/{id}/acknowledge", post(acknowledge))
         .route("/api/v1/alarms/{id}/reset", post(reset))
+        .route("/api/v1/controls", get(controls::list))
+        .route("/api/v1/controls/{id}", post(controls::order))
         .route("/api/v1/destinations", get(destinations))
         .route("/api/v1/destinations/{id}/set-aside", get(set_aside))
         .route("/api/v1/quarantine", get(quarantine))
@@ -45,8 +48,8 @@ pub fn router(console: Console) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "此路径不支持该方法：查看用 GET，确认和复位用 POST",
-                "this path does not take that method: GET to look, POST to acknowledge and reset",
+                "此路径不支持该方法：查看用 GET，确认、复位和控制用 POST",
+                "this path does not take that method: GET to look, POST to acknowledge, reset and switch",
             )
         })
         .with_state(console)
@@ -99,7 +102,7 @@ fn id_of<T>(
     .transpose()
 }
 
-fn not_found(zh: &str, en: &str) -> Problem {
+pub(super) fn not_found(zh: &str, en: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("没有这个{zh}"), format!("there is no such {en}"))
 }
 
@@ -214,8 +217,8 @@ async fn minutes(console: &Console, asked: Narrowed) -> Answer {
         ));
     };
     let known = console.devices.get(&device).and_then(|device| device.profile.point(point.as_str()));
-    let wrap = known.and_then(|point| point.wrap);
-    let look = move |r: &Reader| r.minutes(&device, &point, (Wall(from), Wall(to)), wrap);
+    let nature = known.map_or_else(Nature::default, Nature::from);
+    let look = move |r: &Reader| r.minutes(&device, &point, (Wall(from), Wall(to)), nature);
     let rows = read(console, look).await?.ok_or_else(|| {
         Problem::new(
             StatusCode::BAD_REQUEST,
@@ -320,7 +323,8 @@ async fn reset(State(console): State<Console>, Path(id): Path<String>, body: Bod
 }
 
 async fn order(console: &Console, order: Order, body: Body) -> Answer {
-    let Json(given) = body.map_err(|error| not_an_order(&error))?;
+    let Json(given) =
+        body.map_err(|error| not_understood(&error, r#"{"actor": "姓名 name", "note": "备注 text"}"#))?;
     let actor = Actor::named(&given.actor).ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
     })?;
@@ -334,7 +338,8 @@ async fn order(console: &Console, order: Order, body: Body) -> Answer {
     }
 }
 
-fn not_an_order(error: &JsonRejection) -> Problem {
+/// A body that is not as in the example.
+pub(super) fn not_understood(error: &JsonRejection, example: &str) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let kib = super::guard::MAX_BODY / 1024;
         return Problem::new(
@@ -343,11 +348,7 @@ fn not_an_order(error: &JsonRejection) -> Problem {
             format!("the body is too large: at most {kib} KiB"),
         );
     }
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        r#"请提交 {"actor": "姓名", "note": "备注"}"#,
-        format!(r#"send {{"actor": "name", "note": "text"}}: {error}"#),
-    )
+    Problem::new(StatusCode::BAD_REQUEST, format!("请提交 {example}"), format!("send {example}: {error}"))
 }
 
 fn refusal(refused: &OrderRefused) -> Problem {

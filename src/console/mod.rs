@@ -4,6 +4,7 @@
 //! page from elsewhere, so requests that name another host or come from another origin are refused.
 
 mod api;
+mod controls;
 mod guard;
 mod problem;
 mod views;
@@ -15,8 +16,8 @@ use crate::config::Device;
 use crate::model::{DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
-use crate::runtime::Chain;
 use crate::runtime::lanes::OrderDesk;
+use crate::runtime::{Chain, ControlDesk};
 use axum::Router;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,8 +39,10 @@ pub struct Console {
     pub live: watch::Receiver<Arc<Live>>,
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
-    /// Where orders go.
+    /// Where orders about alarms go.
     pub orders: OrderDesk,
+    /// Where orders to switch something go.
+    pub controls: ControlDesk,
 }
 
 /// What is being answered at a stop may take this long to end.

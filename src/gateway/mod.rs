@@ -1,6 +1,7 @@
 //! Builds the rooms, joins them, and takes them down in the order in which data flows; decides nothing.
 
 mod pipe;
+mod switchboard;
 
 pub use pipe::Pipe;
 
@@ -13,7 +14,7 @@ use crate::pipeline::{Pipeline, Settings};
 use crate::rules::Engine;
 use crate::runtime::lanes::lanes;
 use crate::runtime::tasks::Ended;
-use crate::runtime::{Clock, Inlet, SystemClock, Tally, Tasks, service};
+use crate::runtime::{Clock, Inlet, SystemClock, Tally, Tasks, control_desk, service};
 use crate::southbound::polled::CommandBook;
 use crate::southbound::{self, Field};
 use crate::store::{self, Store, StoreError};
@@ -21,7 +22,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use switchboard::{Parts, Switchboard};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// A clean stop is over within this time, or the process ends all the same.
 pub const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -64,10 +66,11 @@ pub enum GatewayError {
 pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tally = Arc::new(Tally::default());
-    let (mut store, remembered) = Store::take_up(&config.data_dir, config.aggregate_secs)?;
+    let (mut store, mut remembered) = Store::take_up(&config.data_dir, config.aggregate_secs)?;
     store.set_budget(config.budget_mb);
     store.school_days(config.site.zone.clone());
     let site_key = store.site_key()?;
+    let (forgetful, noted) = (store.rescued().is_some(), std::mem::take(&mut remembered.controls));
     let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
 
     let places = Arc::new(config.world.places.clone());
@@ -81,6 +84,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
     let (inlet, outlet) = lanes();
     let (live, live_seen) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
+    let (findings, findings_out) = mpsc::channel(switchboard::FINDINGS);
     let pipe = Pipe {
         pipeline,
         outlet,
@@ -89,6 +93,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         tally: Arc::clone(&tally),
         live,
         buses: config.devices.values().map(|d| (d.id.clone(), d.bus.clone())).collect(),
+        findings: findings_out,
     };
 
     let mut uplinks = Tasks::new();
@@ -99,15 +104,17 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         (&handle, &clock, &tally),
         &uplinks_stopped,
     )?;
-    drop(handle);
 
+    let devices = Arc::new(config.devices.clone());
+    let (desk, office) = control_desk::desk(config.controls.enabled);
     let console = Console {
-        devices: Arc::new(config.devices.clone()),
+        devices: Arc::clone(&devices),
         places,
         data_dir: config.data_dir.clone(),
-        live: live_seen,
+        live: live_seen.clone(),
         destinations: Arc::new(statuses),
         orders: inlet.desk(),
+        controls: desk,
     };
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
@@ -121,7 +128,17 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         commands: CommandBook::default(),
     };
     start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
-    drop(field);
+    let parts = Parts {
+        controls: config.controls,
+        remembered: noted,
+        forgetful,
+        devices,
+        field,
+        office,
+        live: live_seen,
+        findings,
+    };
+    let (switching, switching_stop) = start_switching(&mut edges, parts, handle);
 
     let (pipe_done, pipe_ended) = oneshot::channel();
     let mut middle = Tasks::new();
@@ -134,7 +151,17 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         http = %config.http, buses = config.buses.len(), devices = config.devices.len(),
         destinations = config.destinations.len(), "schoolgate is ready"
     );
-    let running = Running { inlet, edges, edges_stop, middle, pipe_ended, uplinks, uplinks_stop };
+    let running = Running {
+        inlet,
+        switching,
+        switching_stop,
+        edges,
+        edges_stop,
+        middle,
+        pipe_ended,
+        uplinks,
+        uplinks_stop,
+    };
     running.until(stop, thread).await
 }
 
@@ -184,9 +211,22 @@ fn start_drivers(
     }
 }
 
+/// What is switched is written down by a clerk of its own, who ends after the last note.
+fn start_switching(edges: &mut Tasks, parts: Parts, handle: store::Handle) -> (Tasks, watch::Sender<bool>) {
+    let (stop, stopped) = watch::channel(false);
+    let (board, desk) = Switchboard::new(parts);
+    let mut switching = Tasks::new();
+    switching.spawn("switchboard", board.run(stopped));
+    edges.spawn("clerk", switchboard::clerk(desk, handle));
+    (switching, stop)
+}
+
 struct Running {
     /// Keeps the pipe open until the stop, even where no driver does.
     inlet: Inlet,
+    /// What switches things: it needs the drivers to bring them back to rest.
+    switching: Tasks,
+    switching_stop: watch::Sender<bool>,
     /// Drivers and the API: what puts things into the pipe.
     edges: Tasks,
     edges_stop: watch::Sender<bool>,
@@ -208,6 +248,7 @@ impl Running {
             // A sender that is gone means the same as a stop.
             _ = stop.wait_for(|stop| *stop) => {}
             ended = &mut self.pipe_ended => return Err(pipe_failure(ended, &mut self.middle).await),
+            Some((name, how)) = self.switching.next_ended() => return Err(task_failure(name, how)),
             Some((name, how)) = self.edges.next_ended() => return Err(task_failure(name, how)),
             Some((name, how)) = self.uplinks.next_ended() => return Err(task_failure(name, how)),
         }
@@ -216,8 +257,11 @@ impl Running {
         tokio::time::timeout(STOP_LIMIT, self.stop(store)).await.map_err(|_| GatewayError::StopLimit)?
     }
 
-    /// Stops in the order in which data flows: the field, the pipeline, the uplinks, the store.
+    /// What is on for a while returns to rest first. Then it stops in the order in which data flows: the field, the
+    /// pipeline, the uplinks, the store.
     async fn stop(mut self, store: std::thread::JoinHandle<()>) -> Result<(), GatewayError> {
+        self.switching_stop.send_replace(true);
+        while self.switching.next_ended().await.is_some() {}
         self.edges_stop.send_replace(true);
         self.uplinks_stop.send_replace(true);
         while self.edges.next_ended().await.is_some() {}

@@ -10,6 +10,7 @@ mod staged;
 
 use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Mono, Now};
 use crate::pipeline::{Commit, Dropped, Live, Pipeline};
+use crate::rules::Finding;
 use crate::runtime::lanes::{OrderOutcome, OrderParcel, Parcel};
 use crate::runtime::tally::Count;
 use crate::runtime::{Clock, Outlet, Tally, service};
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::TryRecvError;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Most deliveries in one step.
 const BATCH: usize = 500;
@@ -49,6 +50,8 @@ pub struct Pipe {
     pub live: watch::Sender<Arc<Live>>,
     /// The bus of each device, for the counters.
     pub buses: BTreeMap<DeviceId, BusId>,
+    /// What the gateway finds about itself.
+    pub findings: mpsc::Receiver<Finding>,
 }
 
 /// What was taken from the lanes in one turn, and who waits for its commit.
@@ -208,6 +211,9 @@ impl Turning {
             let health = self.health.borrow().clone();
             health.findings(&self.told).into_iter().for_each(|finding| self.pipe.pipeline.report(finding));
             self.told = health;
+        }
+        while let Ok(finding) = self.pipe.findings.try_recv() {
+            self.pipe.pipeline.report(finding);
         }
         if let Some(step) = self.clock_watch.look(now) {
             self.pipe.tally.clock_steps.one();

@@ -64,6 +64,8 @@ words! {
         VideoLoss = "video_loss",
         /// The device reports a fault of its own.
         Fault = "fault",
+        /// A counter goes on from another value: the meter was exchanged or set back (换表、清零).
+        CountedAnew = "counted_anew",
         /// The device's battery is low.
         BatteryLow = "battery_low",
         /// Something the profile names but this list does not; the raw code is kept.

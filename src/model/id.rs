@@ -101,6 +101,8 @@ ids! {
     DestinationId,
     /// A device profile, `<vendor>-<model>`.
     ProfileId,
+    /// Something that may be switched.
+    ControlId,
 }
 
 #[cfg(test)]

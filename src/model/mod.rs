@@ -20,7 +20,7 @@ pub mod unit;
 pub use alarm::{Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Priority};
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Service};
 pub use fault::Fault;
-pub use id::{BadId, BusId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId};
+pub use id::{BadId, BusId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId};
 pub use input::{Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown};
 pub use outbox::{Lane, OutboxItem, Record, RollUp};
 pub use personal::{PersonRef, Personal, SiteKey};

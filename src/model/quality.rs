@@ -14,6 +14,8 @@ words! {
         OutOfRange = "out_of_range",
         /// A counter went back without a wrap that explains it.
         CounterWentBack = "counter_went_back",
+        /// A counter grew by more than is physically possible.
+        ImpossibleJump = "impossible_jump",
         /// A retained message: true when it was sent, of unknown age now.
         Retained = "retained",
         /// The device itself says the value is bad.

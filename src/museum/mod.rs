@@ -26,6 +26,11 @@ pub const EXHIBITS: &[&str] = &[
     // pipeline
     "redelivery_not_recognised",
     "roll_up_replayed_twice",
+    // control
+    "control_trusts_the_echo",
+    "pulse_not_remembered",
+    // field
+    "late_answer_not_awaited",
     // uplink
     "outbox_deleted_before_yes",
     "drop_on_400",

@@ -32,6 +32,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     DEVICES,
     ALARMS_RAISED,
     ALARMS_OPEN,
+    CONTROL_ORDERS,
     COMMITS,
     COMMIT_SECONDS,
     COMMIT_MAX,
@@ -79,6 +80,8 @@ const DEVICES: Metric = ("schoolgate_devices", &["state"], "Configured devices b
 const ALARMS_RAISED: Metric = ("schoolgate_alarms_raised_total", &["class"], "Alarms raised.");
 const ALARMS_OPEN: Metric =
     ("schoolgate_alarms_open", &["class", "priority", "acknowledged"], "Alarms that are not over.");
+const CONTROL_ORDERS: Metric =
+    ("schoolgate_control_orders_total", &["outcome"], "Orders to switch something, by what became of them.");
 const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made durable.");
 const COMMIT_SECONDS: Metric =
     ("schoolgate_commit_seconds_total", &[], "Time spent making transactions durable.");
@@ -131,6 +134,7 @@ pub(super) fn render(
     page.devices(live)?;
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
+    page.totals(CONTROL_ORDERS, tally.control_orders.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.total(COMMITS, tally.commits.get())?;
     let spent = Counter::new(COMMIT_SECONDS.0, COMMIT_SECONDS.2)?;
     spent.inc_by(seconds(tally.commit_micros_sum.get()));

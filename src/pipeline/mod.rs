@@ -9,16 +9,18 @@ mod seen;
 pub use live::{DeviceLive, Live, PointLive};
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
-use crate::aggregate::Aggregates;
+use crate::aggregate::{Aggregates, Counted, Nature, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::model::{
-    Alarm, AlarmChange, Body, BusId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind, Input, Link,
-    Mono, Now, Observation, OutboxItem, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Alarm, AlarmChange, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind,
+    Input, Link, Mono, Now, Observation, OutboxItem, Phase, PointKind, Reading, Record, Refused, RollUp,
+    Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How long a call for help or a fire that may be a repeat is taken for one, milliseconds (10 minutes).
@@ -86,8 +88,10 @@ pub struct Commit {
     pub orders: Vec<Result<Alarm, OrderRefused>>,
     /// What had to be left out, to be counted for good.
     pub dropped: Vec<Dropped>,
-    /// What happened to the gateway itself, for the audit trail.
+    /// What happened to the gateway itself, and what was switched, for the audit trail.
     pub audit: Vec<Audit>,
+    /// What a restart has to know of a control, in its own words; the last one holds.
+    pub controls: Vec<(ControlId, String)>,
 }
 
 /// A row of the audit trail.
@@ -96,11 +100,11 @@ pub struct Audit {
     /// When.
     pub at: Wall,
     /// Who did it.
-    pub actor: &'static str,
+    pub actor: Cow<'static, str>,
     /// What was done, one word.
     pub action: &'static str,
     /// To what.
-    pub subject: &'static str,
+    pub subject: Cow<'static, str>,
     /// With which words or values.
     pub detail: String,
 }
@@ -131,6 +135,7 @@ impl Commit {
             && self.fingerprints.is_empty()
             && self.dropped.is_empty()
             && self.audit.is_empty()
+            && self.controls.is_empty()
     }
 
     /// How many rows it makes durable.
@@ -146,6 +151,7 @@ impl Commit {
             + self.unknown.len()
             + self.fingerprints.len()
             + self.audit.len()
+            + self.controls.len()
     }
 
     /// Takes in a later commit: both become true together, in this order.
@@ -163,6 +169,7 @@ impl Commit {
         self.orders.extend(later.orders);
         self.dropped.extend(later.dropped);
         self.audit.extend(later.audit);
+        self.controls.extend(later.controls);
     }
 }
 
@@ -183,6 +190,8 @@ pub struct Remembered {
     pub serials: Vec<Serial>,
     /// How each device was.
     pub links: Vec<LinkChange>,
+    /// What was noted of each control.
+    pub controls: Vec<(ControlId, String)>,
 }
 
 /// The last roll-ups and readings of the run before.
@@ -192,6 +201,8 @@ pub struct Recent {
     pub roll_ups_from: Wall,
     /// They, oldest first.
     pub roll_ups: Vec<RollUp>,
+    /// Counters whose last roll-up is older, oldest first.
+    pub counters: Vec<Standing>,
     /// Every reading that arrived at this time or later is here; it is before the oldest period that was not over.
     pub readings_from: Wall,
     /// They, oldest first.
@@ -237,13 +248,14 @@ impl Pipeline {
         let mut aggregates = Aggregates::new(settings.aggregate_secs);
         if let Some(recent) = remembered.recent {
             aggregates.remember_from(recent.roll_ups_from, recent.readings_from);
+            recent.counters.into_iter().for_each(|standing| aggregates.restore_counter(standing));
             recent.roll_ups.into_iter().for_each(|roll_up| aggregates.restore(roll_up));
             for stored in &recent.readings {
-                let wrap = wrap_of(&world, &stored.device, &stored.reading);
+                let nature = nature_of(&world, &stored.device, &stored.reading);
                 if museum::on("roll_up_replayed_twice") {
-                    aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
+                    aggregates.replay(&stored.device, &stored.stamp, &stored.reading, nature);
                 }
-                aggregates.replay(&stored.device, &stored.stamp, &stored.reading, wrap);
+                aggregates.replay(&stored.device, &stored.stamp, &stored.reading, nature);
             }
         }
         engine.start(now);
@@ -343,6 +355,7 @@ impl Pipeline {
                 return;
             }
         }
+        let seen = self.count(now, seen, commit);
         let mut findings = Vec::new();
         self.engine.observe(now, &seen, &mut findings);
         self.settle_findings(now, &findings, commit);
@@ -350,14 +363,34 @@ impl Pipeline {
         let Observation { device, stamp, body, retained } = seen;
         match body {
             Body::Reading(reading) => {
-                let reading = if retained { reading.doubted(Doubt::Retained) } else { reading };
-                let wrap = wrap_of(&self.world, &device, &reading);
-                self.aggregates.add(&device, &stamp, &reading, wrap);
                 commit.readings.push(StoredReading { device, stamp, reading });
             }
             Body::Event(event) => commit.events.push(StoredEvent { device, stamp, retained, event }),
             Body::Link(link) => commit.links.push(LinkChange { device, at: stamp.gateway, link }),
         }
+    }
+
+    /// Adds a reading to its roll-up before anybody else believes it: a counter's value that cannot be is doubted.
+    fn count(&mut self, now: Now, seen: Observation, commit: &mut Commit) -> Observation {
+        let Body::Reading(reading) = seen.body else { return seen };
+        let reading = if seen.retained { reading.doubted(Doubt::Retained) } else { reading };
+        let nature = nature_of(&self.world, &seen.device, &reading);
+        let reading = match self.aggregates.add(&seen.device, &seen.stamp, &reading, nature) {
+            Some(Counted::Odd(doubt)) => reading.doubted(doubt),
+            Some(Counted::Anew { from, to, .. }) => {
+                let mut event = Event::bare(EventKind::CountedAnew, Phase::Moment);
+                event.code = Some(format!("{}: {from} -> {to} {}", reading.point, reading.unit.symbol()));
+                let (device, stamp) = (seen.device.clone(), seen.stamp);
+                self.observe(
+                    now,
+                    Observation { device, stamp, body: Body::Event(event), retained: false },
+                    commit,
+                );
+                reading
+            }
+            Some(Counted::Grown(_)) | None => reading,
+        };
+        Observation { body: Body::Reading(reading), ..seen }
     }
 
     fn settle_findings(&mut self, now: Now, findings: &[Finding], commit: &mut Commit) {
@@ -407,12 +440,14 @@ impl Pipeline {
     }
 }
 
-fn wrap_of(world: &World, device: &DeviceId, reading: &Reading) -> Option<f64> {
-    // Only counters wrap; most readings are none.
+fn nature_of(world: &World, device: &DeviceId, reading: &Reading) -> Nature {
+    // Most readings are no counters.
     if reading.kind != PointKind::Counter {
-        return None;
+        return Nature::default();
     }
-    world.devices.get(device)?.profile.point(reading.point.as_str())?.wrap
+    let device = world.devices.get(device);
+    let point = device.and_then(|device| device.profile.point(reading.point.as_str()));
+    point.map_or_else(Nature::default, Nature::from)
 }
 
 #[cfg(test)]

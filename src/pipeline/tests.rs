@@ -201,3 +201,32 @@ fn the_picture_shows_values_links_and_open_alarms() {
     assert_eq!(live.devices[&id("m")].link.map(|(link, _)| link), Some(Link::Down(fault)));
     assert!(live.devices[&id("b")].events.contains_key(&EventKind::Help));
 }
+
+#[test]
+fn m15_a_counter_that_begins_anew_is_doubted_once_and_then_told() {
+    let mut p = pipeline(Remembered::default());
+    let mut read = |secs: u64, value: f64| {
+        let reading = Reading::new(
+            PointId::new("energy_import").unwrap(),
+            value,
+            Unit::KilowattHour,
+            PointKind::Counter,
+        );
+        let stamp = Stamp::new(None, now(secs).wall);
+        let seen = Observation { device: id("m"), stamp, body: Body::Reading(reading), retained: false };
+        let commit = p.step(now(secs), [delivery(None, vec![Input::Observed(seen)])]);
+        let told = commit.events.first().map(|stored| (stored.event.kind, stored.event.code.clone()));
+        (commit.readings[0].reading.quality, told)
+    };
+    let good = (crate::model::Quality::Good, None);
+    assert_eq!(read(0, 1000.0), good);
+    // One slip, and it goes on.
+    let back = crate::model::Quality::Uncertain(Doubt::CounterWentBack);
+    assert_eq!(read(60, 12.0), (back, None));
+    assert_eq!(read(120, 1001.5), good);
+    // Another meter.
+    assert_eq!(read(180, 0.25), (back, None));
+    let told = Some((EventKind::CountedAnew, Some("energy_import: 1001.5 -> 0.25 kWh".into())));
+    assert_eq!(read(240, 0.5), (crate::model::Quality::Good, told));
+    assert_eq!(read(300, 0.75), good);
+}

@@ -114,6 +114,12 @@ impl Digits {
         self.fields.iter().map(|field| field.identifier).filter(|id| seen.insert(*id)).collect()
     }
 
+    /// At every so-manieth poll: as often as the hastiest of its points wants it.
+    pub(super) fn every(&self, identifier: Identifier) -> u16 {
+        let points = self.fields.iter().filter(|field| field.identifier == identifier);
+        points.map(|field| field.point.every).min().unwrap_or(1)
+    }
+
     pub(super) fn identifier_of(&self, point: &PointId) -> Option<Identifier> {
         self.fields.iter().find(|field| field.point.id == *point).map(|field| field.identifier)
     }
@@ -185,7 +191,8 @@ fn field(reader: &Reader<'_>, standard: Standard, taken: &mut BTreeSet<PointId>)
         reader.problem("unit_byte", "bits have no unit byte", "drop `unit_byte`, or write a `format`");
     }
     let scale = Scale::parse(reader);
-    Some(Field { point: point?, identifier: identifier?, at, layout: layout?, scale, unit_byte })
+    let point = Point { every: parse::every(reader), ..point? };
+    Some(Field { point, identifier: identifier?, at, layout: layout?, scale, unit_byte })
 }
 
 /// Bytes and decimals of a layout such as `XXX.X`.

@@ -62,8 +62,13 @@ pub fn likeness(profile: &Profile, answers: &[(RegisterSpan, Result<Vec<u16>, ()
     }
     case.weigh_phases(&values);
     case.weigh_powers(&values);
-    let model = registers.identities().iter().find_map(|identity| {
+    let said = registers.identities().iter().filter_map(|identity| {
         answers.iter().find_map(|(span, words)| identity.read(span.table, span.address, words.as_ref().ok()?))
+    });
+    // All that it says must fit: every SunSpec device begins alike, and names its model behind that.
+    let model = said.reduce(|a, b| {
+        let same = a.1 && b.1;
+        (if a.1 { b.0 } else { a.0 }, same)
     });
     case.judge(model)
 }

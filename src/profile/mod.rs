@@ -74,7 +74,7 @@ pub struct Point {
     pub range: Option<(f64, f64)>,
     /// For counters: the most they can physically grow in an hour, in `unit`, if known. More than that was not measured.
     pub max_growth_per_hour: Option<f64>,
-    /// Modbus: it is read at every so-manieth poll of its device; 1 to 1000.
+    /// Polled devices: it is read at every so-manieth poll; 1 to 1000.
     pub every: u16,
     /// Which transformers stand before the device, so that its values are to be multiplied.
     pub ratio: Option<Ratio>,
@@ -139,9 +139,9 @@ pub enum RegisterTable {
     Holding,
     /// Function 4.
     Input,
-    /// Function 1: single bits that can be written.
+    /// Function 1: bits that can be written.
     Coil,
-    /// Function 2: single bits.
+    /// Function 2: bits that cannot.
     Discrete,
 }
 
@@ -153,19 +153,6 @@ impl RegisterTable {
     }
 }
 
-/// What is written to a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
-    /// [`RegisterTable::Coil`] or [`RegisterTable::Holding`].
-    pub table: RegisterTable,
-    /// First coil or register, 0-based as on the wire.
-    pub address: u16,
-    /// The registers; of coils one word for each, 0 or not.
-    pub words: Vec<u16>,
-    /// Whether a single one, too, goes by the function for several (15 or 16 instead of 5 or 6).
-    pub multiple: bool,
-}
-
 /// Where one point stands in a device's registers, for the request planner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegisterSpan {
@@ -175,8 +162,21 @@ pub struct RegisterSpan {
     pub address: u16,
     /// How many registers, or bits.
     pub words: u16,
-    /// Read at every so many-th poll of its device, 1 to 1000.
+    /// At every so-manieth poll; 1 to 1000.
     pub every: u16,
+}
+
+/// What a control sends to a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Coils or holding registers.
+    pub table: RegisterTable,
+    /// The first of them, 0-based.
+    pub address: u16,
+    /// One word for each; of a coil 0 or 1.
+    pub words: Vec<u16>,
+    /// By functions 15 and 16 even if there is only one.
+    pub multiple: bool,
 }
 
 /// Limits of a device's Modbus side.
@@ -368,6 +368,15 @@ impl Profile {
         match &self.wire {
             Wire::Digits(digits) => digits.identifiers(),
             Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
+    }
+
+    /// DL/T 645 and CJ/T 188: an identifier is asked for at every so-manieth poll; 1 to 1000.
+    #[must_use]
+    pub fn every(&self, identifier: Identifier) -> u16 {
+        match &self.wire {
+            Wire::Digits(digits) => digits.every(identifier),
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => 1,
         }
     }
 

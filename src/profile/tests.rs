@@ -397,6 +397,30 @@ fn vectors_tell_what_they_expected_and_what_came() {
 }
 
 #[test]
+fn identifiers_are_asked_for_as_often_as_their_hastiest_point() {
+    let point = |id: &str, di: &str, extra: &str| {
+        let names = "name_zh = \"值\"\nname_en = \"value\"\nunit = \"kWh\"";
+        format!("[[point]]\nid = \"{id}\"\n{names}\ndi = \"{di}\"\nformat = \"XXXXXX.XX\"\n{extra}\n")
+    };
+    let text = format!(
+        "{HEADER}protocol = \"dlt645\"\n{}{}{}{}",
+        point("a", "00010000", "every = 10\nratio = \"ct_pt\"\nkind = \"counter\"\nwrap = 1000000"),
+        point("b", "0001FF00", "every = 10"),
+        point("c", "0001FF00", "at = 4\nevery = 3"),
+        point("d", "00020000", ""),
+    );
+    let profile = parsed(&text);
+    let every: Vec<u16> = profile.identifiers().into_iter().map(|id| profile.every(id)).collect();
+    assert_eq!(every, [10, 3, 1]);
+    let primary = profile.behind(Ratios { ct: 40.0, pt: 1.0 });
+    let decoded = primary.decode_digits(Identifier::Dlt645(0x0001_0000), &[0x78, 0x56, 0x34, 0x12]);
+    let Body::Reading(reading) = &decoded[0].body else { panic!("{decoded:?}") };
+    assert_eq!((reading.value, primary.points[0].wrap), (Some(4_938_271.2), Some(4e7)));
+    let all = slips(&text.replace("every = 3", "every = 0"));
+    assert!(all[0].1.contains("1 to 1000"), "{all:?}");
+}
+
+#[test]
 fn topic_filters() {
     let cases = [
         ("a/b", "a/b", true),

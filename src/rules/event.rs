@@ -147,6 +147,9 @@ fn words(kind: EventKind) -> Text {
         EventKind::Gas => Text::new("燃气泄漏", "gas"),
         EventKind::VideoLoss => Text::new("视频丢失", "video lost"),
         EventKind::Fault => Text::new("设备故障", "device fault"),
+        EventKind::CountedAnew => {
+            Text::new("读数重新开始：换表或清零", "counts from another value: meter exchanged or set back")
+        }
         EventKind::BatteryLow => Text::new("电池电量低", "battery low"),
         EventKind::Other => Text::new("其他事件", "other event"),
     }
@@ -168,7 +171,7 @@ fn ranked(kind: EventKind) -> (AlarmClass, Priority) {
         | EventKind::DoorHeld
         | EventKind::VideoLoss => (AlarmClass::Security, Priority::Medium),
         EventKind::Fault | EventKind::Other => (AlarmClass::Equipment, Priority::Medium),
-        EventKind::BatteryLow => (AlarmClass::Equipment, Priority::Low),
+        EventKind::CountedAnew | EventKind::BatteryLow => (AlarmClass::Equipment, Priority::Low),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod chain;
 pub mod clock;
+pub mod control_desk;
 pub mod lanes;
 pub mod service;
 pub mod tally;
@@ -12,6 +13,7 @@ pub mod tls;
 pub use backoff::Backoff;
 pub use chain::Chain;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use control_desk::{ControlDesk, ControlOffice};
 pub use lanes::{Inlet, Outlet, Receipt};
 pub use tally::Tally;
 pub use tasks::Tasks;

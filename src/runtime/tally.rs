@@ -92,6 +92,8 @@ pub struct Tally {
     pub connects: Family<BusId>,
     /// Alarms raised, by class word.
     pub alarms_raised: Family<&'static str>,
+    /// Orders to switch something, by the word of their outcome.
+    pub control_orders: Family<&'static str>,
     /// Rows that were given up, by reason word.
     pub dropped: Family<&'static str>,
     /// Rows stepped and not committed yet (a gauge).

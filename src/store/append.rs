@@ -5,6 +5,7 @@ use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
 use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
+use crate::aggregate::REVISABLE_SPAN;
 use crate::model::{
     AlarmChange, BusId, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind,
     Record, RollUp, Unit, Wall,
@@ -19,6 +20,8 @@ use std::collections::HashMap;
 pub(super) const READINGS_GIVEN: &str = "readings_given";
 /// `meta` key: the same for alarms.
 pub(super) const ALARMS_GIVEN: &str = "alarms_given";
+/// Keys of `meta` that begin so: what a restart has to know of the control whose id follows.
+pub(super) const CONTROL: &str = "control.";
 
 /// The number that a key of `meta` holds; 0 if there is none.
 pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
@@ -186,7 +189,10 @@ fn write(
         count_dropped(tx, *dropped)?;
     }
     for entry in &commit.audit {
-        chain::audit(tx, entry.at, entry.actor, entry.action, entry.subject, &entry.detail)?;
+        chain::audit(tx, entry.at, &entry.actor, entry.action, &entry.subject, &entry.detail)?;
+    }
+    for (control, memory) in &commit.controls {
+        history::set_meta(tx, &format!("{CONTROL}{control}"), memory)?;
     }
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;
@@ -434,6 +440,17 @@ fn write_roll_up(tx: &Transaction<'_>, series: &mut SeriesIds, r: &RollUp) -> Re
         ])
     })
     .doing("storing a roll-up")?;
+    if r.kind == PointKind::Counter {
+        // Late data does not change it; a period so much earlier that it cannot be late data means that the clock was
+        // set back.
+        let revisable_ms = REVISABLE_SPAN * i64::from(r.period_secs) * 1000;
+        tx.prepare_cached(
+            "insert into counter (series, start, last) values (?1, ?2, ?3) \
+             on conflict (series) do update set start = ?2, last = ?3 where ?2 >= start or ?2 < start - ?4",
+        )
+        .and_then(|mut s| s.execute(params![id, r.start.0, r.last, revisable_ms]))
+        .doing("storing what a counter stood at")?;
+    }
     Ok(())
 }
 

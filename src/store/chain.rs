@@ -24,8 +24,9 @@ pub(super) const CHAINED: [&str; 3] = ["event", "alarm_change", "audit"];
 /// Tables whose rows bear a hash of themselves.
 pub(super) const HASHED: [&str; 2] = ["outbox", "set_aside"];
 /// Tables whose rows are summed by triggers.
-pub(super) const SUMMED: [&str; 15] = [
+pub(super) const SUMMED: [&str; 16] = [
     "alarm",
+    "counter",
     "dropped",
     FINGERPRINTS,
     "level_due",

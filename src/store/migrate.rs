@@ -6,11 +6,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// One step per version: the first makes version 1 of an empty file.
-const STEPS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// The schema this program knows.
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
 /// An empty database of this schema, in memory.
@@ -74,13 +78,14 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     /// Rows of an older version beyond those of the versions before it.
-    const ROWS: [&str; 2] = [
+    const ROWS: [&str; 3] = [
         include_str!("history/version-1.sql"),
         "insert into event values (2, 'gate', 1790000001000, null, 1, 0, 'help', 'start', null, '18', null, null, \
          null, null, null, null);
          insert into outbox values (12, 'city', 0, 'gw:12', 1790000000000, '{}', null);
          update meta set value = '13' where key = 'next_seq';
          insert into dropped values ('shed', 7, 1790000000000, 1790000000000);",
+        "insert into roll_up_day values (1, 1789920000000, 1790006400000, 3, 6.0, 1.0, 3.0, 3.0, 2.0, 0);",
     ];
 
     /// The file that a program of that version left behind.

@@ -1,7 +1,7 @@
 //! Minutes: a level that is stored nowhere, made of the readings themselves when somebody asks.
 
 use super::{Reader, Span, StoreError};
-use crate::aggregate::Aggregates;
+use crate::aggregate::{Aggregates, Nature};
 use crate::model::{DeviceId, PointId, RollUp, Wall};
 use std::ops::ControlFlow;
 
@@ -27,7 +27,7 @@ impl Reader {
         device: &DeviceId,
         point: &PointId,
         (from, to): (Wall, Wall),
-        wrap: Option<f64>,
+        nature: Nature,
     ) -> Result<Option<Vec<RollUp>>, StoreError> {
         let next_minute = |at: Wall| at.plus_ms(MINUTE_MS - 1).period_start(MINUTE_MS);
         let (from, to) = (next_minute(from), next_minute(to.min(from.plus_ms(MINUTES_MS))));
@@ -56,7 +56,7 @@ impl Reader {
                 minutes.append(&mut made.close(*at));
                 ends = at.period_start(MINUTE_MS).plus_ms(MINUTE_MS);
             }
-            made.add(device, stamp, reading, wrap);
+            made.add(device, stamp, reading, nature);
         }
         minutes.append(&mut made.close(to.plus_ms(2 * MINUTE_MS)));
         minutes.retain(|minute| minute.start >= from);

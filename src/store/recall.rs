@@ -1,11 +1,11 @@
 //! What a restart needs to know of the run before it.
 
-use super::append::{ALARMS_GIVEN, floor};
+use super::append::{ALARMS_GIVEN, CONTROL, floor};
 use super::read::{link_change_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError, history};
-use crate::aggregate::RESTORED_PERIODS;
-use crate::model::{BusId, DeviceId, Wall};
+use crate::aggregate::{REVISABLE_SPAN, Standing};
+use crate::model::{BusId, ControlId, DeviceId, PointId, Wall};
 use crate::museum;
 use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredReading};
 use crate::runtime::Chain;
@@ -65,6 +65,16 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
         })?,
         serials: serials(db)?,
         links: readable(db, "select * from link", [], link_change_of)?,
+        controls: readable(
+            db,
+            "select key, value from meta where substr(key, 1, 8) = ?1",
+            [CONTROL],
+            |row| {
+                let key: String = get(row, "key")?;
+                let id = key.strip_prefix(CONTROL).unwrap_or_default();
+                Ok((word("meta", 0, id, |t| ControlId::new(t).ok())?, get(row, "value")?))
+            },
+        )?,
     })
 }
 
@@ -74,7 +84,7 @@ fn recent(db: &Connection, period_ms: i64) -> Result<Option<Recent>, StoreError>
         Ok(Wall(get(row, "arrived")?))
     })?;
     let Some(newest) = rows.pop() else { return Ok(None) };
-    let roll_ups_from = newest.plus_ms(-RESTORED_PERIODS * period_ms).period_start(period_ms);
+    let roll_ups_from = newest.plus_ms(-REVISABLE_SPAN * period_ms).period_start(period_ms);
     let readings_from = newest.plus_ms(-(2 * period_ms + AHEAD_MS));
     let roll_ups = readable(
         db,
@@ -83,9 +93,26 @@ fn recent(db: &Connection, period_ms: i64) -> Result<Option<Recent>, StoreError>
         params![period_ms / 1000, roll_ups_from.0, newest.plus_ms(period_ms).0],
         roll_up_of,
     )?;
+    let counters = readable(
+        db,
+        "select c.series, c.start, c.last, s.device, s.point from counter c join series s on s.id = c.series \
+         where c.start < ?1 order by c.start",
+        [roll_ups_from.0],
+        |row| {
+            let (device, point): (String, String) = (get(row, "device")?, get(row, "point")?);
+            let series = get(row, "series")?;
+            Ok(Standing {
+                device: word("series", series, &device, |t| DeviceId::new(t).ok())?,
+                point: word("series", series, &point, |t| PointId::new(t).ok())?,
+                start: Wall(get(row, "start")?),
+                last: get(row, "last")?,
+            })
+        },
+    )?;
     Ok(Some(Recent {
         roll_ups_from,
         roll_ups,
+        counters,
         readings_from,
         readings: readings(db, newest, readings_from)?,
     }))

@@ -54,6 +54,7 @@ pub(super) const TABLES: &[Table] = &[
     Table { sound: |row| word(row, "bus", |t| BusId::new(t).is_ok()), ..table("fingerprint") },
     table("stranger"),
     table("level_due"),
+    table("counter"),
     long("alarm_change"),
     long("audit"),
     Table { sound: |row| word(row, "device", |t| DeviceId::new(t).is_ok()), ..long("event") },

@@ -315,3 +315,56 @@ fn durability_is_set_as_promised() {
     );
     assert_eq!(number("foreign_keys"), 1);
 }
+
+#[test]
+fn what_is_noted_of_a_control_is_recalled_as_it_was_last_and_nothing_else_of_meta_is() {
+    let (dir, mut store) = open();
+    let note = |id: &str, text: &str| {
+        let audit = crate::pipeline::Audit {
+            at: AT,
+            actor: "王老师".to_owned().into(),
+            action: "control",
+            subject: id.to_owned().into(),
+            detail: text.to_owned(),
+        };
+        let controls = vec![(ControlId::new(id).unwrap(), text.to_owned())];
+        Commit { audit: vec![audit], controls, ..Commit::default() }
+    };
+    let first = note("hall", "first");
+    let mut both = note("pump.1", "on");
+    both.absorb(note("hall", "last"));
+    assert!(!first.is_empty() && both.rows() == 4);
+    store.commit(&[&first, &both]).unwrap();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    let mut recalled = store.recall(900).unwrap().controls;
+    recalled.sort();
+    let expected = [("hall", "last"), ("pump.1", "on")];
+    assert_eq!(recalled, expected.map(|(id, text)| (ControlId::new(id).unwrap(), text.to_owned())));
+    let verdict = Reader::open(dir.path()).unwrap().verify(Depth::Whole).unwrap();
+    assert_eq!(verdict.broken, []);
+}
+
+#[test]
+fn what_a_counter_stood_at_is_remembered_whatever_its_age() {
+    let (_dir, mut store) = open();
+    let counter = |start: Wall, last: f64| RollUp { kind: PointKind::Counter, start, last, ..roll_up(start) };
+    let reading = |at: Wall| StoredReading {
+        device: DeviceId::new("meter").unwrap(),
+        stamp: Stamp::new(None, at),
+        reading: Reading::new(PointId::new("p").unwrap(), 1.0, Unit::Watt, PointKind::Gauge),
+    };
+    let hours = |n: i64| AT.plus_ms(n * 3_600_000);
+    // A period of late data comes last; then one of a clock that was a year ahead, which the next right one replaces.
+    let commits = [
+        (vec![counter(hours(0), 5.0), counter(hours(-1), 4.0)], Some(5.0)),
+        (vec![counter(hours(365 * 24), 6.0)], None),
+        (vec![counter(hours(2), 7.0)], Some(7.0)),
+    ];
+    for (roll_ups, stood_at) in commits {
+        let readings = vec![reading(hours(100))];
+        store.commit(&[&Commit { roll_ups, readings, ..Commit::default() }]).unwrap();
+        let counters = store.recall(900).unwrap().recent.unwrap().counters;
+        assert_eq!(counters.first().map(|standing| standing.last), stood_at);
+    }
+}

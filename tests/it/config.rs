@@ -229,14 +229,17 @@ fn files_that_cannot_be_a_configuration_are_refused() {
 fn every_key_and_rule_kind_is_in_the_manual() {
     let manual = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let temp = tempfile::tempdir().unwrap();
-    let once = ["site", "store", "http", "uploads", "profiles"].map(|t| format!("[{t}]\nzzz = 1\n"));
+    let once =
+        ["site", "store", "http", "uploads", "profiles", "controls"].map(|t| format!("[{t}]\nzzz = 1\n"));
     let bus = ["modbus-tcp", "mqtt", "onvif"].map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n"));
-    let many = ["place", "device", "destination"].map(|t| format!("[[{t}]]\nzzz = 1\n"));
-    let text = [once.as_slice(), &bus, &many].concat().concat() + "[[rule]]\nkind = \"zzz\"\n[zzz]\n";
+    let many = ["place", "device", "destination", "control", "control.interlock"]
+        .map(|t| format!("[[{t}]]\nzzz = 1\n"));
+    let text = [once.as_slice(), &bus, &many].concat().concat()
+        + "[control.read_back]\nzzz = 1\n[[rule]]\nkind = \"zzz\"\n[zzz]\n";
     fs::write(temp.path().join("gateway.toml"), text).unwrap();
     let (_, said) = check(temp.path());
     let lists: Vec<&str> = said.split("-> write one of: ").skip(1).filter_map(|s| s.lines().next()).collect();
-    assert_eq!(lists.len(), 13, "{said}");
+    assert_eq!(lists.len(), 17, "{said}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = [format!("`{key}`"), format!("[{key}]")].iter().any(|form| manual.contains(form));
         assert!(written, "'{key}' is missing in docs/configuration.md");

@@ -9,11 +9,14 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Mutex;
 
 /// Steps of the workload: enough for the log to be copied into the file several times.
 const STEPS: usize = 100;
 const STATES: usize = 2_000;
-const LONG_STATES: usize = 60_000;
+const LONG_STATES: usize = 80_000;
+/// So many different workloads share them: beyond, one workload shows the same states again.
+const STATES_EACH: usize = 20_000;
 const THREADS: usize = 2;
 /// Bad states of which each thread says what is wrong.
 const PROBLEMS: usize = 5;
@@ -52,19 +55,19 @@ pub fn record(script: &Script) -> Record {
 }
 
 impl Record {
-    /// Looks at `states` of them, spread evenly over all moments; of every `share.1`-th moment the `share.0`-th. Ends
-    /// early once `enough` are bad.
+    /// Looks at `states` of them that are not `known`, spread evenly over all moments; of every `share.1`-th moment the
+    /// `share.0`-th. Ends early once `enough` are bad.
     pub fn check(
         &self,
         script: &Script,
         states: usize,
         share: (usize, usize),
+        known: &Known,
         enough: usize,
         mut told: impl FnMut(),
     ) -> Seen {
         let mut chance = Chance::seeded(7 + share.0 as u64);
         let mut replay = Replay::new(&self.log);
-        let mut known = HashSet::new();
         let mut seen = Seen::default();
         let dir = memory_dir();
         let mut at = 0;
@@ -87,7 +90,7 @@ impl Record {
                 seen.states += 1;
                 told();
                 let marked = replay.last_mark();
-                if !known.insert(trace(&image, marked)) {
+                if !known.insert(&image, marked) {
                     continue;
                 }
                 seen.distinct += 1;
@@ -124,39 +127,50 @@ impl Seen {
     }
 }
 
-fn trace(image: &Image, mark: usize) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (image, mark).hash(&mut hasher);
-    hasher.finish()
+/// The states that were looked at.
+#[derive(Default)]
+pub struct Known(Mutex<HashSet<u64>>);
+
+impl Known {
+    /// Whether it is a new one.
+    fn insert(&self, image: &Image, mark: usize) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (image, mark).hash(&mut hasher);
+        self.0.lock().expect("no panic").insert(hasher.finish())
+    }
+}
+
+/// Two threads look at the states of one workload.
+fn look_at(script: &Script, record: &Record, states: usize, known: &Known, progress: &Progress) -> Seen {
+    std::thread::scope(|scope| {
+        let look =
+            |n| move || record.check(script, states, (n, THREADS), known, usize::MAX, || progress.one());
+        let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(look(n))).collect();
+        let seen = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+        seen.reduce(Seen::and).expect("a thread")
+    })
 }
 
 #[test]
 fn every_state_after_a_power_failure_holds_what_was_acknowledged() {
     let states = torture::scale("CRASH_STATES", STATES, LONG_STATES);
-    let script = Script::new(1, STEPS);
-    let record = record(&script);
-    let progress = Progress::new("crash states", states);
-    let seen = std::thread::scope(|scope| {
-        let (script, record, progress) = (&script, &record, &progress);
-        let threads: Vec<_> = (0..THREADS)
-            .map(|n| {
-                scope.spawn(move || record.check(script, states, (n, THREADS), usize::MAX, || progress.one()))
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("no panic"))
-            .reduce(Seen::and)
-            .expect("a thread")
-    });
+    let (progress, known, mut seen) =
+        (Progress::new("crash states", states), Known::default(), Seen::default());
+    for seed in (1..).take(states.div_ceil(STATES_EACH)) {
+        let script = Script::new(seed, STEPS);
+        let record = record(&script);
+        let each = STATES_EACH.min(states - seen.states);
+        seen = seen.and(look_at(&script, &record, each, &known, &progress));
+        // What is tried must be in the window: files sealed, named, dropped.
+        let ops = |of: fn(&Op) -> bool| record.log.iter().filter(|op| of(op)).count();
+        let sealed = ops(|op| matches!(op, Op::Rename { .. }));
+        let dropped = ops(|op| matches!(op, Op::Delete { name } if name.ends_with(".sgh")));
+        assert!(sealed >= 10 && dropped >= 2, "seed {seed}: {sealed} files sealed, {dropped} dropped");
+        println!("seed {seed}: {} ops", record.log.len());
+    }
     let Seen { states, distinct, bad, problems } = seen;
-    println!("{} ops, {states} states, {distinct} of them distinct, {bad} bad", record.log.len());
+    println!("{states} states, {distinct} of them distinct, {bad} bad");
     torture::crash_states(distinct, bad);
     assert_eq!(problems, [""; 0]);
     assert!(distinct * 3 > states, "too many states look the same");
-    // What is tried must be in the window: files sealed, named, dropped.
-    let ops = |of: fn(&Op) -> bool| record.log.iter().filter(|op| of(op)).count();
-    let sealed = ops(|op| matches!(op, Op::Rename { .. }));
-    let dropped = ops(|op| matches!(op, Op::Delete { name } if name.ends_with(".sgh")));
-    assert!(sealed >= 10 && dropped >= 2, "{sealed} files sealed, {dropped} dropped");
 }

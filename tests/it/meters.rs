@@ -4,8 +4,10 @@
 use crate::modbus::{Gateway, serial};
 use crate::pymodbus::Cable;
 use crate::rig;
-use schoolgate::config::Device;
+use schoolgate::config::{Device, Serial};
 use schoolgate::model::{BusId, DeviceId, Fault, Link, PlaceId, Quality, Unit};
+use schoolgate::southbound::polled::{Ask, Said, Station};
+use schoolgate::southbound::serial::{cjt188, dlt645, open};
 use serial2_tokio::SerialPort;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -137,4 +139,46 @@ async fn meters_of_two_standards_share_a_line_and_a_dead_one_does_not_disturb_th
         );
     }
     gateway.stop().await;
+}
+
+/// The only meter on a line tells its address, whoever it is: the frames of both standards, and digits.
+#[tokio::test]
+async fn a_meter_that_is_alone_tells_the_address_on_its_plate() {
+    let cable = Cable::new().await;
+    let far = SerialPort::open(cable.end("a"), 9600).expect("the other end opens");
+    let mut answering = JoinSet::new();
+    answering.spawn(async move {
+        let (mut held, mut bytes) = (Vec::new(), [0; 64]);
+        while let Ok(n) = far.read(&mut bytes).await {
+            held.extend_from_slice(&bytes[..n]);
+            if held.ends_with(&hex("68 AA AA AA AA AA AA 68 13 00 DF 16")) {
+                held.clear();
+                let address = hex("01 00 01 08 26 20");
+                let mut answer = [&[0x68], &address[..], &[0x68, 0x93, 6]].concat();
+                answer.extend(address.iter().map(|byte| byte + 0x33));
+                finish(&far, answer).await;
+            }
+            let asked = hex("68 AA AA AA AA AA AA AA AA 03 03 81 0A");
+            if let [.., serial, _, 0x16] = held[..]
+                && held.get(held.len() - 16..held.len() - 3) == Some(&asked[..])
+            {
+                held.clear();
+                let mut answer = hex("68 10 12 00 00 00 00 00 00 83 03 81 0A");
+                answer.push(serial);
+                finish(&far, answer).await;
+            }
+        }
+    });
+    let settings = Serial { place: cable.port("b"), baud: 9600, timeout: 300 * MS, gap: Duration::ZERO };
+    let mut line = open(settings).await.unwrap();
+    let said = line.ask(Station::Meter(dlt645::Address::ANY), &Ask::PlateAddress).await.unwrap();
+    assert_eq!(said, Said::Bytes(b"202608010001".into()));
+    let said = line.ask(Station::Flow(0xAA, cjt188::Address::ANY), &Ask::PlateAddress).await.unwrap();
+    assert_eq!(said, Said::Bytes(b"00000000000012".into()));
+}
+
+async fn finish(port: &SerialPort, mut frame: Vec<u8>) {
+    frame.push(frame.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
+    frame.push(0x16);
+    port.write_all(&[&[0xFE; 2], &frame[..]].concat()).await.unwrap();
 }

@@ -127,6 +127,7 @@ async fn promtool_finds_nothing_to_complain_about() {
         "stale_replies",
         "skipped_polls",
         "set_aside",
+        "control_orders",
         "wrong_clocks",
         "commit_failures",
         "dropped_rows",

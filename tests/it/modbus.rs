@@ -8,15 +8,18 @@ use schoolgate::config::{Bus, BusKind, Device, ModbusTcp, Serial, SerialPlace};
 use schoolgate::model::{
     Body, BusId, ClockQuality, DeviceId, Doubt, Fault, Input, Link, PlaceId, Quality, Reading, Stamp, Unit,
 };
-use schoolgate::profile::Profile;
+use schoolgate::profile::{Profile, RegisterTable, Write};
 use schoolgate::runtime::lanes::Parcel;
 use schoolgate::runtime::{Outlet, SystemClock, Tasks};
+use schoolgate::southbound::modbus::Connection;
+use schoolgate::southbound::polled::{Ask, Block, Channel, ReadError, Said, Station};
+use schoolgate::southbound::serial::open;
 use schoolgate::southbound::{Field, drivers, supervise};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub const MS: Duration = Duration::from_millis(1);
@@ -245,4 +248,67 @@ async fn reads_pymodbus(bus: BusKind) {
     }
     assert_eq!(seen, expected, "every point there is was read, the absent one was not");
     gateway.stop().await;
+}
+
+/// Asks the second unit.
+async fn ask(channel: &mut dyn Channel, ask: Ask) -> Result<Said, ReadError> {
+    channel.ask(Station::Unit(2), &ask).await
+}
+
+async fn writes_to_pymodbus(channel: &mut dyn Channel) {
+    use RegisterTable::{Coil, Discrete, Holding, Input};
+    let (tap, mut tapped) = mpsc::channel(256);
+    channel.set_tap(Some(tap));
+    let write = |table, address, words: &[u16], multiple| {
+        Ask::Write(Write { table, address, words: words.to_vec(), multiple })
+    };
+    let read = |table, address, words| Ask::Registers(Block::of(table, address, words));
+    for (table, address, words, multiple) in [
+        (Coil, 3, &[1][..], false),
+        (Coil, 4, &[1], true),
+        (Coil, 9, &[0, 1, 1, 0, 1], false),
+        (Coil, 4, &[0], false),
+        (Holding, 6, &[0xABCD], false),
+        (Holding, 3, &[0x1234], true),
+        (Holding, 4, &[1, 2], false),
+    ] {
+        let said = ask(channel, write(table, address, words, multiple)).await;
+        assert_eq!(said.unwrap(), Said::Written, "{table:?} {address}");
+        let back = ask(channel, read(table, address, u16::try_from(words.len()).unwrap())).await;
+        assert_eq!(back.unwrap(), Said::Words(words.to_vec()), "{table:?} {address}");
+    }
+    let coils = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 0, 0];
+    assert_eq!(ask(channel, read(Coil, 0, 16)).await.unwrap(), Said::Words(coils.into()));
+    assert_eq!(ask(channel, read(Discrete, 1, 9)).await.unwrap(), Said::Words(vec![0; 9]));
+    let names = ["Pymodbus", "PM", "3.16"].map(str::to_owned);
+    let identity = ask(channel, Ask::Identify).await.unwrap();
+    assert_eq!(identity, Said::Identity((0..).zip(names).collect()));
+    let refused = ask(channel, write(Coil, 2000, &[1], false)).await;
+    assert!(matches!(refused, Err(ReadError::Refused(_))), "{refused:?}");
+    for nonsense in [write(Input, 0, &[1], false), write(Holding, 0, &[], false), Ask::PlateAddress] {
+        let refused = ask(channel, nonsense).await;
+        assert!(matches!(refused, Err(ReadError::NoSuchWrite { .. } | ReadError::WrongBus)), "{refused:?}");
+    }
+    channel.set_tap(None);
+    let (mut sent, mut came) = (0, 0);
+    while let Some(frame) = tapped.recv().await {
+        assert!(!frame.bytes.is_empty());
+        *(if frame.sent { &mut sent } else { &mut came }) += 1;
+    }
+    assert!(sent == 18 && came >= sent, "{sent} requests and {came} pieces of answers were looked on");
+}
+
+#[tokio::test]
+async fn pymodbus_takes_writes_gives_bits_and_says_who_it_is_on_every_wire() {
+    let timeout = 500 * MS;
+    let (_child, port) = pymodbus().await;
+    writes_to_pymodbus(&mut Connection::connect("127.0.0.1", port, timeout).await.unwrap()).await;
+    let (_child, line) = pymodbus_on(&["rtu-tcp"]).await;
+    let port = line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line);
+    let cable = Cable::new().await;
+    let (_child, _) = pymodbus_on(&["rtu", &cable.end("a").display().to_string()]).await;
+    for place in [SerialPlace::Converter { host: "127.0.0.1".into(), port }, cable.port("b")] {
+        let settings = Serial { place, baud: 9600, timeout, gap: Duration::ZERO };
+        writes_to_pymodbus(open(settings).await.unwrap().as_mut()).await;
+    }
 }

@@ -1,7 +1,9 @@
 //! The bug museum: every deliberate fault is noticed by the test that is there for it.
 
+use crate::control::switching;
+use crate::crash_states::{self, Known};
 use crate::script::{Script, Worker, memory_dir, one_reading};
-use crate::{crash_states, io_faults, power_cut, sim, torture};
+use crate::{faults, io_faults, power_cut, sim, torture};
 use hil::disk::Disk;
 use schoolgate::model::Wall;
 use schoolgate::museum::{EXHIBITS, show};
@@ -22,6 +24,10 @@ enum Guard {
     Simulation,
     /// A backup put in place on new hardware.
     Restore,
+    /// An output that is switched, and a death after every step of it.
+    Switching,
+    /// A serial line whose answers come late.
+    Line,
 }
 
 const GUARDS: &[(&str, Guard)] = &[
@@ -44,6 +50,9 @@ const GUARDS: &[(&str, Guard)] = &[
     ("reuse_of_sequence_after_restore", Guard::Restore),
     ("redelivery_not_recognised", Guard::Simulation),
     ("roll_up_replayed_twice", Guard::Simulation),
+    ("control_trusts_the_echo", Guard::Switching),
+    ("pulse_not_remembered", Guard::Switching),
+    ("late_answer_not_awaited", Guard::Line),
     ("outbox_deleted_before_yes", Guard::Simulation),
     ("drop_on_400", Guard::Simulation),
 ];
@@ -57,6 +66,8 @@ const CUTS: usize = 5;
 const TRIED: u64 = 6;
 /// Schools simulated; the first that goes wrong is enough.
 const SEEDS: u64 = 30;
+/// Reads of a line, a third of them answered late.
+const LATE_READS: u32 = 1000;
 
 /// A backup, work that platforms see, and the backup put in place elsewhere: no number is given a second time.
 fn restore() -> Result<(), String> {
@@ -93,7 +104,8 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
     let outcome = catch_unwind(|| match guard {
         Guard::CrashStates => {
             let script = Script::new(3, STEPS);
-            let seen = crash_states::record(&script).check(&script, STATES, (0, 1), 1, || ());
+            let seen =
+                crash_states::record(&script).check(&script, STATES, (0, 1), &Known::default(), 1, || ());
             seen.problems.into_iter().next().map_or(Ok(()), Err)
         }
         Guard::Faults => io_faults::check(&Script::new(4, STEPS), TRIED).map(drop),
@@ -112,6 +124,13 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
             Ok(())
         }
         Guard::Restore => restore(),
+        Guard::Switching => switching::check(),
+        Guard::Line => {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+            runtime.expect("a runtime").block_on(faults::late_answers(LATE_READS));
+            Ok(())
+        }
     });
     outcome.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
@@ -121,7 +140,15 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
 
 #[test]
 fn every_guard_is_content_with_the_product_as_it_is() {
-    for guard in [Guard::CrashStates, Guard::Faults, Guard::PowerCuts, Guard::Simulation, Guard::Restore] {
+    for guard in [
+        Guard::CrashStates,
+        Guard::Faults,
+        Guard::PowerCuts,
+        Guard::Simulation,
+        Guard::Restore,
+        Guard::Switching,
+        Guard::Line,
+    ] {
         assert_eq!(run(guard, None), Ok(()), "{guard:?}");
     }
 }

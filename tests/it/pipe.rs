@@ -2,8 +2,8 @@
 //! unit, both times and quality; roll-ups and alarms at two platforms, each record once.
 
 use crate::daemon::{School, device, mqtt_bus, until};
-use crate::pymodbus::pymodbus;
 use crate::mosquitto::Mosquitto;
+use crate::pymodbus::pymodbus;
 use hil::platform::{Family, Mood, Platform, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

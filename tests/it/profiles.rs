@@ -1,8 +1,12 @@
 //! The shipped device profiles: each is readable, stands in the right directory, and decodes its golden vectors.
 
 use crate::rig::root;
+use jiff::tz::TimeZone;
+use schoolgate::aggregate::Aggregates;
 use schoolgate::document::Problems;
-use schoolgate::profile::{self, vectors};
+use schoolgate::model::{Body, DeviceId, Quality, Reading, SiteKey, Stamp, Wall};
+use schoolgate::profile::{self, Context, Profile, Protocol, RegisterSpan, RegisterTable, likeness, vectors};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn directories(of: &Path) -> Vec<PathBuf> {
@@ -47,16 +51,34 @@ fn every_shipped_profile_decodes_its_vectors() {
             ids.push(parsed.id.to_string());
         }
     }
+    assert!(ids.len() >= 90, "{} profiles are shipped", ids.len());
     for expected in [
         "acrel-adl400",
+        "acrel-adw300",
+        "acrel-ddsy1352",
+        "apc-smt1500",
         "aqara-mccgq11lm",
         "aqara-wsdcgq11lm",
+        "chint-dtsu666",
         "cj-t-188-2004-cold-water",
+        "cj-t-188-2004-gas",
+        "cj-t-188-2004-heat",
+        "dl-t-645-2007-single-phase",
         "dl-t-645-2007-three-phase",
+        "eastron-sdm120",
         "eastron-sdm630",
+        "eastron-sdm72d-m",
         "face-rec-mqtt",
+        "huawei-sun2000",
+        "jxct-rs485-tvoc",
+        "lg-pdrycb500",
+        "moxa-eds-p506e",
         "onvif-generic",
+        "schneider-electric-iem3155",
+        "siemens-pac2200",
         "tuya-ts0215a",
+        "waveshare-modbus-rtu-relay-d",
+        "wiren-board-wb-mwac",
     ] {
         assert!(ids.iter().any(|id| id == expected), "{expected} is shipped");
     }
@@ -70,8 +92,8 @@ fn the_examples_of_the_reference_page_are_profiles() {
     let (profiles, golden): (Vec<&str>, Vec<&str>) = examples.iter().partition(|e| e.contains("protocol = "));
     assert_eq!(
         (profiles.len(), golden.len()),
-        (4, 4),
-        "one profile and its vectors for each kind of protocol"
+        (5, 5),
+        "a profile and its vectors for each kind of protocol, and one more for bits"
     );
     for (profile, golden) in profiles.into_iter().zip(golden) {
         let problems = Problems::new();
@@ -79,5 +101,186 @@ fn the_examples_of_the_reference_page_are_profiles() {
         let checked = parsed.map(|p| vectors::check(&p, "docs/profiles.md", golden, &problems));
         no_problems("docs/profiles.md", problems);
         assert!(checked.is_some_and(|n| n > 0), "{golden}");
+    }
+}
+
+/// The reference page and the program name the same units and types.
+#[test]
+fn the_reference_page_lists_every_unit() {
+    let page = std::fs::read_to_string(root().join("docs/profiles.md")).unwrap();
+    let list =
+        page.split("Units: `").nth(1).and_then(|rest| rest.split('`').next()).expect("the list of units");
+    let written: Vec<&str> = list.split_whitespace().collect();
+    let known: Vec<&str> = schoolgate::model::Unit::ALL.iter().map(|unit| unit.symbol()).collect();
+    assert_eq!(written, known);
+}
+
+/// Every shipped Modbus profile: what it is, its text, and its vectors.
+fn modbus_profiles() -> Vec<(String, String, String)> {
+    let classes = directories(&root().join("device-profiles"));
+    let all = classes.iter().flat_map(|class| directories(class));
+    let texts = all.map(|directory| {
+        let read = |file: &str| std::fs::read_to_string(directory.join(file)).unwrap();
+        (name(&directory).to_owned(), read("profile.toml"), read("vectors.toml"))
+    });
+    texts.filter(|(_, profile, _)| profile.contains("protocol = \"modbus\"")).collect()
+}
+
+/// A profile with the word order the wrong way round cannot pass its own vectors.
+#[test]
+fn m13_a_wrong_word_order_fails_the_golden_vectors() {
+    let mut tried = 0;
+    for (what, profile, golden) in modbus_profiles() {
+        let right = profile.lines().find(|line| line.starts_with("order = ")).unwrap_or("").to_owned();
+        for wrong in ["ABCD", "CDAB", "BADC", "DCBA"].map(|order| format!("order = \"{order}\"")) {
+            let problems = Problems::new();
+            let swapped = profile.replacen(&right, &wrong, 1);
+            if right.is_empty() || wrong == right {
+                continue;
+            }
+            let parsed = profile::parse("profile.toml", &swapped, &problems).expect("only the order changed");
+            let words = parsed.registers().iter().map(|span| span.words).max().unwrap_or(0);
+            let bits = parsed.registers().iter().all(|span| span.table.is_bits());
+            if bits || words < 2 && wrong.contains("CDAB") || words < 2 && right.contains("CDAB") {
+                continue;
+            }
+            let _checked = vectors::check(&parsed, "vectors.toml", &golden, &problems);
+            assert!(!problems.is_empty(), "{what} passes its vectors with {wrong}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}
+
+/// What a device holds, by its golden vectors; the first one that has a register counts.
+type Image = BTreeMap<(RegisterTable, u16), u16>;
+
+fn image(golden: &str) -> Image {
+    let golden: toml::Table = golden.parse().unwrap();
+    let mut image = Image::new();
+    for vector in golden["registers"].as_array().unwrap() {
+        let table = match vector["table"].as_str().unwrap() {
+            "holding" => RegisterTable::Holding,
+            "input" => RegisterTable::Input,
+            "coil" => RegisterTable::Coil,
+            _ => RegisterTable::Discrete,
+        };
+        let first = u16::try_from(vector["address"].as_integer().unwrap()).unwrap();
+        for (address, word) in (first..).zip(vector["words"].as_str().unwrap().split_whitespace()) {
+            image.entry((table, address)).or_insert(u16::from_str_radix(word, 16).unwrap());
+        }
+    }
+    image
+}
+
+/// What a device that holds this answers to somebody who thinks it is one of the profile.
+fn answers(profile: &Profile, image: &Image) -> Vec<(RegisterSpan, Result<Vec<u16>, ()>)> {
+    let spans = profile.registers().into_iter().chain(profile.identity());
+    let answer = |span: RegisterSpan| {
+        let words = (span.address..).take(usize::from(span.words));
+        let words = words.map(|address| image.get(&(span.table, address)).copied().ok_or(()));
+        (span, words.collect::<Result<Vec<u16>, ()>>())
+    };
+    spans.map(answer).collect()
+}
+
+/// Whatever its kind, a device looks at least as much like its own profile as like any other.
+#[test]
+fn every_device_looks_most_like_its_own_profile() {
+    let shipped: Vec<(String, Profile, Image)> = modbus_profiles()
+        .into_iter()
+        .map(|(what, text, golden)| {
+            let parsed = profile::parse("profile.toml", &text, &Problems::new());
+            (what, parsed.expect("a shipped profile"), image(&golden))
+        })
+        .collect();
+    let mut wrong = Vec::new();
+    for (what, own, image) in &shipped {
+        let judged = |profile: &Profile| {
+            let found = likeness(profile, &answers(profile, image));
+            (found.percent, found.speaking)
+        };
+        let mine = judged(own);
+        let better = shipped.iter().map(|(other, profile, _)| (judged(profile), other));
+        let better: Vec<_> = better.filter(|(theirs, _)| *theirs > mine).collect();
+        if !better.is_empty() || mine.0 < 60 {
+            wrong.push(format!("{what}: {mine:?}, but {better:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn decoded(profile: &Profile, table: RegisterTable, address: u16, words: &[u16]) -> Vec<Reading> {
+    let (device, site_key) = (DeviceId::new("meter").unwrap(), SiteKey::new([7; 32]));
+    let zone = TimeZone::fixed(jiff::tz::offset(8));
+    let cx = Context { device: &device, now: Wall(0), site_key: &site_key, zone: &zone };
+    let bodies = profile.decode_registers(&cx, table, address, words).into_iter().map(|d| d.body);
+    bodies.filter_map(|body| if let Body::Reading(reading) = body { Some(reading) } else { None }).collect()
+}
+
+const STRANGE: &str = r#"
+id = "test-strange"
+class = "energy-meter"
+vendor = "Test"
+model = "strange"
+name_zh = "试"
+name_en = "test"
+source = "this test"
+confirmed = false
+protocol = "modbus"
+"#;
+
+/// What stands for "no value" in any type gives none, and no sum, minimum or consumption changes by it.
+#[test]
+fn m14_what_stands_for_no_value_never_enters_an_aggregate() {
+    let cases: &[(&str, &str, &[u16], &[&[u16]])] = &[
+        ("f32", "", &[0x4366, 0], &[&[0x7FC0, 0], &[0xFFC0, 1], &[0x7F80, 0], &[0xFF80, 0], &[0x7FA0, 0]]),
+        ("f64", "", &[0x405E, 0, 0, 0], &[&[0x7FF8, 0, 0, 0], &[0x7FF0, 0, 0, 0], &[0xFFF0, 0, 0, 0]]),
+        ("u16", "invalid = [\"FFFF\", \"7FFF\"]", &[230], &[&[0xFFFF], &[0x7FFF]]),
+        ("i16", "invalid = [\"8000\", \"7FFF\"]", &[0xFFFE], &[&[0x8000], &[0x7FFF]]),
+        ("u32", "invalid = [\"FFFFFFFF\"]", &[0, 230], &[&[0xFFFF, 0xFFFF]]),
+        ("i32", "invalid = [\"80000000\"]", &[0xFFFF, 0xFFFE], &[&[0x8000, 0]]),
+        ("u64", "invalid = [\"FFFFFFFFFFFFFFFF\"]", &[0, 0, 0, 230], &[&[0xFFFF; 4]]),
+        ("i64", "invalid = [\"8000000000000000\"]", &[0, 0, 0, 230], &[&[0x8000, 0, 0, 0]]),
+        ("bcd16", "", &[0x0230], &[&[0xFFFF], &[0x12A4], &[0xAAAA]]),
+        ("bcd64", "", &[0, 0, 0, 0x0230], &[&[0xFFFF; 4], &[0, 0, 0, 0xF230]]),
+        ("i32+f32", "", &[0, 230, 0, 0], &[&[0, 230, 0x7FC0, 0], &[0, 230, 0x4000, 0]]),
+        ("u16", "range = [0, 500]", &[230], &[&[501], &[0xFFFF]]),
+        ("i16", "scale_at = 1", &[230, 0], &[&[230, 0x8000], &[230, 0x7FFF]]),
+        ("u16", "scale = 1e12\noffset = 1", &[230], &[]),
+    ];
+    let device = DeviceId::new("meter").unwrap();
+    let now = Wall(1_790_000_000_000);
+    for (kind, extra, good, strange) in cases {
+        for counts in ["gauge", "counter"] {
+            let text = format!(
+                "{STRANGE}[[point]]\nid = \"x\"\nname_zh = \"值\"\nname_en = \"value\"\nunit = \"1\"\n\
+                 kind = \"{counts}\"\ntable = \"holding\"\naddress = 0\ntype = \"{kind}\"\n{extra}\n"
+            );
+            let problems = Problems::new();
+            let profile = profile::parse("profile.toml", &text, &problems);
+            no_problems(&text, problems);
+            let profile = profile.unwrap();
+            assert_eq!(profile.protocol, Protocol::Modbus);
+            let read = |words: &[u16]| decoded(&profile, RegisterTable::Holding, 0, words).remove(0);
+            let (mut clean, mut mixed) = (Aggregates::new(900), Aggregates::new(900));
+            let add = |aggregates: &mut Aggregates, second: i64, reading: &Reading| {
+                aggregates.add(&device, &Stamp::new(None, now.plus_ms(second * 1000)), reading, None);
+            };
+            for round in 0..3 {
+                let reading = read(good);
+                assert_eq!(reading.quality, Quality::Good, "{kind} {extra}");
+                add(&mut clean, 10 * round, &reading);
+                add(&mut mixed, 10 * round, &reading);
+                for (i, words) in (1..).zip(strange.iter()) {
+                    let reading = read(words);
+                    assert_ne!(reading.quality, Quality::Good, "{kind} {extra} {words:04X?}: {reading:?}");
+                    assert!(reading.value.is_none_or(f64::is_finite));
+                    add(&mut mixed, 10 * round + i, &reading);
+                }
+            }
+            let later = now.plus_ms(3_600_000);
+            assert_eq!(mixed.close(later), clean.close(later), "{kind} {extra}");
+        }
     }
 }

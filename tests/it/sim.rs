@@ -22,15 +22,14 @@ use trace::Trace;
 const T0: Wall = Wall(1_788_739_200_000);
 const SEEDS: usize = 120;
 const LONG_SEEDS: usize = 2_000;
-/// A step takes some twelve minutes on average: most of a day, and more than three.
+/// A step takes some forty minutes on average: two days, and more than a week.
 const STEPS: u32 = 80;
 const LONG_STEPS: u32 = 400;
 /// Of the seeds every so-manieth is played twice.
 const REPLAYED: u64 = 20;
 const DAY_MS: u64 = 86_400_000;
-/// Now and then nobody is at school. A meter that says nothing for 32 periods across a restart begins anew, so it
-/// answers after each of these.
-const LONG_PAUSE_MS: u64 = 5 * 3_600_000;
+/// Now and then nothing is heard for so long: more than the periods that a restart takes up again.
+const LONG_PAUSE_MS: u64 = 16 * 3_600_000;
 
 /// xorshift64*, so that a failing seed can be played again.
 pub(crate) struct Dice(u64);

@@ -2,14 +2,15 @@
 `rtu-tcp` by RTU frames over TCP: the port is printed as `port N`. With `rtu TTY` on a serial port: `ready` is printed.
 
 Unit 1  input registers, most significant word first (ABCD); registers 4 and 5 do not exist
-Unit 2  holding registers, least significant word first (CDAB)
+Unit 2  holding registers, least significant word first (CDAB); 16 coils and 16 discrete inputs, all off
+Both    say who they are (function 43)
 Any other unit: pymodbus answers exception 04.
 """
 
 import asyncio
 import sys
 
-from pymodbus import pymodbus_apply_logging_config
+from pymodbus import ModbusDeviceIdentification, pymodbus_apply_logging_config
 from pymodbus.client.mixin import ModbusClientMixin
 from pymodbus.framer import FramerType
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
@@ -44,14 +45,17 @@ CDAB = [
 async def main():
     pymodbus_apply_logging_config("CRITICAL")
     units = [SimDevice(1, simdata=(BITS, BITS, SPARE, ABCD)), SimDevice(2, simdata=(BITS, BITS, CDAB, SPARE))]
+    who = ModbusDeviceIdentification(
+        info_name={"VendorName": "Pymodbus", "ProductCode": "PM", "MajorMinorRevision": "3.16"}
+    )
     wire = sys.argv[1:]
     if wire[:1] == ["rtu"]:
-        server = ModbusSerialServer(units, framer=FramerType.RTU, port=wire[1], baudrate=9600)
+        server = ModbusSerialServer(units, framer=FramerType.RTU, identity=who, port=wire[1], baudrate=9600)
         await server.serve_forever(background=True)
         print("ready", flush=True)
     else:
         framer = FramerType.RTU if wire == ["rtu-tcp"] else FramerType.SOCKET
-        server = ModbusTcpServer(units, framer=framer, address=("127.0.0.1", 0))
+        server = ModbusTcpServer(units, framer=framer, identity=who, address=("127.0.0.1", 0))
         await server.serve_forever(background=True)
         print("port", server.transport.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

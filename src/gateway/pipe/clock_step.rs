@@ -43,7 +43,7 @@ impl ClockStep {
             Wall(self.to.0.saturating_sub(self.by_ms)),
             self.to
         );
-        Audit { at: self.to, actor: "system", action: "clock_set", subject: "clock", detail }
+        Audit { at: self.to, actor: "system".into(), action: "clock_set", subject: "clock".into(), detail }
     }
 
     /// Says so in the log.

@@ -41,8 +41,16 @@ fn plant(medium: &Medium, clock: Arc<dyn Clock>) -> Plant {
     let pipeline = Pipeline::start(clock.now(), settings, world, engine, remembered);
     let (inlet, outlet) = lanes();
     let (live, seen) = watch::channel(Arc::new(Live::default()));
-    let pipe =
-        Pipe { pipeline, outlet, store, clock, tally: Arc::clone(&tally), live, buses: BTreeMap::new() };
+    let pipe = Pipe {
+        pipeline,
+        outlet,
+        store,
+        clock,
+        tally: Arc::clone(&tally),
+        live,
+        buses: BTreeMap::new(),
+        findings: tokio::sync::mpsc::channel(1).1,
+    };
     let (end, ended) = oneshot::channel();
     let mut tasks = Tasks::new();
     tasks.spawn("pipe", async move { drop(end.send(pipe.run().await)) });

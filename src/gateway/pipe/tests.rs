@@ -34,7 +34,20 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
     let pipeline = Pipeline::start(clock.now(), settings, Arc::new(world), engine, Remembered::default());
     let (live, _) = watch::channel(Arc::default());
     let (inlet, outlet) = lanes();
-    (inlet, Pipe { pipeline, outlet, store, clock, tally, live, buses: BTreeMap::new() }, thread)
+    (
+        inlet,
+        Pipe {
+            pipeline,
+            outlet,
+            store,
+            clock,
+            tally,
+            live,
+            buses: BTreeMap::new(),
+            findings: tokio::sync::mpsc::channel(1).1,
+        },
+        thread,
+    )
 }
 
 fn event(sender: u64, serial: u64, redelivered: bool) -> Delivery {

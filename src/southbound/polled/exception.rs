@@ -131,7 +131,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_code_has_a_text_of_its_own() {
+    fn m06_every_code_has_a_text_of_its_own() {
         let mut texts = BTreeSet::new();
         for code in 0..=255 {
             let exception = Exception::from_code(code);

@@ -19,7 +19,7 @@ pub(super) use dial::dial;
 pub(super) use driver::drivers;
 pub use exception::Exception;
 pub use plan::{Block, plan};
-use session::Poller;
+pub use session::Poller;
 pub(super) use tap::Tapped;
 pub use tap::{Frame, Tap};
 

@@ -54,6 +54,11 @@ impl Block {
         Some((Self::spanning(left)?, Self::spanning(right)?))
     }
 
+    /// Whether a point stands in it.
+    pub(super) fn holds(&self, point: &RegisterSpan) -> bool {
+        self.points.iter().any(|own| (own.table, own.address) == (point.table, point.address))
+    }
+
     /// Takes in a read that begins where this one ends, if both together are not longer than `longest` nor than any
     /// device allows.
     pub(super) fn join(&mut self, next: &Self, longest: u16) -> bool {
@@ -118,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_registers_and_overlong_points_are_no_special_case() {
+    fn m16_a_point_is_never_torn_not_even_at_the_end_or_when_it_is_long() {
         let end = plan(&[at(Input, 65_535, 1), at(Input, 65_534, 1), at(Input, 65_535, 2)], &limits(125, 0));
         assert_eq!((end[0].address, end[0].words, end[0].points.len()), (65_534, 3, 3));
         let long = plan(&[at(Input, 0, 200), at(Input, 200, 1)], &limits(125, 0));
@@ -128,7 +133,7 @@ mod tests {
 
     /// 20,000 random register maps: every point in exactly one block, wholly; no block over the limits.
     #[test]
-    fn any_register_map_is_covered_once_within_the_limits() {
+    fn m16_any_register_map_is_covered_once_every_point_in_one_read() {
         let mut seed = 0x5EED_0001u64;
         let mut draw = |below: u64| {
             seed ^= seed << 13;

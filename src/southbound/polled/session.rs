@@ -20,11 +20,13 @@ use tokio::sync::mpsc;
 /// Shortest time between two connects to the same endpoint, so that a broken converter is not stormed.
 const BETWEEN_CONNECTS: Duration = Duration::from_secs(2);
 
+/// So often in a row a read has no answer, while the device gives others, before that is told.
+const MISSES_TO_TELL: u8 = 3;
 /// So many commands in a row, and a poll that is due has its turn.
 const COMMANDS_IN_A_ROW: u8 = 4;
 
 /// An open connection and the devices polled over it.
-pub(super) struct Poller {
+pub struct Poller {
     bus: BusId,
     channel: Box<dyn Channel>,
     spacing: Spacing,
@@ -45,14 +47,13 @@ pub(super) struct Poller {
     heard: bool,
     /// Requests in a row that ended in a closed connection with nothing heard on it.
     unheard: usize,
-    /// The unit whose request was under way when the last connection was closed.
-    gone: Option<usize>,
     delivered: bool,
 }
 
 impl Poller {
     /// `timeout` is about how long a dead device holds the others up; `gap` the least pause after an answer.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         bus: &BusId,
         channel: Box<dyn Channel>,
         timeout: Duration,
@@ -89,7 +90,6 @@ impl Poller {
             connected: now,
             heard: false,
             unheard: 0,
-            gone: None,
             delivered: false,
         }
     }
@@ -147,9 +147,7 @@ impl Poller {
             outcome.send(Err(CommandError::NotConnected { bus: self.bus.clone() })).ok();
             return Err(failure);
         }
-        self.requests.one();
-        let said = self.channel.ask(station, &ask).await;
-        self.stale.add(self.channel.take_stale());
+        let said = self.exchange(station, &ask).await;
         if let Err(error) = &said {
             tracing::warn!(bus = %self.bus, %device, "command, {}: {}", origin(station, &ask), Chain(error));
         }
@@ -178,27 +176,25 @@ impl Poller {
         }
         let station = unit.station;
         let Some(ask) = self.rounds.get_mut(index).and_then(|(_, round)| round.next_ask(began)) else {
+            self.skipped.add(self.schedule.polled(index, began));
             return Ok(());
         };
         if !self.channel.is_open() {
             self.reconnect(field).await?;
         }
-        self.requests.one();
         let sent = field.clock.now().mono;
-        let outcome = self.channel.ask(station, &ask).await;
-        self.stale.add(self.channel.take_stale());
-        let answered = matches!(outcome, Ok(_) | Err(ReadError::Refused(_)));
-        if answered {
-            (self.heard, self.unheard, self.gone) = (true, 0, None);
+        let mut outcome = self.exchange(station, &ask).await;
+        if is_gone(&outcome) && self.heard {
+            // Many endpoints close a connection that was idle or long: that is nobody's failure if the same unit is
+            // answered on the next one. If it is not, the unit has failed, so that it does not keep the others waiting.
+            tracing::debug!(bus = %self.bus, "the connection was closed; connecting again");
+            self.reconnect(field).await?;
+            outcome = self.exchange(station, &ask).await;
         }
+        let answered = matches!(outcome, Ok(_) | Err(ReadError::Refused(_)));
         self.note_damage(&outcome);
         let progress = match outcome {
             Ok(said) => self.take_values(index, &ask, &said, field).await?,
-            Err(error) if error.fault() == Fault::Gone && self.forgives(at) => {
-                tracing::debug!(bus = %self.bus, "{}; connecting again", Chain(&error));
-                self.schedule.again(index);
-                return Ok(());
-            }
             Err(error) if error.fault() == Fault::Gone && self.unheard >= self.units.len() => {
                 let doing = format!("poll bus '{}' by {}", self.bus, self.channel.kind());
                 return Err(Failure::new(error.fault(), doing).because(error));
@@ -239,15 +235,16 @@ impl Poller {
         }
     }
 
-    /// Many endpoints close a connection that was idle or long: that is nobody's failure if the same unit is answered
-    /// on the next one. If it is not, the unit has failed, so that it does not keep the others waiting.
-    fn forgives(&mut self, unit: usize) -> bool {
-        if self.heard && self.gone != Some(unit) {
-            self.gone = Some(unit);
-            return true;
+    async fn exchange(&mut self, station: Station, ask: &Ask) -> Result<Said, ReadError> {
+        self.requests.one();
+        let outcome = self.channel.ask(station, ask).await;
+        self.stale.add(self.channel.take_stale());
+        if matches!(outcome, Ok(_) | Err(ReadError::Refused(_))) {
+            (self.heard, self.unheard) = (true, 0);
+        } else if is_gone(&outcome) && !self.heard {
+            self.unheard += 1;
         }
-        self.unheard += 1;
-        false
+        outcome
     }
 
     async fn reconnect(&mut self, field: &Field) -> Result<(), Failure> {
@@ -280,7 +277,12 @@ impl Poller {
             (Ask::Quantity(identifier), Said::Bytes(bytes)) => profile.decode_digits(*identifier, bytes),
             _ => Vec::new(),
         };
-        if decoded.is_empty() {
+        // Registers may tell events that say nothing just now; of a quantity something must be left.
+        let fits = match (ask, said) {
+            (Ask::Registers(block), Said::Words(words)) => words.len() == usize::from(block.words),
+            _ => !decoded.is_empty(),
+        };
+        if !fits {
             let what = "the answer holds none of the points it was asked for".to_owned();
             let error = ReadError::Malformed { what, raw: raw(said) };
             return self.take_failure(index, ask, &error, field).await;
@@ -331,17 +333,18 @@ impl Poller {
         let Some((at, round)) = self.rounds.get_mut(index) else { return Ok(Progress::More) };
         let Some(polled) = self.units.get_mut(*at) else { return Ok(Progress::More) };
         let device = polled.device.id.clone();
+        let mut misses = 0;
         let (progress, left_out) = match error.remedy() {
             Remedy::Halve => round.refused(now.mono),
             Remedy::Shorten => round.too_long(now.mono),
             Remedy::LeaveOut => (round.leave_out(now.mono), true),
             Remedy::Later => (round.busy(), false),
             // Each further read of this round would cost the others another connection.
-            Remedy::None if error.fault() == Fault::Gone => {
-                round.failed();
-                (Progress::Missed, false)
+            Remedy::None => {
+                let (progress, so_often) = round.failed(polled.silence.is_none());
+                misses = so_often;
+                (if error.fault() == Fault::Gone { Progress::Missed } else { progress }, false)
             }
-            Remedy::None => (round.failed(), false),
         };
         if progress == Progress::Missed {
             polled.silence.goes_on(now.mono);
@@ -358,6 +361,10 @@ impl Poller {
                 Chain(error));
         } else {
             tracing::debug!(bus = %self.bus, %device, %fault, "{what}: {}", Chain(error));
+        }
+        if misses == MISSES_TO_TELL {
+            tracing::warn!(bus = %self.bus, %device, "{what}: {}; the device answers other reads, so this one is made \
+                less often", Chain(error));
         }
         if let ReadError::Malformed { what: reason, raw } = error {
             self.offer(
@@ -410,6 +417,10 @@ impl Poller {
         let delivery = Delivery { bus: Some(self.bus.clone()), key: None, inputs };
         field.inlet.offer(delivery).map_err(stopped)
     }
+}
+
+fn is_gone(outcome: &Result<Said, ReadError>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.fault() == Fault::Gone)
 }
 
 async fn rest(pause: Duration) {

@@ -9,27 +9,28 @@ use crate::model::{BusId, DeviceId, Event, EventKind, Mono, Phase, PlaceId, Poin
 use crate::profile;
 use crate::southbound::drivers as every_driver;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+const PROFILE: &str = "id = 'test-meter'\nclass = 'energy-meter'\nvendor = 'Test'\nmodel = 'Meter'\n\
+    name_zh = '电表'\nname_en = 'meter'\nsource = 'this test'\nconfirmed = true\nprotocol = 'modbus'\n";
+
+fn point(id: &str, address: u16, every: u16) -> String {
+    format!(
+        "[[point]]\nid = '{id}'\nname_zh = '量'\nname_en = 'r'\ntable = 'input'\naddress = {address}\ntype = 'u16'\n\
+         unit = '1'\nevery = {every}\n"
+    )
+}
+
 /// A device with `count` single registers that cannot be merged; with `merged`, one read for all.
 fn device(count: u16, merged: bool) -> Device {
-    let mut text =
-        "id = 'test-meter'\nclass = 'energy-meter'\nvendor = 'Test'\nmodel = 'Meter'\nname_zh = '电表'\n\
-        name_en = 'meter'\nsource = 'this test'\nconfirmed = true\nprotocol = 'modbus'\n"
-            .to_owned();
-    for i in 0..count {
-        let address = if merged { i } else { i * 2 };
-        writeln!(
-            text,
-            "[[point]]\nid = 'r{i}'\nname_zh = '量'\nname_en = 'r'\ntable = 'input'\naddress = {address}\n\
-             type = 'u16'\nunit = '1'"
-        )
-        .unwrap();
-    }
+    let points = (0..count).map(|i| point(&format!("r{i}"), if merged { i } else { i * 2 }, 1));
+    device_of(&std::iter::once(PROFILE.to_owned()).chain(points).collect::<String>())
+}
+
+fn device_of(profile: &str) -> Device {
     let problems = Problems::default();
-    let profile = profile::parse("profile.toml", &text, &problems);
+    let profile = profile::parse("profile.toml", profile, &problems);
     Device {
         id: DeviceId::new("meter").unwrap(),
         name: "meter".into(),
@@ -81,10 +82,40 @@ fn play(round: &mut Round, now: Mono, holes: &[u16]) -> Vec<(u16, u16, bool)> {
 fn a_failed_read_ends_the_round_and_the_next_one_begins_behind_it() {
     let mut round = round(&device(3, false));
     assert_eq!((next(&mut round), round.answered()), (0, Progress::More));
-    assert_eq!((next(&mut round), round.failed()), (2, Progress::Done), "the round gave a value");
+    assert_eq!((next(&mut round), round.failed(true).0), (2, Progress::Done), "the round gave a value");
     assert_eq!((next(&mut round), round.answered()), (4, Progress::More));
     assert_eq!((next(&mut round), round.answered()), (0, Progress::More));
-    assert_eq!((next(&mut round), round.failed()), (2, Progress::Done));
+    assert_eq!((next(&mut round), round.failed(true).0), (2, Progress::Done));
+}
+
+#[test]
+fn a_read_that_a_device_never_answers_is_made_ever_less_often() {
+    let mut round = round(&device(3, false));
+    let (mut rounds, mut failed, mut read) = (0_u32, Vec::new(), 0_u32);
+    while rounds < 400 {
+        let progress = match round.next_ask(T0) {
+            Some(Ask::Registers(block)) if block.address == 2 => {
+                failed.push(rounds);
+                round.failed(true).0
+            }
+            Some(_) => {
+                read += 1;
+                round.answered()
+            }
+            None => Progress::Done,
+        };
+        rounds += u32::from(progress != Progress::More);
+    }
+    assert!((6..=14).contains(&failed.len()), "{failed:?}");
+    assert!(read >= 780, "the others are read all the time: {read} of 800");
+    // A device that is silent altogether is left alone as a whole, and begins anew when it answers.
+    let mut round =
+        super::unit::PolledUnit::new(&device(1, false), Duration::from_secs(1), 1).unwrap().1.remove(0);
+    for _ in 0..100 {
+        assert_eq!(next(&mut round), 0);
+        assert_eq!(round.failed(false), (Progress::Missed, 0));
+    }
+    assert_eq!((next(&mut round), round.answered()), (0, Progress::Done));
 }
 
 #[test]
@@ -175,6 +206,29 @@ fn points_that_rules_judge_are_read_in_a_round_of_their_own() {
         })
         .collect();
     assert_eq!(asked, [(Rank::Alarmed, vec![2, 6]), (Rank::Normal, vec![0, 4])]);
+}
+
+#[test]
+fn points_of_several_rates_are_read_in_rounds_of_their_own() {
+    let text = PROFILE.to_owned()
+        + &[("a", 0, 1), ("b", 1, 10), ("c", 2, 1), ("d", 3, 10), ("e", 4, 60)]
+            .map(|(id, address, every)| point(id, address, every))
+            .concat();
+    let device = device_of(&text);
+    let (_, rounds) = PolledUnit::new(&device, Duration::from_secs(1), 1).unwrap();
+    let periods: Vec<(Rank, u64, usize)> = rounds
+        .into_iter()
+        .map(|mut round| {
+            let mut count = 1;
+            next(&mut round);
+            while round.answered() == Progress::More {
+                next(&mut round);
+                count += 1;
+            }
+            (round.rhythm.rank, round.rhythm.period.as_secs(), count)
+        })
+        .collect();
+    assert_eq!(periods, [(Rank::Normal, 60, 2), (Rank::Slow, 600, 2), (Rank::Slow, 3600, 1)]);
 }
 
 #[test]

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Registers that a device said it does not have are asked for again after this: it may only have been starting.
 const ASK_HOLES_AGAIN: Duration = Duration::from_secs(3600);
 
+/// A read that gets no answer while the device gives others is left out of so many rounds at most.
+const MOST_ROUNDS_LEFT_OUT: u16 = 64;
+
 /// A device. Pure.
 #[derive(Debug)]
 pub(super) struct PolledUnit {
@@ -61,11 +64,15 @@ struct Item {
     doubted: bool,
     /// If the device has all of this, it has not all of the next.
     implicates_next: bool,
+    /// How often in a row it had no answer, while the device gave others.
+    misses: u8,
+    /// It is left out of so many rounds to come.
+    skip: u16,
 }
 
 impl Item {
     fn new(ask: Ask) -> Self {
-        Self { ask, doubted: false, implicates_next: false }
+        Self { ask, doubted: false, implicates_next: false, misses: 0, skip: 0 }
     }
 
     fn halves(&self) -> Option<(Block, Block)> {
@@ -119,7 +126,7 @@ impl Round {
         (self.longest, self.torn, self.replan) = (u16::MAX, false, None);
     }
 
-    /// The request that is next; begins the round when none is in hand.
+    /// The request that is next; begins the round when none is in hand. `None` when nothing is left to ask in it.
     pub(super) fn next_ask(&mut self, now: Mono) -> Option<Ask> {
         if self.left == 0 {
             if self.items.is_empty() || self.replan.is_some_and(|at| now >= at) {
@@ -130,15 +137,31 @@ impl Round {
             self.left = self.items.len();
             self.gave = false;
         }
-        if self.cursor >= self.items.len() {
-            self.cursor = 0;
-        }
+        self.skip();
         while let Some(item) = self.items.get(self.cursor).filter(|item| item.doubted)
             && let Some((left, right)) = item.halves()
         {
             self.split(left, right, true);
         }
+        if self.left == 0 {
+            return None;
+        }
         self.items.get(self.cursor).map(|item| item.ask.clone())
+    }
+
+    /// Passes over what is to be left out of this round.
+    fn skip(&mut self) {
+        while self.left > 0 {
+            if self.cursor >= self.items.len() {
+                self.cursor = 0;
+            }
+            match self.items.get_mut(self.cursor).filter(|item| item.skip > 0) {
+                Some(item) => item.skip -= 1,
+                None => return,
+            }
+            self.cursor += 1;
+            self.left -= 1;
+        }
     }
 
     /// The read gave values.
@@ -147,15 +170,29 @@ impl Round {
         if let [this, next, ..] = self.items.get_mut(self.cursor..).unwrap_or_default() {
             next.doubted |= std::mem::take(&mut this.implicates_next);
         }
+        if let Some(item) = self.items.get_mut(self.cursor) {
+            item.misses = 0;
+        }
         self.cursor += 1;
         self.one_less()
     }
 
     /// The read failed. The rest of the round is left out, so that the device holds the others up once only; the next
-    /// one begins with the read after this one, so that a bad block does not hide the rest.
-    pub(super) fn failed(&mut self) -> Progress {
+    /// one begins with the read after this one, so that a bad block does not hide the rest. Some meters are silent where
+    /// they should refuse: if the device answers otherwise, a read that fails again and again is made ever less often.
+    /// Returns how often in a row it failed.
+    pub(super) fn failed(&mut self, answers_otherwise: bool) -> (Progress, u8) {
+        let answers_otherwise = answers_otherwise || self.gave;
+        let mut misses = 0;
+        if let Some(item) = self.items.get_mut(self.cursor).filter(|_| answers_otherwise) {
+            item.misses = item.misses.saturating_add(1);
+            misses = item.misses;
+            if misses > 1 {
+                item.skip = (1 << misses.min(8)).min(MOST_ROUNDS_LEFT_OUT);
+            }
+        }
         self.cursor += 1;
-        self.busy()
+        (self.busy(), misses)
     }
 
     /// The device wants to be asked again later: the next round begins with this read.
@@ -244,11 +281,13 @@ fn rounds_of(device: &Device) -> Vec<Round> {
     let alarmed_ids: BTreeSet<Identifier> =
         device.alarmed.iter().filter_map(|p| profile.identifier(p)).collect();
     let blocks = plan(&profile.registers(), &profile.modbus_limits()).into_iter().map(|block| {
-        let alarmed = block.points.iter().any(|span| alarmed_spans.contains(span));
+        let alarmed = alarmed_spans.iter().any(|span| block.holds(span));
         (block.every, alarmed, Ask::Registers(block))
     });
-    let quantities =
-        profile.identifiers().into_iter().map(|id| (1, alarmed_ids.contains(&id), Ask::Quantity(id)));
+    let quantities = profile
+        .identifiers()
+        .into_iter()
+        .map(|id| (profile.every(id), alarmed_ids.contains(&id), Ask::Quantity(id)));
     let mut by_rhythm: BTreeMap<(Rank, u16), Vec<Ask>> = BTreeMap::new();
     for (every, alarmed, ask) in blocks.chain(quantities) {
         let rank = match (alarmed, every) {

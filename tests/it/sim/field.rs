@@ -30,8 +30,6 @@ pub(super) struct Field {
     next_value: u64,
     loaded: bool,
     energy: f64,
-    /// When the meters last answered, in the moment of `Mono`.
-    polled: u64,
     /// What must be in the store, once each: by serial, by value, and by kind and phase.
     serials: Vec<String>,
     values: Vec<f64>,
@@ -138,11 +136,9 @@ impl Field {
     /// What the meters say when they are asked.
     pub(super) fn poll(&mut self, dice: &mut Dice, now: Now) -> Vec<Delivery> {
         let wall = now.wall;
-        let silent = now.mono.0 - self.polled > 600_000;
-        if dice.one_in(5) && !silent {
+        if dice.one_in(5) {
             return Vec::new();
         }
-        self.polled = now.mono.0;
         self.energy += dice.below(30) as f64 / 100.0;
         let power = if self.loaded { 9000.0 } else { 500.0 } + dice.below(100) as f64;
         let reading = |point: &str, value, unit, kind| {

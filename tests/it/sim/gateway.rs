@@ -382,7 +382,7 @@ impl Gateway {
         let counted: u32 = all.iter().map(|r| r.count).sum();
         // The last period may still be open: a reading every quarter of a minute, or fewer.
         let open = values.len() - usize::try_from(counted).unwrap();
-        assert!(open <= 120, "{} readings, {counted} in roll-ups", values.len());
+        assert!(open <= 70, "{} readings, {counted} in roll-ups", values.len());
         let grown: f64 = all.iter().filter_map(|r| r.delta).sum();
         let all_time = (schoolgate::model::Wall(0), schoolgate::model::Wall(i64::MAX));
         // A question has the whole, whatever hours and days are made; and once all are over, each level has.

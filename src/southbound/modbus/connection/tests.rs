@@ -171,7 +171,7 @@ async fn no_bad_reply_gives_a_value_and_the_next_read_is_right() {
 }
 
 #[tokio::test]
-async fn a_late_reply_costs_its_own_read_and_no_other() {
+async fn m03_a_late_reply_costs_its_own_read_and_no_other() {
     let server = scripted(|n, request| match n {
         0 => vec![Wait(TIMEOUT * 2), Send(right(request))],
         _ => vec![Send(right(request))],
@@ -199,7 +199,7 @@ async fn a_late_reply_costs_its_own_read_and_no_other() {
 }
 
 #[tokio::test]
-async fn stale_frames_before_the_answer_in_one_segment_are_passed_over() {
+async fn m04_stale_and_foreign_frames_before_the_answer_in_one_segment_are_passed_over() {
     let server = scripted(|_, request| {
         let foreign_unit = changed(request, 6, 9);
         let [one, two] = [right(late_of(request, 1)), right(late_of(request, 900))];
@@ -213,7 +213,7 @@ async fn stale_frames_before_the_answer_in_one_segment_are_passed_over() {
 }
 
 #[tokio::test]
-async fn three_timeouts_in_a_row_close_the_connection() {
+async fn m10_three_timeouts_in_a_row_close_the_connection() {
     let server = scripted(|n, request| if n < 3 { vec![] } else { vec![Send(right(request))] }).await;
     let mut connection = client(&server).await;
     for open_after in [true, true, false] {
@@ -275,7 +275,7 @@ async fn nobody_there_is_unreachable_and_names_the_endpoint() {
 
 /// Replies with any header, function or count byte changed, cut or doubled: the right values, or none.
 #[tokio::test]
-async fn mutated_replies_never_give_a_wrong_value() {
+async fn m05_mutated_replies_never_give_a_wrong_value() {
     let mut seed = 0xC0FF_EE11_u64;
     let server = scripted(move |_, request| {
         seed ^= seed << 13;

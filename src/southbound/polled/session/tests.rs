@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Site;
 use crate::document::Problems;
-use crate::model::{PlaceId, Reading, SiteKey};
+use crate::model::{EventKind, Phase, PlaceId, Reading, SiteKey};
 use crate::profile;
 use crate::runtime::lanes::{Outlet, lanes};
 use crate::runtime::{SystemClock, Tally};
@@ -181,7 +181,7 @@ impl Rig {
 #[tokio::test(start_paused = true)]
 async fn m17_ten_dead_of_32_take_a_twentieth_of_the_bus_and_the_others_keep_their_grid() {
     let devices: Vec<Device> = (1..=32).map(|unit| device(unit, SEC * 10, &[1])).collect();
-    let dead = |unit: u8| unit % 3 == 0;
+    let dead = |unit: u8| unit.is_multiple_of(3);
     let rig =
         rig(&devices, move |unit, ask| if dead(unit) { (SEC * 2, silent()) } else { (50 * MS, right(ask)) });
     // Ten minutes to find out who is dead, then an hour.
@@ -205,6 +205,22 @@ async fn m17_ten_dead_of_32_take_a_twentieth_of_the_bus_and_the_others_keep_thei
     }
     let whole = asked.iter().filter(|(at, unit, ..)| dead(*unit) && at.duration_since(rig.began) < SEC * 600);
     assert!(whole.count() >= 30, "each was tried until it was known to be down");
+}
+
+/// Many meters say nothing where they should say exception 02.
+#[tokio::test(start_paused = true)]
+async fn a_read_without_an_answer_takes_no_time_from_the_others_for_long() {
+    let mut odd = device(1, SEC * 2, &[1, 50]);
+    odd.alarmed.insert(crate::model::PointId::new("r50").unwrap());
+    let rig = rig(&[odd, device(2, SEC * 2, &[1, 50])], |unit, ask| match ask {
+        Ask::Registers(block) if unit == 1 && block.address == 50 => (SEC * 2, silent()),
+        _ => (50 * MS, right(ask)),
+    });
+    tokio::time::sleep(SEC * 1000).await;
+    let asked = rig.asked();
+    let count = |unit, address| asked.iter().filter(|(_, u, a, _)| (*u, *a) == (unit, address)).count();
+    assert!((5..=25).contains(&count(1, 50)), "{}", count(1, 50));
+    assert!(count(1, 1) >= 450 && count(2, 1) >= 450, "{} and {} of 500", count(1, 1), count(2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,6 +368,35 @@ async fn an_answer_that_means_nothing_is_no_success() {
     let (readings, refused) = rig.taken();
     assert!(readings.is_empty() && refused.len() >= 3, "{readings:?} {refused:?}");
     assert!(refused.iter().all(|one| one.kind == "bad_reply"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_in_a_register_is_told_when_it_changes_and_not_at_every_poll() {
+    let mut leak = device(1, SEC, &[1]);
+    let text = "id = 'test-leak'\nclass = 'sensor'\nvendor = 'Test'\nmodel = 'Leak'\nname_zh = '水浸'\nname_en = 'leak'\n\
+                source = 'this test'\nconfirmed = true\nprotocol = 'modbus'\n\
+                [[event]]\nkind = 'water_leak'\ntable = 'discrete'\naddress = 3\n";
+    let problems = Problems::default();
+    leak.profile =
+        Arc::new(profile::parse("profile.toml", text, &problems).unwrap_or_else(|| panic!("{problems:?}")));
+    let began = Instant::now();
+    let mut rig = rig(&[leak], move |_, _| {
+        let wet = began.elapsed().as_secs() / 100 % 2 == 1;
+        (10 * MS, Ok(Said::Words(vec![u16::from(wet)])))
+    });
+    tokio::time::sleep(SEC * 450).await;
+    let mut phases = Vec::new();
+    while let Ok(parcel) = rig.outlet.events.try_recv() {
+        for input in parcel.delivery.inputs {
+            if let Input::Observed(Observation { body: Body::Event(event), .. }) = input {
+                phases.push((event.kind, event.phase));
+            }
+        }
+    }
+    let leak = |phase| (EventKind::WaterLeak, phase);
+    let expected = [Phase::Start, Phase::End, Phase::Start, Phase::End].map(leak);
+    assert_eq!(phases, expected);
+    assert!(rig.asked().len() > 400);
 }
 
 #[tokio::test(start_paused = true)]

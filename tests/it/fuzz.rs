@@ -1,0 +1,69 @@
+//! Whatever bytes come from outside: no decoder panics, hangs, or makes a value of what is no whole and right frame.
+//!
+//! `cargo test fuzz` tries some tens of thousands of inputs for each decoder, the same ones every time, after those that
+//! are kept in `tests/golden/fuzz`. `make fuzz` goes on for FUZZ_SECS per decoder from a seed of its own (FUZZ_SEED says
+//! which) and adds what made a decoder do something new to the kept ones.
+
+#![expect(clippy::cast_possible_truncation, reason = "what is made here is meant to be any bytes")]
+
+mod engine;
+mod frames;
+mod profiles;
+mod tcp;
+
+use engine::fuzz;
+
+#[test]
+fn modbus_rtu() {
+    fuzz(frames::rtu());
+}
+
+#[test]
+fn mbap() {
+    fuzz(frames::mbap());
+}
+
+#[test]
+fn dlt645() {
+    fuzz(frames::dlt645());
+}
+
+#[test]
+fn cjt188() {
+    fuzz(frames::cjt188());
+}
+
+#[test]
+fn modbus_tcp() {
+    fuzz(tcp::modbus_tcp());
+}
+
+#[test]
+fn registers() {
+    fuzz(profiles::registers());
+}
+
+#[test]
+fn digits() {
+    fuzz(profiles::digits());
+}
+
+#[test]
+fn messages() {
+    fuzz(profiles::messages());
+}
+
+#[test]
+fn notifications() {
+    fuzz(profiles::notifications());
+}
+
+#[test]
+fn captures() {
+    fuzz(profiles::captures());
+}
+
+#[test]
+fn profile_files() {
+    fuzz(profiles::files());
+}
