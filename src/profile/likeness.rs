@@ -18,8 +18,8 @@ pub struct Likeness {
     pub reasons: Vec<Text>,
 }
 
-/// Weight below which little was seen, so that even a perfect fit is not quite believed.
-const ENOUGH: f64 = 4.0;
+/// Weight of what was not seen: a perfect fit of as much again is half believed, of ten times as much nearly.
+const UNSEEN: f64 = 1.0;
 /// What is left of a likeness when the device says that it is another model.
 const OTHER_MODEL: f64 = 0.1;
 /// How near a device that says that it is this model comes to certainty, besides what its values say.
@@ -167,8 +167,7 @@ impl Case {
     }
 
     fn judge(self, model: Option<(String, bool)>) -> Likeness {
-        let mut share = if self.weight > 0.0 { self.fit / self.weight } else { 0.0 };
-        share *= (self.weight / ENOUGH).min(1.0);
+        let mut share = self.fit / (self.weight + UNSEEN);
         let mut reasons = Vec::new();
         match model {
             Some((said, true)) => {
@@ -252,9 +251,11 @@ fn usual(point: &Point, value: f64) -> (bool, f64) {
         }
         Quantity::Temperature => ((-40.0..=150.0).contains(&base), 1.0),
         Quantity::Ratio => ((0.0..=200.0).contains(&base), 1.0),
+        Quantity::Number if point.id.as_str().starts_with("power_factor") => (size <= 1.0, 1.0),
         Quantity::Number if point.range.is_some() => (true, 1.0),
         Quantity::Number => (value.fract() == 0.0 && (0.0..=65_535.0).contains(&value), 0.25),
-        _ => ((1e-4..=1e9).contains(&size), 0.5),
+        // What a range is written for was found within it.
+        _ => ((1e-4..=1e9).contains(&size), if point.range.is_some() { 1.0 } else { 0.5 }),
     };
     (good && !(counter && value < 0.0), if good { weight } else { weight.max(1.0) })
 }

@@ -203,7 +203,8 @@ fn every_device_looks_most_like_its_own_profile() {
         let mine = judged(own);
         let better = shipped.iter().map(|(other, profile, _)| (judged(profile), other));
         let better: Vec<_> = better.filter(|(theirs, _)| *theirs > mine).collect();
-        if !better.is_empty() || mine.0 < 60 {
+        // Of a device with one or two values little can be said.
+        if !better.is_empty() || mine.0 < if mine.1 < 8 { 20 } else { 75 } {
             wrong.push(format!("{what}: {mine:?}, but {better:?}"));
         }
     }
