@@ -2,7 +2,7 @@
 
 use crate::rig::root;
 use jiff::tz::TimeZone;
-use schoolgate::aggregate::Aggregates;
+use schoolgate::aggregate::{Aggregates, Nature};
 use schoolgate::document::Problems;
 use schoolgate::model::{Body, DeviceId, Quality, Reading, SiteKey, Stamp, Wall};
 use schoolgate::profile::{self, Context, Profile, Protocol, RegisterSpan, RegisterTable, likeness, vectors};
@@ -266,7 +266,12 @@ fn m14_what_stands_for_no_value_never_enters_an_aggregate() {
             let read = |words: &[u16]| decoded(&profile, RegisterTable::Holding, 0, words).remove(0);
             let (mut clean, mut mixed) = (Aggregates::new(900), Aggregates::new(900));
             let add = |aggregates: &mut Aggregates, second: i64, reading: &Reading| {
-                aggregates.add(&device, &Stamp::new(None, now.plus_ms(second * 1000)), reading, None);
+                aggregates.add(
+                    &device,
+                    &Stamp::new(None, now.plus_ms(second * 1000)),
+                    reading,
+                    Nature::default(),
+                );
             };
             for round in 0..3 {
                 let reading = read(good);
