@@ -33,11 +33,8 @@ pub(super) fn configuration(
             let id = free("found", &mut taken, true);
             let comment = say("改成设备实际所在的地点", "where the devices really are");
             let name = say("待定", "to be chosen");
-            writeln!(
-                text,
-                "\n[[place]]\nid = \"{id}\"   # {comment}\nkind = \"room\"\nname = \"{name}\""
-            )
-            .ok();
+            writeln!(text, "\n[[place]]\nid = \"{id}\"   # {comment}\nkind = \"room\"\nname = \"{name}\"")
+                .ok();
             id
         }
     };
