@@ -14,8 +14,8 @@ const FINALISTS: usize = 12;
 const TOLD: usize = 3;
 /// Least likeness that is told.
 const LEAST_PERCENT: u8 = 20;
-/// Likenesses that differ by no more are about alike.
-const ALIKE_PERCENT: u8 = 5;
+/// What it is worth that most values speak for a profile, in percent of likeness.
+const SPEAKING_PERCENT: usize = 10;
 /// A profile that was found on the line before and fits as well as this is not compared with others.
 const CERTAIN_PERCENT: u8 = 90;
 /// So many requests in a row without an answer: the device is gone, or does not say no.
@@ -145,12 +145,13 @@ fn spans(profile: &Profile) -> Vec<RegisterSpan> {
     spans
 }
 
-/// By likeness; of those that are about alike, the one first that more values speak for, as the register map of a
-/// three-phase meter often holds that of its single-phase sister.
+/// By likeness, and by how many values speak for it: the registers of a three-phase meter often hold those of its
+/// single-phase sister, which then fit even better and explain less.
 fn best_first(matches: &mut [Match]) {
+    let most = matches.iter().map(|m| m.speaking).max().unwrap_or(0).max(1);
     matches.sort_by_key(|m| {
-        let about = (m.percent + ALIKE_PERCENT / 2) / ALIKE_PERCENT;
-        (std::cmp::Reverse((about, m.speaking, m.percent, m.profile.points.len())), m.profile.id.clone())
+        let rank = usize::from(m.percent) + SPEAKING_PERCENT * m.speaking / most;
+        (std::cmp::Reverse((rank, m.speaking, m.profile.points.len())), m.profile.id.clone())
     });
 }
 
