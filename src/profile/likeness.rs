@@ -18,8 +18,8 @@ pub struct Likeness {
     pub reasons: Vec<Text>,
 }
 
-/// Weight below which little was seen, so that even a perfect fit is not quite believed.
-const ENOUGH: f64 = 4.0;
+/// Weight of what was not seen: a perfect fit of as much again is half believed, of ten times as much nearly.
+const UNSEEN: f64 = 1.0;
 /// What is left of a likeness when the device says that it is another model.
 const OTHER_MODEL: f64 = 0.1;
 /// How near a device that says that it is this model comes to certainty, besides what its values say.
@@ -35,7 +35,8 @@ pub fn likeness(profile: &Profile, answers: &[(RegisterSpan, Result<Vec<u16>, ()
     let Wire::Modbus(registers) = &profile.wire else {
         return Likeness { percent: 0, speaking: 0, reasons: Vec::new() };
     };
-    let mut case = Case::default();
+    let alternating = profile.points.iter().any(|point| point.unit.quantity() == Quantity::Frequency);
+    let mut case = Case { alternating, ..Case::default() };
     let mut values = BTreeMap::new();
     let mut seen = Vec::new();
     for (span, answer) in answers {
@@ -76,6 +77,8 @@ pub fn likeness(profile: &Profile, answers: &[(RegisterSpan, Result<Vec<u16>, ()
 /// What speaks for and against.
 #[derive(Debug, Default)]
 struct Case {
+    /// It measures a frequency, so its voltages are those of the mains.
+    alternating: bool,
     fit: f64,
     weight: f64,
     speaking: usize,
@@ -98,7 +101,7 @@ impl Case {
             (Some(0.0), _) if awake(point) => (0.25, 0.5),
             (Some(0.0), _) => (0.5, 0.25),
             (Some(value), _) => {
-                let (usual, weight) = usual(point, value);
+                let (usual, weight) = usual(point, value, self.alternating);
                 (if usual { 1.0 } else { 0.0 }, weight)
             }
         };
@@ -167,8 +170,7 @@ impl Case {
     }
 
     fn judge(self, model: Option<(String, bool)>) -> Likeness {
-        let mut share = if self.weight > 0.0 { self.fit / self.weight } else { 0.0 };
-        share *= (self.weight / ENOUGH).min(1.0);
+        let mut share = self.fit / (self.weight + UNSEEN);
         let mut reasons = Vec::new();
         match model {
             Some((said, true)) => {
@@ -234,14 +236,14 @@ fn awake(point: &Point) -> bool {
 }
 
 /// Whether a value other than zero is one that such a point has, and how much that says.
-fn usual(point: &Point, value: f64) -> (bool, f64) {
+fn usual(point: &Point, value: f64, alternating: bool) -> (bool, f64) {
+    let id = point.id.as_str();
+    let mains = id.starts_with("voltage_l") || (alternating && id.starts_with("voltage"));
     let (base, size) = (to_base(value, point.unit), to_base(value, point.unit).abs());
     let counter = point.kind == PointKind::Counter;
     let (good, weight) = match point.unit.quantity() {
         Quantity::Frequency => ((45.0..=65.0).contains(&base), 3.0),
-        Quantity::Voltage if point.id.as_str().starts_with("voltage") => {
-            ((80.0..=520.0).contains(&base), 2.0)
-        }
+        Quantity::Voltage if mains => ((80.0..=520.0).contains(&base), 2.0),
         Quantity::Voltage => ((-1500.0..=1500.0).contains(&base), 0.5),
         Quantity::Current => ((1e-3..=6000.0).contains(&size), 0.5),
         Quantity::ActivePower | Quantity::ReactivePower | Quantity::ApparentPower => {
@@ -252,9 +254,11 @@ fn usual(point: &Point, value: f64) -> (bool, f64) {
         }
         Quantity::Temperature => ((-40.0..=150.0).contains(&base), 1.0),
         Quantity::Ratio => ((0.0..=200.0).contains(&base), 1.0),
+        Quantity::Number if id.starts_with("power_factor") => (size <= 1.0, 1.0),
         Quantity::Number if point.range.is_some() => (true, 1.0),
         Quantity::Number => (value.fract() == 0.0 && (0.0..=65_535.0).contains(&value), 0.25),
-        _ => ((1e-4..=1e9).contains(&size), 0.5),
+        // What a range is written for was found within it.
+        _ => ((1e-4..=1e9).contains(&size), if point.range.is_some() { 1.0 } else { 0.5 }),
     };
     (good && !(counter && value < 0.0), if good { weight } else { weight.max(1.0) })
 }

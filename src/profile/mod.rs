@@ -323,6 +323,15 @@ impl Profile {
         }
     }
 
+    /// Modbus: which of what must be read tells events.
+    #[must_use]
+    pub fn event_spans(&self) -> Vec<RegisterSpan> {
+        match &self.wire {
+            Wire::Modbus(registers) => registers.event_spans(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+        }
+    }
+
     /// DL/T 645 and CJ/T 188: what to ask for to have one point.
     #[must_use]
     pub fn identifier(&self, point: &PointId) -> Option<Identifier> {

@@ -114,7 +114,22 @@ impl Registers {
 
     /// Where one point is read.
     pub(super) fn span(&self, point: &PointId) -> Option<RegisterSpan> {
-        let own = self.register(point.as_str())?.span();
+        self.read_with(self.register(point.as_str())?.span())
+    }
+
+    /// Where events are read, each place once.
+    pub(super) fn event_spans(&self) -> Vec<RegisterSpan> {
+        let mut spans: Vec<RegisterSpan> = Vec::new();
+        for span in self.events.iter().filter_map(|event| self.read_with(event.span())) {
+            if !spans.contains(&span) {
+                spans.push(span);
+            }
+        }
+        spans
+    }
+
+    /// The place that is read, which others share and may want more often.
+    fn read_with(&self, own: RegisterSpan) -> Option<RegisterSpan> {
         let same = |s: &RegisterSpan| (s.table, s.address, s.words) == (own.table, own.address, own.words);
         self.spans().into_iter().find(same)
     }

@@ -33,11 +33,10 @@ impl Register {
         max_words: u16,
         taken: &mut BTreeSet<PointId>,
     ) -> Option<Self> {
-        let flag =
-            reader.has("bit") || matches!(reader.text_opt("table").as_deref(), Some("coil" | "discrete"));
+        let cell = Cell::parse(reader, order, max_words);
+        let flag = cell.is_some_and(|cell| cell.is_flag());
         let otherwise = if flag { PointKind::State } else { PointKind::Gauge };
         let point = parse::point(reader, taken, otherwise);
-        let cell = Cell::parse(reader, order, max_words);
         let scale = Scale::parse(reader);
         let invalid = invalid(reader, cell.map_or(1, |cell| cell.format.words()));
         let scale_at = scale_at(reader, cell.as_ref(), max_words);

@@ -15,8 +15,18 @@ async fn from_an_unknown_meter_to_values_in_the_store() {
     let conf_d = school.config().with_file_name("conf.d");
     std::fs::create_dir(&conf_d).unwrap();
     let (port, file) = (cable.end("b").display().to_string(), conf_d.join("10-found.toml"));
-    let scan =
-        ["--serial", &port, "--bauds", "9600", "--parities", "none", "--write", &file.display().to_string()];
+    let scan = [
+        "--serial",
+        &port,
+        "--bauds",
+        "9600",
+        "--parities",
+        "none",
+        "--ids",
+        "1-30",
+        "--write",
+        &file.display().to_string(),
+    ];
     let told = school.cli("discover", &scan).await;
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(told.status.success(), "{told:?}\n{text}");

@@ -277,7 +277,9 @@ impl Round {
 /// The reads of a device, by how often they are made and what they are worth.
 fn rounds_of(device: &Device) -> Vec<Round> {
     let profile = &device.profile;
-    let alarmed_spans: Vec<RegisterSpan> = device.alarmed.iter().filter_map(|p| profile.span(p)).collect();
+    // What tells an event is what alarms are made of.
+    let points = device.alarmed.iter().filter_map(|p| profile.span(p));
+    let alarmed_spans: Vec<RegisterSpan> = points.chain(profile.event_spans()).collect();
     let alarmed_ids: BTreeSet<Identifier> =
         device.alarmed.iter().filter_map(|p| profile.identifier(p)).collect();
     let blocks = plan(&profile.registers(), &profile.modbus_limits()).into_iter().map(|block| {
