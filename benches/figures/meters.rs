@@ -129,7 +129,7 @@ fn configure(dir: &Path, ports: &[u16]) -> Result<PathBuf, Failure> {
     for number in 0..SWITCHED.min(ports.len()) {
         writeln!(
             text,
-            "[[control]]\nid = \"light-{number}\"\ndevice = \"meter-{number}\"\npoint = \"light\"\nallow = [0, 1]"
+            "[[control]]\nid = \"light-{number}\"\ndevice = \"meter-{number}\"\npoint = \"light\"\nallow = [0, 1]\nmin_interval_secs = 0"
         )?;
     }
     let config = dir.join("gateway.toml");

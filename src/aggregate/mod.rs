@@ -2,11 +2,13 @@
 //! revision.
 
 mod counting;
+mod periods;
 
 pub use counting::{Counted, Nature};
 
 use crate::model::{DeviceId, PointId, PointKind, Reading, RollUp, Stamp, Wall};
 use counting::{Counting, countable};
+use periods::Periods;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Periods of one point that late data can still change.
@@ -48,7 +50,7 @@ pub struct Aggregates {
 #[derive(Debug, Default)]
 struct Series {
     counting: Counting,
-    periods: BTreeMap<Wall, Period>,
+    periods: Periods,
 }
 
 #[derive(Debug)]
@@ -98,7 +100,8 @@ impl Aggregates {
             series.counting.stood(roll_up.start, roll_up.last);
         }
         // Its last value's own time is not stored: the period's end lets no late value pass for the last.
-        series.periods.insert(roll_up.start, Period { last_at: end, roll_up, emitted: true });
+        let start = roll_up.start;
+        series.periods.put(start, Period { last_at: end, roll_up, emitted: true });
         series.forget_old();
     }
 
@@ -113,7 +116,7 @@ impl Aggregates {
         let start = stamp.effective().period_start(self.period_ms());
         let key = (device.clone(), reading.point.clone());
         let series = self.series.get_mut(&key);
-        match series.filter(|series| series.periods.get(&start).is_some_and(|period| period.emitted)) {
+        match series.filter(|series| series.periods.get(start).is_some_and(|period| period.emitted)) {
             Some(series) => series.counting.replay(stamp.effective(), reading),
             None if self.whole_from.is_none_or(|whole| start >= whole) => {
                 self.add(device, stamp, reading, nature);
@@ -139,14 +142,14 @@ impl Aggregates {
         let series = self.series.entry(key.clone()).or_default();
         // Periods ahead of our clock were made before it was set back; they must not push out the present.
         let horizon = stamp.gateway.plus_ms(i64::from(self.period_secs) * 1000);
-        series.periods.retain(|s, p| *s <= horizon || !p.emitted);
+        series.periods.retain(|start, period| start <= horizon || !period.emitted);
         series.counting.clock_set_back(horizon, at);
         let full = series.periods.len() >= REVISABLE_PERIODS
-            && series.periods.first_key_value().is_some_and(|(first, _)| start < *first);
+            && series.periods.first().is_some_and(|(first, _)| start < first);
         let span = REVISABLE_SPAN * i64::from(self.period_secs) * 1000;
-        let newest = series.periods.range(..=horizon).next_back();
-        let old = newest.is_some_and(|(newest, _)| start < newest.plus_ms(-span));
-        let forgotten = self.floor.is_some_and(|floor| start < floor) && !series.periods.contains_key(&start);
+        let newest = series.periods.last_until(horizon);
+        let old = newest.is_some_and(|newest| start < newest.plus_ms(-span));
+        let forgotten = self.floor.is_some_and(|floor| start < floor) && series.periods.get(start).is_none();
         if full || old || forgotten {
             self.too_late = self.too_late.saturating_add(1);
             return None;
@@ -159,7 +162,7 @@ impl Aggregates {
             Some(Counted::Grown(grown) | Counted::Anew { grown, .. }) => grown,
             None => 0.0,
         };
-        let period = series.periods.entry(start).or_insert_with(|| Period {
+        let period = series.periods.of(start, || Period {
             last_at: Wall(i64::MIN),
             emitted: false,
             roll_up: RollUp {
@@ -177,7 +180,7 @@ impl Aggregates {
                 delta: (reading.kind == PointKind::Counter).then_some(0.0),
                 revision: 0,
             },
-        });
+        })?;
         let r = &mut period.roll_up;
         let sum = r.sum + value;
         if !sum.is_finite() {
@@ -207,7 +210,7 @@ impl Aggregates {
                 break;
             }
             let series = self.series.get_mut(&key);
-            let Some(period) = series.and_then(|series| series.periods.get_mut(&start)) else { continue };
+            let Some(period) = series.and_then(|series| series.periods.get_mut(start)) else { continue };
             if period.emitted {
                 period.roll_up.revision = period.roll_up.revision.saturating_add(1);
             }
@@ -228,14 +231,10 @@ impl Aggregates {
 
 impl Series {
     fn forget_old(&mut self) {
-        while self.periods.len() > REVISABLE_PERIODS {
-            match self.periods.first_key_value() {
-                Some((start, period)) if period.emitted => {
-                    let start = *start;
-                    self.periods.remove(&start);
-                }
-                _ => break,
-            }
+        while self.periods.len() > REVISABLE_PERIODS
+            && self.periods.first().is_some_and(|(_, period)| period.emitted)
+        {
+            self.periods.remove_first();
         }
     }
 }

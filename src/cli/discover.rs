@@ -122,7 +122,11 @@ impl Discover {
             Err(problems) => {
                 problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
                 let zh = "没有可用的设备模板：用 --profiles 指明目录";
-                writeln!(io::stderr(), "{}", say(zh, "no device profiles: name their directory with --profiles"))?;
+                writeln!(
+                    io::stderr(),
+                    "{}",
+                    say(zh, "no device profiles: name their directory with --profiles")
+                )?;
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         };
@@ -139,12 +143,20 @@ impl Discover {
             return refuse_used(&bus);
         }
         // Made before the scan, so that its minutes are not lost to a name that cannot be written.
-        let mut file = match self.write.as_ref().map(|path| (path, OpenOptions::new().write(true).create_new(true).open(path))) {
+        let file = match self
+            .write
+            .as_ref()
+            .map(|path| (path, OpenOptions::new().write(true).create_new(true).open(path)))
+        {
             None => None,
             Some((_, Ok(file))) => Some(file),
             Some((path, Err(error))) => {
                 let name = path.display();
-                writeln!(io::stderr(), "schoolgate: {}", say(format!("不能新建 {name}"), format!("cannot make the file {name}")))?;
+                writeln!(
+                    io::stderr(),
+                    "schoolgate: {}",
+                    say(format!("不能新建 {name}"), format!("cannot make the file {name}"))
+                )?;
                 return complain(&error, EXIT_USAGE);
             }
         };
@@ -159,27 +171,37 @@ impl Discover {
             }
         }
         let text = written::configuration(&findings, config.as_ref(), place.as_ref());
-        match (&mut file, &self.write) {
-            (Some(file), Some(path)) => {
-                file.write_all(text.as_bytes())?;
-                let name = path.display();
-                let zh = format!("找到 {found} 台设备，配置已写入 {name}；选好安装位置后放入 conf.d/，再运行 schoolgate check");
-                let en = format!(
-                    "found {found} devices; the configuration is in {name}: choose their places, put it into conf.d/ and \
-                     run schoolgate check"
-                );
-                progress.tell(&say(zh, en));
-            }
-            _ => {
-                write!(out, "{text}")?;
-                progress.tell(&say(format!("找到 {found} 台设备"), format!("found {found} devices")));
-            }
+        match file.zip(self.write.as_ref()) {
+            None if found > 0 => write!(out, "{text}")?,
+            None => {}
+            Some((mut file, _)) if found > 0 => file.write_all(text.as_bytes())?,
+            // A file without a device would be in the way of the next scan.
+            Some((_, path)) => std::fs::remove_file(path)?,
         }
+        progress.tell(&self.summary(found));
         if let Err(error) = outcome {
             let code = if matches!(error, ScanError::Open(_)) { EXIT_UNAVAILABLE } else { EXIT_NOTHING };
             return complain(&error, code);
         }
         Ok(if found > 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOTHING) })
+    }
+
+    fn summary(&self, found: usize) -> String {
+        match &self.write {
+            _ if found == 0 => say("没有找到设备", "No device was found"),
+            None => say(format!("找到 {found} 台设备"), format!("found {found} devices")),
+            Some(path) => {
+                let name = path.display();
+                let zh = format!(
+                    "找到 {found} 台设备，配置已写入 {name}；选好安装位置后放入 conf.d/，再运行 schoolgate check"
+                );
+                let en = format!(
+                    "found {found} devices; the configuration is in {name}: choose their places, put it into conf.d/ \
+                     and run schoolgate check"
+                );
+                say(zh, en)
+            }
+        }
     }
 
     /// The configuration, if there is one; a box that has none yet is scanned all the same.
@@ -243,7 +265,8 @@ impl Discover {
         };
         let ended = block_on(unless_stopped(work))?;
         if !ended {
-            scan.progress.tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
+            scan.progress
+                .tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
         }
         Ok(outcome)
     }
@@ -253,7 +276,8 @@ impl Discover {
         let mut settings = Vec::new();
         for baud in &self.bauds {
             for parity in &self.parities {
-                let place = SerialPlace::Port { path: path.to_owned(), parity: *parity, two_stop_bits: false };
+                let place =
+                    SerialPlace::Port { path: path.to_owned(), parity: *parity, two_stop_bits: false };
                 settings.push(serial(place, *baud));
             }
         }

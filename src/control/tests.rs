@@ -23,11 +23,14 @@ fn an_order_is_durable_then_written_then_read_and_each_step_is_written_down() {
     }
 }
 
+/// What is done to the rig before the order.
+type Before = Box<dyn Fn(&mut Rig)>;
+
 #[test]
 fn every_refusal_is_told_written_down_and_writes_nothing() {
     let soft = Quality::Uncertain(crate::model::Doubt::Retained);
     let off = |_: &mut Rig| {};
-    let cases: Vec<(&str, Rig, f64, Box<dyn Fn(&mut Rig)>, &str)> = vec![
+    let cases: Vec<(&str, Rig, f64, Before, &str)> = vec![
         ("off", Rig::started(spec(), false, None, Some(0.0)), 1.0, Box::new(off), "enabled = true"),
         ("not_allowed", Rig::new(spec()), 2.0, Box::new(off), "2 is not allowed; allowed: 0, 1"),
         ("not_allowed", Rig::new(spec()), 0.5, Box::new(off), "0.5"),

@@ -144,7 +144,9 @@ impl Turning {
         {
             wait = wait.min(due.since(now.mono));
         }
-        if self.ending() && !self.pipe.outlet.readings.is_empty() {
+        // Where more waits than one step takes, a pause would only let the lane run over.
+        let waiting = self.pipe.outlet.readings.len();
+        if waiting >= BATCH || (self.ending() && waiting > 0) {
             wait = Duration::ZERO;
         }
         let room = !self.staged.full();

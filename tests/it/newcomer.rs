@@ -15,7 +15,18 @@ async fn from_an_unknown_meter_to_values_in_the_store() {
     let conf_d = school.config().with_file_name("conf.d");
     std::fs::create_dir(&conf_d).unwrap();
     let (port, file) = (cable.end("b").display().to_string(), conf_d.join("10-found.toml"));
-    let scan = ["--serial", &port, "--bauds", "9600", "--parities", "none", "--write", &file.display().to_string()];
+    let scan = [
+        "--serial",
+        &port,
+        "--bauds",
+        "9600",
+        "--parities",
+        "none",
+        "--ids",
+        "1-30",
+        "--write",
+        &file.display().to_string(),
+    ];
     let told = school.cli("discover", &scan).await;
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(told.status.success(), "{told:?}\n{text}");
@@ -27,13 +38,18 @@ async fn from_an_unknown_meter_to_values_in_the_store() {
     let daemon = school.start().await;
     let (device, point) = ("energy-meter-1", "voltage_l1");
     let path = format!("/api/v1/readings?device={device}&point={point}&limit=1");
-    let value = until("a voltage of the meter", async || school.rows(&path).await.pop()?["value"].as_f64()).await;
+    let value =
+        until("a voltage of the meter", async || school.rows(&path).await.pop()?["value"].as_f64()).await;
     assert!((value - 220.1).abs() < 0.01, "{value}");
     assert!(daemon.terminate().await.0.success());
     let out = dir.path().join("readings.csv");
-    let export = ["export", "--what", "readings", "--from", "2000-01-01", "--to", "2100-01-01", "--format", "csv"];
+    let export =
+        ["export", "--what", "readings", "--from", "2000-01-01", "--to", "2100-01-01", "--format", "csv"];
     let out_text = out.display().to_string();
     school.cli_ok("db", &[&export[..], &["--out", &out_text]].concat()).await;
     let csv = std::fs::read_to_string(&out).unwrap();
-    assert!(csv.lines().any(|line| line.contains(device) && line.contains(point) && line.contains("220.1")), "{csv}");
+    assert!(
+        csv.lines().any(|line| line.contains(device) && line.contains(point) && line.contains("220.1")),
+        "{csv}"
+    );
 }

@@ -129,18 +129,6 @@ pub fn kills(kills: usize, gone: usize) {
     lost("kill", gone);
 }
 
-pub fn rtu_reads(right: usize, missed: usize) {
-    let how = "reads of registers by RTU at 9600 baud, a third of the answers late by up to 1.7 s; the others were missed";
-    tell("torture.rtu_reads", right + missed, "reads", Goal::AtLeast(100_000.0), how);
-    tell(
-        "torture.rtu_reads_right",
-        right,
-        "reads",
-        Goal::Info,
-        "of them, those with a value; every value right",
-    );
-}
-
 pub fn sim(seeds: usize, days: f64, replayed: u64) {
     let how =
         "simulated schools over the real store: crashes, refusing disks and platforms, steps of the clock";

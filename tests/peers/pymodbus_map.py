@@ -37,7 +37,13 @@ async def main():
         holding, inputs = (registers(tables.get(name, {})) for name in ("holding", "input"))
         units.append(SimDevice(int(unit), simdata=(BITS, BITS, holding, inputs)))
     names = dict(enumerate(served.get("identity", [])))
-    more = {"ignore_missing_devices": True, "identity": ModbusDeviceIdentification(info=names)}
+    unit_at = 6 if kind == "tcp" else 0
+
+    def only_own(sending, packet):
+        """pymodbus 3.16 answers exception 04 for units that are not there."""
+        return packet if not sending or str(packet[unit_at]) in served["units"] else b""
+
+    more = {"identity": ModbusDeviceIdentification(info=names), "trace_packet": only_own}
     if kind == "rtu":
         server = ModbusSerialServer(units, framer=FramerType.RTU, port=where, baudrate=9600, **more)
         await server.serve_forever(background=True)

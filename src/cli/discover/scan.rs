@@ -138,7 +138,11 @@ impl<'p> Scan<'p> {
                 return Ok(());
             }
         };
-        self.findings.push(Finding { bus: BusKind::Serial(setting.clone()), devices: Vec::new(), remarks: Vec::new() });
+        self.findings.push(Finding {
+            bus: BusKind::Serial(setting.clone()),
+            devices: Vec::new(),
+            remarks: Vec::new(),
+        });
         let (sweep, progress) = (self.sweep.insert(sweep_of(setting)), &mut self.progress);
         let plated = if meters { plates::estimate(setting.baud) } else { Duration::ZERO };
         let mut told = |step: survey::Step| {
@@ -228,18 +232,12 @@ impl<'p> Scan<'p> {
     }
 
     /// Tries the hosts of a network, and the units behind those that take a connection.
-    pub(super) async fn network(
-        &mut self,
-        network: Network,
-        port: u16,
-        ids: &[u8],
-    ) -> Result<(), ScanError> {
+    pub(super) async fn network(&mut self, network: Network, port: u16, ids: &[u8]) -> Result<(), ScanError> {
         let (progress, began, whole) = (&mut self.progress, Instant::now(), network.estimate());
         network::scan(network, port, &mut self.open, &mut |tried, of| {
             let left = left(whole.saturating_sub(began.elapsed()));
-            progress.at(|| {
-                say(format!("主机 {tried}/{of}，{left}"), format!("host {tried} of {of}, {left}"))
-            });
+            progress
+                .at(|| say(format!("主机 {tried}/{of}，{left}"), format!("host {tried} of {of}, {left}")));
         })
         .await;
         self.open.reverse();
@@ -265,7 +263,8 @@ impl<'p> Scan<'p> {
             return Ok(());
         }
         let connected =
-            modbus::Connection::connect(&address.ip().to_string(), address.port(), super::ANSWER_WITHIN).await;
+            modbus::Connection::connect(&address.ip().to_string(), address.port(), super::ANSWER_WITHIN)
+                .await;
         let mut channel = match connected {
             Ok(channel) => channel,
             Err(_) => return Ok(()),
@@ -344,8 +343,9 @@ fn sweep_of(setting: &Serial) -> Sweep {
 
 /// DL/T 645 and CJ/T 188 run with even parity; where a setting with it is tried, too, they are called there only.
 fn has_meters(setting: &Serial, all: &[Serial]) -> bool {
-    let is_even =
-        |s: &Serial| matches!(&s.place, SerialPlace::Port { parity: Parity::Even, .. } | SerialPlace::Converter { .. });
+    let is_even = |s: &Serial| {
+        matches!(&s.place, SerialPlace::Port { parity: Parity::Even, .. } | SerialPlace::Converter { .. })
+    };
     is_even(setting) || !all.iter().any(|other| other.baud == setting.baud && is_even(other))
 }
 
@@ -376,7 +376,9 @@ fn remarks(name: &str, sweep: &Sweep) -> Vec<Text> {
     if sweep.others {
         remarks.push(Text::new(
             format!("{name}：扫描前线上已有通信，可能有另一台主机：先断开它"),
-            format!("{name}: somebody spoke before the scan did: another master, perhaps; disconnect it first"),
+            format!(
+                "{name}: somebody spoke before the scan did: another master, perhaps; disconnect it first"
+            ),
         ));
     }
     if sweep.echo {

@@ -27,23 +27,14 @@ pub(super) fn configuration(
         "# 由 schoolgate discover 生成。放入 conf.d/，改好名称和地点后运行 schoolgate check。\n",
         "# Made by schoolgate discover. Put it into conf.d/, choose names and places, then run schoolgate check.\n",
     );
-    let anything = findings.iter().any(|finding| !finding.devices.is_empty());
-    if !anything {
-        text.push_str(&say("# 没有找到设备。\n", "# No device was found.\n"));
-    }
     let place = match place {
         Some(place) => place.to_string(),
         None => {
             let id = free("found", &mut taken, true);
-            if anything {
-                let comment = say("改成设备实际所在的地点", "where the devices really are");
-                let name = say("待定", "to be chosen");
-                writeln!(
-                    text,
-                    "\n[[place]]\nid = \"{id}\"   # {comment}\nkind = \"room\"\nname = \"{name}\""
-                )
+            let comment = say("改成设备实际所在的地点", "where the devices really are");
+            let name = say("待定", "to be chosen");
+            writeln!(text, "\n[[place]]\nid = \"{id}\"   # {comment}\nkind = \"room\"\nname = \"{name}\"")
                 .ok();
-            }
             id
         }
     };
@@ -116,6 +107,16 @@ fn write_finding(
                 say(zh, format!("the bus '{}' is in the configuration already", bus.id))
             )
             .ok();
+            if let (BusKind::Serial(is), BusKind::Serial(found)) = (&bus.kind, &finding.bus)
+                && name_of(is) != name_of(found)
+            {
+                let (is, found) = (name_of(is), name_of(found));
+                let zh = format!("注意：配置为 {is}，设备却以 {found} 应答，请改 baud 和 parity");
+                let en = format!(
+                    "mind: it is set to {is}, but these devices answer at {found}: change baud and parity"
+                );
+                writeln!(text, "# {}", say(zh, en)).ok();
+            }
             bus.id.to_string()
         }
         None => {
@@ -217,10 +218,17 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
     }
     if !found.looked_at {
         let zh = "扫描被中止，还没有与设备模板比对：再运行一次";
-        writeln!(text, "# {}", say(zh, "the scan ended before it was compared with the profiles: run it again")).ok();
+        writeln!(
+            text,
+            "# {}",
+            say(zh, "the scan ended before it was compared with the profiles: run it again")
+        )
+        .ok();
         return;
     }
-    let Some(best) = found.matches.first().filter(|m| m.percent >= USABLE_PERCENT) else {
+    // A meter of DL/T 645 or CJ/T 188 keeps to its standard, however few of its quantities it has.
+    let usable = |percent| percent >= USABLE_PERCENT || !matches!(found.station, Station::Unit(_));
+    let Some(best) = found.matches.first().filter(|m| usable(m.percent)) else {
         let zh =
             format!("没有合适的设备模板：先 schoolgate capture {bus}/{plain}，再 schoolgate profile new");
         let en = format!(
@@ -240,7 +248,8 @@ fn write_device(text: &mut String, found: &Found, bus: &str, place: &str, taken:
         let concerns = |ratio| ratio == Ratio::CtPt || (ratio == Ratio::Ct) == (key == "ct");
         if best.profile.points.iter().any(|point| point.ratio.is_some_and(concerns)) {
             let zh = format!("{zh}变比：请按互感器铭牌填写（200/5 为 40），直接接入为 1");
-            let en = format!("the ratio on the {en} transformers' plates (200/5 A is 40); 1 where there are none");
+            let en =
+                format!("the ratio on the {en} transformers' plates (200/5 A is 40); 1 where there are none");
             writeln!(text, "{key} = 1   # {}", say(zh, en)).ok();
         }
     }

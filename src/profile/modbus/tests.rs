@@ -234,7 +234,7 @@ fn rates_and_identities() {
     assert_eq!(read(0, RegisterTable::Input, &[0x70]), None);
     let input = RegisterTable::Input;
     assert_eq!(read(1, input, &[0xB5E7, 0xB1ED, 0x3141, 0]), Some(("电表1A".into(), true)), "GBK");
-    assert_eq!(read(1, input, &[0xFFFF, 0xFFFF, 0x0141, 0x2020]).unwrap().1, false, "no letters");
+    assert!(!read(1, input, &[0xFFFF, 0xFFFF, 0x0141, 0x2020]).unwrap().1, "no letters");
     assert_eq!(read(1, input, &[0xB5E7]), None);
 }
 

@@ -9,10 +9,13 @@ fn writable(table: &str, extra: &str) -> String {
     modbus(&point(&format!("id = \"x\"\ntable = \"{table}\"\naddress = 10\n{extra}")))
 }
 
+/// A table, further keys, a value, and the words written or the refusal.
+type Case = (&'static str, &'static str, f64, Result<&'static [u16], &'static str>);
+
 #[test]
 fn values_become_words() {
     let limits = "write_min = -50\nwrite_max = 5000";
-    let cases: &[(&str, &str, f64, Result<&[u16], &str>)] = &[
+    let cases: &[Case] = &[
         ("coil", "write = \"single\"", 1.0, Ok(&[1])),
         ("coil", "write = \"multiple\"", 0.0, Ok(&[0])),
         ("coil", "write = \"single\"", 2.0, Err("takes 0 to 1")),

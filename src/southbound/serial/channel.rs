@@ -27,7 +27,8 @@ pub(super) struct SerialChannel {
 }
 
 impl SerialChannel {
-    pub(super) async fn open(settings: Serial, pace: Pace) -> Result<Self, ReadError> {
+    pub(super) async fn open(settings: Serial) -> Result<Self, ReadError> {
+        let pace = Pace::new(settings.baud);
         let mut channel =
             Self { settings, line: None, pace, misses: 0, serial: 0, stale: 0, tap: Tapped::default() };
         channel.connect().await?;

@@ -107,25 +107,13 @@ pub struct Pace {
     baud: u32,
     /// The latest that an answer ever came after its deadline.
     lateness: Duration,
-    hasty: bool,
 }
 
 impl Pace {
     /// For a line of so many baud (of the serial side, where there is a converter).
     #[must_use]
     pub fn new(baud: u32) -> Self {
-        Self { baud: baud.max(1), lateness: Duration::ZERO, hasty: false }
-    }
-
-    /// For a scan of addresses, most of which nobody has: after a missed answer only the silence between two frames is
-    /// kept. Whoever answers late may then garble the answer of the next; that address is worth a second try.
-    #[must_use]
-    pub fn hasty(self) -> Self {
-        Self { hasty: true, ..self }
-    }
-
-    fn least_patience(self) -> Duration {
-        if self.hasty { self.silence() } else { LEAST_PATIENCE }
+        Self { baud: baud.max(1), lateness: Duration::ZERO }
     }
 
     /// How long so many bytes take on the line.
@@ -143,9 +131,6 @@ impl Pace {
 
     /// How long the line must be silent after a missed answer.
     fn patience(self, within: Duration) -> Duration {
-        if self.hasty {
-            return self.silence();
-        }
         within.max(self.lateness * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE) + self.silence()
     }
 }
@@ -259,8 +244,7 @@ impl Line {
 
     /// Waits for the silence between frames and throws away what came meanwhile.
     async fn clear(&mut self) -> Result<(), LineError> {
-        let silence =
-            if std::mem::take(&mut self.fresh) { self.pace.least_patience() } else { self.pace.silence() };
+        let silence = if std::mem::take(&mut self.fresh) { LEAST_PATIENCE } else { self.pace.silence() };
         let give_up = Instant::now() + BABBLE;
         let mut until = self.quiet_since + silence;
         loop {

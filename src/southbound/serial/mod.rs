@@ -18,7 +18,6 @@ use super::DriverKind;
 use super::polled::{self, Channel, ReadError};
 use crate::config::{BusKind, Serial};
 use channel::SerialChannel;
-use line::Pace;
 
 /// The kind `serial`.
 pub const KIND: DriverKind = DriverKind {
@@ -35,17 +34,7 @@ pub const KIND: DriverKind = DriverKind {
 /// # Errors
 /// [`ReadError::Connect`].
 pub async fn open(settings: Serial) -> Result<Box<dyn Channel>, ReadError> {
-    let pace = Pace::new(settings.baud);
-    Ok(Box::new(SerialChannel::open(settings, pace).await?))
-}
-
-/// Opens a serial line for a scan: see [`Pace::hasty`].
-///
-/// # Errors
-/// [`ReadError::Connect`].
-pub async fn open_for_scan(settings: Serial) -> Result<Box<dyn Channel>, ReadError> {
-    let pace = Pace::new(settings.baud).hasty();
-    Ok(Box::new(SerialChannel::open(settings, pace).await?))
+    Ok(Box::new(SerialChannel::open(settings).await?))
 }
 
 #[cfg(test)]

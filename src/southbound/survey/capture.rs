@@ -336,7 +336,7 @@ mod tests {
         };
         let expected =
             Read { unit: 7, table: RegisterTable::Input, address: 10, words: vec![0x435C, 0x199A] };
-        assert_eq!(serial.reads(), [expected.clone()]);
+        assert_eq!(serial.reads(), std::slice::from_ref(&expected));
         let request = [0, 9, 0, 0, 0, 6, 7, 4, 0, 10, 0, 2];
         let late = [0, 8, 0, 0, 0, 7, 7, 4, 4, 1, 1, 1, 1];
         let answer = [0, 9, 0, 0, 0, 7, 7, 4, 4, 0x43, 0x5C, 0x19, 0x9A];

@@ -9,11 +9,13 @@ use std::sync::Arc;
 /// Points of a profile that are read in the first round.
 const TELLING: usize = 3;
 /// Profiles of which everything is read in the second round.
-const FINALISTS: usize = 6;
+const FINALISTS: usize = 12;
 /// Matches that are told.
 const TOLD: usize = 3;
 /// Least likeness that is told.
 const LEAST_PERCENT: u8 = 20;
+/// What it is worth that most values speak for a profile, in percent of likeness.
+const SPEAKING_PERCENT: usize = 10;
 /// A profile that was found on the line before and fits as well as this is not compared with others.
 const CERTAIN_PERCENT: u8 = 90;
 /// So many requests in a row without an answer: the device is gone, or does not say no.
@@ -143,8 +145,14 @@ fn spans(profile: &Profile) -> Vec<RegisterSpan> {
     spans
 }
 
+/// By likeness, and by how many values speak for it: the registers of a three-phase meter often hold those of its
+/// single-phase sister, which then fit even better and explain less.
 fn best_first(matches: &mut [Match]) {
-    matches.sort_by_key(|m| (std::cmp::Reverse((m.percent, m.speaking, m.answered)), m.profile.id.clone()));
+    let most = matches.iter().map(|m| m.speaking).max().unwrap_or(0).max(1);
+    matches.sort_by_key(|m| {
+        let rank = usize::from(m.percent) + SPEAKING_PERCENT * m.speaking / most;
+        (std::cmp::Reverse((rank, m.speaking, m.profile.points.len())), m.profile.id.clone())
+    });
 }
 
 /// Compares a Modbus unit with profiles; those in `first`, found before on the same line, are tried before others.
@@ -190,12 +198,12 @@ pub async fn modbus(
         known.all_of(&m.profile).await?;
         *m = known.judge(&m.profile, &spans(&m.profile));
     }
+    matches.retain(|m| m.percent >= LEAST_PERCENT);
     Ok(told_ones(matches))
 }
 
 fn told_ones(mut matches: Vec<Match>) -> Vec<Match> {
     best_first(&mut matches);
-    matches.retain(|m| m.percent >= LEAST_PERCENT);
     matches.truncate(TOLD);
     matches
 }
@@ -242,11 +250,15 @@ pub async fn meter(
         }
         let of = profile.points.len().max(1);
         let percent = u8::try_from(good.min(of) * 100 / of).unwrap_or(100);
-        let reason = Text::new(
-            format!("{of} 个量中有 {good} 个可用"),
-            format!("gives {good} of {of} quantities"),
-        );
-        matches.push(Match { profile: Arc::clone(profile), percent, reasons: vec![reason], speaking: good, answered: good });
+        let reason =
+            Text::new(format!("{of} 个量中有 {good} 个可用"), format!("gives {good} of {of} quantities"));
+        matches.push(Match {
+            profile: Arc::clone(profile),
+            percent,
+            reasons: vec![reason],
+            speaking: good,
+            answered: good,
+        });
     }
     Ok(told_ones(matches))
 }

@@ -1,7 +1,7 @@
 //! Serves a capture, so that what a technician recorded can be looked at elsewhere as if the device were there.
 //!
 //! A capture of Modbus TCP is served as Modbus TCP, one of a serial line as bytes over TCP, as a converter has them.
-//! Whatever was asked in the capture is answered as it was there, in turn when it was asked several times. Registers
+//! Whatever was asked in the capture is answered as it was there, to each client in turn when it was asked several times. Registers
 //! that were read in another grouping are answered from what is known of them; others are refused with exception 02, and
 //! units, meters and quantities that are not in the capture stay silent.
 
@@ -11,7 +11,7 @@ use crate::southbound::modbus::frame::{encode, first_frame};
 use crate::southbound::serial::rtu::crc;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,23 +45,25 @@ pub struct Replay {
     meters: BTreeMap<Vec<u8>, Answers>,
 }
 
-/// Answers in turn; an empty one is silence.
+/// Answers to one request, in the order they came; an empty one is silence.
 #[derive(Debug, Default)]
-struct Answers {
-    all: Vec<Vec<u8>>,
-    next: usize,
-}
+struct Answers(Vec<Vec<u8>>);
+
+/// How often a client has asked what, by the bytes of its requests; the turn of the next answer.
+type Turns = BTreeMap<Vec<u8>, usize>;
 
 impl Answers {
     fn add(&mut self, answer: Vec<u8>) {
-        if self.all.len() < MAX_ANSWERS {
-            self.all.push(answer);
+        if self.0.len() < MAX_ANSWERS {
+            self.0.push(answer);
         }
     }
 
-    fn take(&mut self) -> Vec<u8> {
-        let answer = self.all.get(self.next).cloned().unwrap_or_default();
-        self.next = (self.next + 1) % self.all.len().max(1);
+    /// The answer whose turn it is.
+    fn take(&self, key: Vec<u8>, turns: &mut Turns) -> Vec<u8> {
+        let turn = turns.entry(key).or_default();
+        let answer = self.0.get(*turn).cloned().unwrap_or_default();
+        *turn = (*turn + 1) % self.0.len().max(1);
         answer
     }
 }
@@ -91,7 +93,7 @@ impl Replay {
             }
         }
         let answers = replay.modbus.values().chain(replay.meters.values());
-        let says_something = answers.flat_map(|answers| &answers.all).any(|answer| !answer.is_empty());
+        let says_something = answers.flat_map(|answers| &answers.0).any(|answer| !answer.is_empty());
         says_something.then_some(replay)
     }
 
@@ -107,9 +109,9 @@ impl Replay {
     }
 
     /// The answer of a unit; empty for silence.
-    fn modbus_answer(&mut self, unit: u8, request: &[u8]) -> Vec<u8> {
-        if let Some(answers) = self.modbus.get_mut(&(unit, request.to_vec())) {
-            return answers.take();
+    fn modbus_answer(&self, unit: u8, request: &[u8], turns: &mut Turns) -> Vec<u8> {
+        if let Some(answers) = self.modbus.get(&(unit, request.to_vec())) {
+            return answers.take([&[unit][..], request].concat(), turns);
         }
         let (true, Some(function)) = (self.units.contains(&unit), request.first()) else { return Vec::new() };
         let Some((table, address, quantity)) = asked(request) else { return vec![function | 0x80, 1] };
@@ -125,8 +127,9 @@ impl Replay {
         answer
     }
 
-    fn meter_answer(&mut self, request: &[u8]) -> Vec<u8> {
-        let answer = self.meters.get_mut(&meter_key(request)).map(Answers::take).unwrap_or_default();
+    fn meter_answer(&self, request: &[u8], turns: &mut Turns) -> Vec<u8> {
+        let key = meter_key(request);
+        let answer = self.meters.get(&key).map(|answers| answers.take(key, turns)).unwrap_or_default();
         renumbered(answer, request)
     }
 }
@@ -205,7 +208,7 @@ fn serial_request(held: &[u8]) -> Option<Asked> {
 /// # Errors
 /// When no more connections can be taken.
 pub async fn serve(replay: Replay, listener: TcpListener) -> io::Result<()> {
-    let replay = Arc::new(Mutex::new(replay));
+    let replay = Arc::new(replay);
     let mut clients = JoinSet::new();
     loop {
         while clients.len() >= MAX_CLIENTS {
@@ -219,8 +222,8 @@ pub async fn serve(replay: Replay, listener: TcpListener) -> io::Result<()> {
 }
 
 /// One client, until it leaves.
-async fn client(mut stream: TcpStream, replay: Arc<Mutex<Replay>>) -> io::Result<()> {
-    let mut held: Vec<u8> = Vec::new();
+async fn client(mut stream: TcpStream, replay: Arc<Replay>) -> io::Result<()> {
+    let (mut held, mut turns): (Vec<u8>, Turns) = (Vec::new(), Turns::new());
     let mut bytes = [0; 512];
     loop {
         let read = stream.read(&mut bytes);
@@ -242,8 +245,7 @@ async fn client(mut stream: TcpStream, replay: Arc<Mutex<Replay>>) -> io::Result
         let surplus = held.len().saturating_sub(MAX_HELD);
         held.drain(..surplus);
         loop {
-            let step = answer(&mut replay.lock().unwrap_or_else(PoisonError::into_inner), &held);
-            match step {
+            match answer(&replay, &held, &mut turns) {
                 Ok(Some((answer, used))) => {
                     held.drain(..used.min(held.len()));
                     stream.write_all(&answer).await?;
@@ -256,18 +258,18 @@ async fn client(mut stream: TcpStream, replay: Arc<Mutex<Replay>>) -> io::Result
 }
 
 /// The answer to the first whole request in the bytes, and how many of them it takes.
-fn answer(replay: &mut Replay, held: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
+fn answer(replay: &Replay, held: &[u8], turns: &mut Turns) -> Result<Option<(Vec<u8>, usize)>, String> {
     if replay.kind == Kind::ModbusTcp {
         let Some(frame) = first_frame(held)? else { return Ok(None) };
-        let pdu = replay.modbus_answer(frame.unit, frame.pdu);
+        let pdu = replay.modbus_answer(frame.unit, frame.pdu, turns);
         let answer = if pdu.is_empty() { Vec::new() } else { encode(frame.id, frame.unit, &pdu) };
         return Ok(Some((answer, frame.len)));
     }
     Ok(match serial_request(held) {
         None => None,
-        Some(Asked::Meter(request, used)) => Some((replay.meter_answer(&request), used)),
+        Some(Asked::Meter(request, used)) => Some((replay.meter_answer(&request, turns), used)),
         Some(Asked::Modbus(unit, request, used)) => {
-            let pdu = replay.modbus_answer(unit, &request);
+            let pdu = replay.modbus_answer(unit, &request, turns);
             let mut answer = Vec::new();
             if !pdu.is_empty() {
                 answer.push(unit);
@@ -307,8 +309,9 @@ mod tests {
             (true, sent),
             (false, "00 01 00 00 00 07 07 03 04 00 03 00 04"),
         ];
-        let mut replay = Replay::new(&capture(Kind::ModbusTcp, &frames)).unwrap();
-        let mut ask = |request: &str| answer(&mut replay, &hex(request)).unwrap().unwrap().0;
+        let replay = Replay::new(&capture(Kind::ModbusTcp, &frames)).unwrap();
+        let mut turns = Turns::new();
+        let mut ask = |request: &str| answer(&replay, &hex(request), &mut turns).unwrap().unwrap().0;
         assert_eq!(ask("00 05 00 00 00 06 07 03 00 0A 00 02"), hex("00 05 00 00 00 07 07 03 04 00 01 00 02"));
         assert_eq!(ask("00 06 00 00 00 06 07 03 00 0A 00 02"), hex("00 06 00 00 00 07 07 03 04 00 03 00 04"));
         assert_eq!(ask("00 07 00 00 00 06 07 03 00 0A 00 02"), hex("00 07 00 00 00 07 07 03 04 00 01 00 02"));
@@ -316,7 +319,7 @@ mod tests {
         assert_eq!(ask("00 09 00 00 00 06 07 03 00 0B 00 02"), hex("00 09 00 00 00 03 07 83 02"));
         assert_eq!(ask("00 0A 00 00 00 06 07 04 00 0A 00 01"), hex("00 0A 00 00 00 03 07 84 02"));
         assert!(ask("00 0B 00 00 00 06 08 03 00 0A 00 02").is_empty(), "an unknown unit is silent");
-        assert!(answer(&mut replay, b"HTTP/1.1").is_err());
+        assert!(answer(&replay, b"HTTP/1.1", &mut turns).is_err());
     }
 
     #[test]
@@ -336,18 +339,19 @@ mod tests {
                  00 00 00 00 00 00 00 00 FF 67 16",
             ),
         ];
-        let mut replay = Replay::new(&capture(Kind::Serial(9600), &frames)).unwrap();
-        assert_eq!(answer(&mut replay, &[&[0xFF][..], &asked].concat()), Ok(Some((said, 9))));
+        let replay = Replay::new(&capture(Kind::Serial(9600), &frames)).unwrap();
+        let mut turns = Turns::new();
+        assert_eq!(answer(&replay, &[&[0xFF][..], &asked].concat(), &mut turns), Ok(Some((said, 9))));
         let meter = hex("FE FE 68 01 00 00 00 00 00 68 11 04 33 34 34 35 B6 16");
-        assert_eq!(answer(&mut replay, &meter), Ok(Some((hex(frames[3].1), meter.len()))));
+        assert_eq!(answer(&replay, &meter, &mut turns), Ok(Some((hex(frames[3].1), meter.len()))));
         // The same question with another number, 05, has the answer with that number and its sum.
         let water = hex("68 10 12 00 00 00 00 00 00 01 03 90 1F 05 42 16");
-        let (got, _) = answer(&mut replay, &water).unwrap().unwrap();
+        let (got, _) = answer(&replay, &water, &mut turns).unwrap().unwrap();
         let mut expected = hex(frames[5].1);
         expected[13] = 5;
         expected[33] = 0x6C;
         assert_eq!(got, expected);
-        assert_eq!(answer(&mut replay, &water[..15]), Ok(None));
+        assert_eq!(answer(&replay, &water[..15], &mut turns), Ok(None));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! [`PATIENCE`] each. What is garbled there, too, is told: two devices with one id, or bad wiring.
 
 use super::heard::{ANSWER_LEN, Ear, Heard, QUESTION_LEN, Reply, question};
+use crate::southbound::polled::Exception;
 use crate::southbound::serial::line::{Pace, Wire};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -235,6 +236,8 @@ impl Sweep {
         while let Some(heard) = self.ear.next() {
             match heard {
                 Heard::Echo => self.echo = true,
+                // A converter says that nobody is there.
+                Heard::Reply(_, Reply::Refused(Exception::GatewayPath | Exception::GatewayTarget)) => {}
                 Heard::Reply(unit, reply) => {
                     self.answers.insert(unit, reply);
                     self.doubtful.remove(&unit);

@@ -153,7 +153,10 @@ async fn another_master_and_an_echo_are_noticed_and_a_cut_wire_ends_the_scan() {
         }
     });
     let error = sweep.quick(&mut near, &[3, 4, 5, 6, 7], &mut |_| ()).await.unwrap_err();
-    assert!(matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe), "{error}");
+    assert!(
+        matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe),
+        "{error}"
+    );
     assert!(sweep.others && sweep.echo);
     assert!(sweep.answers.is_empty(), "an echo is no answer: {:?}", sweep.answers);
 }
@@ -216,7 +219,8 @@ fn a_sketch_is_a_profile_whose_vectors_pass() {
     assert!(made.profile.contains("a voltage, if scale = 0.1"), "{}", made.profile);
     assert!(!profile.confirmed);
 
-    let other = Capture { frames: [capture.frames.clone(), captured(6, 0, &[1]).to_vec()].concat(), ..capture };
+    let other =
+        Capture { frames: [capture.frames.clone(), captured(6, 0, &[1]).to_vec()].concat(), ..capture };
     assert_eq!(sketch(&other, &naming), Err(NoSketch::SeveralUnits(vec![5, 6])));
     naming.unit = Some(6);
     assert_eq!(sketch(&other, &naming).unwrap().points, 1);

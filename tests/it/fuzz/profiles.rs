@@ -41,7 +41,7 @@ fn of(protocols: &[Protocol]) -> Vec<Profile> {
     profiles
 }
 
-fn chosen<'a, T>(list: &'a [T], bytes: [u8; 2]) -> Option<&'a T> {
+fn chosen<T>(list: &[T], bytes: [u8; 2]) -> Option<&T> {
     list.get(usize::from(u16::from_be_bytes(bytes)) % list.len().max(1))
 }
 

@@ -181,7 +181,7 @@ impl Rig {
 #[tokio::test(start_paused = true)]
 async fn m17_ten_dead_of_32_take_a_twentieth_of_the_bus_and_the_others_keep_their_grid() {
     let devices: Vec<Device> = (1..=32).map(|unit| device(unit, SEC * 10, &[1])).collect();
-    let dead = |unit: u8| unit % 3 == 0;
+    let dead = |unit: u8| unit.is_multiple_of(3);
     let rig =
         rig(&devices, move |unit, ask| if dead(unit) { (SEC * 2, silent()) } else { (50 * MS, right(ask)) });
     // Ten minutes to find out who is dead, then an hour.
