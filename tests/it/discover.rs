@@ -132,7 +132,7 @@ async fn an_empty_line_of_9600_baud_is_scanned_in_little_time() {
 }
 
 #[tokio::test]
-async fn pymodbus_on_a_paced_line_is_found_told_apart_and_configured() {
+async fn pymodbus_on_a_serial_port_is_found_told_apart_and_configured() {
     let dir = tempfile::tempdir().unwrap();
     let units = [
         (5, map_of("energy-meter/acrel-adl400")),
@@ -141,13 +141,11 @@ async fn pymodbus_on_a_paced_line_is_found_told_apart_and_configured() {
     ];
     let map = served(dir.path(), &["Maker\nof meters", "Model 7", "V1.2"], &units);
     let (_child, port) = pymodbus_map("rtu-tcp", "127.0.0.1", &map).await;
-    let paced = Paced::start(Some(SocketAddr::from(([127, 0, 0, 1], port))), 9600).await.unwrap();
-    let line = Port::to(paced.address()).await;
+    // Not paced: pymodbus tells frames apart by what is in them and not by silence, and loses requests that come byte by
+    // byte among those to units it does not have.
+    let line = Port::to(SocketAddr::from(([127, 0, 0, 1], port))).await;
     let file = dir.path().join("found.toml");
-    // Patient, as pymodbus on a busy machine may take longer for an answer than any meter.
-    let ids = ["--ids", "1-20,95-105", "--patient"];
-    let output =
-        discover(&line.path(), &[&ids[..], &["--write", &file.display().to_string()]].concat()).await;
+    let output = discover(&line.path(), &["--write", &file.display().to_string()]).await;
     assert!(output.status.success(), "{}", said(&output));
     let text = std::fs::read_to_string(&file).unwrap();
     let found: toml::Table = text.parse().expect(&text);
