@@ -132,7 +132,7 @@ async fn an_empty_line_of_9600_baud_is_scanned_in_little_time() {
 }
 
 #[tokio::test]
-async fn pymodbus_on_a_paced_line_is_found_told_apart_and_configured() {
+async fn pymodbus_on_a_serial_port_is_found_told_apart_and_configured() {
     let dir = tempfile::tempdir().unwrap();
     let units = [
         (5, map_of("energy-meter/acrel-adl400")),
@@ -141,8 +141,9 @@ async fn pymodbus_on_a_paced_line_is_found_told_apart_and_configured() {
     ];
     let map = served(dir.path(), &["Maker\nof meters", "Model 7", "V1.2"], &units);
     let (_child, port) = pymodbus_map("rtu-tcp", "127.0.0.1", &map).await;
-    let paced = Paced::start(Some(SocketAddr::from(([127, 0, 0, 1], port))), 9600).await.unwrap();
-    let line = Port::to(paced.address()).await;
+    // Not paced: pymodbus tells frames apart by what is in them and not by silence, and loses requests that come byte by
+    // byte among those to units it does not have.
+    let line = Port::to(SocketAddr::from(([127, 0, 0, 1], port))).await;
     let file = dir.path().join("found.toml");
     let output = discover(&line.path(), &["--write", &file.display().to_string()]).await;
     assert!(output.status.success(), "{}", said(&output));
@@ -154,9 +155,7 @@ async fn pymodbus_on_a_paced_line_is_found_told_apart_and_configured() {
         .iter()
         .map(|device| (device["address"].as_integer().unwrap(), device["profile"].as_str().unwrap()))
         .collect();
-    assert_eq!(devices[2], (100, "eastron-sdm630"), "{text}");
-    assert_eq!(devices.iter().map(|(unit, _)| *unit).collect::<Vec<_>>(), [5, 17, 100], "{text}");
-    assert!(devices[..2].iter().all(|(_, profile)| *profile == "acrel-adl400"), "{text}");
+    assert_eq!(devices, [(5, "acrel-adl400"), (17, "acrel-adl400"), (100, "eastron-sdm630")], "{text}");
     assert!(text.contains("% looks like acrel-adl400"), "{text}");
     assert!(text.contains("it says it is: Makerof meters, Model 7, V1.2"), "{text}");
     let bus = &found["bus"][0];
@@ -174,9 +173,8 @@ async fn a_stopped_scan_writes_what_was_found_and_a_taken_port_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let map = served(dir.path(), &[], &[(1, map_of("energy-meter/eastron-sdm630"))]);
     let (_child, port) = pymodbus_map("rtu-tcp", "127.0.0.1", &map).await;
-    // At 1200 baud a scan takes half a minute.
-    let paced = Paced::start(Some(SocketAddr::from(([127, 0, 0, 1], port))), 1200).await.unwrap();
-    let line = Port::to(paced.address()).await;
+    // At 1200 baud a scan takes half a minute, whatever the port does.
+    let line = Port::to(SocketAddr::from(([127, 0, 0, 1], port))).await;
     let (path, file) = (line.path().display().to_string(), dir.path().join("found.toml"));
     let (written, profiles) = (file.display().to_string(), profiles());
     let args =
