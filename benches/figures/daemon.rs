@@ -27,6 +27,13 @@ pub(crate) struct Look {
     pub(crate) shed: f64,
 }
 
+/// The environment that the service manager gives it.
+fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let unit = include_str!("../../systemd/schoolgate.service");
+    let lines = unit.lines().filter_map(|line| line.strip_prefix("Environment="));
+    lines.flat_map(str::split_whitespace).filter_map(|set| set.split_once('='))
+}
+
 /// A daemon that was started here; it is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -45,6 +52,7 @@ impl Daemon {
             .arg("run")
             .arg("--config")
             .arg(config)
+            .envs(environment())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 pub(super) type Answer = Result<Json<Value>, Problem>;
@@ -157,15 +158,18 @@ fn listed<T>(page: Page<T>, view: impl Fn(&T) -> Value) -> Answer {
 
 async fn devices(State(console): State<Console>) -> Answer {
     let live = console.live.borrow().clone();
-    let rows: Vec<Value> =
-        console.devices.values().map(|d| views::device(d, live.devices.get(&d.id))).collect();
+    let rows: Vec<Value> = console
+        .devices
+        .values()
+        .map(|d| views::device(d, live.devices.get(&d.id).map(Arc::as_ref)))
+        .collect();
     Ok(Json(json!({"rows": rows, "at": live.at})))
 }
 
 async fn device(State(console): State<Console>, Path(id): Path<String>) -> Answer {
     let live = console.live.borrow().clone();
     let device = console.devices.get(id.as_str()).ok_or_else(|| not_found("设备", "device"))?;
-    Ok(Json(views::device(device, live.devices.get(&device.id))))
+    Ok(Json(views::device(device, live.devices.get(&device.id).map(Arc::as_ref))))
 }
 
 async fn readings(State(console): State<Console>, asked: Asked) -> Answer {

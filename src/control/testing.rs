@@ -199,7 +199,7 @@ impl Rig {
         let stamp = Stamp { device: None, gateway, clock: ClockQuality::NoDeviceTime };
         let mut panel = DeviceLive::default();
         panel.points.insert(point, PointLive { reading, stamp });
-        self.live.devices.insert(id(DeviceId::new("panel")), panel);
+        self.live.devices.insert(id(DeviceId::new("panel")), Arc::new(panel));
     }
 
     pub(super) fn results(&self) -> Vec<String> {

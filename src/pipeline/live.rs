@@ -5,6 +5,7 @@ use crate::model::{
     Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The last value of a point.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +34,8 @@ pub struct DeviceLive {
 pub struct Live {
     /// When this was so.
     pub at: Option<Wall>,
-    /// Every configured device.
-    pub devices: BTreeMap<DeviceId, DeviceLive>,
+    /// Every configured device; shared with the board until it says something new.
+    pub devices: BTreeMap<DeviceId, Arc<DeviceLive>>,
     /// Every open alarm.
     pub alarms: Vec<Alarm>,
     /// Good values that came too late for any roll-up.
@@ -42,21 +43,21 @@ pub struct Live {
 }
 
 #[derive(Debug)]
-pub(super) struct LiveBoard(BTreeMap<DeviceId, DeviceLive>);
+pub(super) struct LiveBoard(BTreeMap<DeviceId, Arc<DeviceLive>>);
 
 impl LiveBoard {
     pub(super) fn new<'a>(devices: impl Iterator<Item = &'a DeviceId>, links: &[LinkChange]) -> Self {
-        let mut board: BTreeMap<_, _> = devices.map(|d| (d.clone(), DeviceLive::default())).collect();
+        let mut board: BTreeMap<_, Arc<DeviceLive>> = devices.map(|d| (d.clone(), Arc::default())).collect();
         for change in links {
             if let Some(device) = board.get_mut(&change.device) {
-                device.link = Some((change.link, change.at));
+                Arc::make_mut(device).link = Some((change.link, change.at));
             }
         }
         Self(board)
     }
 
     pub(super) fn observe(&mut self, seen: &Observation, now: Wall) {
-        let Some(device) = self.0.get_mut(&seen.device) else { return };
+        let Some(device) = self.0.get_mut(&seen.device).map(Arc::make_mut) else { return };
         // What a broker kept says nothing of when the device last spoke.
         if !seen.retained && !matches!(seen.body, Body::Link(_)) {
             device.last_seen = Some(now);

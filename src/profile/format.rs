@@ -233,7 +233,10 @@ mod tests {
         ];
         for (word, format) in Format::WORDS {
             for number in numbers {
-                #[expect(clippy::cast_possible_truncation, reason = "the nearest number that a float can hold")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "the nearest number that a float can hold"
+                )]
                 let number = if format == Format::Float32 { f64::from(number as f32) } else { number };
                 let Some(bits) = format.bits(number) else { continue };
                 assert_eq!(format.value(bits), number, "{word} {number}");

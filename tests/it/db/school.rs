@@ -136,7 +136,14 @@ pub fn filled() -> TempDir {
         }
     }
     // Its hour and day are still to be made.
-    store.commit(&[&Commit { roll_ups: vec![roll_up(41)], ..Commit::default() }]).unwrap();
+    let energy = RollUp {
+        point: PointId::new("energy_import").unwrap(),
+        unit: Unit::KilowattHour,
+        kind: PointKind::Counter,
+        delta: Some(0.5),
+        ..roll_up(41)
+    };
+    store.commit(&[&Commit { roll_ups: vec![roll_up(41), energy], ..Commit::default() }]).unwrap();
     drop(store);
     let copy = tempdir().unwrap();
     store::backup(dir.path(), &copy.path().join("b")).unwrap();
