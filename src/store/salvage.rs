@@ -222,7 +222,14 @@ impl Salvage<'_> {
         let hashed = HASHED.contains(&table.name);
         let pairs = || wanted.iter().zip(&there).filter(|(new, _)| !hashed || new.name != "hash");
         let mut list = pairs().map(|(new, _)| new.name.as_str()).collect::<Vec<_>>().join(", ");
-        let read = pairs().map(|(new, old)| format!("\"{}\" as {}", old.name, new.name));
+        let read = pairs().map(|(new, old)| match new.text {
+            // One flipped bit of a row's header makes bytes of a text.
+            true => format!(
+                "iif(typeof(\"{0}\") = 'blob', cast(\"{0}\" as text), \"{0}\") as {1}",
+                old.name, new.name
+            ),
+            false => format!("\"{}\" as {}", old.name, new.name),
+        });
         let read = read.collect::<Vec<_>>().join(", ");
         let marks = (1..).zip(pairs()).map(|(n, (column, _))| mark(table.name, &column.name, n));
         let mut marks = marks.collect::<Vec<_>>().join(", ");
@@ -362,13 +369,15 @@ struct Column {
     /// Its place in the primary key, or 0.
     key: i64,
     integer: bool,
+    text: bool,
 }
 
 fn columns(db: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let mut statement = db.prepare(&format!("pragma table_info({table})"))?;
     let rows = statement.query_map([], |row| {
-        let integer = row.get::<_, String>("type")?.eq_ignore_ascii_case("integer");
-        Ok(Column { name: row.get("name")?, key: row.get("pk")?, integer })
+        let kind: String = row.get("type")?;
+        let is = |word| kind.eq_ignore_ascii_case(word);
+        Ok(Column { name: row.get("name")?, key: row.get("pk")?, integer: is("integer"), text: is("text") })
     })?;
     rows.collect()
 }
