@@ -40,7 +40,7 @@ bench: ## figures, one line each, into target/figures.json; ONLY=pipe runs one a
 	@scripts/setup build
 	@ONLY="$(ONLY)" cargo bench --locked --bench figures
 
-torture: ## the tests that try the store, in their long form (hours); ONLY=store, ONLY=crash_states … runs a part
+torture: ## the tests that try the store, in their long form (an hour or two); ONLY=store, ONLY=crash_states … runs a part
 	@scripts/setup test
 	@ONLY="$(ONLY)" scripts/torture
 
