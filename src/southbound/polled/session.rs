@@ -290,17 +290,17 @@ impl Poller {
         polled.silence.broken();
         let inputs: Vec<Input> = decoded
             .into_iter()
-            .filter(|decoded| match &decoded.body {
-                Body::Event(event) => polled.is_news(event),
-                Body::Reading(_) | Body::Link(_) => true,
-            })
-            .map(|decoded| {
-                Input::Observed(Observation {
+            .filter_map(|decoded| {
+                let retained = match &decoded.body {
+                    Body::Event(event) => polled.news(event)?,
+                    Body::Reading(_) | Body::Link(_) => false,
+                };
+                Some(Input::Observed(Observation {
                     device: device.clone(),
                     stamp: Stamp::new(decoded.device_time, now),
                     body: decoded.body,
-                    retained: false,
-                })
+                    retained,
+                }))
             })
             .collect();
         self.tell(field, &device, Link::Up).await?;

@@ -232,21 +232,27 @@ fn points_of_several_rates_are_read_in_rounds_of_their_own() {
 }
 
 #[test]
-fn an_event_is_news_only_when_it_changes() {
+fn an_event_is_news_only_when_it_changes_and_a_kind_ends_with_its_last_state() {
     let (mut unit, _) = PolledUnit::new(&device(1, true), Duration::from_secs(1), 1).unwrap();
     let event =
         |phase, code: &str| Event { code: Some(code.into()), ..Event::bare(EventKind::WaterLeak, phase) };
+    let (found, changed) = (Some(true), Some(false));
     for (phase, code, news) in [
-        (Phase::End, "a", false),
-        (Phase::End, "a", false),
-        (Phase::Start, "a", true),
-        (Phase::Start, "a", false),
-        (Phase::Start, "b", true),
-        (Phase::End, "a", true),
-        (Phase::End, "a", false),
-        (Phase::Start, "b", false),
+        // It may have ended while nobody asked; that is said once for the kind.
+        (Phase::End, "a", found),
+        (Phase::End, "a", None),
+        (Phase::End, "c", None),
+        (Phase::Start, "a", changed),
+        (Phase::Start, "a", None),
+        (Phase::Start, "b", changed),
+        (Phase::End, "a", None),
+        (Phase::Start, "b", None),
+        (Phase::End, "b", changed),
+        (Phase::End, "b", None),
+        (Phase::Start, "a", changed),
+        (Phase::End, "a", changed),
     ] {
-        assert_eq!(unit.is_news(&event(phase, code)), news, "{phase} {code}");
+        assert_eq!(unit.news(&event(phase, code)), news, "{phase} {code}");
     }
 }
 

@@ -37,11 +37,21 @@ impl PolledUnit {
         (!rounds.is_empty()).then_some((unit, rounds))
     }
 
-    /// Whether an event that its registers tell is news: they tell it at every poll. The end of what never began is
-    /// none.
-    pub(super) fn is_news(&mut self, event: &Event) -> bool {
+    /// What an event that its registers tell is, which they do at every poll: `None` when it is no news, else whether it
+    /// is a state found rather than a change seen. Of one kind, states are told by several bits: it ends with the last of
+    /// them. That none is on is told once, because it may have ended while nobody asked.
+    pub(super) fn news(&mut self, event: &Event) -> Option<bool> {
         let before = self.said.insert((event.kind, event.code.clone()), event.phase);
-        before != Some(event.phase) && (before.is_some() || event.phase != Phase::End)
+        if before == Some(event.phase) {
+            return None;
+        }
+        let own = |code: &Option<String>| *code == event.code;
+        let mut others = self.said.iter().filter(|((kind, code), _)| *kind == event.kind && !own(code));
+        match (event.phase, before) {
+            (Phase::End, None) => others.next().is_none().then_some(true),
+            (Phase::End, Some(_)) => (!others.any(|(_, phase)| *phase == Phase::Start)).then_some(false),
+            (Phase::Start | Phase::Moment, _) => Some(false),
+        }
     }
 }
 

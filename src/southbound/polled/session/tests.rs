@@ -388,13 +388,14 @@ async fn a_state_in_a_register_is_told_when_it_changes_and_not_at_every_poll() {
     let mut phases = Vec::new();
     while let Ok(parcel) = rig.outlet.events.try_recv() {
         for input in parcel.delivery.inputs {
-            if let Input::Observed(Observation { body: Body::Event(event), .. }) = input {
-                phases.push((event.kind, event.phase));
+            if let Input::Observed(Observation { body: Body::Event(event), retained, .. }) = input {
+                phases.push((event.kind, event.phase, retained));
             }
         }
     }
-    let leak = |phase| (EventKind::WaterLeak, phase);
-    let expected = [Phase::Start, Phase::End, Phase::Start, Phase::End].map(leak);
+    let leak = |phase| (EventKind::WaterLeak, phase, false);
+    let mut expected = vec![(EventKind::WaterLeak, Phase::End, true)];
+    expected.extend([Phase::Start, Phase::End, Phase::Start, Phase::End].map(leak));
     assert_eq!(phases, expected);
     assert!(rig.asked().len() > 400);
 }
