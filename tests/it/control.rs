@@ -304,6 +304,8 @@ async fn a_pulse_returns_after_a_kill_and_at_a_stop() {
         .column::<String>("select actor || ' ' || detail from audit where subject = 'pump' order by seq")
         .iter()
         .map(|row| row.split(" from=").next().expect("a result").to_owned())
+        // Right after a start the bus may not be connected yet: then it is tried again.
+        .filter(|row| row != "gateway result=device_refused")
         .collect();
     assert_eq!(
         results,
