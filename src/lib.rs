@@ -10,6 +10,8 @@ pub mod museum;
 pub mod model;
 // pure: reading TOML that a person wrote
 pub mod document;
+// pure: what terminals, recorders and panels send, read from its own form
+pub mod notice;
 // pure: what a device's words mean
 pub mod profile;
 // pure: when there is teaching

@@ -193,7 +193,9 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
         Some(Protocol::Onvif) => {
             url(reader, "address", "http://192.168.1.64/onvif/device_service").map(|url| url.to_string())
         }
-        None => {
+        // No bus carries them yet.
+        Some(protocol) if protocol.is_noticed() => None,
+        _ => {
             if !reader.has("address") {
                 reader.problem("address", "'device.address' is missing", "add `address = …`");
             }

@@ -1,7 +1,8 @@
 //! What happened: one vocabulary for every reader, button, contact and camera.
 
-use super::PersonRef;
+use super::{Person, PersonRef};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -68,6 +69,22 @@ words! {
         CountedAnew = "counted_anew",
         /// The device's battery is low.
         BatteryLow = "battery_low",
+        /// Somebody opened under threat (胁迫): a silent call for help.
+        Duress = "duress",
+        /// A smoke detector of its own, not behind a fire panel.
+        Smoke = "smoke",
+        /// A device behind a panel or a hub is no longer heard (监管失联), or is again.
+        Supervision = "supervision",
+        /// Mains or reserve power of a device fails (主电、备电故障).
+        PowerFault = "power_fault",
+        /// Part of a panel is shielded, bypassed or taken out of service (屏蔽、旁路).
+        Bypass = "bypass",
+        /// A panel or zone was armed (`start`) or disarmed (`end`).
+        Armed = "armed",
+        /// A vehicle passed a barrier or plate reader.
+        VehiclePass = "vehicle_pass",
+        /// A wristband or tag is heard in a place (`start`) or no longer (`end`).
+        Presence = "presence",
         /// Something the profile names but this list does not; the raw code is kept.
         Other = "other",
     }
@@ -96,10 +113,14 @@ words! {
         Wristband = "wristband",
         /// Face.
         Face = "face",
+        /// Fingerprint.
+        Fingerprint = "fingerprint",
         /// QR code.
         Qr = "qr",
         /// PIN.
         Pin = "pin",
+        /// A vehicle's plate.
+        Plate = "plate",
         /// The device does not say.
         Unknown = "unknown",
     }
@@ -124,6 +145,10 @@ words! {
         Visitor = "visitor",
         /// Family telephone.
         FamilyPhone = "family_phone",
+        /// A checkpoint of a patrol (电子巡更).
+        Patrol = "patrol",
+        /// Sitting an examination.
+        Exam = "exam",
         /// Something else; the raw code is kept.
         Other = "other",
     }
@@ -163,6 +188,34 @@ impl AccessResult {
     }
 }
 
+words! {
+    /// Why a reader refused.
+    Reason {
+        /// The credential has no right here (未分配权限).
+        NoRight = "no_right",
+        /// Not at this time (无效时段).
+        WrongTime = "wrong_time",
+        /// It is no longer valid, or not yet (过期).
+        Expired = "expired",
+        /// It is on the list of those to be stopped (黑名单).
+        Blocked = "blocked",
+        /// PIN or second credential wrong.
+        WrongPin = "wrong_pin",
+        /// Entered twice without leaving (反潜回).
+        AntiPassback = "anti_passback",
+        /// Another door of the lock is open (互锁).
+        Interlock = "interlock",
+        /// The face, finger or identity card does not match.
+        NoMatch = "no_match",
+        /// A picture instead of a living face.
+        NotAlive = "not_alive",
+        /// The second credential did not come in time.
+        Timeout = "timeout",
+        /// Something else; the raw code is kept.
+        Other = "other",
+    }
+}
+
 /// One presentation of a credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialUse {
@@ -174,8 +227,13 @@ pub struct CredentialUse {
     pub direction: Direction,
     /// With what result.
     pub result: AccessResult,
+    /// Why it was refused, if it was and the device says.
+    pub reason: Option<Reason>,
     /// Whose, as a pseudonym; the number itself never leaves the parser.
     pub person: Option<PersonRef>,
+    /// Who that is to the school, where the table of persons says; never stored with the event.
+    #[serde(skip)]
+    pub known: Option<Arc<Person>>,
 }
 
 /// One thing that happened.

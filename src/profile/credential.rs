@@ -81,7 +81,9 @@ impl CredentialFields {
             service: self.service.read(fields),
             direction: self.direction.read(fields),
             result: self.result.read(fields),
+            reason: None,
             person: self.person(cx, fields)?,
+            known: None,
         })
     }
 

@@ -13,6 +13,7 @@ mod json;
 mod likeness;
 mod message;
 mod modbus;
+mod notices;
 mod onvif;
 mod orders;
 mod parse;
@@ -38,10 +39,12 @@ pub use writing::Writable;
 use crate::model::{
     Body, DeviceId, Doubt, EventKind, PointId, PointKind, ProfileId, Reading, SiteKey, Text, Unit, Wall,
 };
+use crate::notice::Notice;
 use digits::Digits;
 use jiff::tz::TimeZone;
 use message::Messages;
 use modbus::Registers;
+use notices::Codes;
 use onvif::Notifications;
 
 /// What decoding needs to know besides the bytes.
@@ -201,6 +204,24 @@ pub enum Protocol {
     Mqtt,
     /// An ONVIF camera.
     Onvif,
+    /// Hikvision ISAPI: alerts and passes, pushed or pulled.
+    Isapi,
+    /// Dahua's CGI event stream.
+    Dahua,
+    /// ZKTeco push (`/iclock/`).
+    Zkteco,
+    /// GB/T 26875.3: fire transmitters.
+    Gb26875,
+    /// Contact ID in SIA DC-09 frames: intrusion panels.
+    ContactId,
+}
+
+impl Protocol {
+    /// Whether its devices tell notices, which a table of codes in the profile explains.
+    #[must_use]
+    pub fn is_noticed(self) -> bool {
+        matches!(self, Self::Isapi | Self::Dahua | Self::Zkteco | Self::Gb26875 | Self::ContactId)
+    }
 }
 
 /// What a device says, as data.
@@ -233,6 +254,7 @@ enum Wire {
     Digits(Digits),
     Mqtt(Messages),
     Onvif(Notifications),
+    Noticed(Codes),
 }
 
 impl Profile {
@@ -247,6 +269,7 @@ impl Profile {
     pub fn personal(&self) -> bool {
         match &self.wire {
             Wire::Mqtt(messages) => messages.personal(),
+            Wire::Noticed(_) => true,
             Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) => false,
         }
     }
@@ -263,7 +286,7 @@ impl Profile {
             Wire::Modbus(registers) => registers.points_mut().for_each(|point| again.apply(point)),
             Wire::Digits(digits) => digits.points_mut().for_each(|point| again.apply(point)),
             Wire::Mqtt(messages) => messages.points_mut().for_each(|point| again.apply(point)),
-            Wire::Onvif(_) => {}
+            Wire::Onvif(_) | Wire::Noticed(_) => {}
         }
         profile
     }
@@ -279,7 +302,7 @@ impl Profile {
     pub fn identity(&self) -> Vec<RegisterSpan> {
         match &self.wire {
             Wire::Modbus(registers) => registers.identities().iter().map(identity::Identity::span).collect(),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
         }
     }
 
@@ -290,7 +313,7 @@ impl Profile {
     pub fn write(&self, point: &str, value: f64) -> Result<Write, String> {
         let register = match &self.wire {
             Wire::Modbus(registers) => registers.register(point),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => None,
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => None,
         };
         let unknown = || format!("the profile '{}' has no point '{point}' that could be written", self.id);
         writing::write(register.ok_or_else(unknown)?, value)
@@ -301,7 +324,7 @@ impl Profile {
     pub fn writable(&self) -> Vec<Writable> {
         match &self.wire {
             Wire::Modbus(registers) => registers.registers().iter().filter_map(writing::writable).collect(),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
         }
     }
 
@@ -310,7 +333,7 @@ impl Profile {
     pub fn registers(&self) -> Vec<RegisterSpan> {
         match &self.wire {
             Wire::Modbus(registers) => registers.spans(),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
         }
     }
 
@@ -319,7 +342,7 @@ impl Profile {
     pub fn span(&self, point: &PointId) -> Option<RegisterSpan> {
         match &self.wire {
             Wire::Modbus(registers) => registers.span(point),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => None,
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => None,
         }
     }
 
@@ -328,7 +351,7 @@ impl Profile {
     pub fn event_spans(&self) -> Vec<RegisterSpan> {
         match &self.wire {
             Wire::Modbus(registers) => registers.event_spans(),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
         }
     }
 
@@ -337,7 +360,7 @@ impl Profile {
     pub fn identifier(&self, point: &PointId) -> Option<Identifier> {
         match &self.wire {
             Wire::Digits(digits) => digits.identifier_of(point),
-            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => None,
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => None,
         }
     }
 
@@ -346,7 +369,7 @@ impl Profile {
     pub fn modbus_limits(&self) -> ModbusLimits {
         match &self.wire {
             Wire::Modbus(registers) => registers.limits(),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => {
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => {
                 ModbusLimits { max_registers: 125, max_gap: 0 }
             }
         }
@@ -367,7 +390,7 @@ impl Profile {
     ) -> Vec<Decoded> {
         match &self.wire {
             Wire::Modbus(registers) => registers.decode(table, address, words),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
         }
     }
 
@@ -376,7 +399,7 @@ impl Profile {
     pub fn identifiers(&self) -> Vec<Identifier> {
         match &self.wire {
             Wire::Digits(digits) => digits.identifiers(),
-            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
         }
     }
 
@@ -385,7 +408,7 @@ impl Profile {
     pub fn every(&self, identifier: Identifier) -> u16 {
         match &self.wire {
             Wire::Digits(digits) => digits.every(identifier),
-            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => 1,
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => 1,
         }
     }
 
@@ -394,7 +417,7 @@ impl Profile {
     pub fn meter_kind(&self) -> u8 {
         match &self.wire {
             Wire::Digits(digits) => digits.meter_kind(),
-            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => 0xAA,
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => 0xAA,
         }
     }
 
@@ -403,7 +426,7 @@ impl Profile {
     pub fn decode_digits(&self, identifier: Identifier, data: &[u8]) -> Vec<Decoded> {
         match &self.wire {
             Wire::Digits(digits) => digits.decode(identifier, data),
-            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Modbus(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
         }
     }
 
@@ -412,7 +435,7 @@ impl Profile {
     pub fn topics(&self, address: &str) -> Vec<String> {
         match &self.wire {
             Wire::Mqtt(messages) => messages.topics(address),
-            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) => Vec::new(),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
         }
     }
 
@@ -431,8 +454,22 @@ impl Profile {
     ) -> Result<Vec<Decoded>, Refusal> {
         match &self.wire {
             Wire::Mqtt(messages) => messages.decode(cx, address, topic, payload),
-            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) => {
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => {
                 Err(Refusal::new("wrong_topic", "a device of this profile sends no MQTT messages"))
+            }
+        }
+    }
+
+    /// Terminals, recorders and panels: what a notice means. An empty list is a code that the profile says to leave
+    /// out; one that it does not name is kept as [`EventKind::Other`] with its code.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it cannot be understood.
+    pub fn decode_notice(&self, cx: &Context<'_>, notice: &Notice) -> Result<Vec<Decoded>, Refusal> {
+        match &self.wire {
+            Wire::Noticed(codes) => codes.decode(cx, notice),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => {
+                Err(Refusal::new("wrong_topic", "a device of this profile sends no notices"))
             }
         }
     }
@@ -448,7 +485,7 @@ impl Profile {
     ) -> Result<Vec<Decoded>, Refusal> {
         match &self.wire {
             Wire::Onvif(notifications) => notifications.decode(note),
-            Wire::Modbus(_) | Wire::Digits(_) | Wire::Mqtt(_) => Ok(Vec::new()),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Mqtt(_) | Wire::Noticed(_) => Ok(Vec::new()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::digits::{Digits, Standard};
 use super::message::Messages;
 use super::modbus::Registers;
+use super::notices::Codes;
 use super::onvif::Notifications;
 use super::ratio::{Ratio, Ratios};
 use super::{Point, Profile, Protocol, Wire};
@@ -26,6 +27,11 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
         ("cjt188", Protocol::Cjt188),
         ("mqtt", Protocol::Mqtt),
         ("onvif", Protocol::Onvif),
+        ("isapi", Protocol::Isapi),
+        ("dahua", Protocol::Dahua),
+        ("zkteco", Protocol::Zkteco),
+        ("gb26875", Protocol::Gb26875),
+        ("contact-id", Protocol::ContactId),
     ];
     let protocol = reader.word("protocol", &protocols)?;
     let (wire, points, events) = match protocol {
@@ -49,6 +55,11 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
             let notifications = Notifications::parse(&reader);
             let events = notifications.events();
             (Wire::Onvif(notifications), Vec::new(), events)
+        }
+        Protocol::Isapi | Protocol::Dahua | Protocol::Zkteco | Protocol::Gb26875 | Protocol::ContactId => {
+            let codes = Codes::parse(&reader);
+            let events = codes.events();
+            (Wire::Noticed(codes), Vec::new(), events)
         }
     };
     reader.finish();

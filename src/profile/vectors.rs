@@ -8,6 +8,7 @@ use crate::document::{Document, Problems, Reader, Spot};
 use crate::model::{
     Body, DeviceId, Event, EventKind, Fault, Link, Personal, PointId, Quality, Reading, SiteKey, Wall,
 };
+use crate::notice::Notice;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
@@ -35,6 +36,9 @@ pub fn check(profile: &Profile, file: &str, text: &str, problems: &Problems) -> 
         Protocol::Dlt645 | Protocol::Cjt188 => "answer",
         Protocol::Mqtt => "message",
         Protocol::Onvif => "notification",
+        Protocol::Isapi | Protocol::Dahua | Protocol::Zkteco | Protocol::Gb26875 | Protocol::ContactId => {
+            "notice"
+        }
     };
     let vectors = reader.tables(kind);
     if vectors.is_empty() {
@@ -77,6 +81,11 @@ impl Run<'_> {
             Protocol::Dlt645 | Protocol::Cjt188 => self.answer(vector),
             Protocol::Mqtt => self.message(vector),
             Protocol::Onvif => self.notification(vector),
+            Protocol::Isapi
+            | Protocol::Dahua
+            | Protocol::Zkteco
+            | Protocol::Gb26875
+            | Protocol::ContactId => self.notice(vector),
         };
         let expected = self.expected(vector);
         let (Some(outcome), true) = (outcome, vector.problems().len() == before) else { return };
@@ -141,6 +150,11 @@ impl Run<'_> {
             data: vector.texts_by_key("data"),
         };
         Some(self.profile.decode_notification(&self.cx, &note))
+    }
+
+    fn notice(&self, vector: &Reader<'_>) -> Option<Outcome> {
+        let notice = Notice::bare(vector.text("code")?);
+        Some(self.profile.decode_notice(&self.cx, &notice))
     }
 
     fn expected(&self, vector: &Reader<'_>) -> Expected {
@@ -277,7 +291,7 @@ impl Run<'_> {
     fn single(&self, point: &str) -> bool {
         match &self.profile.wire {
             Wire::Modbus(registers) => registers.register(point).is_some_and(Register::is_float32),
-            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) => false,
+            Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => false,
         }
     }
 

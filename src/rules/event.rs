@@ -151,6 +151,14 @@ fn words(kind: EventKind) -> Text {
             Text::new("读数重新开始：换表或清零", "counts from another value: meter exchanged or set back")
         }
         EventKind::BatteryLow => Text::new("电池电量低", "battery low"),
+        EventKind::Duress => Text::new("胁迫报警", "duress"),
+        EventKind::Smoke => Text::new("烟雾报警", "smoke"),
+        EventKind::Supervision => Text::new("设备失联", "no longer heard by its panel"),
+        EventKind::PowerFault => Text::new("电源故障", "power fault"),
+        EventKind::Bypass => Text::new("屏蔽或旁路", "bypassed"),
+        EventKind::Armed => Text::new("布防", "armed"),
+        EventKind::VehiclePass => Text::new("车辆通行", "vehicle passed"),
+        EventKind::Presence => Text::new("有人在场", "somebody is there"),
         EventKind::Other => Text::new("其他事件", "other event"),
     }
 }
@@ -158,8 +166,8 @@ fn words(kind: EventKind) -> Text {
 /// The class and priority of a kind of event unless told otherwise.
 fn ranked(kind: EventKind) -> (AlarmClass, Priority) {
     match kind {
-        EventKind::Help => (AlarmClass::Help, Priority::Critical),
-        EventKind::Fire => (AlarmClass::Fire, Priority::Critical),
+        EventKind::Help | EventKind::Duress => (AlarmClass::Help, Priority::Critical),
+        EventKind::Fire | EventKind::Smoke => (AlarmClass::Fire, Priority::Critical),
         EventKind::Gas => (AlarmClass::Environment, Priority::Critical),
         EventKind::Intrusion => (AlarmClass::Intrusion, Priority::Critical),
         EventKind::DoorForced => (AlarmClass::Intrusion, Priority::High),
@@ -169,8 +177,14 @@ fn ranked(kind: EventKind) -> (AlarmClass, Priority) {
         | EventKind::Contact
         | EventKind::Motion
         | EventKind::DoorHeld
-        | EventKind::VideoLoss => (AlarmClass::Security, Priority::Medium),
-        EventKind::Fault | EventKind::Other => (AlarmClass::Equipment, Priority::Medium),
+        | EventKind::VideoLoss
+        | EventKind::Bypass => (AlarmClass::Security, Priority::Medium),
+        EventKind::Fault | EventKind::Other | EventKind::Supervision | EventKind::PowerFault => {
+            (AlarmClass::Equipment, Priority::Medium)
+        }
+        EventKind::Armed | EventKind::VehiclePass | EventKind::Presence => {
+            (AlarmClass::Security, Priority::Low)
+        }
         EventKind::CountedAnew | EventKind::BatteryLow => (AlarmClass::Equipment, Priority::Low),
     }
 }

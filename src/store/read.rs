@@ -377,7 +377,9 @@ fn event_of(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
             service: word("event", seq, &service, Service::from_word)?,
             direction: word("event", seq, &direction, Direction::from_word)?,
             result: word("event", seq, &result, AccessResult::from_word)?,
+            reason: None,
             person: text("person")?.map(PersonRef::from_stored),
+            known: None,
         }),
         _ => None,
     };

@@ -45,6 +45,8 @@ fn card(serial: &str) -> StoredEvent {
         service: Service::Canteen,
         direction: Direction::In,
         result: AccessResult::Granted,
+        reason: None,
+        known: None,
         person: Some(Personal::new("123".to_owned()).pseudonym(&SiteKey::new([1; 32]))),
     });
     StoredEvent { device: device(), stamp: Stamp::new(Some(AT), AT), retained: false, event }

@@ -25,7 +25,9 @@ fn swipe(player: &mut Player, device: &str, swipe: &Swipe) {
         service: Service::Access,
         direction: Direction::In,
         result: swipe.result,
+        reason: None,
         person: swipe.person.clone().map(PersonRef::from_stored),
+        known: None,
     };
     let mut event = Event::bare(EventKind::Credential, Phase::Moment);
     event.serial = swipe.serial.map(str::to_owned);

@@ -80,7 +80,13 @@ impl Station {
             Protocol::Modbus => address.parse().ok().map(Self::Unit),
             Protocol::Dlt645 => address.parse().ok().map(Self::Meter),
             Protocol::Cjt188 => Some(Self::Flow(device.profile.meter_kind(), address.parse().ok()?)),
-            Protocol::Mqtt | Protocol::Onvif => None,
+            Protocol::Mqtt
+            | Protocol::Onvif
+            | Protocol::Isapi
+            | Protocol::Dahua
+            | Protocol::Zkteco
+            | Protocol::Gb26875
+            | Protocol::ContactId => None,
         }
     }
 }

@@ -36,6 +36,8 @@ pub fn event(n: i64) -> StoredEvent {
         service: Service::Canteen,
         direction: Direction::In,
         result: AccessResult::Granted,
+        reason: None,
+        known: None,
         person: Some(Personal::new(n.to_string()).pseudonym(&SiteKey::new([1; 32]))),
     });
     let stamp = Stamp::new(None, Wall(AT + n * MINUTE));

@@ -1,0 +1,93 @@
+//! What terminals, recorders and panels send, read from its own form into one: a [`Notice`].
+//!
+//! One file per form. A reader takes bytes and gives notices or says what was wrong and what was expected; it opens
+//! nothing, knows no clock and keeps nothing. Names, pictures, identity card and telephone numbers are left behind here:
+//! a notice has no field for them, and the number of a credential can only become a pseudonym.
+
+use crate::model::{Carrier, Direction, Personal, Phase, Service, Wall};
+use jiff::civil::DateTime;
+
+/// The device's own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// A moment.
+    Wall(Wall),
+    /// What a clock on its wall shows; the school's zone makes it a moment.
+    Local(DateTime),
+}
+
+/// A number that came along, such as a battery's charge or a pipe's pressure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amount {
+    /// Its name as the profile's points are told from.
+    pub name: String,
+    /// Its value in the unit of the form.
+    pub value: f64,
+}
+
+/// One thing that a device told of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The device's own code for it, as tables of codes in profiles write it: `5/75`, `VideoMotion`, `130`.
+    pub code: String,
+    /// Whether it begins, ends or is a moment, where the form says so.
+    pub phase: Option<Phase>,
+    /// Of which part: a door, zone, loop, channel, detector.
+    pub part: Option<String>,
+    /// The part in the device's own words, such as 三楼走廊烟感; at most 100 characters, never a person's name.
+    pub label: Option<String>,
+    /// The device's own time.
+    pub at: Option<At>,
+    /// The device's own number for this notice: the same number twice is the same notice.
+    pub serial: Option<String>,
+    /// Sent again later, such as after an outage: it is true, but it does not happen now.
+    pub late: bool,
+    /// Card, employee or plate number.
+    pub subject: Option<Personal<String>>,
+    /// What carried it, where the form says more than the code.
+    pub carrier: Option<Carrier>,
+    /// What for, where the form says so.
+    pub service: Option<Service>,
+    /// Which way, where the form says so.
+    pub direction: Option<Direction>,
+    /// Numbers that came along.
+    pub amounts: Vec<Amount>,
+}
+
+impl Notice {
+    /// A notice with nothing but its code.
+    #[must_use]
+    pub fn bare(code: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            phase: None,
+            part: None,
+            label: None,
+            at: None,
+            serial: None,
+            late: false,
+            subject: None,
+            carrier: None,
+            service: None,
+            direction: None,
+            amounts: Vec::new(),
+        }
+    }
+}
+
+/// Why bytes are no notice of their form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unreadable {
+    /// One word for the metric: `not_json`, `not_xml`, `too_deep`, `bad_checksum`, `missing_field`, `bad_number` …
+    pub kind: &'static str,
+    /// What was wrong, where, and what was expected; never a value that was sent.
+    pub reason: String,
+}
+
+impl Unreadable {
+    /// With a word for the metric and a sentence for a person.
+    pub fn new(kind: &'static str, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+}
