@@ -2,7 +2,7 @@
 
 use super::LinkChange;
 use crate::model::{
-    Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
+    Alarm, Body, DeviceId, Doubt, EventKind, Few, Link, Observation, PointId, Reading, Stamp, Wall,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct DeviceLive {
     /// When it last said anything.
     pub last_seen: Option<Wall>,
     /// The last value of each point.
-    pub points: BTreeMap<PointId, PointLive>,
+    pub points: Few<PointId, PointLive>,
     /// The last event of each kind.
     pub events: BTreeMap<EventKind, Wall>,
 }

@@ -33,7 +33,7 @@ pub struct Field {
     /// For pseudonyms.
     pub site_key: SiteKey,
     /// The school: its zone for device times.
-    pub site: Site,
+    pub site: Arc<Site>,
     /// The ways to devices for those who command them.
     pub commands: CommandBook,
 }

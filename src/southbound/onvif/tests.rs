@@ -456,7 +456,7 @@ fn field_and_outlet(clock: &Arc<ManualClock>) -> (Field, Outlet) {
             clock,
             tally,
             site_key: SiteKey::new([1; 32]),
-            site,
+            site: site.into(),
             commands: CommandBook::default(),
         },
         outlet,

@@ -75,7 +75,7 @@ fn field() -> (Field, Outlet) {
         clock: Arc::new(SystemClock::new()),
         tally: Arc::new(Tally::default()),
         site_key: SiteKey::new([0; 32]),
-        site: Site { gateway, name: "school".into(), school_code: None, zone },
+        site: Arc::new(Site { gateway, name: "school".into(), school_code: None, zone }),
         commands: CommandBook::default(),
     };
     (field, outlet)

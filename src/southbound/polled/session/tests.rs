@@ -128,7 +128,7 @@ fn rig(
         clock: Arc::new(SystemClock::new()),
         tally: Arc::new(Tally::default()),
         site_key: SiteKey::new([0; 32]),
-        site,
+        site: site.into(),
         commands: CommandBook::default(),
     };
     let asked = Arc::default();
