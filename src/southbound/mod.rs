@@ -10,6 +10,8 @@ pub mod polled;
 pub mod serial;
 pub mod supervise;
 pub mod survey;
+#[cfg(test)]
+mod testing;
 
 pub use supervise::supervise;
 
