@@ -2,10 +2,12 @@
 //! revision.
 
 mod counting;
+mod few;
 
 pub use counting::{Counted, Nature};
+pub use few::Few;
 
-use crate::model::{DeviceId, Few, PointId, PointKind, Reading, RollUp, Stamp, Unit, Wall};
+use crate::model::{DeviceId, PointId, PointKind, Reading, RollUp, Stamp, Unit, Wall};
 use counting::{Counting, countable};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,7 +5,6 @@
 pub mod alarm;
 pub mod event;
 pub mod fault;
-pub mod few;
 pub mod id;
 pub mod input;
 pub mod outbox;
@@ -21,7 +20,6 @@ pub mod unit;
 pub use alarm::{Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Priority};
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Service};
 pub use fault::Fault;
-pub use few::Few;
 pub use id::{BadId, BusId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId};
 pub use input::{Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown};
 pub use outbox::{Lane, OutboxItem, Record, RollUp};

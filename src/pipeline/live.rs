@@ -1,8 +1,9 @@
 //! How everything stands now: the last value of each point, which devices answer, which alarms are open.
 
 use super::LinkChange;
+use crate::aggregate::Few;
 use crate::model::{
-    Alarm, Body, DeviceId, Doubt, EventKind, Few, Link, Observation, PointId, Reading, Stamp, Wall,
+    Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
