@@ -67,8 +67,9 @@ fn figure(runtime: &Runtime, name: &'static str, kind: Kind, goal: Goal) -> Resu
     let adapter = kind.every.map_or_else(String::new, |every| {
         format!(" behind an adapter that hands bytes over every {} ms", every.as_millis())
     });
+    let ids = if kind.is_contiguous { " with ids 1 to 32" } else { "" };
     let how = format!(
-        "the slowest of {SCANS} half-duplex lines of {BAUD} baud{adapter} with {UNITS} meters that think {} to {} ms, \
+        "the slowest of {SCANS} half-duplex lines of {BAUD} baud{adapter} with {UNITS} meters{ids} that think {} to {} ms, \
          all of them found; the questions alone take {:.1} s on the wire, and waiting 1 s for each silent id would take \
          {} s; {}",
         kind.think_ms.0,
