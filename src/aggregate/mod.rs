@@ -173,8 +173,8 @@ impl Aggregates {
         if roll_up.kind == PointKind::Counter {
             series.counting().stood(roll_up.start, roll_up.last);
         }
+        series.make_room(roll_up.start);
         series.periods.insert(roll_up.start, Period::given(roll_up, end));
-        series.forget_old();
     }
 
     /// Takes up what a counter stood at in a roll-up that is too old to be restored.
@@ -237,6 +237,7 @@ impl Aggregates {
             Some(Counted::Grown(grown) | Counted::Anew { grown, .. }) => grown,
             None => 0.0,
         };
+        series.make_room(start);
         let period = series.periods.get_or_insert_with(&start, || Period::new(reading, value));
         let sum = period.sum + value;
         if !sum.is_finite() {
@@ -251,9 +252,7 @@ impl Aggregates {
             period.last_at = at;
             period.last = value;
         }
-        let news = !std::mem::replace(&mut period.due, true);
-        series.forget_old();
-        if news {
+        if !std::mem::replace(&mut period.due, true) {
             self.pending.insert((start, device.clone()));
         }
         counted
@@ -296,8 +295,11 @@ impl Series {
         self.counting.get_or_insert_default()
     }
 
-    fn forget_old(&mut self) {
-        while self.periods.len() > REVISABLE_PERIODS
+    /// Forgets the oldest periods that were given, so that there is room for one that starts then. Before it is put in,
+    /// because a list that once held one more keeps that much memory.
+    fn make_room(&mut self, start: Wall) {
+        while self.periods.len() >= REVISABLE_PERIODS
+            && self.periods.get(&start).is_none()
             && self.periods.first().is_some_and(|(_, period)| period.emitted)
         {
             self.periods.remove_first();

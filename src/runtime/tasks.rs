@@ -31,6 +31,7 @@ impl Tasks {
 
     /// Starts a task.
     pub fn spawn(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        // An async block around it would hold it twice.
         let handle = self.set.spawn(work.map(move |()| name));
         self.names.insert(handle.id(), name);
     }
@@ -69,6 +70,8 @@ fn ended(error: tokio::task::JoinError) -> Ended {
 }
 
 /// Runs a piece of work as a task of its own, from now on, so that a panic in it comes back as a value.
+///
+/// No `async fn`: who waits would hold room for the work, too, and there are thousands who do.
 pub fn isolated<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> impl Future<Output = Result<T, Ended>> + Send {

@@ -43,6 +43,7 @@ pub fn supervise(
         driver,
         field,
     };
+    // No `async fn`: it would hold its arguments beside what is made of them, once for each of thousands of buses.
     async move {
         tokio::select! {
             biased;
