@@ -23,6 +23,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     REFUSED,
     WRONG_CLOCKS,
     UNKNOWN,
+    AT_MOST_ONCE,
     SHED_DEVICE,
     SHED_UNKNOWN,
     REFUSED_LOGINS,
@@ -71,6 +72,11 @@ const WRONG_CLOCKS: Metric =
     ("schoolgate_wrong_clocks_total", &["bus"], "Readings and events whose device time cannot be true.");
 const UNKNOWN: Metric =
     ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
+const AT_MOST_ONCE: Metric = (
+    "schoolgate_at_most_once_total",
+    &["device"],
+    "Messages that came at QoS 0: what is lost of them on the way, nobody misses.",
+);
 const SHED_DEVICE: Metric = (
     "schoolgate_shed_messages_total",
     &["device"],
@@ -141,6 +147,8 @@ pub(super) fn render(
     page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
     page.totals(WRONG_CLOCKS, tally.wrong_clocks.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    let at_most_once = tally.at_most_once.all();
+    page.totals(AT_MOST_ONCE, at_most_once.iter().map(|(device, n)| ([device.as_str()], *n)))?;
     let shed = tally.shed_device.all();
     page.totals(SHED_DEVICE, shed.iter().map(|(device, n)| ([device.as_str()], *n)))?;
     page.totals(SHED_UNKNOWN, tally.shed_unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
