@@ -2,9 +2,10 @@
 
 use super::attached::{certificates_opt, secret};
 use super::fields::{finish, host, millis, number, port, secs};
+use super::listener::listener;
 use super::names::{Names, at};
 use super::resolve::Sources;
-use super::{Bus, BusKind, Login, ModbusTcp, Mqtt, Onvif, Parity, Serial, SerialPlace, Tls};
+use super::{Bus, BusKind, Login, ModbusTcp, Mqtt, MqttListener, Onvif, Parity, Serial, SerialPlace, Tls};
 use crate::document::{Reader, Spot};
 use crate::model::BusId;
 use crate::profile::Protocol;
@@ -19,14 +20,16 @@ pub(super) enum Wiring {
     ModbusTcp,
     Serial,
     Mqtt,
+    MqttListener,
     Onvif,
 }
 
 impl Wiring {
-    const WORDS: [(&str, Self); 4] = [
+    const WORDS: [(&str, Self); 5] = [
         ("modbus-tcp", Self::ModbusTcp),
         ("serial", Self::Serial),
         ("mqtt", Self::Mqtt),
+        ("mqtt-listener", Self::MqttListener),
         ("onvif", Self::Onvif),
     ];
 
@@ -35,7 +38,7 @@ impl Wiring {
         match self {
             Self::ModbusTcp => protocol == Protocol::Modbus,
             Self::Serial => matches!(protocol, Protocol::Modbus | Protocol::Dlt645 | Protocol::Cjt188),
-            Self::Mqtt => protocol == Protocol::Mqtt,
+            Self::Mqtt | Self::MqttListener => protocol == Protocol::Mqtt,
             Self::Onvif => protocol == Protocol::Onvif,
         }
     }
@@ -75,6 +78,7 @@ pub(super) fn buses(
             Wiring::ModbusTcp => modbus_tcp(&reader).map(BusKind::ModbusTcp),
             Wiring::Serial => serial(&reader).map(BusKind::Serial),
             Wiring::Mqtt => mqtt(&reader, gateway, sources).map(BusKind::Mqtt),
+            Wiring::MqttListener => listener(&reader, sources).map(BusKind::MqttListener),
             Wiring::Onvif => onvif(&reader, sources).map(BusKind::Onvif),
         };
         if let (Some(id), Some(kind)) = (id, kind) {
@@ -105,6 +109,10 @@ fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<
             format!("{}:{} as '{}'", bus.host, bus.port, bus.client_id),
             "keep one of them, or give each its own `client_id`".to_owned(),
         ),
+        BusKind::MqttListener(bus) => {
+            check_listening(reader, bus, endpoints);
+            return;
+        }
         BusKind::Onvif(_) => return,
     };
     if let Some(first) = endpoints.get(&endpoint) {
@@ -114,6 +122,20 @@ fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<
     } else {
         let key = if reader.has("path") { "path" } else { "host" };
         endpoints.insert(endpoint, reader.spot(key));
+    }
+}
+
+/// An address of this machine has one listener.
+fn check_listening(reader: &Reader<'_>, bus: &MqttListener, endpoints: &mut BTreeMap<String, Spot>) {
+    let tls = bus.tls.as_ref().map(|tls| ("listen", tls.listen));
+    for (key, address) in tls.into_iter().chain(bus.plain.map(|address| ("plain_listen", address))) {
+        let endpoint = format!("listening on {address}");
+        if let Some(first) = endpoints.get(&endpoint) {
+            let message = format!("two listeners want {address}; the first is at {}", at(first));
+            reader.problem(key, message, "give each its own port");
+        } else {
+            endpoints.insert(endpoint, reader.spot(key));
+        }
     }
 }
 

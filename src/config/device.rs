@@ -3,8 +3,10 @@
 use super::Device;
 use super::bus::{Buses, Wiring};
 use super::fields::{finish, name_opt, secs, url};
+use super::listener::{DeviceLogin, device_login};
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
+use super::resolve::Sources;
 use crate::document::{Reader, Spot, one_of};
 use crate::model::{BusId, DeviceId, PlaceId};
 use crate::profile::{Profile, Protocol, Ratio, Ratios};
@@ -24,7 +26,7 @@ pub(super) struct Around<'a> {
     pub(super) places: &'a Names,
     pub(super) bus_names: &'a Names,
     pub(super) buses: &'a Buses,
-    pub(super) profiles: &'a ProfileSet,
+    pub(super) sources: &'a Sources<'a>,
 }
 
 /// The devices that were written.
@@ -34,6 +36,8 @@ pub(super) struct Devices {
     pub(super) good: BTreeMap<DeviceId, Device>,
     /// What rules may refer to: also those with a problem that is not the rule's.
     pub(super) watched: BTreeMap<DeviceId, Watched>,
+    /// How those on a listener log in.
+    pub(super) logins: Vec<DeviceLogin>,
 }
 
 /// What was seen of the devices so far.
@@ -49,8 +53,8 @@ pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Arou
     let mut devices = Devices::default();
     let mut seen = Seen::default();
     for reader in readers {
-        device(&reader, names, around, &mut seen, &mut devices);
-        finish(reader, None);
+        let wiring = device(&reader, names, around, &mut seen, &mut devices);
+        finish(reader, (wiring == Some(Wiring::MqttListener)).then_some("password_file"));
     }
     devices
 }
@@ -61,10 +65,10 @@ fn device(
     around: &Around<'_>,
     seen: &mut Seen,
     devices: &mut Devices,
-) {
+) -> Option<Wiring> {
     let id = names.declare(reader, DeviceId::new);
     let name = name_opt(reader, "name");
-    let profile = profile(reader, around.profiles);
+    let profile = profile(reader, around.sources.profiles);
     let ratios = ratios(reader, profile.as_deref());
     let profile = profile.map(|profile| behind(profile, ratios, &mut seen.behind));
     let bus = reader.parsed("bus", "write the id of a [[bus]]", BusId::new);
@@ -77,9 +81,11 @@ fn device(
     if let (Some(bus), Some(address)) = (&bus, &address) {
         check_address(reader, bus, address, &mut seen.addresses);
     }
+    let login = device_login(reader, wiring, bus.as_ref(), id.as_ref(), around.sources);
+    devices.logins.extend(login);
     let place = place(reader, around.places);
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
-    let (Some(id), Some(profile)) = (id, profile) else { return };
+    let (Some(id), Some(profile)) = (id, profile) else { return wiring };
     let name = name.unwrap_or_else(|| id.to_string());
     // A rule may choose by place, so a place that was written is told, whether it exists or not.
     let written_place = reader.text_opt("place").and_then(|text| PlaceId::new(&text).ok());
@@ -91,6 +97,7 @@ fn device(
         let alarmed = BTreeSet::new();
         devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed });
     }
+    wiring
 }
 
 fn profile(reader: &Reader<'_>, profiles: &ProfileSet) -> Option<Arc<Profile>> {
@@ -177,7 +184,7 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
         None => None,
         Some(Wiring::Serial) => speaks,
         Some(Wiring::ModbusTcp) => Some(Protocol::Modbus),
-        Some(Wiring::Mqtt) => Some(Protocol::Mqtt),
+        Some(Wiring::Mqtt | Wiring::MqttListener) => Some(Protocol::Mqtt),
         Some(Wiring::Onvif) => Some(Protocol::Onvif),
     };
     match protocol {

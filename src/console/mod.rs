@@ -17,7 +17,7 @@ use crate::model::{DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
 use crate::runtime::lanes::OrderDesk;
-use crate::runtime::{Chain, ControlDesk};
+use crate::runtime::{Chain, ControlDesk, Tally};
 use axum::Router;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +39,8 @@ pub struct Console {
     pub live: watch::Receiver<Arc<Live>>,
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
+    /// What was counted.
+    pub tally: Arc<Tally>,
     /// Where orders about alarms go.
     pub orders: OrderDesk,
     /// Where orders to switch something go.

@@ -23,6 +23,11 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     REFUSED,
     WRONG_CLOCKS,
     UNKNOWN,
+    AT_MOST_ONCE,
+    SHED_DEVICE,
+    SHED_UNKNOWN,
+    REFUSED_LOGINS,
+    NOT_ALLOWED,
     TOO_LATE,
     REQUESTS,
     SKIPPED,
@@ -67,6 +72,24 @@ const WRONG_CLOCKS: Metric =
     ("schoolgate_wrong_clocks_total", &["bus"], "Readings and events whose device time cannot be true.");
 const UNKNOWN: Metric =
     ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
+const AT_MOST_ONCE: Metric = (
+    "schoolgate_at_most_once_total",
+    &["device"],
+    "Messages that came at QoS 0: what is lost of them on the way, nobody misses.",
+);
+const SHED_DEVICE: Metric = (
+    "schoolgate_shed_messages_total",
+    &["device"],
+    "Messages thrown away because their device sent too many.",
+);
+const SHED_UNKNOWN: Metric = (
+    "schoolgate_shed_unknown_total",
+    &["bus"],
+    "Messages of strangers thrown away because there were too many.",
+);
+const REFUSED_LOGINS: Metric = ("schoolgate_refused_logins_total", &["bus"], "Logins refused.");
+const NOT_ALLOWED: Metric =
+    ("schoolgate_not_allowed_total", &["bus"], "What a login may not publish or subscribe to.");
 const TOO_LATE: Metric =
     ("schoolgate_too_late_readings", &[], "Good values since start that came too late for any roll-up.");
 const REQUESTS: Metric = ("schoolgate_requests_total", &["bus"], "Requests made to devices.");
@@ -124,6 +147,13 @@ pub(super) fn render(
     page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
     page.totals(WRONG_CLOCKS, tally.wrong_clocks.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    let at_most_once = tally.at_most_once.all();
+    page.totals(AT_MOST_ONCE, at_most_once.iter().map(|(device, n)| ([device.as_str()], *n)))?;
+    let shed = tally.shed_device.all();
+    page.totals(SHED_DEVICE, shed.iter().map(|(device, n)| ([device.as_str()], *n)))?;
+    page.totals(SHED_UNKNOWN, tally.shed_unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(REFUSED_LOGINS, tally.refused_logins.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(NOT_ALLOWED, tally.not_allowed.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.level(TOO_LATE, live.too_late)?;
     page.totals(REQUESTS, tally.requests.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(SKIPPED, tally.skipped_polls.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;

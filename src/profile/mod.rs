@@ -439,6 +439,19 @@ impl Profile {
         }
     }
 
+    /// MQTT: the topics on which a device of this address listens for answers and commands.
+    #[must_use]
+    pub fn command_topics(&self, _address: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// MQTT: what a device is to be told, topic and payload, once this message of its is stored; `None` where it waits
+    /// for nothing.
+    #[must_use]
+    pub fn reply(&self, _address: &str, _topic: &str, _payload: &[u8]) -> Option<(String, Vec<u8>)> {
+        None
+    }
+
     /// MQTT: decodes one message. An empty list is a message that says nothing new (an empty action).
     ///
     /// A message that holds a help or fire event gives at least that event, whatever else is wrong with it.

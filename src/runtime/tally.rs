@@ -80,6 +80,16 @@ pub struct Tally {
     pub refused: Family<(BusId, &'static str)>,
     /// Messages from devices that are not configured, by bus.
     pub unknown: Family<BusId>,
+    /// Messages that came without wanting an acknowledgement, by device: what is lost of them, nobody misses.
+    pub at_most_once: Family<DeviceId>,
+    /// Messages thrown away because their device sent too many.
+    pub shed_device: Family<DeviceId>,
+    /// Messages of strangers thrown away because there were too many, by bus.
+    pub shed_unknown: Family<BusId>,
+    /// Logins refused, by bus.
+    pub refused_logins: Family<BusId>,
+    /// What a login may not publish or subscribe to, by bus.
+    pub not_allowed: Family<BusId>,
     /// Requests made to devices, by bus.
     pub requests: Family<BusId>,
     /// Failures by device and kind.
