@@ -3,11 +3,11 @@
 use super::client::{CallError, Client, stream_places};
 use super::operations::{self as ops, Services};
 use super::soap::{self, Reply};
-use super::xml::Node;
 use super::{Camera, Driver as _};
 use crate::config::{Device, Login, Onvif};
 use crate::document::Problems;
 use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, PlaceId, Secret, Wall};
+use crate::notice::xml::Node;
 use crate::runtime::{Clock, ManualClock, Outlet, Tasks, tls};
 use crate::southbound::{Field, testing};
 use jiff::tz::TimeZone;
