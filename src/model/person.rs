@@ -41,3 +41,41 @@ pub struct Person {
 
 /// Everybody the school told.
 pub type People = BTreeMap<PersonRef, Arc<Person>>;
+
+/// A change to the table of persons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeopleChange {
+    /// These and nobody else.
+    Replace(Vec<(PersonRef, Person)>),
+    /// These too, or otherwise than before.
+    Put(Vec<(PersonRef, Person)>),
+    /// Nothing is to be left of this person: not in the table, and not in anything stored of them.
+    Erase(PersonRef),
+}
+
+impl PeopleChange {
+    /// Makes the change to a table in memory.
+    pub fn apply(&self, people: &mut People) {
+        match self {
+            Self::Replace(all) => {
+                people.clear();
+                people.extend(all.iter().map(|(who, person)| (who.clone(), Arc::new(person.clone()))));
+            }
+            Self::Put(some) => {
+                people.extend(some.iter().map(|(who, person)| (who.clone(), Arc::new(person.clone()))));
+            }
+            Self::Erase(who) => {
+                people.remove(who);
+            }
+        }
+    }
+
+    /// How many rows it changes, at the least.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Replace(rows) | Self::Put(rows) => rows.len().max(1),
+            Self::Erase(_) => 1,
+        }
+    }
+}

@@ -47,6 +47,13 @@ impl PersonRef {
         Self(text)
     }
 
+    /// A pseudonym as somebody wrote it: 32 hexadecimal digits.
+    #[must_use]
+    pub fn from_digits(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then(|| Self(text.to_owned()))
+    }
+
     /// The hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

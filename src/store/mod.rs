@@ -20,6 +20,7 @@ mod maintain;
 mod migrate;
 mod minutes;
 mod numbers;
+mod people;
 mod read;
 mod recall;
 mod reopen;

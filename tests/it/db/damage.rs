@@ -178,7 +178,7 @@ fn every_way_to_tamper_with_rows_is_found_and_the_store_starts() {
         (
             "event",
             "insert into event select 81, device, arrived, device_at, clock, retained, kind, phase, code, null, \
-          carrier, service, direction, result, person, hash from event where seq = 80",
+          carrier, service, direction, result, person, hash, null, null from event where seq = 80",
             Some(81),
         ),
         ("alarm_change", "update alarm_change set actor = 'nobody' where seq = 3", Some(3)),
