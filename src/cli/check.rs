@@ -68,6 +68,18 @@ fn understood(config: &Config) -> String {
             format!("; {}, {en}", counted(many, "control")),
         ));
     }
+    let keep = config.privacy.keep;
+    let days = [keep.events_days, keep.alarms_days, keep.security_log_days, keep.quarantine_days].map(|n| n.to_string());
+    let zh = format!("；保存天数：事件、报警、审计日志、隔离区 {}", days.join("、"));
+    line.push_str(&say(zh, format!("; kept for days: events, alarms, audit trail, quarantine {}", days.join(", "))));
+    for (on, zh, en) in [
+        (config.privacy.track, "可查询人员轨迹", "tracks of persons may be asked for"),
+        (config.privacy.allow_health, "接收健康数据", "health values are taken"),
+    ] {
+        if on {
+            line.push_str(&say(format!("；{zh}"), format!("; {en}")));
+        }
+    }
     if !names.is_empty() {
         let zh = format!("；尚未经真机确认的设备模板：{names}");
         line.push_str(&say(zh, format!("; device profiles not yet confirmed on a real device: {names}")));

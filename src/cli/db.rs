@@ -1,7 +1,7 @@
 //! `schoolgate db check|verify|stats|backup|restore|repair|export`: what is stored, for whoever looks after the box.
 
 use super::words::{lang, said, say};
-use super::{At, EXIT_USAGE, complain, configured, table};
+use super::{At, EXIT_USAGE, complain, configured, moment, table};
 use crate::model::{Lang, Wall};
 use crate::runtime::{Clock, SystemClock};
 use crate::store::{self, Depth, Format, Reader, Verdict, What};
@@ -87,17 +87,6 @@ enum Kind {
 enum Form {
     Csv,
     Parquet,
-}
-
-fn moment(text: &str) -> Result<Wall, String> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Ok(Wall(at.as_millisecond()));
-    }
-    let day: jiff::civil::Date = text
-        .parse()
-        .map_err(|_| "expected a day (2026-09-01) or a moment (2026-09-01T00:00:00+08:00)".to_owned())?;
-    let at = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|error| error.to_string())?;
-    Ok(Wall(at.timestamp().as_millisecond()))
 }
 
 impl Db {

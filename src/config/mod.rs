@@ -11,6 +11,7 @@ mod fields;
 mod load;
 mod names;
 mod place;
+mod privacy;
 mod profiles;
 mod resolve;
 mod rule;
@@ -18,6 +19,7 @@ mod site;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
+pub use privacy::{Keep, Privacy};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
@@ -59,6 +61,8 @@ pub struct Config {
     pub controls: Controls,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
+    /// What may be done with persons, and how long data are kept.
+    pub privacy: Privacy,
 }
 
 /// The school.

@@ -338,6 +338,9 @@ impl Pipeline {
             Input::Audit(entry) => commit.audit.push(entry),
             Input::People(change) => {
                 change.apply(&mut self.people);
+                if let PeopleChange::Erase(who) = &change {
+                    commit.alarm_changes.extend(self.book.forget(now.wall, who));
+                }
                 commit.people.push((now.wall, change));
             }
             Input::Command(command) => {

@@ -200,6 +200,9 @@ fn write(
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;
     }
+    for (at, change) in &commit.people {
+        people::erase(tx, change, *at)?;
+    }
     Ok(committed)
 }
 

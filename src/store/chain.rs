@@ -120,6 +120,17 @@ pub(super) fn row_hash<'a>(before: &Hash, row: impl IntoIterator<Item = ValueRef
     hasher.finalize().into()
 }
 
+/// The hash that proves a row of which something was erased: of the row before's hash, what is left, and the hash that it
+/// bore with it. That one is kept, so that the rows behind it are proven as they were.
+pub(super) fn seal<'a>(
+    before: &Hash,
+    left: impl IntoIterator<Item = ValueRef<'a>>,
+    hash: usize,
+    borne: &'a Hash,
+) -> Hash {
+    row_hash(before, hashed_values(left, hash).chain([ValueRef::Blob(borne)]))
+}
+
 /// What rows add to a sum; one buffer serves them all.
 #[derive(Debug, Default)]
 pub(super) struct Summand(Vec<u8>);

@@ -27,6 +27,7 @@ mod reopen;
 mod repair;
 mod replace;
 mod rescue;
+mod retire;
 mod rows;
 mod salvage;
 mod site_key;
@@ -49,7 +50,9 @@ pub use migrate::SCHEMA_VERSION;
 pub use minutes::{MINUTE_READINGS, MINUTES_MS};
 pub use numbers::RESTORE_MARGIN;
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
+pub use people::{is_database, traces};
 pub use repair::{Repaired, repair};
+pub use site_key::site_key;
 pub use stats::{KindStats, Stats};
 pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
@@ -434,6 +437,8 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     set("mmap_size", &0)?;
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
+    // What is deleted is overwritten: persons are to be gone when they are erased or were kept long enough.
+    set("secure_delete", &true)?;
     set("foreign_keys", &true)?;
     // A row that is replaced is deleted for the triggers, too (chain.rs).
     set("recursive_triggers", &true)?;

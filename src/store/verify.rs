@@ -224,7 +224,7 @@ pub(super) fn proof_of(
     });
     let (reckoned, borne) = match seal {
         None => (chain::row_hash(before, chain::hashed_values(values, hash)), stored),
-        Some(seal) => (chain::row_hash(before, values), Some(seal)),
+        Some(seal) => (chain::seal(before, values, hash, &stored.unwrap_or(START)), Some(seal)),
     };
     let sound = stored.is_some() && borne == Some(reckoned);
     Ok(Proof { seq: row.get(0)?, stored, reckoned, sound, erased: seal.is_some() })
