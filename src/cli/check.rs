@@ -69,9 +69,13 @@ fn understood(config: &Config) -> String {
         ));
     }
     let keep = config.privacy.keep;
-    let days = [keep.events_days, keep.alarms_days, keep.security_log_days, keep.quarantine_days].map(|n| n.to_string());
+    let days = [keep.events_days, keep.alarms_days, keep.security_log_days, keep.quarantine_days]
+        .map(|n| n.to_string());
     let zh = format!("；保存天数：事件、报警、审计日志、隔离区 {}", days.join("、"));
-    line.push_str(&say(zh, format!("; kept for days: events, alarms, audit trail, quarantine {}", days.join(", "))));
+    line.push_str(&say(
+        zh,
+        format!("; kept for days: events, alarms, audit trail, quarantine {}", days.join(", ")),
+    ));
     for (on, zh, en) in [
         (config.privacy.track, "可查询人员轨迹", "tracks of persons may be asked for"),
         (config.privacy.allow_health, "接收健康数据", "health values are taken"),

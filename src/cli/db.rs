@@ -174,6 +174,15 @@ fn tell(out: &mut impl Write, verdict: Result<Verdict, store::StoreError>) -> io
         format!("ok（正常）：已核对 {rows} 行、{files} 个封存文件"),
         format!("ok: {rows} rows and {files} sealed files are as they were written"),
     );
+    if verdict.erased > 0 {
+        let many = verdict.erased;
+        let zh = format!("；其中 {many} 行的人员已按要求删除");
+        line.push_str(&say(zh, format!("; the person was erased from {many} of them")));
+    }
+    for (table, seq) in &verdict.cut {
+        let zh = format!("；{table} 到第 {seq} 行为止已按保存期限删除");
+        line.push_str(&say(zh, format!("; {table} was deleted up to row {seq}, as it was kept long enough")));
+    }
     if *unproven > 0 {
         let zh = format!("；另有 {unproven} 行写于有哈希之前，无从核对");
         line.push_str(&say(zh, format!("; {unproven} rows are from before there were hashes")));

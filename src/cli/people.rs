@@ -213,9 +213,8 @@ fn list(out: &mut impl Write, config: &Config, as_json: bool) -> Done {
     if as_json {
         return Ok(writeln!(out, "{answer:#}").map(|()| ExitCode::SUCCESS));
     }
-    let rows: Vec<[String; 3]> = rows(&answer)
-        .map(|row| [text(row, "role"), text(row, "group"), text(row, "persons")])
-        .collect();
+    let rows: Vec<[String; 3]> =
+        rows(&answer).map(|row| [text(row, "role"), text(row, "group"), text(row, "persons")]).collect();
     if rows.is_empty() {
         let line = say("人员表是空的", "the table of persons is empty");
         return Ok(writeln!(out, "{line}").map(|()| ExitCode::SUCCESS));
@@ -236,14 +235,19 @@ impl Import {
         }
         let (good, bad) = (roster.people.len(), roster.slips.len());
         if self.check {
-            let line = say(format!("{good} 人可导入，{bad} 处有误（未导入）"), format!("{good} persons are good, {bad} mistakes; nothing was imported"));
+            let line = say(
+                format!("{good} 人可导入，{bad} 处有误（未导入）"),
+                format!("{good} persons are good, {bad} mistakes; nothing was imported"),
+            );
             let code = if bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) };
             return Ok(writeln!(out, "{line}").map(|()| code));
         }
         if bad > 0 && (!self.skip_bad || good == 0) {
             let line = say(
                 format!("共 {bad} 处有误，一个人也没有导入；改好后再导入，或加 --skip-bad 跳过有误的行"),
-                format!("{bad} mistakes; nobody was imported. Mend them, or leave those lines out with --skip-bad"),
+                format!(
+                    "{bad} mistakes; nobody was imported. Mend them, or leave those lines out with --skip-bad"
+                ),
             );
             return Ok(writeln!(out, "{line}").map(|()| ExitCode::from(EXIT_WRONG)));
         }
@@ -290,7 +294,10 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, NotDone> {
     File::open(path).and_then(|file| file.take(MAX_LIST + 1).read_to_end(&mut bytes)).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|len| len > MAX_LIST) {
         let mib = MAX_LIST / 1024 / 1024;
-        return Err(NotDone::Said(say(format!("文件超过 {mib} MiB"), format!("the file is larger than {mib} MiB"))));
+        return Err(NotDone::Said(say(
+            format!("文件超过 {mib} MiB"),
+            format!("the file is larger than {mib} MiB"),
+        )));
     }
     Ok(bytes)
 }
@@ -311,7 +318,10 @@ impl Export {
                 _ => String::new(),
             };
             let time = |key: &str| {
-                row.get(key).and_then(Value::as_i64).map(|at| Wall(at).in_zone(&config.site.zone)).unwrap_or_default()
+                row.get(key)
+                    .and_then(Value::as_i64)
+                    .map(|at| Wall(at).in_zone(&config.site.zone))
+                    .unwrap_or_default()
             };
             let cells = [
                 cell("person"),
@@ -331,7 +341,11 @@ impl Export {
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 impl Erase {
@@ -340,8 +354,13 @@ impl Erase {
         let body = json!({"actor": actor(self.actor.as_ref())?, "person": person, "reason": self.reason});
         let answer = client(config)?.post("/api/v1/people/erase", &body)?;
         let (subject, erased) = (text(&answer, "subject"), text(&answer, "erased"));
-        let left: Vec<&str> =
-            answer.get("left_in").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let left: Vec<&str> = answer
+            .get("left_in")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let line = say(format!("已删除 {subject}：{erased}"), format!("erased {subject}: {erased}"));
         let mut printed = writeln!(out, "{line}");
         if left.is_empty() {

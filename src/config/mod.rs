@@ -19,8 +19,8 @@ mod site;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
-pub use privacy::{Keep, Privacy};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
+pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
 

@@ -39,7 +39,8 @@ fn stopping() -> Problem {
 fn not_understood(error: &JsonRejection, example: &str) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let mib = MAX_IMPORT / 1024 / 1024;
-        let (zh, en) = (format!("提交的内容过大：最多 {mib} MiB"), format!("the body is too large: at most {mib} MiB"));
+        let (zh, en) =
+            (format!("提交的内容过大：最多 {mib} MiB"), format!("the body is too large: at most {mib} MiB"));
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, zh, en);
     }
     // What was sent may name somebody, and an error of the reader repeats it.
@@ -110,12 +111,19 @@ struct Row {
 }
 
 /// Takes persons into the table, all of them or none.
-pub(super) async fn import(State(console): State<Console>, body: Result<Json<Import>, JsonRejection>) -> Answer {
-    let example = r#"{"actor": "姓名 name", "replace": false, "rows": [{"person": "…32 hex…", "role": "student"}]}"#;
+pub(super) async fn import(
+    State(console): State<Console>,
+    body: Result<Json<Import>, JsonRejection>,
+) -> Answer {
+    let example =
+        r#"{"actor": "姓名 name", "replace": false, "rows": [{"person": "…32 hex…", "role": "student"}]}"#;
     let Json(Import { actor: who, replace, rows }) = body.map_err(|error| not_understood(&error, example))?;
     let who = actor(&who)?;
     if rows.len() > MAX_PEOPLE {
-        return Err(bad(format!("一次最多 {MAX_PEOPLE} 人"), format!("at most {MAX_PEOPLE} persons at once")));
+        return Err(bad(
+            format!("一次最多 {MAX_PEOPLE} 人"),
+            format!("at most {MAX_PEOPLE} persons at once"),
+        ));
     }
     let mut people = Vec::with_capacity(rows.len());
     let mut seen = BTreeSet::new();
@@ -157,7 +165,10 @@ pub(super) struct Asked {
 }
 
 /// The whole table by pseudonyms; that it was asked for is written down first.
-pub(super) async fn export(State(console): State<Console>, body: Result<Json<Asked>, JsonRejection>) -> Answer {
+pub(super) async fn export(
+    State(console): State<Console>,
+    body: Result<Json<Asked>, JsonRejection>,
+) -> Answer {
     let example = r#"{"actor": "姓名 name", "purpose": "用途 what for"}"#;
     let Json(asked) = body.map_err(|error| not_understood(&error, example))?;
     let (who, why) = (actor(&asked.actor)?, purpose(&asked.purpose)?);
@@ -188,7 +199,10 @@ pub(super) struct Erasure {
 }
 
 /// Takes a person out of everything stored, and looks whether anything is left.
-pub(super) async fn erase(State(console): State<Console>, body: Result<Json<Erasure>, JsonRejection>) -> Answer {
+pub(super) async fn erase(
+    State(console): State<Console>,
+    body: Result<Json<Erasure>, JsonRejection>,
+) -> Answer {
     let example = r#"{"actor": "姓名 name", "person": "…32 hex…", "reason": "原因 why"}"#;
     let Json(asked) = body.map_err(|error| not_understood(&error, example))?;
     let (who, person) = (actor(&asked.actor)?, person(&asked.person)?);

@@ -53,8 +53,7 @@ impl Person {
     /// # Errors
     /// What is wrong, without repeating it.
     pub fn check(&self) -> Result<(), Text> {
-        for (zh, en, text) in
-            [("班级", "class", &self.group), ("平台编号", "platform id", &self.platform_id)]
+        for (zh, en, text) in [("班级", "class", &self.group), ("平台编号", "platform id", &self.platform_id)]
         {
             let Some(text) = text else { continue };
             let wrong = |why_zh: &str, why_en: &str| {
@@ -67,7 +66,10 @@ impl Person {
                 return wrong("超过 64 字", "is longer than 64 characters");
             }
             if names_somebody(text) {
-                return wrong("像是身份证号或手机号，不予存储", "looks like an identity or telephone number, which is never stored");
+                return wrong(
+                    "像是身份证号或手机号，不予存储",
+                    "looks like an identity or telephone number, which is never stored",
+                );
             }
         }
         match (self.valid_from, self.valid_until) {
@@ -86,7 +88,8 @@ fn names_somebody(text: &str) -> bool {
     match text {
         [b'1', b'3'..=b'9', rest @ ..] if rest.len() == 9 => digits(rest),
         [number @ .., check] if number.len() == 17 && digits(number) => {
-            let sum: u32 = number.iter().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+            let sum: u32 =
+                number.iter().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
             let expected = usize::try_from(sum % 11).ok().and_then(|at| CHECKS.get(at));
             expected == Some(&check.to_ascii_uppercase())
         }

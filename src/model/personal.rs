@@ -6,6 +6,34 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// A value that identifies a person. It has no `Display`, no `Serialize`, and prints as `[personal]`.
+///
+/// ```
+/// use schoolgate::model::{Personal, SiteKey};
+/// let card = Personal::new("0012345678".to_owned());
+/// assert_eq!(format!("{card:?}"), "[personal]");
+/// assert_eq!(card.pseudonym(&SiteKey::new([7; 32])).as_str().len(), 32);
+/// ```
+///
+/// It cannot be printed:
+/// ```compile_fail,E0277
+/// let card = schoolgate::model::Personal::new("0012345678".to_owned());
+/// println!("{card}");
+/// ```
+/// It cannot be logged:
+/// ```compile_fail,E0277
+/// let card = schoolgate::model::Personal::new("0012345678".to_owned());
+/// tracing::info!(%card, "a card");
+/// ```
+/// It cannot be serialised:
+/// ```compile_fail,E0277
+/// let card = schoolgate::model::Personal::new("0012345678".to_owned());
+/// serde_json::to_string(&card);
+/// ```
+/// And its value cannot be taken out:
+/// ```compile_fail,E0616
+/// let card = schoolgate::model::Personal::new("0012345678".to_owned());
+/// let number: String = card.0;
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Personal<T>(T);
 

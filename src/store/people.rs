@@ -276,7 +276,8 @@ fn holds(path: &Path, wanted: &[u8]) -> std::io::Result<bool> {
     loop {
         let kept = held.len().min(wanted.len().saturating_sub(1));
         held.drain(..held.len() - kept);
-        let read = file.by_ref().take(u64::try_from(SEARCHED_BYTES).unwrap_or(u64::MAX)).read_to_end(&mut held)?;
+        let read =
+            file.by_ref().take(u64::try_from(SEARCHED_BYTES).unwrap_or(u64::MAX)).read_to_end(&mut held)?;
         if held.windows(wanted.len()).any(|window| window == wanted) {
             return Ok(true);
         }

@@ -67,9 +67,8 @@ fn retire_alarms(tx: &Transaction<'_>, limit: Wall, now: Wall) -> Result<(), Sto
         limit.0
     );
     cut(tx, "alarm_change", ("at", &living), limit, now)?;
-    let highest: i64 = tx
-        .query_row("select coalesce(max(id), 0) from alarm", [], |row| row.get(0))
-        .doing(doing)?;
+    let highest: i64 =
+        tx.query_row("select coalesce(max(id), 0) from alarm", [], |row| row.get(0)).doing(doing)?;
     let gone = tx
         .execute(
             "delete from alarm where id in (select id from alarm where closed_at < ?1 and ack_at is not null \
@@ -95,10 +94,11 @@ fn cut(
 ) -> Result<bool, StoreError> {
     let doing = "deleting the beginning of a chain";
     let one = |sql: &str, parameters: &[&dyn rusqlite::ToSql]| {
-        tx.query_row(sql, parameters, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional().doing(doing)
+        tx.query_row(sql, parameters, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+            .optional()
+            .doing(doing)
     };
-    let Some((first, oldest)) =
-        one(&format!("select seq, {time} from {table} order by seq limit 1"), &[])?
+    let Some((first, oldest)) = one(&format!("select seq, {time} from {table} order by seq limit 1"), &[])?
     else {
         return Ok(false);
     };

@@ -61,9 +61,32 @@ const COLUMNS: &[(Column, &[&str])] = &[
     (
         Column::Name,
         &[
-            "姓名", "学生姓名", "家长姓名", "名字", "name", "full name", "身份证", "身份证号", "证件号", "id number",
-            "学籍号", "电话", "手机", "手机号", "联系电话", "phone", "telephone", "mobile", "照片", "photo",
-            "住址", "家庭住址", "address", "性别", "出生日期", "birthday",
+            "姓名",
+            "学生姓名",
+            "家长姓名",
+            "名字",
+            "name",
+            "full name",
+            "身份证",
+            "身份证号",
+            "证件号",
+            "id number",
+            "学籍号",
+            "电话",
+            "手机",
+            "手机号",
+            "联系电话",
+            "phone",
+            "telephone",
+            "mobile",
+            "照片",
+            "photo",
+            "住址",
+            "家庭住址",
+            "address",
+            "性别",
+            "出生日期",
+            "birthday",
         ],
     ),
 ];
@@ -83,7 +106,12 @@ impl Roster {
         let mut roster = Self::default();
         let Some((text, encoding)) = decoded(bytes) else {
             let line = bytes.iter().filter(|b| **b == b'\n').count().min(1);
-            roster.slip(line, 0, "文件既不是 UTF-8 也不是 GBK；请另存为“CSV UTF-8”", "the file is neither UTF-8 nor GBK: save it as \"CSV UTF-8\"");
+            roster.slip(
+                line,
+                0,
+                "文件既不是 UTF-8 也不是 GBK；请另存为“CSV UTF-8”",
+                "the file is neither UTF-8 nor GBK: save it as \"CSV UTF-8\"",
+            );
             return roster;
         };
         roster.encoding = encoding;
@@ -102,12 +130,18 @@ impl Roster {
                 continue;
             }
             if roster.people.len() >= MAX_PEOPLE {
-                roster.slip(line, 0, format!("超过 {MAX_PEOPLE} 人"), format!("there are more than {MAX_PEOPLE} persons"));
+                roster.slip(
+                    line,
+                    0,
+                    format!("超过 {MAX_PEOPLE} 人"),
+                    format!("there are more than {MAX_PEOPLE} persons"),
+                );
                 break;
             }
             let Some((who, person)) = roster.line(line, &columns, &cells, key, zone) else { continue };
             if let Some(before) = first.get(&who) {
-                let (zh, en) = (format!("与第 {before} 行是同一张卡"), format!("the same card as on line {before}"));
+                let (zh, en) =
+                    (format!("与第 {before} 行是同一张卡"), format!("the same card as on line {before}"));
                 roster.slip(line, 1, zh, en);
                 continue;
             }
@@ -127,12 +161,15 @@ impl Roster {
         for (head, number) in heads.iter().zip(1..) {
             let head = head.trim();
             let lower = head.to_lowercase();
-            let found = COLUMNS.iter().find(|(_, names)| names.contains(&lower.as_str())).map(|(column, _)| *column);
+            let found =
+                COLUMNS.iter().find(|(_, names)| names.contains(&lower.as_str())).map(|(column, _)| *column);
             match found {
                 Some(Column::Name) => {
                     self.unread.push(Text::new(
                         format!("第 {number} 列“{head}”不读取：姓名等个人信息从不存储"),
-                        format!("column {number} ('{head}') is not read: names and the like are never stored"),
+                        format!(
+                            "column {number} ('{head}') is not read: names and the like are never stored"
+                        ),
                     ));
                     columns.push(None);
                 }
@@ -176,7 +213,12 @@ impl Roster {
         let (mut who, mut role) = (None, None);
         let (mut group, mut platform_id, mut valid_from, mut valid_until) = (None, None, None, None);
         if cells.len() > columns.len() {
-            self.slip(line, columns.len() + 1, "这一行的列比表头多", "this line has more columns than the first");
+            self.slip(
+                line,
+                columns.len() + 1,
+                "这一行的列比表头多",
+                "this line has more columns than the first",
+            );
         }
         for ((cell, column), number) in cells.iter().zip(columns).zip(1..) {
             let (Some(column), cell) = (column, cell.trim()) else { continue };
@@ -184,13 +226,18 @@ impl Roster {
                 continue;
             }
             let outcome = match column {
-                Column::Card => card(cell).map(|()| who = Some(Personal::new(cell.to_owned()).pseudonym(key))),
+                Column::Card => {
+                    card(cell).map(|()| who = Some(Personal::new(cell.to_owned()).pseudonym(key)))
+                }
                 Column::Person => match PersonRef::from_digits(cell) {
                     Some(person) => {
                         who = Some(person);
                         Ok(())
                     }
-                    None => Err(Text::new("应是 32 位十六进制假名", "expected a pseudonym of 32 hexadecimal digits")),
+                    None => Err(Text::new(
+                        "应是 32 位十六进制假名",
+                        "expected a pseudonym of 32 hexadecimal digits",
+                    )),
                 },
                 Column::Role => role_of(cell).map(|found| role = Some(found)),
                 Column::Group => {
@@ -276,7 +323,8 @@ fn moment(cell: &str, zone: &TimeZone, end: bool) -> Result<Wall, Text> {
     let time = cell.split([' ', 'T']).nth(1);
     let at: DateTime = match time {
         Some(time) => {
-            let time = if time.matches(':').count() == 1 { format!("{time:0>5}:00") } else { format!("{time:0>8}") };
+            let time =
+                if time.matches(':').count() == 1 { format!("{time:0>5}:00") } else { format!("{time:0>8}") };
             format!("{day}T{time}").parse().map_err(|_| wrong())?
         }
         None if end => day.tomorrow().map_err(|_| wrong())?.into(),
@@ -369,7 +417,10 @@ mod tests {
             assert_eq!((student.role, student.group.as_deref()), (Role::Student, Some("2026级3班")));
             // To the end of the day.
             assert_eq!(student.valid_until, Some(Wall(1_788_307_200_000)));
-            assert_eq!((teacher.role, teacher.group.as_deref(), teacher.valid_until), (Role::Staff, None, None));
+            assert_eq!(
+                (teacher.role, teacher.group.as_deref(), teacher.valid_until),
+                (Role::Staff, None, None)
+            );
         }
     }
 
