@@ -77,6 +77,9 @@ pub(super) fn erase(tx: &Transaction<'_>, change: &PeopleChange, at: Wall) -> Re
             )
             .doing(doing)?;
     }
+    // What a restart has to know (of a muster, say) may name them.
+    tx.execute("update meta set value = replace(value, ?1, 'erased') where instr(value, ?1) > 0", [digits])
+        .doing(doing)?;
     let payloads = tx
         .execute(
             "delete from quarantine where instr(raw, cast(?1 as blob)) > 0 \

@@ -34,12 +34,7 @@ impl Store {
         cut(&tx, "event", ("arrived", ""), before(keep.events_days), now.wall)?;
         retire_alarms(&tx, before(keep.alarms_days), now.wall)?;
         if cut(&tx, "audit", ("at", ""), before(keep.security_log_days), now.wall)? {
-            // What proves the other chains' roots may be gone with it.
-            for table in ["event", "alarm_change"] {
-                if let Some(root) = chain::root(&tx, table)? {
-                    tell(&tx, table, "still", &root, now.wall)?;
-                }
-            }
+            tell_again(&tx, now.wall)?;
         }
         for (sql, limit) in [
             (
@@ -124,6 +119,16 @@ fn cut(
     let detail = format!("{rows} rows from {} on", Wall(oldest));
     tell(tx, table, &detail, &root, now)?;
     Ok(true)
+}
+
+/// Tells the audit trail of every root once more: where it told before may be gone.
+pub(super) fn tell_again(db: &Connection, now: Wall) -> Result<(), StoreError> {
+    for table in chain::CHAINED {
+        if let Some(root) = chain::root(db, table)? {
+            tell(db, table, "still", &root, now)?;
+        }
+    }
+    Ok(())
 }
 
 fn tell(

@@ -165,6 +165,7 @@ impl Salvage<'_> {
              next record {next}",
             self.why
         );
+        super::retire::tell_again(&tx, self.now)?;
         chain::audit(&tx, self.now, self.actor, "salvaged", "database", &detail)?;
         tx.commit().doing(doing)?;
         fresh.close().map_err(|(_, cause)| StoreError::Sqlite { doing, cause })?;

@@ -192,6 +192,12 @@ fn every_way_to_tamper_with_rows_is_found_and_the_store_starts() {
         ("reading", "update reading set value = value + 1 where seq = (select max(seq) from reading)", None),
         ("reading", "delete from reading where seq = (select max(seq) - 1 from reading)", None),
         ("roll_up", "update roll_up set sum = sum + 1 where start = (select min(start) from roll_up)", None),
+        ("person", "update person set role = 'staff'", None),
+        ("person", "delete from person where grp = 'class 1'", None),
+        ("event", "update event set reason = null where seq = 5", Some(5)),
+        ("event", "update event set person = null, erased = zeroblob(32) where seq = 5", Some(5)),
+        ("event", "update chain set seq = 3 where name = 'event'; insert into chain select 'event.root', 3, head \
+          from chain where name = 'event'", None),
         ("meta", "update meta set value = '1' where key = 'next_seq'", None),
         ("series", "update series set unit = 'kW' where id = 1", None),
         ("chain", "insert into chain values ('x', 1, zeroblob(32))", None),
