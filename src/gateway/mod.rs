@@ -131,6 +131,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         site_key,
         site: config.site.clone(),
         commands: CommandBook::default(),
+        allow_health: config.privacy.allow_health,
     };
     start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
     let parts = Parts {

@@ -22,6 +22,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     SHED,
     REFUSED,
     WRONG_CLOCKS,
+    WITHHELD,
     UNKNOWN,
     TOO_LATE,
     REQUESTS,
@@ -65,6 +66,8 @@ const REFUSED: Metric =
     ("schoolgate_refused_total", &["bus", "kind"], "Payloads that could not be understood.");
 const WRONG_CLOCKS: Metric =
     ("schoolgate_wrong_clocks_total", &["bus"], "Readings and events whose device time cannot be true.");
+const WITHHELD: Metric =
+    ("schoolgate_withheld_values_total", &["what"], "Values that the school did not allow to be taken.");
 const UNKNOWN: Metric =
     ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
 const TOO_LATE: Metric =
@@ -123,6 +126,7 @@ pub(super) fn render(
     page.total(SHED, tally.shed_deliveries.get())?;
     page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
     page.totals(WRONG_CLOCKS, tally.wrong_clocks.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(WITHHELD, [(["health"], tally.withheld_health.get())])?;
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.level(TOO_LATE, live.too_late)?;
     page.totals(REQUESTS, tally.requests.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;

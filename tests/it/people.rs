@@ -44,7 +44,8 @@ async fn a_list_in_gbk_is_checked_imported_counted_and_given_out_without_names_o
 
     let daemon = school.start().await;
     // Every mistake is told, and nobody is imported.
-    std::fs::write(&list, format!("{LIST}0012345678,赵六,学生,,,\r\n0012345681,孙七,国王,,,\r\n")).expect("written");
+    std::fs::write(&list, format!("{LIST}0012345678,赵六,学生,,,\r\n0012345681,孙七,国王,,,\r\n"))
+        .expect("written");
     let refused = school.cli("people", &["import", path, "--as", "zhang"]).await;
     assert_eq!(refused.status.code(), Some(1));
     for (told, there) in [
@@ -90,7 +91,10 @@ async fn a_list_in_gbk_is_checked_imported_counted_and_given_out_without_names_o
     for name in ["schoolgate.db", "schoolgate.db-wal"] {
         let bytes = std::fs::read(school.data_dir().join(name)).unwrap_or_default();
         for hidden in ["0012345678", "张三"] {
-            assert!(!bytes.windows(hidden.len()).any(|window| window == hidden.as_bytes()), "{hidden} in {name}");
+            assert!(
+                !bytes.windows(hidden.len()).any(|window| window == hidden.as_bytes()),
+                "{hidden} in {name}"
+            );
         }
     }
 }
@@ -124,10 +128,20 @@ async fn a_track_is_off_unless_told_and_an_erasure_leaves_nothing_to_track() {
         (school.count("select count(distinct serial) from event") == 3).then_some(())
     })
     .await;
-    let none = with_input(&school, &[&["track", "--card"], &span[..4], &["--purpose", " ", "--as", "z"]].concat(), "1\n").await;
+    let none = with_input(
+        &school,
+        &[&["track", "--card"], &span[..4], &["--purpose", " ", "--as", "z"]].concat(),
+        "1\n",
+    )
+    .await;
     assert!(said(&none).contains("'purpose' must not be empty"), "{}", said(&none));
     let track = with_input(&school, &ask, "0012345678\n").await;
-    assert_eq!((track.status.code(), said(&track).matches("gate-reader").count()), (Some(0), 2), "{}", said(&track));
+    assert_eq!(
+        (track.status.code(), said(&track).matches("gate-reader").count()),
+        (Some(0), 2),
+        "{}",
+        said(&track)
+    );
 
     let erase = ["erase", "--card", "--reason", "转学", "--as", "zhang"];
     let erased = with_input(&school, &erase, " 0012345678 \n").await;
@@ -138,7 +152,8 @@ async fn a_track_is_off_unless_told_and_an_erasure_leaves_nothing_to_track() {
     assert_eq!(school.count("select count(*) from event"), 3, "the passes stay, nobody's");
 
     let entries = audited(&school).join("\n");
-    for told in ["zhang people_track 2 events", "找人", "zhang people_erase 转学", "gateway erased 2 events"] {
+    for told in ["zhang people_track 2 events", "找人", "zhang people_erase 转学", "gateway erased 2 events"]
+    {
         assert!(entries.contains(told), "{told}: {entries}");
     }
     assert!(!entries.contains("0012345678"), "{entries}");

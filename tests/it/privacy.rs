@@ -111,10 +111,12 @@ impl Scene {
 
     /// Everything that was sent before is in the store when this returns.
     async fn settled(&self, mark: &str) {
-        let last = json!({"operator": "RecPush", "info": {"RecordID": mark, "VerifyStatus": "1"}}).to_string();
+        let last =
+            json!({"operator": "RecPush", "info": {"RecordID": mark, "VerifyStatus": "1"}}).to_string();
         self.broker.publish(&Self::topic(), last.as_bytes(), &[]).await;
         until("the last message is stored", async || {
-            (self.school.count(&format!("select count(*) from event where serial = '{mark}'")) == 1).then_some(())
+            (self.school.count(&format!("select count(*) from event where serial = '{mark}'")) == 1)
+                .then_some(())
         })
         .await;
     }
@@ -196,7 +198,8 @@ fn malformed(child: &Child, n: usize) -> Vec<u8> {
         5 => return encoding_rs::GBK.encode(&pass.to_string()).0.into_owned(),
         6 => {
             let (name, card) = (&child.name, &child.card);
-            return format!(r#"{{"operator":"RecPush","operator":"{name}","info":{{"RFIDCard":"{card}"}}}}"#).into();
+            return format!(r#"{{"operator":"RecPush","operator":"{name}","info":{{"RFIDCard":"{card}"}}}}"#)
+                .into();
         }
         _ => info["RFIDCard"] = json!(format!("{} {} {}", child.name, child.phone, child.photo)),
     }
@@ -413,7 +416,10 @@ async fn nothing_that_names_a_child_is_stored_shown_exported_logged_or_sent() {
     let left = || {
         let data = files(&scene.school.data_dir());
         let wanted = pseudonym.as_str().as_bytes();
-        data.into_iter().filter(|(_, b)| b.windows(32).any(|w| w == wanted)).map(|(n, _)| n).collect::<Vec<_>>()
+        data.into_iter()
+            .filter(|(_, b)| b.windows(32).any(|w| w == wanted))
+            .map(|(n, _)| n)
+            .collect::<Vec<_>>()
     };
     assert!(!left().is_empty(), "it is there before");
     let begun = Instant::now();

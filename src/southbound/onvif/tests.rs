@@ -458,6 +458,7 @@ fn field_and_outlet(clock: &Arc<ManualClock>) -> (Field, Outlet) {
             site_key: SiteKey::new([1; 32]),
             site,
             commands: CommandBook::default(),
+            allow_health: false,
         },
         outlet,
     )

@@ -77,6 +77,7 @@ fn field() -> (Field, Outlet) {
         site_key: SiteKey::new([0; 32]),
         site: Site { gateway, name: "school".into(), school_code: None, zone },
         commands: CommandBook::default(),
+        allow_health: false,
     };
     (field, outlet)
 }

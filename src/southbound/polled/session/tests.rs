@@ -130,6 +130,7 @@ fn rig(
         site_key: SiteKey::new([0; 32]),
         site,
         commands: CommandBook::default(),
+        allow_health: false,
     };
     let asked = Arc::default();
     let channel = Scripted { says: Box::new(says), asked: Arc::clone(&asked) };
