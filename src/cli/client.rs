@@ -113,6 +113,11 @@ impl Client {
         self.ask(self.http.get(format!("http://{}{path}", self.address)))
     }
 
+    /// As [`Client::get`], with a query whose values may be any text.
+    pub(super) fn ask_for(&self, path: &str, query: &[(&str, &String)]) -> Result<Value, ApiError> {
+        self.ask(self.http.get(format!("http://{}{path}", self.address)).query(query))
+    }
+
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         self.ask(self.http.post(format!("http://{}{path}", self.address)).json(body))
     }

@@ -12,6 +12,7 @@ mod listener;
 mod load;
 mod names;
 mod place;
+mod privacy;
 mod profiles;
 mod resolve;
 mod rule;
@@ -21,6 +22,7 @@ pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
 pub use listener::{server_tls, valid_filter};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
+pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
 
@@ -61,6 +63,8 @@ pub struct Config {
     pub controls: Controls,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
+    /// What may be done with persons, and how long data are kept.
+    pub privacy: Privacy,
 }
 
 /// The school.

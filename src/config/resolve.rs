@@ -5,7 +5,7 @@ use super::device::Around;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
-use super::{Config, Site, bus, control, destination, device, listener, place, rule, site};
+use super::{Config, Site, bus, control, destination, device, listener, place, privacy, rule, site};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -39,6 +39,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let (data_dir, budget_mb) = site::store(once(&roots, "store"), sources.base);
     let http = site::http(once(&roots, "http"));
     let aggregate_secs = site::uploads(once(&roots, "uploads"));
+    let privacy = privacy::privacy(once(&roots, "privacy"));
     if let Some(profiles) = once(&roots, "profiles") {
         // Its value was used before this: see `load`.
         let _dir = profiles.text_opt("dir");
@@ -91,6 +92,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         rules,
         controls,
         destinations,
+        privacy,
     })
 }
 

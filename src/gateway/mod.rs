@@ -69,6 +69,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let (mut store, mut remembered) = Store::take_up(&config.data_dir, config.aggregate_secs)?;
     store.set_budget(config.budget_mb);
     store.school_days(config.site.zone.clone());
+    store.set_keep(config.privacy.keep);
     let site_key = store.site_key()?;
     let (forgetful, noted) = (store.rescued().is_some(), std::mem::take(&mut remembered.controls));
     let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
@@ -116,6 +117,10 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         destinations: Arc::new(statuses),
         orders: inlet.desk(),
         controls: desk,
+        people: inlet.people_desk(),
+        store: handle.clone(),
+        clock: Arc::clone(&clock),
+        track: config.privacy.track,
     };
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
@@ -127,6 +132,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         site_key,
         site: Arc::new(config.site),
         commands: CommandBook::default(),
+        allow_health: config.privacy.allow_health,
     };
     start_drivers(&mut edges, &config.buses, &devices, &field, &edges_stopped);
     let parts = Parts {

@@ -22,6 +22,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     SHED,
     REFUSED,
     WRONG_CLOCKS,
+    WITHHELD,
     UNKNOWN,
     AT_MOST_ONCE,
     SHED_DEVICE,
@@ -70,6 +71,8 @@ const REFUSED: Metric =
     ("schoolgate_refused_total", &["bus", "kind"], "Payloads that could not be understood.");
 const WRONG_CLOCKS: Metric =
     ("schoolgate_wrong_clocks_total", &["bus"], "Readings and events whose device time cannot be true.");
+const WITHHELD: Metric =
+    ("schoolgate_withheld_values_total", &["what"], "Values that the school did not allow to be taken.");
 const UNKNOWN: Metric =
     ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
 const AT_MOST_ONCE: Metric = (
@@ -146,6 +149,7 @@ pub(super) fn render(
     page.total(SHED, tally.shed_deliveries.get())?;
     page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
     page.totals(WRONG_CLOCKS, tally.wrong_clocks.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(WITHHELD, [(["health"], tally.withheld_health.get())])?;
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     let at_most_once = tally.at_most_once.all();
     page.totals(AT_MOST_ONCE, at_most_once.iter().map(|(device, n)| ([device.as_str()], *n)))?;

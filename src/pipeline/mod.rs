@@ -6,6 +6,7 @@
 mod live;
 mod seen;
 
+pub use crate::model::Audit;
 pub use live::{DeviceLive, Live, PointLive};
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
@@ -13,14 +14,13 @@ use crate::aggregate::{Aggregates, Counted, Nature, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::model::{
     Alarm, AlarmChange, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind,
-    Input, Link, Mono, Now, Observation, OutboxItem, Phase, PointKind, Reading, Record, Refused, RollUp,
-    Stamp, Unknown, Wall,
+    Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointKind, Reading, Record,
+    Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How long a call for help or a fire that may be a repeat is taken for one, milliseconds (10 minutes).
@@ -92,21 +92,8 @@ pub struct Commit {
     pub audit: Vec<Audit>,
     /// What a restart has to know of a control, in its own words; the last one holds.
     pub controls: Vec<(ControlId, String)>,
-}
-
-/// A row of the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audit {
-    /// When.
-    pub at: Wall,
-    /// Who did it.
-    pub actor: Cow<'static, str>,
-    /// What was done, one word.
-    pub action: &'static str,
-    /// To what.
-    pub subject: Cow<'static, str>,
-    /// With which words or values.
-    pub detail: String,
+    /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
+    pub people: Vec<(Wall, PeopleChange)>,
 }
 
 /// Rows that will never be stored, or were given up again.
@@ -136,6 +123,7 @@ impl Commit {
             && self.dropped.is_empty()
             && self.audit.is_empty()
             && self.controls.is_empty()
+            && self.people.is_empty()
     }
 
     /// How many rows it makes durable.
@@ -152,6 +140,7 @@ impl Commit {
             + self.fingerprints.len()
             + self.audit.len()
             + self.controls.len()
+            + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
     }
 
     /// Takes in a later commit: both become true together, in this order.
@@ -170,6 +159,7 @@ impl Commit {
         self.dropped.extend(later.dropped);
         self.audit.extend(later.audit);
         self.controls.extend(later.controls);
+        self.people.extend(later.people);
     }
 }
 
@@ -192,6 +182,10 @@ pub struct Remembered {
     pub links: Vec<LinkChange>,
     /// What was noted of each control.
     pub controls: Vec<(ControlId, String)>,
+    /// Who is who.
+    pub people: People,
+    /// Passes of persons in the last 24 hours of events (credential, vehicle, presence), oldest first.
+    pub passes: Vec<(DeviceId, Stamp, Event)>,
 }
 
 /// The last roll-ups and readings of the run before.
@@ -231,6 +225,7 @@ pub struct Pipeline {
     seen: Seen,
     board: LiveBoard,
     next_seq: u64,
+    people: People,
     /// Findings that no rule made: of `start` and of the gateway about itself. The next step takes them.
     pending: Vec<Finding>,
 }
@@ -243,8 +238,11 @@ impl Pipeline {
         settings: Settings,
         world: Arc<World>,
         mut engine: Engine,
-        remembered: Remembered,
+        mut remembered: Remembered,
     ) -> Self {
+        for (_, _, event) in &mut remembered.passes {
+            know(&remembered.people, event);
+        }
         let mut aggregates = Aggregates::new(settings.aggregate_secs);
         if let Some(recent) = remembered.recent {
             aggregates.remember_from(recent.roll_ups_from, recent.readings_from);
@@ -288,6 +286,7 @@ impl Pipeline {
             world,
             engine,
             aggregates,
+            people: remembered.people,
             pending,
         }
     }
@@ -336,6 +335,14 @@ impl Pipeline {
             Input::Observed(seen) => self.observe(now, seen, commit),
             Input::Refused(refused) => commit.refused.push(refused),
             Input::Unknown(unknown) => commit.unknown.push(unknown),
+            Input::Audit(entry) => commit.audit.push(entry),
+            Input::People(change) => {
+                change.apply(&mut self.people);
+                if let PeopleChange::Erase(who) = &change {
+                    commit.alarm_changes.extend(self.book.forget(now.wall, who));
+                }
+                commit.people.push((now.wall, change));
+            }
             Input::Command(command) => {
                 let outcome = self.book.order(now.wall, &command);
                 commit.orders.push(outcome.map(|changes| {
@@ -348,12 +355,15 @@ impl Pipeline {
         }
     }
 
-    fn observe(&mut self, now: Now, seen: Observation, commit: &mut Commit) {
+    fn observe(&mut self, now: Now, mut seen: Observation, commit: &mut Commit) {
         if let Body::Event(Event { serial: Some(number), .. }) = &seen.body {
             let (device, device_at) = (seen.device.clone(), seen.stamp.device);
             if !self.seen.note_serial(Serial { device, number: number.clone(), device_at }) {
                 return;
             }
+        }
+        if let Body::Event(event) = &mut seen.body {
+            know(&self.people, event);
         }
         let seen = self.count(now, seen, commit);
         let mut findings = Vec::new();
@@ -437,6 +447,13 @@ impl Pipeline {
     #[must_use]
     pub fn live(&self, now: Wall) -> Live {
         self.board.picture(now, self.book.open(), self.aggregates.too_late)
+    }
+}
+
+/// Says of an event's person what the school told.
+fn know(people: &People, event: &mut Event) {
+    if let Some(credential) = &mut event.credential {
+        credential.known = credential.person.as_ref().and_then(|who| people.get(who)).cloned();
     }
 }
 

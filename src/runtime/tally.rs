@@ -26,6 +26,12 @@ impl Count {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// The number itself, for those who know nothing but numbers.
+    #[must_use]
+    pub fn number(&self) -> &AtomicU64 {
+        &self.0
+    }
+
     /// Replaces the number: for gauges.
     pub fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
@@ -78,6 +84,8 @@ pub struct Tally {
     pub wrong_clocks: Family<BusId>,
     /// Payloads that could not be understood, by bus and kind word.
     pub refused: Family<(BusId, &'static str)>,
+    /// Values of somebody's health that were not taken.
+    pub withheld_health: Count,
     /// Messages from devices that are not configured, by bus.
     pub unknown: Family<BusId>,
     /// Messages that came without wanting an acknowledgement, by device: what is lost of them, nobody misses.

@@ -20,6 +20,7 @@ pub(super) fn field(clock: Arc<dyn Clock>) -> (Field, Outlet) {
         site_key: SiteKey::new([1; 32]),
         site: Arc::new(site),
         commands: CommandBook::default(),
+        allow_health: false,
     };
     (field, outlet)
 }

@@ -4,7 +4,7 @@ use super::chain::{self, FINGERPRINTS, Link};
 use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
-use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
+use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history, people};
 use crate::aggregate::REVISABLE_SPAN;
 use crate::model::{
     AlarmChange, BusId, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind,
@@ -206,11 +206,17 @@ fn write(
     for entry in &commit.audit {
         chain::audit(tx, entry.at, &entry.actor, entry.action, &entry.subject, &entry.detail)?;
     }
+    for (at, change) in &commit.people {
+        people::write(tx, change, *at)?;
+    }
     for (control, memory) in &commit.controls {
         history::set_meta(tx, &format!("{CONTROL}{control}"), memory)?;
     }
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;
+    }
+    for (at, change) in &commit.people {
+        people::erase(tx, change, *at)?;
     }
     Ok(committed)
 }
@@ -288,6 +294,9 @@ fn reading_row(seq: i64, series: i64, stored: &StoredReading) -> [ValueRef<'_>; 
     ]
 }
 
+/// The place of `hash` among the columns of `event`.
+const EVENT_HASH: usize = 15;
+
 /// How many were there already.
 fn write_events(
     tx: &Transaction<'_>,
@@ -300,15 +309,15 @@ fn write_events(
     let mut insert = tx
         .prepare_cached(
             "insert into event (seq, device, arrived, device_at, clock, retained, kind, phase, code, serial, \
-             carrier, service, direction, result, person, hash) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+             carrier, service, direction, result, person, hash, reason) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
              on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
         )
         .doing("storing an event")?;
     let mut duplicates = 0;
     for StoredEvent { device, stamp, retained, event } in events {
         let credential = event.credential.as_ref();
-        let row = [
+        let mut row = [
             ValueRef::Integer(link.next()),
             text(device.as_str()),
             ValueRef::Integer(stamp.gateway.0),
@@ -324,10 +333,14 @@ fn write_events(
             credential.map_or(ValueRef::Null, |c| text(c.direction.as_str())),
             credential.map_or(ValueRef::Null, |c| text(c.result.as_str())),
             credential.and_then(|c| c.person.as_ref()).map_or(ValueRef::Null, |p| text(p.as_str())),
+            ValueRef::Null,
+            credential.and_then(|c| c.reason).map_or(ValueRef::Null, |r| text(r.as_str())),
         ];
-        let hash = chain::row_hash(&link.last(), row);
-        let whole = row.into_iter().chain([ValueRef::Blob(&hash)]);
-        match insert.execute(params_from_iter(whole.map(ToSqlOutput::Borrowed))).doing("storing an event")? {
+        let hash = chain::row_hash(&link.last(), chain::hashed_values(row, EVENT_HASH));
+        if let Some(place) = row.get_mut(EVENT_HASH) {
+            *place = ValueRef::Blob(&hash);
+        }
+        match insert.execute(params_from_iter(row.map(ToSqlOutput::Borrowed))).doing("storing an event")? {
             0 => duplicates += 1,
             _ => link.added(hash),
         }

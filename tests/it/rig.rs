@@ -43,6 +43,7 @@ pub fn field(clock: Arc<dyn Clock>) -> (Field, Outlet) {
         site_key: SiteKey::new([1; 32]),
         site: site.into(),
         commands: CommandBook::default(),
+        allow_health: false,
     };
     (field, outlet)
 }

@@ -8,7 +8,7 @@ use crate::model::{
     Body, BusId, ClockQuality, Delivery, DeviceId, EventKind, Input, Link, MessageKey, Observation, Refused,
     Stamp, Unknown, Wall,
 };
-use crate::profile::{Context, Decoded, Refusal};
+use crate::profile::{Decoded, Refusal};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -194,14 +194,7 @@ impl Inbound<'_> {
                 ),
             });
         }
-        let cx = Context {
-            device: &device.id,
-            now: message.now,
-            site_key: &self.field.site_key,
-            zone: &self.field.site.zone,
-            allow_health: false,
-            withheld: None,
-        };
+        let cx = self.field.context(&device.id, message.now);
         device.profile.decode_message(&cx, &device.address, message.topic, message.payload)
     }
 

@@ -8,7 +8,7 @@ use super::unit::{PolledUnit, Progress, Round};
 use super::{Ask, Channel, ReadError, Remedy, Said, Station};
 use crate::config::Device;
 use crate::model::{Body, BusId, Delivery, DeviceId, Fault, Input, Link, Mono, Observation, Refused, Stamp};
-use crate::profile::{Context, RegisterTable};
+use crate::profile::RegisterTable;
 use crate::runtime::tally::Count;
 use crate::runtime::{Chain, lanes::Stopping};
 use crate::southbound::{Failure, Field, Links, Session, supervise};
@@ -271,14 +271,7 @@ impl Poller {
         let Some(polled) = self.units.get_mut(*at) else { return Ok(Progress::More) };
         let now = field.clock.now().wall;
         let device = polled.device.id.clone();
-        let cx = Context {
-            device: &device,
-            now,
-            site_key: &field.site_key,
-            zone: &field.site.zone,
-            allow_health: false,
-            withheld: None,
-        };
+        let cx = field.context(&device, now);
         let profile = &polled.device.profile;
         let decoded = match (ask, said) {
             (Ask::Registers(block), Said::Words(words)) => {
