@@ -117,7 +117,7 @@ impl Capture {
                 writeln!(io::stderr(), "schoolgate: {}", say(zh, "--listen is for serial lines"))?;
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
-            (BusKind::Mqtt(_) | BusKind::Onvif(_), _) => {
+            _ => {
                 let zh = "只能记录 modbus-tcp 和 serial 总线";
                 writeln!(
                     io::stderr(),

@@ -23,6 +23,8 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     REFUSED,
     WRONG_CLOCKS,
     UNKNOWN,
+    GAPS,
+    GAPS_LEFT,
     TOO_LATE,
     REQUESTS,
     SKIPPED,
@@ -67,6 +69,9 @@ const WRONG_CLOCKS: Metric =
     ("schoolgate_wrong_clocks_total", &["bus"], "Readings and events whose device time cannot be true.");
 const UNKNOWN: Metric =
     ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
+const GAPS: Metric = ("schoolgate_gaps_total", &["bus"], "Gaps in the numbers of a terminal's events.");
+const GAPS_LEFT: Metric =
+    ("schoolgate_gaps_left_total", &["bus"], "Gaps that could not be filled by asking the terminal.");
 const TOO_LATE: Metric =
     ("schoolgate_too_late_readings", &[], "Good values since start that came too late for any roll-up.");
 const REQUESTS: Metric = ("schoolgate_requests_total", &["bus"], "Requests made to devices.");
@@ -124,6 +129,8 @@ pub(super) fn render(
     page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
     page.totals(WRONG_CLOCKS, tally.wrong_clocks.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(GAPS, tally.gaps.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(GAPS_LEFT, tally.gaps_left.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.level(TOO_LATE, live.too_late)?;
     page.totals(REQUESTS, tally.requests.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(SKIPPED, tally.skipped_polls.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;

@@ -80,6 +80,10 @@ pub struct Tally {
     pub refused: Family<(BusId, &'static str)>,
     /// Messages from devices that are not configured, by bus.
     pub unknown: Family<BusId>,
+    /// Gaps in the numbers of a terminal's events, by bus.
+    pub gaps: Family<BusId>,
+    /// Of those, the ones that the terminal could not be asked for or did not fill, by bus.
+    pub gaps_left: Family<BusId>,
     /// Requests made to devices, by bus.
     pub requests: Family<BusId>,
     /// Failures by device and kind.
