@@ -1,10 +1,10 @@
 //! MQTT: what a message tells of a credential; the number that names a person becomes a pseudonym here.
 
-use super::json::Fields;
 use super::pointer::{Pointers, short_text};
 use super::{Context, Refusal};
 use crate::document::Reader;
 use crate::model::{AccessResult, Carrier, CredentialUse, Direction, PersonRef, Personal, Service};
+use crate::notice::json::Fields;
 use std::collections::BTreeMap;
 
 /// A word of ours, fixed or looked up in a field. What the device does not say, or says in a way nobody listed,

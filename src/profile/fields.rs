@@ -1,12 +1,12 @@
 //! MQTT: a JSON field that is a value, tells an event, or is the device's own time.
 
 use super::credential::CredentialFields;
-use super::json::{Fields, Leaf};
 use super::parse::{self, Phases, Scale};
 use super::pointer::{Pointers, bad_type, place, short_text};
 use super::{Context, Point, Refusal};
 use crate::document::Reader;
 use crate::model::{Doubt, Event, EventKind, PointId, PointKind, Reading, Wall};
+use crate::notice::json::{Fields, Leaf};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use std::collections::{BTreeMap, BTreeSet};

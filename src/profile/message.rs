@@ -1,12 +1,12 @@
 //! MQTT: which topics a device sends, and which JSON fields of them are which points and events.
 
 use super::fields::{DeviceTime, EventField, PointField, urgent};
-use super::json::{self, Leaf};
 use super::pointer::{POINTER_ADVICE, Pointers, check_pointer, place};
 use super::topic::{check_filter, topic_matches};
 use super::{Context, Decoded, Point, Refusal};
 use crate::document::Reader;
 use crate::model::{Body, EventKind, Fault, Link, PointId};
+use crate::notice::json::{self, Leaf};
 use std::collections::BTreeSet;
 
 /// A device's messages.
@@ -108,7 +108,7 @@ impl Message {
         events: &[EventField],
     ) -> Result<Vec<Decoded>, Refusal> {
         let mut fields = json::read(text, &self.wanted)?;
-        let mut trouble = fields.take_trouble();
+        let mut trouble = fields.take_trouble().map(Refusal::from);
         let mut known = false;
         let mut bodies = Vec::new();
         let mut saved = false;

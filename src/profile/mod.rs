@@ -9,7 +9,6 @@ mod digits;
 mod fields;
 mod format;
 mod identity;
-mod json;
 mod likeness;
 mod message;
 mod modbus;
@@ -39,7 +38,7 @@ pub use writing::Writable;
 use crate::model::{
     Body, DeviceId, Doubt, EventKind, PointId, PointKind, ProfileId, Reading, SiteKey, Text, Unit, Wall,
 };
-use crate::notice::Notice;
+use crate::notice::{Notice, Unreadable};
 use digits::Digits;
 use jiff::tz::TimeZone;
 use message::Messages;
@@ -132,6 +131,12 @@ pub struct Refusal {
 impl Refusal {
     fn new(kind: &'static str, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into() }
+    }
+}
+
+impl From<Unreadable> for Refusal {
+    fn from(Unreadable { kind, reason }: Unreadable) -> Self {
+        Self { kind, reason }
     }
 }
 

@@ -1,8 +1,8 @@
 //! JSON pointers in profiles (RFC 6901), and taking small things from the fields they name.
 
 use super::Refusal;
-use super::json::{Fields, Leaf};
 use crate::document::Reader;
+use crate::notice::json::{Fields, Leaf};
 use std::collections::BTreeSet;
 
 /// Longest code, serial or credential number taken from a device, in characters.

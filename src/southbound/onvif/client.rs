@@ -3,9 +3,9 @@
 
 use super::operations as ops;
 use super::soap::{self, NotSoap, Operation, Reply, SoapFault, Token};
-use super::xml::{MAX_BODY, Node};
 use crate::config::Login;
 use crate::model::Fault;
+use crate::notice::xml::{MAX_BODY, Node};
 use crate::runtime::Clock;
 use crate::runtime::tally::Count;
 use crate::southbound::http_login::{HttpLogin, challenge};

@@ -9,7 +9,6 @@ pub mod operations;
 pub mod rtsp;
 pub mod session;
 pub mod soap;
-pub mod xml;
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,12 @@
 use super::client::{CallError, Client};
 use super::operations as ops;
 use super::rtsp::{self, Deadlines, Liveness};
-use super::xml::Node;
 use super::{Found, Memory, failure};
 use crate::config::{Device, Onvif};
 use crate::model::{
     Body, BusId, Delivery, Event, EventKind, Fault, Input, Link, Observation, Phase, Refused, Stamp,
 };
+use crate::notice::xml::Node;
 use crate::profile::{Context, Notification};
 use crate::runtime::Chain;
 use crate::southbound::{Failure, Field, Session, link_input};

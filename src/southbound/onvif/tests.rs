@@ -3,11 +3,11 @@
 use super::client::{CallError, Client, stream_places};
 use super::operations::{self as ops, Services};
 use super::soap::{self, Reply};
-use super::xml::Node;
 use super::{Camera, Driver as _};
 use crate::config::{Device, Login, Onvif, Site};
 use crate::document::Problems;
 use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, PlaceId, Secret, SiteKey, Wall};
+use crate::notice::xml::Node;
 use crate::runtime::lanes::{Outlet, lanes};
 use crate::runtime::{Clock, ManualClock, Tally, Tasks, tls};
 use crate::southbound::Field;
