@@ -157,21 +157,26 @@ impl<'a> Desk<'a> {
         })
     }
 
-    /// Somebody whom the configuration does not know, told once a minute.
-    pub(crate) fn stranger(&mut self, origin: &str) -> Option<Input> {
-        let now = self.field.clock.now();
-        let origin: String = origin.chars().take(MAX_ORIGIN).collect();
-        if let Some(told) = self.strangers.get(&origin)
-            && now.mono.since(*told) < STRANGER_PAUSE
-        {
-            return None;
+    /// Whether it is time to tell something of a stranger: at most once a minute for each.
+    pub(crate) fn is_time(&mut self, origin: &str) -> bool {
+        let now = self.field.clock.now().mono;
+        let lately = |told: &Mono| now.since(*told) < STRANGER_PAUSE;
+        if self.strangers.get(origin).is_some_and(lately) {
+            return false;
         }
         if self.strangers.len() >= STRANGERS {
             self.strangers.clear();
         }
-        self.strangers.insert(origin.clone(), now.mono);
-        let (bus, stamp) = (self.roll.bus.clone(), Stamp::new(None, now.wall));
-        Some(Input::Unknown(Unknown { bus, origin, stamp }))
+        self.strangers.insert(origin.to_owned(), now);
+        true
+    }
+
+    /// Somebody whom the configuration does not know, told once a minute.
+    pub(crate) fn stranger(&mut self, origin: &str) -> Option<Input> {
+        let origin: String = origin.chars().take(MAX_ORIGIN).collect();
+        let told = self.is_time(&origin);
+        let (bus, stamp) = (self.roll.bus.clone(), Stamp::new(None, self.field.clock.now().wall));
+        told.then_some(Input::Unknown(Unknown { bus, origin, stamp }))
     }
 
     /// A fire or a call for help of a stranger: an event of a device that nobody configured, because an alarm that is

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// States remembered; beyond, every message is news.
-const MOST: usize = 1024;
+const MOST: usize = 8192;
 
 /// Which states hold, by address, code and part. An event with a number or a person of its own is no state.
 #[derive(Debug)]
 pub(crate) struct Standing {
     end_after: Option<Duration>,
+    /// Whether a state that is told again is news all the same.
+    again: bool,
     states: BTreeMap<(String, String, Option<String>), State>,
 }
 
@@ -25,7 +27,13 @@ enum State {
 impl Standing {
     /// A state that is not told again for `end_after` is over; `None` is never.
     pub(crate) fn new(end_after: Option<Duration>) -> Self {
-        Self { end_after, states: BTreeMap::new() }
+        Self { end_after, again: false, states: BTreeMap::new() }
+    }
+
+    /// Of panels, that tell every end and, as long as somebody must do something, their alarms again: a state told again
+    /// is news, an end told again is not.
+    pub(crate) fn of_panels() -> Self {
+        Self { end_after: None, again: true, states: BTreeMap::new() }
     }
 
     /// Whether a notice is news: not the state that is known already.
@@ -47,7 +55,7 @@ impl Standing {
         }
         let starts = matches!(new, State::Holds(_));
         match self.states.insert(key, new) {
-            Some(State::Holds(_)) => !starts,
+            Some(State::Holds(_)) => !starts || self.again,
             Some(State::Over) => starts,
             None => true,
         }
@@ -112,6 +120,15 @@ mod tests {
         }
         assert_eq!(standing.states.len(), MOST);
         assert!(standing.ended(Mono(u64::MAX)).is_empty(), "without a span nothing ends by itself");
+    }
+
+    #[test]
+    fn a_panel_may_tell_its_alarm_again_but_not_that_all_is_well() {
+        let mut standing = Standing::of_panels();
+        let (start, end) = (notice("fire", Phase::Start), notice("fire", Phase::End));
+        for (told, news) in [(&end, true), (&end, false), (&start, true), (&start, true), (&end, true), (&end, false)] {
+            assert_eq!(standing.is_news("a", told, Mono(0)), news, "{:?}", told.phase);
+        }
     }
 
     #[test]
