@@ -193,7 +193,14 @@ impl<W: Write> Looking<'_, W> {
     async fn device(&mut self, config: &Config, station: Station, device: &Device) -> io::Result<()> {
         let site_key = SiteKey::new([0; 32]);
         let now = SystemClock::new().now().wall;
-        let cx = Context { device: &device.id, now, site_key: &site_key, zone: &config.site.zone };
+        let cx = Context {
+            device: &device.id,
+            now,
+            site_key: &site_key,
+            zone: &config.site.zone,
+            allow_health: false,
+            withheld: None,
+        };
         let profile = &device.profile;
         let mut decoded = Vec::new();
         if profile.protocol == Protocol::Modbus {

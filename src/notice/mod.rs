@@ -113,7 +113,7 @@ impl Unreadable {
 }
 
 /// A word that is kept: without blanks around it, neither empty nor over-long, and without control characters.
-fn short(text: &str) -> Option<String> {
+pub(crate) fn short(text: &str) -> Option<String> {
     let text = text.trim();
     let good = !text.is_empty() && text.chars().take(MAX_WORD_CHARS + 1).count() <= MAX_WORD_CHARS;
     (good && !text.chars().any(char::is_control)).then(|| text.to_owned())

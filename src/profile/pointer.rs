@@ -19,15 +19,20 @@ pub(super) struct Pointers<'r> {
 impl Pointers<'_> {
     pub(super) fn read(&mut self, reader: &Reader<'_>, key: &str) -> Option<String> {
         let pointer = reader.parsed(key, POINTER_ADVICE, check_pointer)?;
-        if self.dropped.iter().any(|d| within(&pointer, d)) {
+        self.note(reader, key, &pointer);
+        Some(pointer)
+    }
+
+    /// Notes a pointer that is read, and was written within `key`.
+    pub(super) fn note(&mut self, reader: &Reader<'_>, key: &str, pointer: &str) {
+        if self.dropped.iter().any(|d| within(pointer, d)) {
             reader.problem(
                 key,
                 format!("'{pointer}' is listed in mqtt.drop"),
                 "take it out of one of the two",
             );
         }
-        self.wanted.insert(pointer.clone());
-        Some(pointer)
+        self.wanted.insert(pointer.to_owned());
     }
 
     pub(super) fn read_opt(&mut self, reader: &Reader<'_>, key: &str) -> Option<String> {

@@ -215,7 +215,14 @@ fn every_device_looks_most_like_its_own_profile() {
 fn decoded(profile: &Profile, table: RegisterTable, address: u16, words: &[u16]) -> Vec<Reading> {
     let (device, site_key) = (DeviceId::new("meter").unwrap(), SiteKey::new([7; 32]));
     let zone = TimeZone::fixed(jiff::tz::offset(8));
-    let cx = Context { device: &device, now: Wall(0), site_key: &site_key, zone: &zone };
+    let cx = Context {
+        device: &device,
+        now: Wall(0),
+        site_key: &site_key,
+        zone: &zone,
+        allow_health: false,
+        withheld: None,
+    };
     let bodies = profile.decode_registers(&cx, table, address, words).into_iter().map(|d| d.body);
     bodies.filter_map(|body| if let Body::Reading(reading) = body { Some(reading) } else { None }).collect()
 }

@@ -139,7 +139,14 @@ fn span_of(device: &Device, point: &PointId, field: &Field) -> Option<RegisterSp
 
 fn observed(device: &Device, span: RegisterSpan, words: &[u16], field: &Field) -> Vec<Observation> {
     let now = field.clock.now().wall;
-    let cx = Context { device: &device.id, now, site_key: &field.site_key, zone: &field.site.zone };
+    let cx = Context {
+        device: &device.id,
+        now,
+        site_key: &field.site_key,
+        zone: &field.site.zone,
+        allow_health: false,
+        withheld: None,
+    };
     let decoded = device.profile.decode_registers(&cx, span.table, span.address, words);
     let seen = decoded.into_iter().map(|decoded| Observation {
         device: device.id.clone(),

@@ -145,6 +145,8 @@ impl Inbound<'_> {
             now: message.now,
             site_key: &self.field.site_key,
             zone: &self.field.site.zone,
+            allow_health: false,
+            withheld: None,
         };
         device.profile.decode_message(&cx, &device.address, message.topic, message.payload)
     }

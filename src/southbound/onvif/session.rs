@@ -238,8 +238,14 @@ impl Ear {
 
     fn inputs(&self, note: &Notification, field: &Field) -> Vec<Input> {
         let now = field.clock.now().wall;
-        let context =
-            Context { device: &self.device.id, now, site_key: &field.site_key, zone: &field.site.zone };
+        let context = Context {
+            device: &self.device.id,
+            now,
+            site_key: &field.site_key,
+            zone: &field.site.zone,
+            allow_health: false,
+            withheld: None,
+        };
         match self.device.profile.decode_notification(&context, note) {
             Ok(all) => all
                 .into_iter()

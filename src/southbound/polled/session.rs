@@ -268,7 +268,14 @@ impl Poller {
         let Some(polled) = self.units.get_mut(*at) else { return Ok(Progress::More) };
         let now = field.clock.now().wall;
         let device = polled.device.id.clone();
-        let cx = Context { device: &device, now, site_key: &field.site_key, zone: &field.site.zone };
+        let cx = Context {
+            device: &device,
+            now,
+            site_key: &field.site_key,
+            zone: &field.site.zone,
+            allow_health: false,
+            withheld: None,
+        };
         let profile = &polled.device.profile;
         let decoded = match (ask, said) {
             (Ask::Registers(block), Said::Words(words)) => {

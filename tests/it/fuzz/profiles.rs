@@ -49,7 +49,14 @@ fn chosen<T>(list: &[T], bytes: [u8; 2]) -> Option<&T> {
 fn with_context<T>(decode: impl FnOnce(&Context<'_>) -> T) -> T {
     let (device, site_key) = (DeviceId::new("fuzz").expect("an id"), SiteKey::new([7; 32]));
     let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
-    decode(&Context { device: &device, now: Wall(1_790_000_000_000), site_key: &site_key, zone: &zone })
+    decode(&Context {
+        device: &device,
+        now: Wall(1_790_000_000_000),
+        site_key: &site_key,
+        zone: &zone,
+        allow_health: false,
+        withheld: None,
+    })
 }
 
 /// What every decoded thing promises.
