@@ -56,7 +56,11 @@ pub(super) fn networks(reader: &Reader<'_>) -> Vec<Network> {
     }
     let written = reader.texts("from");
     if written.is_empty() {
-        reader.problem("from", "'from' names no network", "write networks, as in `from = [\"192.168.1.0/24\"]`");
+        reader.problem(
+            "from",
+            "'from' names no network",
+            "write networks, as in `from = [\"192.168.1.0/24\"]`",
+        );
     }
     let network = |text: &str| -> Option<Network> {
         let (address, bits) = text.split_once('/').unwrap_or((text, ""));
@@ -269,7 +273,8 @@ pub(super) fn pull_from(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Pu
     }
     let url = url(reader, "pull_url", "http://192.168.1.64");
     if login.is_none() && !reader.has("username") && !reader.has("password_file") {
-        let advice = "add `username = \"…\"` and `password_file = \"secrets/…\"`: terminals give nothing without";
+        let advice =
+            "add `username = \"…\"` and `password_file = \"secrets/…\"`: terminals give nothing without";
         reader.problem("pull_url", "'pull_url' has no login", advice);
     }
     Some(PullFrom { url: url?, login: login? })

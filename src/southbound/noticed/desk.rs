@@ -4,7 +4,8 @@ use super::standing::Standing;
 use super::{Roll, without_part};
 use crate::config::Device;
 use crate::model::{
-    Body, Delivery, DeviceId, Event, EventKind, Fault, Input, Link, Mono, Observation, Phase, Refused, Stamp, Unknown,
+    Body, Delivery, DeviceId, Event, EventKind, Fault, Input, Link, Mono, Observation, Phase, Refused, Stamp,
+    Unknown,
 };
 use crate::notice::{Notice, Unreadable};
 use crate::profile::Context;
@@ -111,8 +112,14 @@ impl<'a> Desk<'a> {
 
     fn decoded(&self, device: &Device, notice: &Notice) -> Vec<Input> {
         let now = self.field.clock.now().wall;
-        let cx =
-            Context { device: &device.id, now, site_key: &self.field.site_key, zone: &self.field.site.zone };
+        let cx = Context {
+            device: &device.id,
+            now,
+            site_key: &self.field.site_key,
+            zone: &self.field.site.zone,
+            allow_health: false,
+            withheld: None,
+        };
         match device.profile.decode_notice(&cx, notice) {
             Ok(said) => {
                 let observed = said.into_iter().map(|decoded| {

@@ -45,7 +45,8 @@ impl Door {
         seats: usize,
     ) -> Result<Self, Failure> {
         let listener = TcpListener::bind(listen).await.map_err(|error| {
-            let doing = format!("listening on {listen}: is it an address of this machine, and is its port free?");
+            let doing =
+                format!("listening on {listen}: is it an address of this machine, and is its port free?");
             Failure::new(Fault::Misconfigured, doing).because(error)
         })?;
         Ok(Self {
@@ -119,7 +120,8 @@ mod tests {
         let from = [Network { address: "127.0.0.0".parse().unwrap(), bits: 8 }];
         let mut door = Door::open(&bus, "127.0.0.1:0".parse().unwrap(), &from, FROM_ONE + 1).await.unwrap();
         assert_ne!(door.address().port(), 0);
-        let (one, two, three) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap(), "127.0.0.3".parse().unwrap());
+        let (one, two, three) =
+            ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap(), "127.0.0.3".parse().unwrap());
         let mut seats: Vec<Seat> = (0..FROM_ONE).map(|_| door.seat(one).unwrap()).collect();
         assert_eq!(door.seat(one).err(), Some("it has too many connections"));
         seats.push(door.seat(two).unwrap());

@@ -126,7 +126,9 @@ mod tests {
     fn a_panel_may_tell_its_alarm_again_but_not_that_all_is_well() {
         let mut standing = Standing::of_panels();
         let (start, end) = (notice("fire", Phase::Start), notice("fire", Phase::End));
-        for (told, news) in [(&end, true), (&end, false), (&start, true), (&start, true), (&end, true), (&end, false)] {
+        for (told, news) in
+            [(&end, true), (&end, false), (&start, true), (&start, true), (&end, true), (&end, false)]
+        {
             assert_eq!(standing.is_news("a", told, Mono(0)), news, "{:?}", told.phase);
         }
     }

@@ -27,8 +27,11 @@ pub const ISAPI: DriverKind = DriverKind {
 };
 
 /// Dahua's streams.
-pub const DAHUA: DriverKind =
-    DriverKind { name: "dahua", doc: "Dahua cameras and recorders: their event stream is pulled", drivers: dahua };
+pub const DAHUA: DriverKind = DriverKind {
+    name: "dahua",
+    doc: "Dahua cameras and recorders: their event stream is pulled",
+    drivers: dahua,
+};
 
 /// A terminal's times are whole seconds and its clock is not quite ours: a little more is asked for. Milliseconds.
 const MARGIN_MS: i64 = 60_000;
@@ -50,8 +53,7 @@ fn drivers(bus: &Bus, devices: &[Device], stream: &Stream, form: Form) -> Vec<Ar
         sources.entry(without_part(&device.address)).or_default().push(device.clone());
     }
     let drivers = sources.into_iter().map(|(address, devices)| {
-        let passes =
-            devices.iter().any(|device| device.profile.events.contains(&EventKind::Credential));
+        let passes = devices.iter().any(|device| device.profile.events.contains(&EventKind::Credential));
         let memory = Memory { standing: Standing::new(stream.end_after), heard: None };
         let source = Source {
             address: address.to_owned(),
@@ -105,7 +107,9 @@ impl Driver for StreamDriver {
     }
 
     fn open<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, Result<Box<dyn Session>, Failure>> {
-        Box::pin(async move { self.connect(field).await.map(|session| Box::new(session) as Box<dyn Session>) })
+        Box::pin(
+            async move { self.connect(field).await.map(|session| Box::new(session) as Box<dyn Session>) },
+        )
     }
 }
 
@@ -114,7 +118,8 @@ impl StreamDriver {
         let source = Arc::clone(&self.0);
         let Source { address, stream, form, .. } = &*source;
         let base = Url::parse(address).map_err(|error| {
-            let doing = format!("reading the address '{address}': expected a URL such as http://192.168.1.64");
+            let doing =
+                format!("reading the address '{address}': expected a URL such as http://192.168.1.64");
             Failure::new(Fault::Misconfigured, doing).because(error)
         })?;
         let doing = || format!("opening the stream of events of {address}");

@@ -56,7 +56,9 @@ impl Guard {
     /// Judges `Authorization`; `uri` is the request's target as it was sent.
     pub(super) fn judge(&self, authorization: Option<&str>, method: &str, uri: &str, now_ms: u64) -> Verdict {
         let no = Verdict::Challenged { stale: false };
-        let Some((scheme, rest)) = authorization.and_then(|text| text.trim().split_once(' ')) else { return no };
+        let Some((scheme, rest)) = authorization.and_then(|text| text.trim().split_once(' ')) else {
+            return no;
+        };
         if scheme.eq_ignore_ascii_case("basic") {
             return if self.tls && self.basic(rest) { Verdict::Welcome } else { no };
         }
@@ -149,7 +151,9 @@ mod tests {
         assert_eq!(judge(&answer(&guard, "wrong", "/isapi"), "/isapi", 2000), no);
         let other = Guard { key: [1; 32], ..guard };
         assert_eq!(other.judge(Some(&right), "POST", "/isapi?a=1", 2000), no, "a nonce of somebody else");
-        for garbage in ["", "Digest", "Digest x", "Digest nonce=\"1-2\"", "Bearer x", "Digest nonce=\"\u{fffd}\""] {
+        for garbage in
+            ["", "Digest", "Digest x", "Digest nonce=\"1-2\"", "Bearer x", "Digest nonce=\"\u{fffd}\""]
+        {
             assert_eq!(other.judge(Some(garbage), "POST", "/", 2000), no, "{garbage}");
         }
         assert_eq!(other.judge(None, "POST", "/", 2000), no);

@@ -112,11 +112,18 @@ fn acceptor(tls: &ServerTls) -> Result<TlsAcceptor, Failure> {
 /// What was read of one request.
 pub(super) enum What {
     Isapi(Result<isapi::Message, Unreadable>),
-    Zkteco { request: zkteco::Request, notices: Vec<Notice>, unreadable: Vec<Unreadable> },
+    Zkteco {
+        request: zkteco::Request,
+        notices: Vec<Notice>,
+        unreadable: Vec<Unreadable>,
+    },
     /// It could not be taken apart, and why; with the status to answer.
     Unusable(Unreadable, u16),
     /// A page of what a terminal was asked for.
-    Page { address: String, notices: Vec<Notice> },
+    Page {
+        address: String,
+        notices: Vec<Notice>,
+    },
 }
 
 /// A request that was read, on its way to the office.
@@ -166,8 +173,10 @@ impl Session for PushSession {
                 tasks.spawn("back-fill", filler.run(gaps));
             }
             let desk = Desk::new(roll, field, push.heartbeat * HEARTBEATS);
-            let mut office = Office::new(desk, field, push.end_after, pull.keys().cloned().collect(), missing);
-            let shared = Arc::new(Shared::new(push.max_body, self.guard.clone(), asks, Arc::clone(&field.clock)));
+            let mut office =
+                Office::new(desk, field, push.end_after, pull.keys().cloned().collect(), missing);
+            let shared =
+                Arc::new(Shared::new(push.max_body, self.guard.clone(), asks, Arc::clone(&field.clock)));
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -190,7 +199,8 @@ impl Session for PushSession {
                     }
                 };
                 if let Err(stopping) = done {
-                    return Failure::new(Fault::Internal, "handing on what a terminal pushed").because(stopping);
+                    return Failure::new(Fault::Internal, "handing on what a terminal pushed")
+                        .because(stopping);
                 }
             }
         })

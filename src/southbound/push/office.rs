@@ -61,7 +61,9 @@ impl<'a> Office<'a> {
             What::Isapi(Ok(message)) => self.isapi(peer, message),
             What::Isapi(Err(wrong)) => self.unusable(peer, &origin, wrong, len, 200),
             What::Unusable(wrong, status) => self.unusable(peer, &origin, wrong, len, status),
-            What::Zkteco { request, notices, unreadable } => self.zkteco(peer, request, notices, unreadable, len),
+            What::Zkteco { request, notices, unreadable } => {
+                self.zkteco(peer, request, notices, unreadable, len)
+            }
             What::Page { address, notices } => (self.desk.take(&address, notices, None), 200, String::new()),
         };
         let receipt = self.desk.deliver(inputs).await?;
@@ -106,9 +108,7 @@ impl<'a> Office<'a> {
     fn wall(&self, notice: &Notice) -> Option<Wall> {
         match notice.at? {
             At::Wall(at) => Some(at),
-            At::Local(at) => {
-                self.field.site.zone.to_timestamp(at).ok().map(|at| Wall(at.as_millisecond()))
-            }
+            At::Local(at) => self.field.site.zone.to_timestamp(at).ok().map(|at| Wall(at.as_millisecond())),
         }
     }
 
@@ -178,7 +178,8 @@ impl<'a> Office<'a> {
                 let origin = format!("/iclock/cdata table={table}");
                 inputs.extend(self.summed(sn, &origin, unreadable, len));
                 let table = table.to_ascii_uppercase();
-                if let Some(stamp) = stamp.clone().filter(|_| matches!(table.as_str(), "ATTLOG" | "OPERLOG")) {
+                if let Some(stamp) = stamp.clone().filter(|_| matches!(table.as_str(), "ATTLOG" | "OPERLOG"))
+                {
                     self.stamps.insert((sn.clone(), table), stamp);
                 }
                 zkteco::reply_ok(count)

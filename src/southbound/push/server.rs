@@ -129,7 +129,8 @@ impl Shared {
                 (what, body.len())
             }
             Err(Broken::TooLarge(len)) => {
-                let reason = format!("the body has more than {} bytes, `max_body_bytes` of the bus", self.max_body);
+                let reason =
+                    format!("the body has more than {} bytes, `max_body_bytes` of the bus", self.max_body);
                 (What::Unusable(Unreadable::new("too_large", reason), 413), len)
             }
             Err(Broken::Busy) => return plain(503, "too many large bodies at once; send it again\n", true),
@@ -159,7 +160,8 @@ impl Shared {
         let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
         let now_ms = self.clock.now().mono.0;
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let Verdict::Challenged { stale } = guard.judge(authorization, request.method().as_str(), target, now_ms)
+        let Verdict::Challenged { stale } =
+            guard.judge(authorization, request.method().as_str(), target, now_ms)
         else {
             return None;
         };
