@@ -117,7 +117,7 @@ pub(super) async fn open(bus: &Bus) -> Result<Box<dyn Channel>, ReadError> {
             Ok(Box::new(modbus::Connection::connect(host, *port, *timeout).await?))
         }
         BusKind::Serial(settings) => serial::open(settings.clone()).await,
-        BusKind::Mqtt(_) | BusKind::MqttListener(_) | BusKind::Onvif(_) => Err(ReadError::WrongBus),
+        _ => Err(ReadError::WrongBus),
     }
 }
 
@@ -132,5 +132,10 @@ pub(super) fn place_of(kind: &BusKind) -> String {
         BusKind::Mqtt(bus) => format!("{}:{}", bus.host, bus.port),
         BusKind::MqttListener(_) => "MQTT".to_owned(),
         BusKind::Onvif(_) => "ONVIF".to_owned(),
+        BusKind::Push(bus) => bus.listen.to_string(),
+        BusKind::FireReceiver(bus) => bus.receiver.listen.to_string(),
+        BusKind::PanelReceiver(bus) => bus.listen.to_string(),
+        BusKind::Isapi(_) => "ISAPI".to_owned(),
+        BusKind::Dahua(_) => "Dahua".to_owned(),
     }
 }

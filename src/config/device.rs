@@ -1,12 +1,12 @@
 //! `[[device]]`: what hangs where, on which bus, at which address.
 
-use super::Device;
 use super::bus::{Buses, Wiring};
-use super::fields::{finish, name_opt, secs, url};
+use super::fields::{finish, name_opt, quiet, secs, url};
 use super::listener::{DeviceLogin, device_login};
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::resolve::Sources;
+use super::{Device, PullFrom, source};
 use crate::document::{Reader, Spot, one_of};
 use crate::model::{BusId, DeviceId, PlaceId};
 use crate::profile::{Profile, Protocol, Ratio, Ratios};
@@ -38,6 +38,8 @@ pub(super) struct Devices {
     pub(super) watched: BTreeMap<DeviceId, Watched>,
     /// How those on a listener log in.
     pub(super) logins: Vec<DeviceLogin>,
+    /// Where devices that push are asked for what they missed.
+    pub(super) pull: BTreeMap<DeviceId, PullFrom>,
 }
 
 /// What was seen of the devices so far.
@@ -54,7 +56,8 @@ pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Arou
     let mut seen = Seen::default();
     for reader in readers {
         let wiring = device(&reader, names, around, &mut seen, &mut devices);
-        finish(reader, (wiring == Some(Wiring::MqttListener)).then_some("password_file"));
+        let has_login = wiring == Some(Wiring::MqttListener) || reader.has("pull_url");
+        finish(reader, has_login.then_some("password_file"));
     }
     devices
 }
@@ -85,6 +88,14 @@ fn device(
     devices.logins.extend(login);
     let place = place(reader, around.places);
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
+    let pull = match wiring {
+        Some(Wiring::Push) => source::pull_from(reader, around.sources),
+        Some(_) => {
+            source::no_pull_from(reader);
+            None
+        }
+        None => None,
+    };
     let (Some(id), Some(profile)) = (id, profile) else { return wiring };
     let name = name.unwrap_or_else(|| id.to_string());
     // A rule may choose by place, so a place that was written is told, whether it exists or not.
@@ -95,6 +106,7 @@ fn device(
     }
     if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {
         let alarmed = BTreeSet::new();
+        devices.pull.extend(pull.map(|pull| (id.clone(), pull)));
         devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed });
     }
     wiring
@@ -182,10 +194,13 @@ fn check_protocol(reader: &Reader<'_>, profile: &Profile, bus: &BusId, wiring: W
 fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>) -> Option<String> {
     let protocol = match wiring {
         None => None,
-        Some(Wiring::Serial) => speaks,
+        Some(Wiring::Serial | Wiring::Push) => speaks,
         Some(Wiring::ModbusTcp) => Some(Protocol::Modbus),
         Some(Wiring::Mqtt | Wiring::MqttListener) => Some(Protocol::Mqtt),
         Some(Wiring::Onvif) => Some(Protocol::Onvif),
+        Some(Wiring::Isapi | Wiring::Dahua) => return stream_address(reader),
+        Some(Wiring::FireReceiver) => Some(Protocol::Gb26875),
+        Some(Wiring::PanelReceiver) => Some(Protocol::ContactId),
     };
     match protocol {
         Some(Protocol::Dlt645) => plate(reader, 12),
@@ -200,8 +215,24 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
         Some(Protocol::Onvif) => {
             url(reader, "address", "http://192.168.1.64/onvif/device_service").map(|url| url.to_string())
         }
-        // No bus carries them yet.
-        Some(protocol) if protocol.is_noticed() => None,
+        Some(Protocol::Isapi) => {
+            let advice = "write the terminal's MAC address, IP address or serial number as it sends it, and for one of \
+                          its doors or channels `#` and its number";
+            reader.parsed("address", advice, |text| source::with_part(text, source::terminal))
+        }
+        Some(Protocol::Zkteco) => {
+            let advice = "write the terminal's serial number (SN) as its menu shows it";
+            reader.parsed("address", advice, |text| source::with_part(text, source::serial_number))
+        }
+        Some(Protocol::Gb26875) => {
+            let advice = "write the transmitter's address as a number in quotes, and for one of the parts behind it \
+                          `#` and its numbers";
+            reader.parsed("address", advice, |text| source::with_part(text, source::fire_address))
+        }
+        Some(Protocol::ContactId) => {
+            let advice = "write the panel's account, and for one of its zones `#`, partition, `/` and zone";
+            reader.parsed("address", advice, |text| source::with_part(text, source::account))
+        }
         _ => {
             if !reader.has("address") {
                 reader.problem("address", "'device.address' is missing", "add `address = …`");
@@ -209,6 +240,19 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
             None
         }
     }
+}
+
+/// Where a stream of events is pulled from.
+fn stream_address(reader: &Reader<'_>) -> Option<String> {
+    let advice = "write its base URL, such as \"http://192.168.1.64\", and for one of its doors or channels `#` and \
+                  its number";
+    let text = reader.text("address")?;
+    if text.contains('@') {
+        let message = "'address' has a user name or password in it";
+        quiet(reader, "address", message, "write them as `username` and `password_file` of the bus");
+        return None;
+    }
+    reader.parsed("address", advice, |text| source::with_part(text, source::base_url))
 }
 
 /// The digits on a meter's plate, all of them.

@@ -5,7 +5,9 @@ use super::device::Around;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
-use super::{Config, Site, bus, control, destination, device, listener, place, privacy, rule, site};
+use super::{
+    Config, Site, bus, control, destination, device, listener, place, privacy, rule, site, source,
+};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -72,7 +74,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         return None;
     }
     rules.extend(always);
-    let (buses, mut devices) = (buses.good, devices.good);
+    let (mut buses, pull, mut devices) = (buses.good, devices.pull, devices.good);
+    source::hand_over(&mut buses, &devices, pull);
     let judged = rules.iter().flat_map(|rule| rule.points());
     for (device, point) in judged.chain(controls.all.iter().flat_map(|control| control.points())) {
         if let Some(device) = devices.get_mut(&device) {

@@ -29,6 +29,8 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     SHED_UNKNOWN,
     REFUSED_LOGINS,
     NOT_ALLOWED,
+    GAPS,
+    GAPS_LEFT,
     TOO_LATE,
     REQUESTS,
     SKIPPED,
@@ -93,6 +95,9 @@ const SHED_UNKNOWN: Metric = (
 const REFUSED_LOGINS: Metric = ("schoolgate_refused_logins_total", &["bus"], "Logins refused.");
 const NOT_ALLOWED: Metric =
     ("schoolgate_not_allowed_total", &["bus"], "What a login may not publish or subscribe to.");
+const GAPS: Metric = ("schoolgate_gaps_total", &["bus"], "Gaps in the numbers of a terminal's events.");
+const GAPS_LEFT: Metric =
+    ("schoolgate_gaps_left_total", &["bus"], "Gaps that could not be filled by asking the terminal.");
 const TOO_LATE: Metric =
     ("schoolgate_too_late_readings", &[], "Good values since start that came too late for any roll-up.");
 const REQUESTS: Metric = ("schoolgate_requests_total", &["bus"], "Requests made to devices.");
@@ -158,6 +163,8 @@ pub(super) fn render(
     page.totals(SHED_UNKNOWN, tally.shed_unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(REFUSED_LOGINS, tally.refused_logins.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(NOT_ALLOWED, tally.not_allowed.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(GAPS, tally.gaps.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(GAPS_LEFT, tally.gaps_left.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.level(TOO_LATE, live.too_late)?;
     page.totals(REQUESTS, tally.requests.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(SKIPPED, tally.skipped_polls.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;

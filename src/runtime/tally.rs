@@ -98,6 +98,10 @@ pub struct Tally {
     pub refused_logins: Family<BusId>,
     /// What a login may not publish or subscribe to, by bus.
     pub not_allowed: Family<BusId>,
+    /// Gaps in the numbers of a terminal's events, by bus.
+    pub gaps: Family<BusId>,
+    /// Of those, the ones that the terminal could not be asked for or did not fill, by bus.
+    pub gaps_left: Family<BusId>,
     /// Requests made to devices, by bus.
     pub requests: Family<BusId>,
     /// Failures by device and kind.
