@@ -4,6 +4,7 @@
 
 mod attached;
 mod bus;
+mod campus;
 mod control;
 mod destination;
 mod device;
@@ -47,6 +48,8 @@ pub struct Config {
     pub aggregate_secs: u32,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
+    /// What is said of who is where.
+    pub campus: crate::campus::Settings,
     /// Connections to the field.
     pub buses: Vec<Bus>,
     /// Devices by id.

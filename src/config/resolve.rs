@@ -5,7 +5,7 @@ use super::device::Around;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
-use super::{Config, Site, bus, control, destination, device, place, rule, site};
+use super::{Config, Site, bus, campus, control, destination, device, place, rule, site};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -46,6 +46,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     }
     let calendar = read_calendar(&roots, zone);
 
+    let campus = campus::campus(once(&roots, "campus"));
     let mut place_names = Names::of("place");
     let places = place::places(every(&roots, "place"), &mut place_names, problems);
     let mut bus_names = Names::of("bus");
@@ -85,6 +86,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         http,
         aggregate_secs,
         places,
+        campus,
         buses,
         devices,
         world,

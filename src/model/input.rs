@@ -1,6 +1,6 @@
 //! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
 
-use super::{Actor, AlarmId, BusId, DeviceId, Event, Fault, Reading, Stamp};
+use super::{Actor, AlarmId, BusId, DeviceId, Event, Fault, MusterCommand, Reading, Stamp};
 
 /// Whether a device answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub enum Input {
     Refused(Refused),
     /// Something came from a stranger.
     Unknown(Unknown),
+    /// A person gave an order about the muster.
+    Muster(MusterCommand),
 }
 
 /// How a repeated message is told from a new one that looks the same.

@@ -1,6 +1,7 @@
 //! How everything stands now: the last value of each point, which devices answer, which alarms are open.
 
 use super::LinkChange;
+use crate::campus::Picture;
 use crate::model::{
     Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
 };
@@ -40,6 +41,8 @@ pub struct Live {
     pub alarms: Vec<Alarm>,
     /// Good values that came too late for any roll-up.
     pub too_late: u64,
+    /// Who is where, in numbers.
+    pub campus: Arc<Picture>,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl LiveBoard {
         open: impl Iterator<Item = &'a Alarm>,
         too_late: u64,
     ) -> Live {
-        Live { at: Some(now), devices: self.0.clone(), alarms: open.cloned().collect(), too_late }
+        let campus = Arc::default();
+        Live { at: Some(now), devices: self.0.clone(), alarms: open.cloned().collect(), too_late, campus }
     }
 }

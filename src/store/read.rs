@@ -367,7 +367,7 @@ pub(super) fn roll_up_of(row: &Row<'_>) -> Result<RollUp, StoreError> {
     })
 }
 
-fn event_of(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
+pub(super) fn event_of(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
     let seq: i64 = get(row, "seq")?;
     let text = |column: &str| get::<Option<String>>(row, column);
     let device: String = get(row, "device")?;
