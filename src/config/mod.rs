@@ -4,6 +4,7 @@
 
 mod attached;
 mod bus;
+mod campus;
 mod control;
 mod destination;
 mod device;
@@ -54,6 +55,8 @@ pub struct Config {
     pub aggregate_secs: u32,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
+    /// What is said of who is where.
+    pub campus: crate::campus::Settings,
     /// Connections to the field.
     pub buses: Vec<Bus>,
     /// Devices by id.
@@ -122,7 +125,7 @@ impl BusKind {
     #[must_use]
     pub fn unconfirmed(&self) -> Option<&'static str> {
         match self {
-            Self::ModbusTcp(_) | Self::Serial(_) | Self::Mqtt(_) | Self::Onvif(_) => None,
+            Self::ModbusTcp(_) | Self::Serial(_) | Self::Mqtt(_) | Self::MqttListener(_) | Self::Onvif(_) => None,
             Self::Push(_) => Some("http-push"),
             Self::Isapi(_) => Some("isapi"),
             Self::Dahua(_) => Some("dahua"),

@@ -6,7 +6,7 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, control, destination, device, listener, place, privacy, rule, site, source,
+    Config, Site, bus, campus, control, destination, device, listener, place, privacy, rule, site, source,
 };
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
@@ -49,6 +49,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     }
     let calendar = read_calendar(&roots, zone);
 
+    let campus = campus::campus(once(&roots, "campus"));
     let mut place_names = Names::of("place");
     let places = place::places(every(&roots, "place"), &mut place_names, problems);
     let mut bus_names = Names::of("bus");
@@ -89,6 +90,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         http,
         aggregate_secs,
         places,
+        campus,
         buses,
         devices,
         world,

@@ -80,9 +80,10 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         gateway: config.site.gateway.clone(),
         aggregate_secs: config.aggregate_secs,
         destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
+        campus: config.campus,
     };
     let engine = Engine::new(config.rules);
-    let pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
+    let mut pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
     let (inlet, outlet) = lanes();
     let (live, live_seen) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
     let (findings, findings_out) = mpsc::channel(switchboard::FINDINGS);

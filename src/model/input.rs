@@ -1,6 +1,6 @@
 //! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
 
-use super::{Actor, AlarmId, BusId, DeviceId, Event, Fault, PeopleChange, Reading, Stamp, Wall};
+use super::{Actor, AlarmId, BusId, DeviceId, Event, Fault, MusterCommand, PeopleChange, Reading, Stamp, Wall};
 use std::borrow::Cow;
 
 /// Whether a device answers.
@@ -124,6 +124,8 @@ pub enum Input {
     People(PeopleChange),
     /// Somebody did something that is to be written down, in the commit of what comes with it.
     Audit(Audit),
+    /// A person gave an order about the muster.
+    Muster(MusterCommand),
 }
 
 /// How a repeated message is told from a new one that looks the same.

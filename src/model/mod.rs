@@ -7,7 +7,9 @@ pub mod event;
 pub mod fault;
 pub mod id;
 pub mod input;
+pub mod muster;
 pub mod outbox;
+pub mod pass;
 pub mod person;
 pub mod personal;
 pub mod place;
@@ -25,7 +27,9 @@ pub use id::{BadId, BusId, ControlId, DestinationId, DeviceId, PlaceId, PointId,
 pub use input::{
     Audit, Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown,
 };
+pub use muster::{Called, MusterCommand, MusterOrder};
 pub use outbox::{Lane, OutboxItem, Record, RollUp};
+pub use pass::{Pass, When};
 pub use person::{People, PeopleChange, Person, Role};
 pub use personal::{PersonRef, Personal, SiteKey};
 pub use place::{Place, PlaceKind};

@@ -2,6 +2,7 @@
 
 use super::LinkChange;
 use crate::aggregate::Few;
+use crate::campus::Picture;
 use crate::model::{
     Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
 };
@@ -41,6 +42,8 @@ pub struct Live {
     pub alarms: Vec<Alarm>,
     /// Good values that came too late for any roll-up.
     pub too_late: u64,
+    /// Who is where, in numbers.
+    pub campus: Arc<Picture>,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,7 @@ impl LiveBoard {
         open: impl Iterator<Item = &'a Alarm>,
         too_late: u64,
     ) -> Live {
-        Live { at: Some(now), devices: self.0.clone(), alarms: open.cloned().collect(), too_late }
+        let campus = Arc::default();
+        Live { at: Some(now), devices: self.0.clone(), alarms: open.cloned().collect(), too_late, campus }
     }
 }

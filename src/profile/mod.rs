@@ -470,17 +470,13 @@ impl Profile {
         }
     }
 
-    /// MQTT: the topics on which a device of this address listens for answers and commands.
+    /// MQTT: the topics on which a device of this address listens for answers.
     #[must_use]
-    pub fn command_topics(&self, _address: &str) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// MQTT: what a device is to be told, topic and payload, once this message of its is stored; `None` where it waits
-    /// for nothing.
-    #[must_use]
-    pub fn reply(&self, _address: &str, _topic: &str, _payload: &[u8]) -> Option<(String, Vec<u8>)> {
-        None
+    pub fn reply_topics(&self, address: &str) -> Vec<String> {
+        match &self.wire {
+            Wire::Mqtt(messages) => messages.reply_topics(address),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
+        }
     }
 
     /// MQTT: decodes one message. An empty list is a message that says nothing new (an empty action).

@@ -22,6 +22,8 @@ pub(super) const READINGS_GIVEN: &str = "readings_given";
 pub(super) const ALARMS_GIVEN: &str = "alarms_given";
 /// Keys of `meta` that begin so: what a restart has to know of the control whose id follows.
 pub(super) const CONTROL: &str = "control.";
+/// Key of what was noted of the muster.
+pub(super) const MUSTER: &str = "muster";
 
 /// The number that a key of `meta` holds; 0 if there is none.
 pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
@@ -211,6 +213,9 @@ fn write(
     }
     for (control, memory) in &commit.controls {
         history::set_meta(tx, &format!("{CONTROL}{control}"), memory)?;
+    }
+    if let Some(muster) = &commit.muster {
+        history::set_meta(tx, MUSTER, muster)?;
     }
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;

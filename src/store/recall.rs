@@ -1,13 +1,14 @@
 //! What a restart needs to know of the run before it.
 
-use super::append::{ALARMS_GIVEN, CONTROL, floor};
+use super::append::{ALARMS_GIVEN, CONTROL, MUSTER, floor};
 use super::read::{event_of, link_change_of, person_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError, history};
 use crate::aggregate::{REVISABLE_SPAN, Standing};
-use crate::model::{BusId, ControlId, DeviceId, Event, PointId, Stamp, Wall};
+use crate::campus::{MAX_PERSONS, RECALL_MS, RECALL_PERSONS_MS};
+use crate::model::{BusId, ControlId, DeviceId, Direction, Event, PointId, Stamp, Wall};
 use crate::museum;
-use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredReading};
+use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredEvent, StoredReading};
 use crate::runtime::Chain;
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
@@ -19,12 +20,12 @@ const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
 pub(super) const LONGEST_LOOK_MS: i64 = 2 * 3600 * 1000 + AHEAD_MS;
 /// Most readings taken up, however fast they came: some 60 MB.
 pub(super) const RECALLED_READINGS: i64 = 300_000;
+/// Passes looked at for where everybody is: two weeks of a large school.
+const PASS_ROWS: i64 = 200_000;
+/// Passes of the last day taken up, however many came.
+const RECALLED_PASSES: usize = 50_000;
 /// Event rows looked at for serials: enough for the last few of every reader.
 const SERIAL_ROWS: i64 = 20_000;
-/// Passes of persons are taken up from so long before the last event, milliseconds (24 hours).
-const PASSES_MS: i64 = 24 * 3600 * 1000;
-/// Most event rows looked at for them: 3,000 persons who pass 30 times a day.
-const PASS_ROWS: i64 = 100_000;
 
 pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered, StoreError> {
     let period_ms = i64::from(aggregate_secs) * 1000;
@@ -84,7 +85,8 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
             .into_iter()
             .map(|(who, person)| (who, Arc::new(person)))
             .collect(),
-        passes: passes(db)?,
+        passes: passes_since(db)?,
+        muster: each(db, "select value from meta where key = ?1", [MUSTER], |row| get(row, "value"))?.pop(),
     })
 }
 
@@ -181,34 +183,53 @@ fn serials(db: &Connection) -> Result<Vec<Serial>, StoreError> {
     Ok(newest_first)
 }
 
-/// What persons did in the last day: credentials, vehicles, wristbands; oldest first. What was told on connecting did
-/// not happen then and is left out.
-fn passes(db: &Connection) -> Result<Vec<(DeviceId, Stamp, Event)>, StoreError> {
-    let doing = "reading the last passes";
+/// The passes of the day before the newest event, and the last pass of each person in the two weeks before, oldest
+/// first: where everybody is. What came while our clock was not set is taken by its place in the order.
+fn passes_since(db: &Connection) -> Result<Vec<(DeviceId, Stamp, Event)>, StoreError> {
+    let newest = each(db, "select arrived from event where clock <> 3 order by seq desc limit 1", [], |row| {
+        get::<i64>(row, "arrived")
+    })?;
+    let newest = Wall(newest.last().copied().unwrap_or(0));
+    let (day, fortnight) = (newest.plus_ms(-RECALL_MS), newest.plus_ms(-RECALL_PERSONS_MS));
     let mut statement = db
         .prepare(
-            "select * from event not indexed where seq > (select max(seq) from event) - ?1 \
-             and person is not null and retained = 0 \
-             and kind in ('credential', 'vehicle_pass', 'presence') order by seq desc",
+            "select * from event where retained = 0 and kind in ('credential', 'duress', 'presence', 'vehicle_pass') \
+             order by seq desc limit ?1",
         )
-        .doing(doing)?;
-    let mut rows = statement.query([PASS_ROWS]).doing(doing)?;
-    let mut passes = Vec::new();
-    let mut newest = None;
-    while let Some(row) = rows.next().doing(doing)? {
+        .doing("reading passes")?;
+    let mut rows = statement.query([PASS_ROWS]).doing("reading passes")?;
+    let (mut passes, mut last, mut bad) = (Vec::new(), BTreeMap::new(), 0_u64);
+    while let Some(row) = rows.next().doing("reading passes")? {
         let Ok(stored) = event_of(row) else {
-            // `schoolgate db verify` finds it.
+            bad += 1;
             continue;
         };
-        let newest = *newest.get_or_insert(stored.stamp.gateway);
-        // A clock that was set back leaves later times before earlier ones: they are as far away.
-        if newest.since(stored.stamp.gateway).saturating_abs() > PASSES_MS {
+        let arrived = stored.stamp.gateway;
+        if arrived.plausible() && arrived < fortnight {
             break;
         }
-        passes.push((stored.device, stored.stamp, stored.event));
+        let seq: i64 = get(row, "seq")?;
+        if (!arrived.plausible() || arrived >= day) && passes.len() < RECALLED_PASSES {
+            passes.push((seq, stored));
+        } else if let Some(credential) = &stored.event.credential
+            && let Some(person) = &credential.person
+        {
+            // A reader that leads somewhere need not say a direction, and any other says nothing without.
+            let key = (person.clone(), credential.direction == Direction::Unknown);
+            let at = stored.stamp.effective();
+            if last.get(&key).is_none_or(|(_, kept): &(i64, StoredEvent)| kept.stamp.effective() < at)
+                && (last.len() < 2 * MAX_PERSONS || last.contains_key(&key))
+            {
+                last.insert(key, (seq, stored));
+            }
+        }
     }
-    passes.reverse();
-    Ok(passes)
+    if bad > 0 {
+        tracing::error!(rows = bad, "passes cannot be read back and are left out");
+    }
+    passes.extend(last.into_values());
+    passes.sort_by_key(|(seq, _)| *seq);
+    Ok(passes.into_iter().map(|(_, stored)| (stored.device, stored.stamp, stored.event)).collect())
 }
 
 /// As [`each`], but for rows that cannot be read back: what they are good for is done without them.
