@@ -265,9 +265,13 @@ fn code(notice: &Notice) -> String {
 /// A number for a notice that has none, so that one that is sent again is known: of whose, when and what, and nothing
 /// of that can be read from it.
 fn own_number(cx: &Context<'_>, notice: &Notice) -> Option<String> {
-    let (Some(subject), Some(at)) = (&notice.subject, notice.at) else { return None };
-    let person = subject.pseudonym(cx.site_key);
-    let whole = Personal::new(format!("{at:?} {} {:?} {}", notice.code, notice.part, person.as_str()));
+    let at = match notice.at? {
+        At::Wall(at) => at.0.to_string(),
+        At::Local(at) => at.to_string(),
+    };
+    let person = notice.subject.as_ref()?.pseudonym(cx.site_key);
+    let part = notice.part.as_deref().unwrap_or_default();
+    let whole = Personal::new(format!("{at} {} {part} {}", notice.code, person.as_str()));
     Some(whole.pseudonym(cx.site_key).as_str().chars().take(16).collect())
 }
 
@@ -306,3 +310,6 @@ pub(super) fn read(protocol: Protocol, form: &str, raw: &[u8]) -> Result<Vec<Not
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

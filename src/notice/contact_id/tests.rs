@@ -1,3 +1,5 @@
+//! Contact ID: captured frames, streams cut anywhere, and what is none.
+
 use super::*;
 
 /// Public captures, byte for byte.

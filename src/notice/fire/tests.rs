@@ -1,3 +1,5 @@
+//! GB/T 26875.3: a captured frame, streams cut anywhere, and states that must never hide a fire.
+
 use super::*;
 
 /// 78 bytes of a public capture: version 1.1, 2020-10-22 17:13:24, to 0x010203040506.

@@ -21,7 +21,7 @@ fn judge(profiles: &[Profile], notices: &[Notice], did: &mut Did) {
         let label = notice.label.as_deref().unwrap_or_default();
         assert!(label.chars().count() <= LONGEST_LABEL && !label.chars().any(char::is_control), "{label:?}");
         assert!(notice.amounts.iter().all(|amount| amount.value.is_finite()), "{:?}", notice.amounts);
-        did.step((plain(&notice.code), notice.phase, notice.part.is_some(), notice.at.is_some()));
+        did.step((size(notice.code.len()), notice.phase, notice.part.is_some(), notice.at.is_some()));
         for profile in profiles {
             let decoded = with_context(|cx| profile.decode_notice(cx, notice)).unwrap_or_default();
             promises(profile, &decoded, did);
