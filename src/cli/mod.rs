@@ -13,6 +13,7 @@ mod profile;
 mod progress;
 mod quarantine;
 mod run;
+mod strangers;
 mod table;
 mod wired;
 mod words;
@@ -49,6 +50,8 @@ enum Command {
     Alarms(alarms::Alarms),
     Control(control::Control),
     Quarantine(quarantine::Quarantine),
+    Strangers(strangers::Strangers),
+    Adopt(strangers::Adopt),
     Db(db::Db),
     Discover(discover::Discover),
     Probe(probe::Probe),
@@ -76,6 +79,8 @@ pub fn run() -> ExitCode {
             Command::Alarms(alarms) => alarms.run(out),
             Command::Control(control) => control.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
+            Command::Strangers(strangers) => strangers.run(out),
+            Command::Adopt(adopt) => adopt.run(out),
             Command::Db(db) => db.run(out),
             Command::Discover(discover) => discover.run(out),
             Command::Probe(probe) => probe.run(out),

@@ -120,6 +120,7 @@ pub(super) fn place_of(kind: &BusKind) -> String {
             SerialPlace::Converter { host, port } => format!("{host}:{port}"),
         },
         BusKind::Mqtt(bus) => format!("{}:{}", bus.host, bus.port),
+        BusKind::MqttListener(_) => "MQTT".to_owned(),
         BusKind::Onvif(_) => "ONVIF".to_owned(),
         BusKind::Push(bus) => bus.listen.to_string(),
         BusKind::FireReceiver(bus) => bus.receiver.listen.to_string(),

@@ -2,10 +2,13 @@
 
 use super::attached::{certificates_opt, secret};
 use super::fields::{finish, host, millis, number, port, secs};
+use super::listener::listener;
 use super::names::{Names, at};
 use super::resolve::Sources;
 use super::source;
-use super::{Bus, BusKind, FireReceiver, Login, ModbusTcp, Mqtt, Onvif, Parity, Serial, SerialPlace, Tls};
+use super::{
+    Bus, BusKind, FireReceiver, Login, ModbusTcp, Mqtt, MqttListener, Onvif, Parity, Serial, SerialPlace, Tls,
+};
 use crate::document::{Reader, Spot};
 use crate::model::BusId;
 use crate::profile::Protocol;
@@ -20,6 +23,7 @@ pub(super) enum Wiring {
     ModbusTcp,
     Serial,
     Mqtt,
+    MqttListener,
     Onvif,
     Push,
     Isapi,
@@ -33,6 +37,7 @@ impl Wiring {
         ("modbus-tcp", Self::ModbusTcp),
         ("serial", Self::Serial),
         ("mqtt", Self::Mqtt),
+        ("mqtt-listener", Self::MqttListener),
         ("onvif", Self::Onvif),
         ("http-push", Self::Push),
         ("isapi", Self::Isapi),
@@ -46,7 +51,7 @@ impl Wiring {
         match self {
             Self::ModbusTcp => protocol == Protocol::Modbus,
             Self::Serial => matches!(protocol, Protocol::Modbus | Protocol::Dlt645 | Protocol::Cjt188),
-            Self::Mqtt => protocol == Protocol::Mqtt,
+            Self::Mqtt | Self::MqttListener => protocol == Protocol::Mqtt,
             Self::Onvif => protocol == Protocol::Onvif,
             Self::Push => matches!(protocol, Protocol::Isapi | Protocol::Zkteco),
             Self::Isapi => protocol == Protocol::Isapi,
@@ -91,6 +96,7 @@ pub(super) fn buses(
             Wiring::ModbusTcp => modbus_tcp(&reader).map(BusKind::ModbusTcp),
             Wiring::Serial => serial(&reader).map(BusKind::Serial),
             Wiring::Mqtt => mqtt(&reader, gateway, sources).map(BusKind::Mqtt),
+            Wiring::MqttListener => listener(&reader, sources).map(BusKind::MqttListener),
             Wiring::Onvif => onvif(&reader, sources).map(BusKind::Onvif),
             Wiring::Push => source::push(&reader, sources).map(BusKind::Push),
             Wiring::Isapi => Some(BusKind::Isapi(source::stream(&reader, sources, 10, 60))),
@@ -127,6 +133,10 @@ fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<
             format!("{}:{} as '{}'", bus.host, bus.port, bus.client_id),
             "keep one of them, or give each its own `client_id`".to_owned(),
         ),
+        BusKind::MqttListener(bus) => {
+            check_listening(reader, bus, endpoints);
+            return;
+        }
         BusKind::Push(bus) => (bus.listen.to_string(), own_port()),
         BusKind::FireReceiver(bus) => (bus.receiver.listen.to_string(), own_port()),
         BusKind::PanelReceiver(bus) => (bus.listen.to_string(), own_port()),
@@ -149,6 +159,20 @@ fn own_port() -> String {
 fn fire_receiver(reader: &Reader<'_>) -> Option<FireReceiver> {
     let lowest_first = source::lowest_first(reader);
     Some(FireReceiver { receiver: source::receiver(reader, "0.0.0.0:5200")?, lowest_first })
+}
+
+/// An address of this machine has one listener.
+fn check_listening(reader: &Reader<'_>, bus: &MqttListener, endpoints: &mut BTreeMap<String, Spot>) {
+    let tls = bus.tls.as_ref().map(|tls| ("listen", tls.listen));
+    for (key, address) in tls.into_iter().chain(bus.plain.map(|address| ("plain_listen", address))) {
+        let endpoint = format!("listening on {address}");
+        if let Some(first) = endpoints.get(&endpoint) {
+            let message = format!("two listeners want {address}; the first is at {}", at(first));
+            reader.problem(key, message, "give each its own port");
+        } else {
+            endpoints.insert(endpoint, reader.spot(key));
+        }
+    }
 }
 
 fn modbus_tcp(reader: &Reader<'_>) -> Option<ModbusTcp> {

@@ -2,6 +2,7 @@
 
 use super::bus::{Buses, Wiring};
 use super::fields::{finish, name_opt, quiet, secs, url};
+use super::listener::{DeviceLogin, device_login};
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::resolve::Sources;
@@ -25,7 +26,6 @@ pub(super) struct Around<'a> {
     pub(super) places: &'a Names,
     pub(super) bus_names: &'a Names,
     pub(super) buses: &'a Buses,
-    pub(super) profiles: &'a ProfileSet,
     pub(super) sources: &'a Sources<'a>,
 }
 
@@ -38,6 +38,8 @@ pub(super) struct Devices {
     pub(super) watched: BTreeMap<DeviceId, Watched>,
     /// Where devices that push are asked for what they missed.
     pub(super) pull: BTreeMap<DeviceId, PullFrom>,
+    /// How those on a listener log in.
+    pub(super) logins: Vec<DeviceLogin>,
 }
 
 /// What was seen of the devices so far.
@@ -53,9 +55,9 @@ pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Arou
     let mut devices = Devices::default();
     let mut seen = Seen::default();
     for reader in readers {
-        device(&reader, names, around, &mut seen, &mut devices);
-        let pushes = reader.has("pull_url");
-        finish(reader, pushes.then_some("password_file"));
+        let wiring = device(&reader, names, around, &mut seen, &mut devices);
+        let logs_in = matches!(wiring, Some(Wiring::MqttListener | Wiring::Push));
+        finish(reader, logs_in.then_some("password_file"));
     }
     devices
 }
@@ -66,10 +68,10 @@ fn device(
     around: &Around<'_>,
     seen: &mut Seen,
     devices: &mut Devices,
-) {
+) -> Option<Wiring> {
     let id = names.declare(reader, DeviceId::new);
     let name = name_opt(reader, "name");
-    let profile = profile(reader, around.profiles);
+    let profile = profile(reader, around.sources.profiles);
     let ratios = ratios(reader, profile.as_deref());
     let profile = profile.map(|profile| behind(profile, ratios, &mut seen.behind));
     let bus = reader.parsed("bus", "write the id of a [[bus]]", BusId::new);
@@ -82,17 +84,16 @@ fn device(
     if let (Some(bus), Some(address)) = (&bus, &address) {
         check_address(reader, bus, address, &mut seen.addresses);
     }
+    let pull = if wiring == Some(Wiring::Push) {
+        source::pull_from(reader, around.sources)
+    } else {
+        source::no_pull_from(reader, wiring.is_some());
+        devices.logins.extend(device_login(reader, wiring, bus.as_ref(), id.as_ref(), around.sources));
+        None
+    };
     let place = place(reader, around.places);
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
-    let pull = match wiring {
-        Some(Wiring::Push) => source::pull_from(reader, around.sources),
-        Some(_) => {
-            source::no_pull_from(reader);
-            None
-        }
-        None => None,
-    };
-    let (Some(id), Some(profile)) = (id, profile) else { return };
+    let (Some(id), Some(profile)) = (id, profile) else { return wiring };
     let name = name.unwrap_or_else(|| id.to_string());
     // A rule may choose by place, so a place that was written is told, whether it exists or not.
     let written_place = reader.text_opt("place").and_then(|text| PlaceId::new(&text).ok());
@@ -105,6 +106,7 @@ fn device(
         devices.pull.extend(pull.map(|pull| (id.clone(), pull)));
         devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed });
     }
+    wiring
 }
 
 fn profile(reader: &Reader<'_>, profiles: &ProfileSet) -> Option<Arc<Profile>> {
@@ -191,7 +193,7 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
         None => None,
         Some(Wiring::Serial | Wiring::Push) => speaks,
         Some(Wiring::ModbusTcp) => Some(Protocol::Modbus),
-        Some(Wiring::Mqtt) => Some(Protocol::Mqtt),
+        Some(Wiring::Mqtt | Wiring::MqttListener) => Some(Protocol::Mqtt),
         Some(Wiring::Onvif) => Some(Protocol::Onvif),
         Some(Wiring::Isapi | Wiring::Dahua) => return stream_address(reader),
         Some(Wiring::FireReceiver) => Some(Protocol::Gb26875),

@@ -8,6 +8,7 @@ mod control;
 mod destination;
 mod device;
 mod fields;
+mod listener;
 mod load;
 mod names;
 mod place;
@@ -19,6 +20,7 @@ mod source;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
+pub use listener::{server_tls, valid_filter};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
@@ -95,6 +97,8 @@ pub enum BusKind {
     Serial(Serial),
     /// One MQTT broker.
     Mqtt(Mqtt),
+    /// The gateway's own MQTT listener.
+    MqttListener(MqttListener),
     /// A set of ONVIF cameras with the same credentials; each device on it is one camera.
     Onvif(Onvif),
     /// Terminals and recorders that push by HTTP: Hikvision ISAPI and ZKTeco.
@@ -114,7 +118,9 @@ impl BusKind {
     #[must_use]
     pub fn unconfirmed(&self) -> Option<&'static str> {
         match self {
-            Self::ModbusTcp(_) | Self::Serial(_) | Self::Mqtt(_) | Self::Onvif(_) => None,
+            Self::ModbusTcp(_) | Self::Serial(_) | Self::Mqtt(_) | Self::MqttListener(_) | Self::Onvif(_) => {
+                None
+            }
             Self::Push(_) => Some("http-push"),
             Self::Isapi(_) => Some("isapi"),
             Self::Dahua(_) => Some("dahua"),
@@ -198,6 +204,45 @@ pub struct Mqtt {
     pub tls: Option<Tls>,
     /// Largest payload that is decoded, in bytes; larger ones are quarantined. 262144 unless told otherwise.
     pub max_payload: usize,
+}
+
+/// The gateway's own MQTT listener: where it listens, and who may log in.
+#[derive(Debug, Clone)]
+pub struct MqttListener {
+    /// Where it listens with TLS.
+    pub tls: Option<ListenTls>,
+    /// Where it listens without.
+    pub plain: Option<SocketAddr>,
+    /// Largest payload that is decoded, in bytes; larger ones are quarantined. 262144 unless told otherwise.
+    pub max_payload: usize,
+    /// Who may log in.
+    pub clients: Vec<MqttClient>,
+}
+
+/// The TLS side of a listener.
+#[derive(Debug, Clone)]
+pub struct ListenTls {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Its certificate and those above it, PEM.
+    pub cert_pem: Vec<u8>,
+    /// The key of its certificate, PEM.
+    pub key_pem: Secret,
+    /// Who signs the certificates of clients, PEM; `None` where clients have passwords only.
+    pub client_ca_pem: Option<Vec<u8>>,
+}
+
+/// Who may log in to a listener.
+#[derive(Debug, Clone)]
+pub struct MqttClient {
+    /// User name, or the name in the client's certificate.
+    pub username: String,
+    /// Its password; `None` where only a certificate is taken.
+    pub password: Option<Secret>,
+    /// The devices it speaks for; none for a reader, who may publish nothing.
+    pub devices: Vec<DeviceId>,
+    /// Topic filters it may subscribe to besides the command topics of its devices.
+    pub subscribe: Vec<String>,
 }
 
 /// User name and password.

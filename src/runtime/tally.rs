@@ -84,6 +84,14 @@ pub struct Tally {
     pub gaps: Family<BusId>,
     /// Of those, the ones that the terminal could not be asked for or did not fill, by bus.
     pub gaps_left: Family<BusId>,
+    /// Messages thrown away because their device sent too many.
+    pub shed_device: Family<DeviceId>,
+    /// Messages of strangers thrown away because there were too many, by bus.
+    pub shed_unknown: Family<BusId>,
+    /// Logins refused, by bus.
+    pub refused_logins: Family<BusId>,
+    /// What a login may not publish or subscribe to, by bus.
+    pub not_allowed: Family<BusId>,
     /// Requests made to devices, by bus.
     pub requests: Family<BusId>,
     /// Failures by device and kind.

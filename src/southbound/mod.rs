@@ -4,6 +4,7 @@
 //! sleeps after a failure or logs it: [`supervise()`] does, once, for all.
 
 mod http_login;
+pub mod listener;
 pub mod modbus;
 pub mod mqtt;
 mod noticed;
@@ -95,6 +96,12 @@ pub trait Session: Send {
 pub struct Links(BTreeMap<DeviceId, Link>);
 
 impl Links {
+    /// How a device is, as last noted.
+    #[must_use]
+    pub fn get(&self, device: &DeviceId) -> Option<Link> {
+        self.0.get(device).copied()
+    }
+
     /// Notes how a device is; `Some` input to put into the pipe when that is news.
     #[must_use]
     pub fn set(&mut self, device: &DeviceId, link: Link, now: Wall) -> Option<Input> {
@@ -135,6 +142,7 @@ pub static DRIVER_KINDS: &[DriverKind] = &[
     modbus::KIND,
     serial::KIND,
     mqtt::KIND,
+    listener::KIND,
     onvif::KIND,
     push::KIND,
     pull::ISAPI,
