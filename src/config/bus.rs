@@ -7,12 +7,14 @@ use super::names::{Names, at};
 use super::resolve::Sources;
 use super::source;
 use super::{
-    Bus, BusKind, FireReceiver, Login, ModbusTcp, Mqtt, MqttListener, Onvif, Parity, Serial, SerialPlace, Tls,
+    Bus, BusKind, FireReceiver, Login, ModbusTcp, Mqtt, Onvif, Parity, Push, Receiver, Serial, SerialPlace,
+    Tls,
 };
 use crate::document::{Reader, Spot};
 use crate::model::BusId;
 use crate::profile::Protocol;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// Longest MQTT client id, in bytes.
 const MAX_CLIENT_ID_BYTES: usize = 64;
@@ -134,28 +136,40 @@ fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<
             "keep one of them, or give each its own `client_id`".to_owned(),
         ),
         BusKind::MqttListener(bus) => {
-            check_listening(reader, bus, endpoints);
+            let tls = bus.tls.as_ref().map(|tls| ("listen", tls.listen));
+            let plain = bus.plain.map(|address| ("plain_listen", address));
+            check_listening(reader, tls.into_iter().chain(plain), endpoints);
             return;
         }
-        BusKind::Push(bus) => (bus.listen.to_string(), own_port()),
-        BusKind::FireReceiver(bus) => (bus.receiver.listen.to_string(), own_port()),
-        BusKind::PanelReceiver(bus) => (bus.listen.to_string(), own_port()),
+        BusKind::Push(Push { listen, .. })
+        | BusKind::FireReceiver(FireReceiver { receiver: Receiver { listen, .. }, .. })
+        | BusKind::PanelReceiver(Receiver { listen, .. }) => {
+            check_listening(reader, [("listen", *listen)], endpoints);
+            return;
+        }
         BusKind::Onvif(_) | BusKind::Isapi(_) | BusKind::Dahua(_) => return,
     };
-    let key = ["path", "listen"].into_iter().find(|key| reader.has(key)).unwrap_or("host");
+    let key = if reader.has("path") { "path" } else { "host" };
     if let Some(first) = endpoints.get(&endpoint) {
-        let verb = if key == "listen" { "listen on" } else { "connect to" };
-        let message = format!("two buses {verb} {endpoint}; the first is at {}", at(first));
+        let message = format!("two buses connect to {endpoint}; the first is at {}", at(first));
         reader.problem(key, message, advice);
     } else {
         endpoints.insert(endpoint, reader.spot(key));
     }
 }
 
+fn fire_receiver(reader: &Reader<'_>) -> Option<FireReceiver> {
+    let lowest_first = source::lowest_first(reader);
+    Some(FireReceiver { receiver: source::receiver(reader, "0.0.0.0:5200")?, lowest_first })
+}
+
 /// An address of this machine has one listener.
-fn check_listening(reader: &Reader<'_>, bus: &MqttListener, endpoints: &mut BTreeMap<String, Spot>) {
-    let tls = bus.tls.as_ref().map(|tls| ("listen", tls.listen));
-    for (key, address) in tls.into_iter().chain(bus.plain.map(|address| ("plain_listen", address))) {
+fn check_listening(
+    reader: &Reader<'_>,
+    addresses: impl IntoIterator<Item = (&'static str, SocketAddr)>,
+    endpoints: &mut BTreeMap<String, Spot>,
+) {
+    for (key, address) in addresses {
         let endpoint = format!("listening on {address}");
         if let Some(first) = endpoints.get(&endpoint) {
             let message = format!("two listeners want {address}; the first is at {}", at(first));
@@ -164,15 +178,6 @@ fn check_listening(reader: &Reader<'_>, bus: &MqttListener, endpoints: &mut BTre
             endpoints.insert(endpoint, reader.spot(key));
         }
     }
-}
-
-fn own_port() -> String {
-    "give each its own port".into()
-}
-
-fn fire_receiver(reader: &Reader<'_>) -> Option<FireReceiver> {
-    let lowest_first = source::lowest_first(reader);
-    Some(FireReceiver { receiver: source::receiver(reader, "0.0.0.0:5200")?, lowest_first })
 }
 
 fn modbus_tcp(reader: &Reader<'_>) -> Option<ModbusTcp> {

@@ -36,10 +36,10 @@ pub(super) struct Devices {
     pub(super) good: BTreeMap<DeviceId, Device>,
     /// What rules may refer to: also those with a problem that is not the rule's.
     pub(super) watched: BTreeMap<DeviceId, Watched>,
-    /// How those on a listener log in.
-    pub(super) logins: Vec<DeviceLogin>,
     /// Where devices that push are asked for what they missed.
     pub(super) pull: BTreeMap<DeviceId, PullFrom>,
+    /// How those on a listener log in.
+    pub(super) logins: Vec<DeviceLogin>,
 }
 
 /// What was seen of the devices so far.
@@ -56,8 +56,8 @@ pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Arou
     let mut seen = Seen::default();
     for reader in readers {
         let wiring = device(&reader, names, around, &mut seen, &mut devices);
-        let has_login = wiring == Some(Wiring::MqttListener) || reader.has("pull_url");
-        finish(reader, has_login.then_some("password_file"));
+        let logs_in = matches!(wiring, Some(Wiring::MqttListener | Wiring::Push));
+        finish(reader, logs_in.then_some("password_file"));
     }
     devices
 }
@@ -84,21 +84,18 @@ fn device(
     if let (Some(bus), Some(address)) = (&bus, &address) {
         check_address(reader, bus, address, &mut seen.addresses);
     }
-    let login = device_login(reader, wiring, bus.as_ref(), id.as_ref(), around.sources);
-    devices.logins.extend(login);
+    let pull = if wiring == Some(Wiring::Push) {
+        source::pull_from(reader, around.sources)
+    } else {
+        source::no_pull_from(reader, wiring.is_some());
+        devices.logins.extend(device_login(reader, wiring, bus.as_ref(), id.as_ref(), around.sources));
+        None
+    };
     let place = place(reader, around.places);
     let advice = "write the id of the [[place]] behind the reader";
     let leads_to = reader.parsed_opt("leads_to", advice, PlaceId::new);
     let leads_to = leads_to.filter(|place| around.places.check(reader, "leads_to", place.as_str()));
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
-    let pull = match wiring {
-        Some(Wiring::Push) => source::pull_from(reader, around.sources),
-        Some(_) => {
-            source::no_pull_from(reader);
-            None
-        }
-        None => None,
-    };
     let (Some(id), Some(profile)) = (id, profile) else { return wiring };
     let name = name.unwrap_or_else(|| id.to_string());
     // A rule may choose by place, so a place that was written is told, whether it exists or not.

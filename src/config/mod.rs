@@ -125,7 +125,9 @@ impl BusKind {
     #[must_use]
     pub fn unconfirmed(&self) -> Option<&'static str> {
         match self {
-            Self::ModbusTcp(_) | Self::Serial(_) | Self::Mqtt(_) | Self::MqttListener(_) | Self::Onvif(_) => None,
+            Self::ModbusTcp(_) | Self::Serial(_) | Self::Mqtt(_) | Self::MqttListener(_) | Self::Onvif(_) => {
+                None
+            }
             Self::Push(_) => Some("http-push"),
             Self::Isapi(_) => Some("isapi"),
             Self::Dahua(_) => Some("dahua"),

@@ -280,12 +280,11 @@ pub(super) fn pull_from(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Pu
     Some(PullFrom { url: url?, login: login? })
 }
 
-/// The same for a device on a bus that cannot use it.
-pub(super) fn no_pull_from(reader: &Reader<'_>) {
-    for key in ["pull_url", "username", "password_file"].into_iter().filter(|key| reader.has(key)) {
-        reader.text_opt(key);
-        let message = format!("'{key}' of a device is for buses of the kind \"http-push\" alone");
-        reader.problem(key, message, "remove it; the login of other devices stands at their bus");
+/// The same for a device on a bus that cannot use it; of a bus that is not known nothing can be said.
+pub(super) fn no_pull_from(reader: &Reader<'_>, known: bool) {
+    if reader.has("pull_url") && known {
+        let message = "'pull_url' of a device is for buses of the kind \"http-push\" alone";
+        reader.problem("pull_url", message, "remove it");
     }
 }
 

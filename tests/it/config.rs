@@ -231,7 +231,9 @@ fn every_key_and_rule_kind_is_in_the_manual() {
     let temp = tempfile::tempdir().unwrap();
     let once =
         ["site", "store", "http", "uploads", "profiles", "controls"].map(|t| format!("[{t}]\nzzz = 1\n"));
-    let bus = ["modbus-tcp", "mqtt", "onvif"].map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n"));
+    let sources = ["http-push", "isapi", "dahua", "fire-receiver", "panel-receiver"];
+    let kinds = [&["modbus-tcp", "mqtt", "onvif"][..], &sources].concat();
+    let bus: Vec<String> = kinds.into_iter().map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n")).collect();
     let many = ["place", "device", "destination", "control", "control.interlock"]
         .map(|t| format!("[[{t}]]\nzzz = 1\n"));
     let text = [once.as_slice(), &bus, &many].concat().concat()

@@ -11,6 +11,7 @@ use crate::notice::{Notice, Unreadable};
 use crate::profile::Context;
 use crate::runtime::Receipt;
 use crate::runtime::lanes::Stopping;
+use crate::southbound::mqtt::Floods;
 use crate::southbound::{Field, Links};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +35,12 @@ pub(crate) struct Cry {
     pub(crate) phase: Phase,
 }
 
+/// Whether an input is a call that no flood may drown.
+pub(crate) fn is_cry(input: &Input) -> bool {
+    let Input::Observed(Observation { body: Body::Event(event), .. }) = input else { return false };
+    matches!(event.kind, EventKind::Help | EventKind::Fire | EventKind::Duress)
+}
+
 /// One bus at work.
 pub(crate) struct Desk<'a> {
     roll: &'a Roll,
@@ -43,6 +50,7 @@ pub(crate) struct Desk<'a> {
     silence: Duration,
     heard: BTreeMap<&'a str, Mono>,
     strangers: BTreeMap<String, Mono>,
+    floods: Floods,
     cries: BTreeMap<String, (Cry, Mono)>,
 }
 
@@ -50,12 +58,26 @@ impl<'a> Desk<'a> {
     pub(crate) fn new(roll: &'a Roll, field: &'a Field, silence: Duration) -> Self {
         let now = field.clock.now().mono;
         let heard = roll.addresses().map(|address| (address, now)).collect();
-        let (strangers, cries) = (BTreeMap::new(), BTreeMap::new());
-        Self { roll, field, links: Links::default(), silence, heard, strangers, cries }
+        Self {
+            roll,
+            field,
+            links: Links::default(),
+            silence,
+            heard,
+            strangers: BTreeMap::new(),
+            floods: Floods::default(),
+            cries: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn roll(&self) -> &'a Roll {
         self.roll
+    }
+
+    /// Whether one more message of an address, or of a stranger, may pass. One that may not must not be acknowledged.
+    pub(crate) fn admits(&mut self, address: Option<&str>) -> bool {
+        let device = address.and_then(|address| self.roll.first(address)).map(|device| &device.id);
+        self.floods.admits(&self.roll.bus, device, self.field.clock.now().mono, &self.field.tally)
     }
 
     /// A sign of life of an address.

@@ -165,6 +165,12 @@ impl Office<'_> {
 
     fn decide(&mut self, peer: IpAddr, heard: Heard) -> (Vec<Input>, Vec<u8>) {
         let Heard { address, said, len, yes, no } = heard;
+        let known = address.as_deref().filter(|address| self.desk.roll().knows(address));
+        // A call for help is never too much; of the rest a panel that floods gets no answer and sends it again.
+        let cries = said.iter().flatten().any(|notice| form::cry(notice).is_some());
+        if !self.desk.admits(known) && !cries {
+            return (Vec::new(), Vec::new());
+        }
         let Some(address) = address else {
             // Bytes that are no frame do not say whose they are.
             let wrong = said.err().filter(|_| self.desk.is_time(&peer.to_string()));

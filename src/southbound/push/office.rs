@@ -7,6 +7,7 @@ use crate::notice::{At, Notice, Unreadable, isapi, zkteco};
 use crate::runtime::lanes::Stopping;
 use crate::southbound::Field;
 use crate::southbound::noticed::Desk;
+use crate::southbound::noticed::desk::is_cry;
 use crate::southbound::noticed::standing::Standing;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,14 @@ use tokio::sync::mpsc;
 const LATE_MS: i64 = 5 * 60 * 1000;
 /// Addresses of the network that are remembered.
 const PEERS: usize = 1024;
+
+/// What goes into the pipe, and the status and text of the answer.
+type Reply = (Vec<Input>, u16, String);
+
+/// A terminal that sends too much keeps it and sends it again: nothing of it is lost.
+fn busy() -> Reply {
+    (Vec::new(), 503, "too many requests; send it again later\n".into())
+}
 
 /// One receiver's decisions.
 pub(super) struct Office<'a> {
@@ -86,15 +95,19 @@ impl<'a> Office<'a> {
         self.peers.insert(peer, address.to_owned());
     }
 
-    fn isapi(&mut self, peer: IpAddr, message: isapi::Message) -> (Vec<Input>, u16, String) {
+    fn isapi(&mut self, peer: IpAddr, message: isapi::Message) -> Reply {
         let isapi::Source { mac, address, serial } = message.from;
         let names = [mac.and_then(|mac| crate::config::mac(&mac)), serial, address, Some(peer.to_string())];
         let mut names = names.into_iter().flatten().collect::<Vec<String>>().into_iter();
         let first = names.clone().next().unwrap_or_default();
-        let Some(address) = names.find(|name| self.desk.roll().knows(name)) else {
-            let inputs = self.desk.stranger(&first).into_iter().collect();
-            return (inputs, 403, "this device is not configured\n".into());
+        let address = names.find(|name| self.desk.roll().knows(name));
+        let admitted = self.desk.admits(address.as_deref());
+        let Some(address) = address else {
+            return if admitted { self.stranger(&first) } else { busy() };
         };
+        if !admitted {
+            return self.only_cries(&address, message.notices);
+        }
         self.known_as(&address, peer);
         let mut inputs = self.desk.hears(&address);
         if let Some(number) = message.serial_no {
@@ -103,6 +116,18 @@ impl<'a> Office<'a> {
         }
         inputs.extend(self.desk.take(&address, message.notices, Some(&mut self.standing)));
         (inputs, 200, String::new())
+    }
+
+    /// Of a flood: calls for help are taken at once, and everything once more when it is sent again.
+    fn only_cries(&mut self, address: &str, notices: Vec<Notice>) -> Reply {
+        let (mut inputs, status, text) = busy();
+        inputs.extend(self.desk.take(address, notices, None).into_iter().filter(is_cry));
+        (inputs, status, text)
+    }
+
+    fn stranger(&mut self, origin: &str) -> Reply {
+        let inputs = self.desk.stranger(origin).into_iter().collect();
+        (inputs, 403, "this device is not configured\n".into())
     }
 
     fn wall(&self, notice: &Notice) -> Option<Wall> {
@@ -128,20 +153,13 @@ impl<'a> Office<'a> {
     }
 
     /// A body that is no use. It is told as taken where a terminal would otherwise send it again for ever.
-    fn unusable(
-        &mut self,
-        peer: IpAddr,
-        origin: &str,
-        wrong: Unreadable,
-        len: usize,
-        status: u16,
-    ) -> (Vec<Input>, u16, String) {
+    fn unusable(&mut self, peer: IpAddr, origin: &str, wrong: Unreadable, len: usize, status: u16) -> Reply {
         let own = peer.to_string();
         let address = self.peers.get(&peer).cloned().or_else(|| self.desk.roll().knows(&own).then_some(own));
-        let Some(address) = address else {
-            let inputs = self.desk.stranger(&peer.to_string()).into_iter().collect();
-            return (inputs, 403, "this device is not configured\n".into());
-        };
+        if !self.desk.admits(address.as_deref()) {
+            return busy();
+        }
+        let Some(address) = address else { return self.stranger(&peer.to_string()) };
         let text = format!("{}\n", wrong.reason);
         let mut inputs = self.desk.hears(&address);
         inputs.push(self.desk.unreadable(Some(&address), origin, wrong, len));
@@ -156,12 +174,15 @@ impl<'a> Office<'a> {
         notices: Vec<Notice>,
         unreadable: Vec<Unreadable>,
         len: usize,
-    ) -> (Vec<Input>, u16, String) {
+    ) -> Reply {
         use zkteco::Request::{Handshake, Poll, Records, Result};
         let (Handshake { sn } | Records { sn, .. } | Poll { sn } | Result { sn }) = &request;
-        if !self.desk.roll().knows(sn) {
-            let inputs = self.desk.stranger(sn).into_iter().collect();
-            return (inputs, 403, "this device is not configured\n".into());
+        let known = self.desk.roll().knows(sn);
+        match (self.desk.admits(known.then_some(sn)), known) {
+            (true, true) => {}
+            (true, false) => return self.stranger(sn),
+            (false, true) => return self.only_cries(sn, notices),
+            (false, false) => return busy(),
         }
         self.known_as(sn, peer);
         let mut inputs = self.desk.hears(sn);
