@@ -106,7 +106,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         &uplinks_stopped,
     )?;
 
-    let devices = Arc::new(config.devices.clone());
+    let devices = Arc::new(config.devices);
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let console = Console {
         devices: Arc::clone(&devices),
@@ -129,16 +129,16 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         clock: Arc::clone(&clock),
         tally,
         site_key,
-        site: config.site.clone(),
+        site: Arc::new(config.site),
         commands: CommandBook::default(),
         allow_health: config.privacy.allow_health,
     };
-    start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
+    start_drivers(&mut edges, &config.buses, &devices, &field, &edges_stopped);
     let parts = Parts {
         controls: config.controls,
         remembered: noted,
         forgetful,
-        devices,
+        devices: Arc::clone(&devices),
         field,
         office,
         live: live_seen,
@@ -154,7 +154,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     });
     service::ready();
     tracing::info!(
-        http = %config.http, buses = config.buses.len(), devices = config.devices.len(),
+        http = %config.http, buses = config.buses.len(), devices = devices.len(),
         destinations = config.destinations.len(), "schoolgate is ready"
     );
     let running = Running {

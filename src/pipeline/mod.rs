@@ -246,8 +246,8 @@ impl Pipeline {
         let mut aggregates = Aggregates::new(settings.aggregate_secs);
         if let Some(recent) = remembered.recent {
             aggregates.remember_from(recent.roll_ups_from, recent.readings_from);
-            recent.counters.into_iter().for_each(|standing| aggregates.restore_counter(standing));
-            recent.roll_ups.into_iter().for_each(|roll_up| aggregates.restore(roll_up));
+            recent.counters.iter().for_each(|standing| aggregates.restore_counter(standing));
+            recent.roll_ups.iter().for_each(|roll_up| aggregates.restore(roll_up));
             for stored in &recent.readings {
                 let nature = nature_of(&world, &stored.device, &stored.reading);
                 if museum::on("roll_up_replayed_twice") {

@@ -10,6 +10,8 @@ pub mod polled;
 pub mod serial;
 pub mod supervise;
 pub mod survey;
+#[cfg(test)]
+mod testing;
 
 pub use supervise::supervise;
 
@@ -34,7 +36,7 @@ pub struct Field {
     /// For pseudonyms.
     pub site_key: SiteKey,
     /// The school: its zone for device times.
-    pub site: Site,
+    pub site: Arc<Site>,
     /// The ways to devices for those who command them.
     pub commands: CommandBook,
     /// Whether values of a person's health may be taken.

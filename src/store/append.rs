@@ -32,22 +32,39 @@ pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// The series of a point: one, unless its unit or kind was changed.
-type OfPoint = Vec<(Unit, PointKind, i64)>;
-
 /// What commits need of the tables again and again: the short numbers of series, as the `series` table has them, and
 /// the number of the last reading. Read anew after a commit that failed.
 #[derive(Debug, Default)]
 pub(super) struct SeriesIds {
-    ids: HashMap<DeviceId, HashMap<PointId, OfPoint>>,
+    ids: HashMap<DeviceId, OfDevice>,
     last_reading: i64,
     /// What the traces of messages that were written since add to their sum, by slot; others are looked up.
     traces: HashMap<BusId, HashMap<i64, u128>>,
 }
 
+/// A device's series by point: one for each, unless its unit or kind was changed. A sorted list, because there may be
+/// 100,000 points.
+#[derive(Debug, Default)]
+struct OfDevice(Vec<(PointId, Unit, PointKind, i64)>);
+
+impl OfDevice {
+    fn place(&self, point: &PointId) -> usize {
+        self.0.partition_point(|(own, ..)| own < point)
+    }
+
+    fn get(&self, point: &PointId, unit: Unit, kind: PointKind) -> Option<i64> {
+        let of_point = self.0.iter().skip(self.place(point)).take_while(|(own, ..)| own == point);
+        of_point.filter(|(_, u, k, _)| (*u, *k) == (unit, kind)).map(|(.., id)| *id).next()
+    }
+
+    fn add(&mut self, point: PointId, unit: Unit, kind: PointKind, id: i64) {
+        self.0.insert(self.place(&point), (point, unit, kind, id));
+    }
+}
+
 impl SeriesIds {
     pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
-        let mut ids: HashMap<DeviceId, HashMap<PointId, OfPoint>> = HashMap::new();
+        let mut ids: HashMap<DeviceId, OfDevice> = HashMap::new();
         let mut rows =
             db.prepare("select id, device, point, unit, kind from series").doing("reading series")?;
         let mut rows = rows.query([]).doing("reading series")?;
@@ -58,7 +75,7 @@ impl SeriesIds {
             // A series of a unit that this program no longer knows stays in the file; new rows get a new number.
             if let (Some(device), Some(point), Some(unit), Some(kind)) = (device, point, unit, kind) {
                 let id = row.get(0).doing("reading series")?;
-                ids.entry(device).or_default().entry(point).or_default().push((unit, kind, id));
+                ids.entry(device).or_default().add(point, unit, kind, id);
             }
         }
         // Sealed readings are no longer rows, and their numbers are not given again.
@@ -81,9 +98,8 @@ impl SeriesIds {
         (device, point): (&DeviceId, &PointId),
         (unit, kind): (Unit, PointKind),
     ) -> Result<i64, StoreError> {
-        let known = self.ids.get(device).and_then(|points| points.get(point));
-        if let Some((.., id)) = known.and_then(|all| all.iter().find(|(u, k, _)| (*u, *k) == (unit, kind))) {
-            return Ok(*id);
+        if let Some(id) = self.ids.get(device).and_then(|all| all.get(point, unit, kind)) {
+            return Ok(id);
         }
         tx.prepare_cached("insert into series (device, point, unit, kind) values (?1, ?2, ?3, ?4)")
             .and_then(|mut s| {
@@ -91,8 +107,7 @@ impl SeriesIds {
             })
             .doing("adding a series")?;
         let id = tx.last_insert_rowid();
-        let points = self.ids.entry(device.clone()).or_default();
-        points.entry(point.clone()).or_default().push((unit, kind, id));
+        self.ids.entry(device.clone()).or_default().add(point.clone(), unit, kind, id);
         Ok(id)
     }
 }

@@ -11,9 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use schoolgate::model::{
-    DeviceId, Mono, Now, Personal, PointId, PointKind, Reading, Stamp, Unit, Wall,
-};
+use schoolgate::model::{DeviceId, Mono, Now, Personal, PointId, PointKind, Reading, Stamp, Unit, Wall};
 use schoolgate::pipeline::{Commit, StoredReading};
 use schoolgate::store::{self, Store};
 use serde_json::{Value, json};

@@ -37,7 +37,7 @@ pub struct Poller {
     unpollable: Vec<DeviceId>,
     schedule: Schedule,
     allowance: Allowance,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Box<Order>>,
     links: Links,
     requests: Arc<Count>,
     stale: Arc<Count>,
@@ -72,6 +72,9 @@ impl Poller {
                 None => unpollable.push(device.id.clone()),
             }
         }
+        // There may be thousands of buses with one device each.
+        units.shrink_to_fit();
+        rounds.shrink_to_fit();
         let now = field.clock.now().mono;
         Self {
             schedule: Schedule::new(rounds.iter().map(|(_, round)| round.rhythm), seed, now),
@@ -131,8 +134,8 @@ impl Poller {
         }
     }
 
-    async fn carry_out(&mut self, order: Order, field: &Field) -> Result<(), Failure> {
-        let Order { device, ask, outcome } = order;
+    async fn carry_out(&mut self, order: Box<Order>, field: &Field) -> Result<(), Failure> {
+        let Order { device, ask, outcome } = *order;
         if outcome.is_closed() {
             return Ok(());
         }
