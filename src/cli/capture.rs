@@ -113,7 +113,7 @@ impl Capture {
                 let zh = "--listen 只用于串行总线";
                 return refuse(&say(zh, "--listen is for serial lines"));
             }
-            (BusKind::Mqtt(_) | BusKind::Onvif(_), _) => {
+            _ => {
                 let zh = "只能记录 modbus-tcp 和 serial 总线";
                 return refuse(&say(zh, "only modbus-tcp and serial buses can be recorded"));
             }

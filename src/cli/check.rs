@@ -73,6 +73,12 @@ fn understood(config: &Config) -> String {
         let zh = format!("；尚未经真机确认的设备模板：{names}");
         line.push_str(&say(zh, format!("; device profiles not yet confirmed on a real device: {names}")));
     }
+    let kinds: BTreeSet<&str> = config.buses.iter().filter_map(|bus| bus.kind.unconfirmed()).collect();
+    if !kinds.is_empty() {
+        let names = kinds.into_iter().collect::<Vec<_>>().join(", ");
+        let zh = format!("；尚未经真机确认的总线种类：{names}");
+        line.push_str(&say(zh, format!("; kinds of buses not yet confirmed with a real device: {names}")));
+    }
     line
 }
 

@@ -14,6 +14,7 @@ mod profile;
 mod progress;
 mod quarantine;
 mod run;
+mod strangers;
 mod table;
 mod wired;
 mod words;
@@ -52,6 +53,8 @@ enum Command {
     Control(control::Control),
     People(people::People),
     Quarantine(quarantine::Quarantine),
+    Strangers(strangers::Strangers),
+    Adopt(strangers::Adopt),
     Db(db::Db),
     Discover(discover::Discover),
     Probe(probe::Probe),
@@ -80,6 +83,8 @@ pub fn run() -> ExitCode {
             Command::Control(control) => control.run(out),
             Command::People(people) => people.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
+            Command::Strangers(strangers) => strangers.run(out),
+            Command::Adopt(adopt) => adopt.run(out),
             Command::Db(db) => db.run(out),
             Command::Discover(discover) => discover.run(out),
             Command::Probe(probe) => probe.run(out),

@@ -117,7 +117,7 @@ pub(super) async fn open(bus: &Bus) -> Result<Box<dyn Channel>, ReadError> {
             Ok(Box::new(modbus::Connection::connect(host, *port, *timeout).await?))
         }
         BusKind::Serial(settings) => serial::open(settings.clone()).await,
-        BusKind::Mqtt(_) | BusKind::Onvif(_) => Err(ReadError::WrongBus),
+        _ => Err(ReadError::WrongBus),
     }
 }
 
@@ -130,6 +130,12 @@ pub(super) fn place_of(kind: &BusKind) -> String {
             SerialPlace::Converter { host, port } => format!("{host}:{port}"),
         },
         BusKind::Mqtt(bus) => format!("{}:{}", bus.host, bus.port),
+        BusKind::MqttListener(_) => "MQTT".to_owned(),
         BusKind::Onvif(_) => "ONVIF".to_owned(),
+        BusKind::Push(bus) => bus.listen.to_string(),
+        BusKind::FireReceiver(bus) => bus.receiver.listen.to_string(),
+        BusKind::PanelReceiver(bus) => bus.listen.to_string(),
+        BusKind::Isapi(_) => "ISAPI".to_owned(),
+        BusKind::Dahua(_) => "Dahua".to_owned(),
     }
 }

@@ -21,6 +21,7 @@ const END: [u8; 2] = *b"##";
 const SEND: u8 = 2;
 const CONFIRM: u8 = 3;
 const ANSWER: u8 = 5;
+const DENY: u8 = 6;
 
 /// One frame whose sum is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +86,18 @@ pub fn address(frame: &Frame) -> u64 {
 /// The confirmation of a frame: the same serial number and time, sender and receiver exchanged (clause 7.2).
 #[must_use]
 pub fn acknowledge(frame: &Frame) -> Vec<u8> {
+    answer(frame, CONFIRM)
+}
+
+/// The denial of a frame whose application data cannot be read.
+#[must_use]
+pub fn refuse(frame: &Frame) -> Vec<u8> {
+    answer(frame, DENY)
+}
+
+fn answer(frame: &Frame, action: u8) -> Vec<u8> {
     let (source, destination) = (frame.destination, frame.source);
-    Frame { source, destination, action: CONFIRM, data: Vec::new(), ..frame.clone() }.bytes()
+    Frame { source, destination, action, data: Vec::new(), ..frame.clone() }.bytes()
 }
 
 /// Finds frames in a stream and goes on behind what is none. It holds less than one frame.

@@ -470,6 +470,12 @@ impl Profile {
         }
     }
 
+    /// MQTT: the topics on which a device of this address listens for answers and commands.
+    #[must_use]
+    pub fn command_topics(&self, _address: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// MQTT: decodes one message. An empty list is a message that says nothing new (an empty action).
     ///
     /// A message that holds a help or fire event gives at least that event, whatever else is wrong with it.

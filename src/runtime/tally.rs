@@ -88,6 +88,18 @@ pub struct Tally {
     pub withheld_health: Count,
     /// Messages from devices that are not configured, by bus.
     pub unknown: Family<BusId>,
+    /// Gaps in the numbers of a terminal's events, by bus.
+    pub gaps: Family<BusId>,
+    /// Of those, the ones that the terminal could not be asked for or did not fill, by bus.
+    pub gaps_left: Family<BusId>,
+    /// Messages thrown away because their device sent too many.
+    pub shed_device: Family<DeviceId>,
+    /// Messages of strangers thrown away because there were too many, by bus.
+    pub shed_unknown: Family<BusId>,
+    /// Logins refused, by bus.
+    pub refused_logins: Family<BusId>,
+    /// What a login may not publish or subscribe to, by bus.
+    pub not_allowed: Family<BusId>,
     /// Requests made to devices, by bus.
     pub requests: Family<BusId>,
     /// Failures by device and kind.

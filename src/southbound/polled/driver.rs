@@ -14,7 +14,7 @@ pub(in crate::southbound) fn drivers(bus: &Bus, devices: &[Device]) -> Vec<Arc<d
     let line = match &bus.kind {
         BusKind::ModbusTcp(endpoint) => Line::Tcp(endpoint.clone()),
         BusKind::Serial(settings) => Line::Serial(settings.clone()),
-        BusKind::Mqtt(_) | BusKind::Onvif(_) => return Vec::new(),
+        _ => return Vec::new(),
     };
     let devices: Box<[Device]> = devices.iter().filter(|device| device.bus == bus.id).cloned().collect();
     if devices.is_empty() {
