@@ -88,3 +88,6 @@ fn fill(value: &mut Value, fields: &Fields) -> Option<()> {
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,7 @@ fn the_examples_of_the_reference_page_are_profiles() {
     let (profiles, golden): (Vec<&str>, Vec<&str>) = examples.iter().partition(|e| e.contains("protocol = "));
     assert_eq!(
         (profiles.len(), golden.len()),
-        (5, 5),
+        (6, 6),
         "a profile and its vectors for each kind of protocol, and one more for bits"
     );
     for (profile, golden) in profiles.into_iter().zip(golden) {
