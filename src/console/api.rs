@@ -168,7 +168,13 @@ async fn devices(State(console): State<Console>) -> Answer {
     let rows: Vec<Value> = console
         .devices
         .values()
-        .map(|d| views::device(d, live.devices.get(&d.id).map(Arc::as_ref)))
+        .map(|d| {
+            views::device(
+                d,
+                live.devices.get(&d.id).map(Arc::as_ref),
+                console.tally.at_most_once.of(&d.id).get(),
+            )
+        })
         .collect();
     Ok(Json(json!({"rows": rows, "at": live.at})))
 }
@@ -176,7 +182,8 @@ async fn devices(State(console): State<Console>) -> Answer {
 async fn device(State(console): State<Console>, Path(id): Path<String>) -> Answer {
     let live = console.live.borrow().clone();
     let device = console.devices.get(id.as_str()).ok_or_else(|| not_found("设备", "device"))?;
-    Ok(Json(views::device(device, live.devices.get(&device.id).map(Arc::as_ref))))
+    let at_most_once = console.tally.at_most_once.of(&device.id).get();
+    Ok(Json(views::device(device, live.devices.get(&device.id).map(Arc::as_ref), at_most_once)))
 }
 
 async fn readings(State(console): State<Console>, asked: Asked) -> Answer {

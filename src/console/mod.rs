@@ -18,7 +18,7 @@ use crate::model::{DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
 use crate::runtime::lanes::{OrderDesk, PeopleDesk};
-use crate::runtime::{Chain, Clock, ControlDesk};
+use crate::runtime::{Chain, Clock, ControlDesk, Tally};
 use crate::store::Handle;
 use axum::Router;
 use std::collections::BTreeMap;
@@ -41,6 +41,8 @@ pub struct Console {
     pub live: watch::Receiver<Arc<Live>>,
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
+    /// What was counted.
+    pub tally: Arc<Tally>,
     /// Where orders about alarms go.
     pub orders: OrderDesk,
     /// Where orders to switch something go.

@@ -113,6 +113,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         places,
         data_dir: config.data_dir.clone(),
         live: live_seen.clone(),
+        tally: Arc::clone(&tally),
         destinations: Arc::new(statuses),
         orders: inlet.desk(),
         controls: desk,

@@ -26,6 +26,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     UNKNOWN,
     GAPS,
     GAPS_LEFT,
+    AT_MOST_ONCE,
     SHED_DEVICE,
     SHED_UNKNOWN,
     REFUSED_LOGINS,
@@ -79,6 +80,11 @@ const UNKNOWN: Metric =
 const GAPS: Metric = ("schoolgate_gaps_total", &["bus"], "Gaps in the numbers of a terminal's events.");
 const GAPS_LEFT: Metric =
     ("schoolgate_gaps_left_total", &["bus"], "Gaps that could not be filled by asking the terminal.");
+const AT_MOST_ONCE: Metric = (
+    "schoolgate_at_most_once_total",
+    &["device"],
+    "Messages that came at QoS 0: what is lost of them on the way, nobody misses.",
+);
 const SHED_DEVICE: Metric = (
     "schoolgate_shed_messages_total",
     &["device"],
@@ -152,6 +158,8 @@ pub(super) fn render(
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(GAPS, tally.gaps.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(GAPS_LEFT, tally.gaps_left.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    let at_most_once = tally.at_most_once.all();
+    page.totals(AT_MOST_ONCE, at_most_once.iter().map(|(device, n)| ([device.as_str()], *n)))?;
     let shed = tally.shed_device.all();
     page.totals(SHED_DEVICE, shed.iter().map(|(device, n)| ([device.as_str()], *n)))?;
     page.totals(SHED_UNKNOWN, tally.shed_unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;

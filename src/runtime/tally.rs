@@ -92,6 +92,8 @@ pub struct Tally {
     pub gaps: Family<BusId>,
     /// Of those, the ones that the terminal could not be asked for or did not fill, by bus.
     pub gaps_left: Family<BusId>,
+    /// Messages that came without wanting an acknowledgement, by device: what is lost of them, nobody misses.
+    pub at_most_once: Family<DeviceId>,
     /// Messages thrown away because their device sent too many.
     pub shed_device: Family<DeviceId>,
     /// Messages of strangers thrown away because there were too many, by bus.

@@ -20,6 +20,7 @@ mod io_faults;
 mod kill;
 mod layering;
 mod libmodbus;
+mod listener;
 mod meters;
 mod metrics;
 mod modbus;

@@ -106,6 +106,9 @@ impl Inbound<'_> {
         for device in late {
             self.urgent_alone(device, &message, &mut inputs);
         }
+        if arrived.packet_id.is_none() && !retained {
+            admitted.iter().for_each(|device| self.field.tally.at_most_once.of(&device.id).one());
+        }
         let shed = inputs.is_empty() && admitted.is_empty();
         let reply = match admitted.as_slice() {
             [device] if whole_len == payload.len() => {
