@@ -4,7 +4,7 @@
 use super::api::{Answer, read};
 use super::{Console, Problem, views};
 use crate::model::person::MAX_PEOPLE;
-use crate::model::{Actor, Audit, Input, PeopleChange, Person, PersonRef, Role, Wall};
+use crate::model::{Actor, Audit, Input, PeopleChange, Person, PersonRef, Role, Text, Wall};
 use crate::runtime::Chain;
 use crate::store::{self, StoreError};
 use axum::Json;
@@ -119,19 +119,15 @@ pub(super) async fn import(
         r#"{"actor": "姓名 name", "replace": false, "rows": [{"person": "…32 hex…", "role": "student"}]}"#;
     let Json(Import { actor: who, replace, rows }) = body.map_err(|error| not_understood(&error, example))?;
     let who = actor(&who)?;
-    if rows.len() > MAX_PEOPLE {
-        return Err(bad(
-            format!("一次最多 {MAX_PEOPLE} 人"),
-            format!("at most {MAX_PEOPLE} persons at once"),
-        ));
-    }
     let mut people = Vec::with_capacity(rows.len());
     let mut seen = BTreeSet::new();
     for (row, number) in rows.into_iter().zip(1_usize..) {
-        let wrong = |why: &str| bad(format!("第 {number} 人有误：{why}"), format!("person {number}: {why}"));
-        let pseudonym = person(&row.person).map_err(|problem| wrong(&problem.detail.en))?;
+        let wrong = |why: Text| {
+            bad(format!("第 {number} 人有误：{}", why.zh), format!("person {number}: {}", why.en))
+        };
+        let pseudonym = person(&row.person).map_err(|problem| wrong(problem.detail))?;
         if !seen.insert(pseudonym.clone()) {
-            return Err(wrong("is in the list twice"));
+            return Err(wrong(Text::new("名单中出现了两次", "is in the list twice")));
         }
         let person = Person {
             role: row.role,
@@ -140,10 +136,17 @@ pub(super) async fn import(
             valid_from: row.valid_from.map(Wall),
             valid_until: row.valid_until.map(Wall),
         };
-        person.check().map_err(|why| wrong(&why.en))?;
+        person.check().map_err(wrong)?;
         people.push((pseudonym, person));
     }
     let many = people.len();
+    let there = if replace { Vec::new() } else { read(&console, store::Reader::people).await? };
+    if many + there.iter().filter(|(who, _)| !seen.contains(who)).count() > MAX_PEOPLE {
+        return Err(bad(
+            format!("人员表最多 {MAX_PEOPLE} 人"),
+            format!("the table would hold more than {MAX_PEOPLE} persons"),
+        ));
+    }
     let at = console.clock.now().wall;
     let (change, how) = if replace {
         (PeopleChange::Replace(people), "replaced")
@@ -217,7 +220,7 @@ pub(super) async fn erase(
     let mut left = traces(&console, &person).await?;
     if left.iter().any(|name| store::is_database(name)) {
         // What rows left behind when they moved: the file is written anew.
-        if store(console.store.rewrite().await)? {
+        if cleared(console.store.rewrite().await)? {
             empty_log(&console, deadline).await?;
             left = traces(&console, &person).await?;
         }
@@ -230,7 +233,7 @@ pub(super) async fn erase(
     Ok(Json(json!({"subject": subject, "erased": done, "left_in": left})))
 }
 
-fn store<T>(outcome: Result<T, StoreError>) -> Result<T, Problem> {
+fn cleared<T>(outcome: Result<T, StoreError>) -> Result<T, Problem> {
     outcome.map_err(|error| {
         tracing::error!(error = %Chain(&error), "an erasure could not be carried to its end");
         Problem::new(
@@ -249,8 +252,8 @@ async fn empty_log(console: &Console, deadline: Instant) -> Result<(), Problem> 
             Ok(false) | Err(StoreError::Waiting) if Instant::now() < deadline => {
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
-            Ok(false) => return store(Err(StoreError::Waiting)),
-            Err(error) => return store(Err(error)),
+            Ok(false) => return cleared(Err(StoreError::Waiting)),
+            Err(error) => return cleared(Err(error)),
         }
     }
 }
@@ -258,7 +261,7 @@ async fn empty_log(console: &Console, deadline: Instant) -> Result<(), Problem> 
 async fn traces(console: &Console, person: &PersonRef) -> Result<Vec<String>, Problem> {
     let (dir, person) = (console.data_dir.clone(), person.clone());
     let looked = tokio::task::spawn_blocking(move || store::traces(&dir, &person)).await;
-    store(looked.unwrap_or(Err(StoreError::Closed)))
+    cleared(looked.unwrap_or(Err(StoreError::Closed)))
 }
 
 /// Which part of a track.

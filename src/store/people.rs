@@ -103,8 +103,9 @@ fn erase_events(tx: &Transaction<'_>, who: &PersonRef) -> Result<usize, StoreErr
         })?;
     let root = chain::root(tx, "event")?.map_or(chain::START, |root| root.hash);
     let mut select = tx.prepare("select * from event where seq = ?1").doing(doing)?;
-    let (width, place) = (select.column_count(), |s: &rusqlite::Statement<'_>, name| s.column_index(name));
-    let (hash, person) = (place(&select, "hash").doing(doing)?, place(&select, "person").doing(doing)?);
+    let width = select.column_count();
+    let hash = select.column_index("hash").doing(doing)?;
+    let person = select.column_index("person").doing(doing)?;
     for seq in &rows {
         let before: Option<Option<chain::Hash>> = tx
             .prepare_cached("select hash from event where seq < ?1 order by seq desc limit 1")
