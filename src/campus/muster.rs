@@ -130,10 +130,10 @@ impl Muster {
         if let Some(zone) = people.get(person).and_then(|known| floor.zone_of(known)) {
             self.add(person, zone);
         }
-        if at_assembly && since && self.listed.contains_key(person) {
-            let by_hand = self.safe.get(person).is_some_and(|safe| safe.by_hand);
-            let at = self.safe.get(person).map_or(at, |safe| safe.at.max(at));
-            self.safe.insert(person.clone(), Safe { at, by_hand });
+        // Also of those who are not listed: what lists them may come late.
+        if at_assembly && since && (self.safe.len() < MAX_PERSONS || self.safe.contains_key(person)) {
+            let safe = self.safe.entry(person.clone()).or_insert(Safe { at, by_hand: false });
+            safe.at = safe.at.max(at);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod alarms;
+mod campus;
 mod capture;
 mod check;
 mod client;
@@ -47,6 +48,8 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Alarms(alarms::Alarms),
+    Presence(campus::Presence),
+    Muster(campus::Muster),
     Control(control::Control),
     Quarantine(quarantine::Quarantine),
     Db(db::Db),
@@ -74,6 +77,8 @@ pub fn run() -> ExitCode {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
+            Command::Presence(presence) => presence.run(out),
+            Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
             Command::Db(db) => db.run(out),

@@ -1,6 +1,6 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, controls, views};
+use super::{Console, Problem, campus, controls, views};
 use crate::aggregate::Nature;
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
@@ -41,6 +41,11 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/alarms/{id}/reset", post(reset))
         .route("/api/v1/controls", get(controls::list))
         .route("/api/v1/controls/{id}", post(controls::order))
+        .route("/api/v1/presence", get(campus::presence))
+        .route("/api/v1/muster", get(campus::muster))
+        .route("/api/v1/muster/start", post(campus::start))
+        .route("/api/v1/muster/close", post(campus::close))
+        .route("/api/v1/muster/safe", post(campus::safe))
         .route("/api/v1/destinations", get(destinations))
         .route("/api/v1/destinations/{id}/set-aside", get(set_aside))
         .route("/api/v1/quarantine", get(quarantine))
