@@ -54,16 +54,12 @@ fn leads(device: &str, direction: Direction) -> Option<(bool, Option<&'static st
     }
 }
 
-/// The zone somebody is in: their latest pass; of several at one moment what arrived last where arrival is all that is
-/// known, else rather in than out.
+/// The latest pass; of several at one moment what arrived then and last, else rather in than out.
 fn latest(passes: &[Plain]) -> Option<&Plain> {
     let newest = passes.iter().map(|pass| pass.at).max()?;
-    let mut of_moment = passes.iter().filter(|pass| pass.at == newest);
-    let first = of_moment.next()?;
-    Some(of_moment.fold(first, |kept, pass| {
-        let zone = |plain: &Plain| (plain.inward, plain.zone.map(place));
-        if pass.arrival_counts || zone(pass) > zone(kept) { pass } else { kept }
-    }))
+    let of_moment = || passes.iter().filter(|pass| pass.at == newest);
+    let arrived = of_moment().filter(|pass| pass.arrival_counts).last();
+    arrived.or_else(|| of_moment().max_by_key(|pass| (pass.inward, pass.zone)))
 }
 
 fn inside<'p>(passes: &'p [Plain], person: &str, floor: Wall) -> Option<(&'p Plain, &'static str)> {
