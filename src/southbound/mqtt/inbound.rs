@@ -111,9 +111,10 @@ impl Inbound<'_> {
         }
         let shed = inputs.is_empty() && admitted.is_empty();
         let reply = match admitted.as_slice() {
-            [device] if whole_len == payload.len() => {
-                device.profile.reply(&device.address, topic, payload).map(|reply| (reply.topic, reply.payload))
-            }
+            [device] if whole_len == payload.len() => device
+                .profile
+                .reply(&device.address, topic, payload)
+                .map(|reply| (reply.topic, reply.payload)),
             _ => None,
         };
         let key = arrived.packet_id.filter(|_| !shed).map(|id| MessageKey {
