@@ -134,13 +134,15 @@ def resumed(version, device):
     assert not away.connect()
     away.subscribe(TOPIC, 2)
     away.close()
-    for n, qos in ((80, 1), (81, 2), (82, 1)):
+    # Nobody keeps what was sent at QoS 0; the acknowledgement of the last says that all before it were dealt with.
+    for n, qos in ((80, 1), (81, 2), (83, 0), (82, 1)):
         device.publish(TOPIC, number(n), qos)
-    device.publish(TOPIC, number(83), 0)
     away = Client("board", version, "away", clean=False)
     assert away.connect(), "the session is still there"
     got = [away.next() for _ in range(3)]
-    assert [(m.payload, m.qos) for m in got] == [(number(80), 1), (number(81), 2), (number(82), 1)], got
+    # paho hands a message of QoS 2 on when it is released, which may be after the next one of QoS 1.
+    got = sorted((m.payload, m.qos) for m in got)
+    assert got == [(number(80), 1), (number(81), 2), (number(82), 1)], got
     device.publish(TOPIC, number(84), 1)
     assert away.next().payload == number(84), "its subscription, too"
     away.close()
