@@ -50,12 +50,13 @@ impl Campus {
         Self { school, port }
     }
 
-    /// A sensor, a card terminal, a help button, and a reader; each one's password is `pw-` and its name.
+    /// A sensor, a card terminal, a help button, a door contact, and a reader; each one's password is `pw-` and its name.
     fn usual() -> Self {
         let devices = device("th", "aqara-wsdcgq11lm", "th")
             + &device("reader", "face-rec-mqtt", "1001")
-            + &device("help", "tuya-ts0215a", "help");
-        let names = ["th", "reader", "help", "board"];
+            + &device("help", "tuya-ts0215a", "help")
+            + &device("door", "aqara-mccgq11lm", "door");
+        let names = ["th", "reader", "help", "door", "board"];
         let passwords = names.map(|name| (name, format!("pw-{name}")));
         let passwords: Vec<(&str, &str)> = passwords.iter().map(|(name, pw)| (*name, pw.as_str())).collect();
         Self::new(&(BOARD.to_owned() + &devices), &passwords)
@@ -214,7 +215,7 @@ async fn mosquitto_sub_hears_what_mosquitto_pub_says_at_every_qos_in_both_versio
         assert!(done.status.success(), "{}", text(&done));
     };
     for version in ["mqttv311", "mqttv5"] {
-        publish(version, &["-q", "1", "-r", "-m", r#"{"temperature":1}"#]).await;
+        publish(version, &["-q", "1", "-r", "-m", r#"{"contact":true}"#]).await;
         let mut hearing = tokio::process::Command::new("mosquitto_sub")
             .args(["-h", "127.0.0.1", "-p", &port, "-V", version, "-u", "board", "-P", "pw-board"])
             .args(["-t", "zigbee2mqtt/#", "-q", "2", "-C", "4", "-F", "%r %q %p"])
@@ -227,10 +228,10 @@ async fn mosquitto_sub_hears_what_mosquitto_pub_says_at_every_qos_in_both_versio
             timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("read").expect("a line")
         };
         // It has subscribed when it has the retained message.
-        assert_eq!(next().await, r#"1 1 {"temperature":1}"#);
+        assert_eq!(next().await, r#"1 1 {"contact":true}"#);
         for qos in ["0", "1", "2"] {
-            publish(version, &["-q", qos, "-m", &format!("{{\"temperature\":{qos}}}")]).await;
-            assert_eq!(next().await, format!("0 {qos} {{\"temperature\":{qos}}}"), "{version}");
+            publish(version, &["-q", qos, "-m", &format!("{{\"contact\":true,\"n\":{qos}}}")]).await;
+            assert_eq!(next().await, format!("0 {qos} {{\"contact\":true,\"n\":{qos}}}"), "{version}");
         }
         let ended = timeout(PATIENCE, hearing.wait()).await.expect("it ends").expect("its status");
         assert!(ended.success());

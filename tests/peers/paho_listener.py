@@ -1,5 +1,5 @@
 """Drives an MQTT listener with paho-mqtt: MQTT 3.1.1 and 5 at QoS 0, 1 and 2, retained messages, wills, resumed
-sessions, and what is refused. Usage: paho_listener.py PORT; the logins are th and board."""
+sessions, and what is refused. Usage: paho_listener.py PORT; the logins are door and board."""
 
 import queue
 import sys
@@ -10,7 +10,7 @@ from paho.mqtt.properties import Properties
 
 PORT = int(sys.argv[1])
 WAIT_SECS = 15
-TOPIC = "zigbee2mqtt/th"
+TOPIC = "zigbee2mqtt/door"
 NOT_ALLOWED = 135
 
 
@@ -69,7 +69,8 @@ class Client:
 
 
 def number(n):
-    return f'{{"temperature":{n}}}'.encode()
+    """A door that closes; the number is there for us alone."""
+    return f'{{"contact":true,"n":{n}}}'.encode()
 
 
 def exchange(version, device, reader):
@@ -115,14 +116,14 @@ def retained(version, device):
 
 
 def wills(version, reader):
-    will = ("zigbee2mqtt/th/availability", b"offline", 1, False)
+    will = (f"{TOPIC}/availability", b"offline", 1, False)
     reader.subscribe("zigbee2mqtt/#", 2)
-    lost = Client("th", version, "will-1", will=will)
+    lost = Client("door", version, "will-1", will=will)
     lost.connect()
     lost.lose()
     got = reader.next()
     assert (got.topic, got.payload) == (will[0], will[1]), (got.topic, got.payload)
-    polite = Client("th", version, "will-2", will=will)
+    polite = Client("door", version, "will-2", will=will)
     polite.connect()
     polite.publish(TOPIC, number(70), 1)
     polite.close()
@@ -162,7 +163,7 @@ def refused(version, device, reader):
 
 
 for version in (mqtt.MQTTv311, mqtt.MQTTv5):
-    device, reader = Client("th", version, "device"), Client("board", version, "reader")
+    device, reader = Client("door", version, "device"), Client("board", version, "reader")
     device.connect()
     reader.connect()
     exchange(version, device, reader)
