@@ -1,5 +1,5 @@
 """Drives an MQTT listener with paho-mqtt: MQTT 3.1.1 and 5 at QoS 0, 1 and 2, retained messages, wills, resumed
-sessions, and what is refused. Usage: paho_listener.py PORT; the logins are th and board."""
+sessions, and what is refused. Usage: paho_listener.py PORT; the logins are door and board."""
 
 import queue
 import sys
@@ -10,7 +10,7 @@ from paho.mqtt.properties import Properties
 
 PORT = int(sys.argv[1])
 WAIT_SECS = 15
-TOPIC = "zigbee2mqtt/th"
+TOPIC = "zigbee2mqtt/door"
 NOT_ALLOWED = 135
 
 
@@ -69,7 +69,8 @@ class Client:
 
 
 def number(n):
-    return f'{{"temperature":{n}}}'.encode()
+    """A door that closes; the number is there for us alone."""
+    return f'{{"contact":true,"n":{n}}}'.encode()
 
 
 def exchange(version, device, reader):
@@ -115,14 +116,14 @@ def retained(version, device):
 
 
 def wills(version, reader):
-    will = ("zigbee2mqtt/th/availability", b"offline", 1, False)
+    will = (f"{TOPIC}/availability", b"offline", 1, False)
     reader.subscribe("zigbee2mqtt/#", 2)
-    lost = Client("th", version, "will-1", will=will)
+    lost = Client("door", version, "will-1", will=will)
     lost.connect()
     lost.lose()
     got = reader.next()
     assert (got.topic, got.payload) == (will[0], will[1]), (got.topic, got.payload)
-    polite = Client("th", version, "will-2", will=will)
+    polite = Client("door", version, "will-2", will=will)
     polite.connect()
     polite.publish(TOPIC, number(70), 1)
     polite.close()
@@ -134,13 +135,15 @@ def resumed(version, device):
     assert not away.connect()
     away.subscribe(TOPIC, 2)
     away.close()
-    for n, qos in ((80, 1), (81, 2), (82, 1)):
+    # Nobody keeps what was sent at QoS 0; the acknowledgement of the last says that all before it were dealt with.
+    for n, qos in ((80, 1), (81, 2), (83, 0), (82, 1)):
         device.publish(TOPIC, number(n), qos)
-    device.publish(TOPIC, number(83), 0)
     away = Client("board", version, "away", clean=False)
     assert away.connect(), "the session is still there"
     got = [away.next() for _ in range(3)]
-    assert [(m.payload, m.qos) for m in got] == [(number(80), 1), (number(81), 2), (number(82), 1)], got
+    # paho hands a message of QoS 2 on when it is released, which may be after the next one of QoS 1.
+    got = sorted((m.payload, m.qos) for m in got)
+    assert got == [(number(80), 1), (number(81), 2), (number(82), 1)], got
     device.publish(TOPIC, number(84), 1)
     assert away.next().payload == number(84), "its subscription, too"
     away.close()
@@ -160,7 +163,7 @@ def refused(version, device, reader):
 
 
 for version in (mqtt.MQTTv311, mqtt.MQTTv5):
-    device, reader = Client("th", version, "device"), Client("board", version, "reader")
+    device, reader = Client("door", version, "device"), Client("board", version, "reader")
     device.connect()
     reader.connect()
     exchange(version, device, reader)

@@ -352,7 +352,11 @@ impl Conversation<'_> {
     async fn hold(&self, publish: &Publish, unanswered: &Arc<Semaphore>) -> Hold {
         let kib = 1 + publish.message.bytes() / 1024;
         let kib = u32::try_from(kib.min(ROOM_KIB)).unwrap_or(1);
-        let place = Arc::clone(unanswered).acquire_owned().await;
+        // What wants no acknowledgement comes one by one; too much of it is shed.
+        let place = match publish.message.qos {
+            Qos::AtMostOnce => None,
+            _ => Arc::clone(unanswered).acquire_owned().await.ok(),
+        };
         let room = Arc::clone(&self.hall.room).acquire_many_owned(kib).await;
         // They are never closed.
         Hold(place.into_iter().chain(room).collect())

@@ -317,7 +317,7 @@ impl Desk<'_> {
             FromConn::Over { conn, over } => self.lost(conn, over, acts),
             FromConn::Trouble { peer, why } => {
                 self.field.tally.refused_logins.of(self.bus).one();
-                if let Some(times) = self.told.news(&format!("trouble {}", peer.ip()), now) {
+                if let Some(times) = self.told.news(&format!("trouble {} {why}", peer.ip()), now) {
                     tracing::warn!(bus = %self.bus, address = %peer.ip(), times, "nobody logs in: {why}");
                 }
             }
