@@ -20,6 +20,8 @@ pub mod calendar;
 pub mod rules;
 // pure: the lives of alarms
 pub mod alarm;
+// pure: who is where, and who is missing
+pub mod campus;
 // pure: roll-ups
 pub mod aggregate;
 // pure: the step from what arrived to one commit

@@ -13,6 +13,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use std::collections::BTreeMap;
 
+/// The curfew of a school that told us nothing.
+const NIGHT: Period = Period { start: 22 * 60 + 30, end: 30 * 60 };
+
 /// How far [`Calendar::next_change`] looks ahead, in days: past any summer holiday.
 pub const MAX_LOOKAHEAD_DAYS: usize = 400;
 
@@ -39,7 +42,28 @@ periods = ["08:00-11:40", "14:00-17:30"]
 [[calendar.bell]]            # adds to the above: evening self-study
 days = ["mon", "tue", "wed", "thu"]
 periods = ["19:00-21:00"]    # up to "24:00"
+
+[[calendar.exam]]            # examinations, also on days without bells; rules of the kind exam_watch ask for them
+name = "final examination"
+first = "2027-01-18"
+last = "2027-01-20"
+periods = ["08:30-11:30", "14:00-16:30"]
+
+[[calendar.curfew]]          # nights for rules of the kind curfew; none at all: every evening 22:30-06:00
+days = ["sun", "mon", "tue", "wed", "thu"]   # the weekday of the evening
+hours = "22:30-06:00"        # may go past midnight
 "#;
+
+/// Which hours of the calendar are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// Lessons and self-study.
+    Teaching,
+    /// Examinations.
+    Exam,
+    /// Nights in which boarders stay in.
+    Curfew,
+}
 
 /// The school's calendar.
 #[derive(Debug, Clone)]
@@ -52,6 +76,10 @@ pub struct Calendar {
     makeup: BTreeMap<Date, Weekday>,
     /// By days since Monday; each list in order and without overlaps.
     bells: BTreeMap<i8, Vec<Period>>,
+    /// Days with examinations, and when.
+    exams: Vec<(Days, Vec<Period>)>,
+    /// By days since Monday: when the curfew of that evening begins and ends.
+    curfew: BTreeMap<i8, Vec<Period>>,
 }
 
 /// Days from the first to the last, both included.
@@ -67,11 +95,37 @@ impl Days {
     }
 }
 
-/// Local time from `start` up to but not including `end`, in minutes since midnight; at most 1440.
+/// Local time from `start` up to but not including `end`, in minutes since midnight; an end past 1440 is on the next
+/// day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Period {
+pub struct Period {
     start: i64,
     end: i64,
+}
+
+impl Period {
+    /// Reads `"22:30-06:00"`: hours of a day that may go past midnight.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn over_night(text: &str) -> Result<Self, &'static str> {
+        parse::over_night(text)
+    }
+}
+
+impl std::fmt::Display for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let clock = |minutes: i64| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        // 24:00 is the end of a day; what is later is a time of the next.
+        let end = if self.end > 24 * 60 { self.end - 24 * 60 } else { self.end };
+        write!(f, "{}-{}", clock(self.start), clock(end))
+    }
+}
+
+/// Reads a time of day, `"03:00"`, as minutes since midnight.
+#[must_use]
+pub fn time_of_day(text: &str) -> Option<i64> {
+    parse::minutes(text).filter(|minutes| *minutes < 24 * 60)
 }
 
 impl Calendar {
@@ -92,27 +146,36 @@ impl Calendar {
             holidays: Vec::new(),
             makeup: BTreeMap::new(),
             bells: (0..5).map(|weekday| (weekday, day.clone())).collect(),
+            exams: Vec::new(),
+            curfew: (0..7).map(|weekday| (weekday, vec![NIGHT])).collect(),
         }
     }
 
     /// Whether lessons or self-study are scheduled at `at`.
     #[must_use]
     pub fn is_teaching_time(&self, at: Wall) -> bool {
-        // Three days, because a zone that turns its clocks back over midnight lives part of a day twice.
-        self.spans(at, 3).any(|(start, end)| start <= at && at < end)
+        self.holds(Times::Teaching, at)
     }
 
-    /// When the answer of [`Calendar::is_teaching_time`] next changes after `at`; `None` when it does not within
+    /// Whether `at` lies within such hours.
+    #[must_use]
+    pub fn holds(&self, times: Times, at: Wall) -> bool {
+        // Four days, because a zone that turns its clocks back over midnight lives part of a day twice, and a night
+        // begins on the day before.
+        self.spans(times, at, 4).any(|(start, end)| start <= at && at < end)
+    }
+
+    /// When the answer of [`Calendar::holds`] next changes after `at`; `None` when it does not within
     /// [`MAX_LOOKAHEAD_DAYS`].
     #[must_use]
-    pub fn next_change(&self, at: Wall) -> Option<Wall> {
+    pub fn next_change(&self, times: Times, at: Wall) -> Option<Wall> {
         let mut over = None;
-        for (start, end) in self.spans(at, MAX_LOOKAHEAD_DAYS) {
+        for (start, end) in self.spans(times, at, MAX_LOOKAHEAD_DAYS) {
             match over {
                 _ if end <= at => {}
                 None if start > at => return Some(start),
                 None => over = Some(end),
-                // One period ends as the next begins: still teaching.
+                // One period ends as the next begins: still the same.
                 Some(until) if start <= until => over = Some(end.max(until)),
                 Some(until) => return Some(until),
             }
@@ -122,16 +185,57 @@ impl Calendar {
         over.filter(|until| *until < horizon)
     }
 
-    /// The periods of some days from the day before `at` on, as instants, in order.
-    fn spans(&self, at: Wall, days: usize) -> impl Iterator<Item = (Wall, Wall)> {
+    /// These hours of each day from the day before `at` to the day after, as instants, each with its place in the
+    /// list.
+    #[must_use]
+    pub fn daily(&self, periods: &[Period], at: Wall) -> Vec<(usize, Wall, Wall)> {
+        let spans = self.days(at, 3).flat_map(|day| {
+            periods.iter().enumerate().filter_map(move |(turn, period)| {
+                Some((turn, self.instant(day, period.start)?, self.instant(day, period.end)?))
+            })
+        });
+        spans.filter(|(_, start, end)| start < end).collect()
+    }
+
+    /// The last moment up to `at` at which a local clock showed this time of day, in minutes since midnight.
+    #[must_use]
+    pub fn last_at(&self, minutes: i64, at: Wall) -> Option<Wall> {
+        self.days(at, 3).filter_map(|day| self.instant(day, minutes)).filter(|moment| *moment <= at).max()
+    }
+
+    /// Some days from the day before `at` on.
+    fn days(&self, at: Wall, days: usize) -> impl Iterator<Item = Date> + use<> {
         let today = Timestamp::from_millisecond(at.0).ok().map(|t| t.to_zoned(self.zone.clone()).date());
         let first = today.and_then(|day| day.yesterday().ok());
-        first.into_iter().flat_map(move |first| first.series(1.day()).take(days)).flat_map(move |day| {
-            self.periods(day)
-                .iter()
+        first.into_iter().flat_map(move |first| first.series(1.day()).take(days))
+    }
+
+    /// The periods of some days from the day before `at` on, as instants, in order.
+    fn spans(&self, times: Times, at: Wall, days: usize) -> impl Iterator<Item = (Wall, Wall)> {
+        self.days(at, days).flat_map(move |day| {
+            let periods = match times {
+                Times::Teaching => self.periods(day).to_vec(),
+                Times::Exam => self.exam_periods(day),
+                Times::Curfew => {
+                    self.curfew.get(&day.weekday().to_monday_zero_offset()).cloned().unwrap_or_default()
+                }
+            };
+            periods
+                .into_iter()
                 .filter_map(move |p| Some((self.instant(day, p.start)?, self.instant(day, p.end)?)))
                 .filter(|(start, end)| start < end)
         })
+    }
+
+    fn exam_periods(&self, day: Date) -> Vec<Period> {
+        let mut periods: Vec<Period> = self
+            .exams
+            .iter()
+            .filter(|(days, _)| days.hold(day))
+            .flat_map(|(_, periods)| periods.iter().copied())
+            .collect();
+        periods.sort_unstable();
+        periods
     }
 
     fn periods(&self, day: Date) -> &[Period] {

@@ -17,6 +17,7 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
 ];
 const DATE_ADVICE: &str = "write a day as \"2026-09-01\"";
 const WEEKDAY_ADVICE: &str = "write one of: mon, tue, wed, thu, fri, sat, sun";
+const NIGHT_ADVICE: &str = "write from-to in 24-hour local time, also past midnight: \"22:30-06:00\"";
 const PERIOD_ADVICE: &str = "write from-to in 24-hour local time: \"08:00-11:40\"; the latest end is 24:00";
 
 type Bells = BTreeMap<i8, Vec<Period>>;
@@ -30,6 +31,10 @@ pub(super) fn calendar(reader: &Reader<'_>, zone: &TimeZone) -> Option<Calendar>
         calendar.bells = bells(reader);
     }
     calendar.makeup = makeup(reader, &calendar);
+    calendar.exams = exams(reader);
+    if reader.has("curfew") {
+        calendar.curfew = curfew(reader);
+    }
     (reader.problems().len() == before).then_some(calendar)
 }
 
@@ -111,6 +116,65 @@ fn bells(reader: &Reader<'_>) -> Bells {
         entry.finish();
     }
     bells
+}
+
+/// Every `[[exam]]`; several may share a day.
+fn exams(reader: &Reader<'_>) -> Vec<(Days, Vec<Period>)> {
+    let mut exams = Vec::new();
+    for entry in reader.tables("exam") {
+        let name = entry.text("name").unwrap_or_default();
+        let first = entry.parsed("first", DATE_ADVICE, date);
+        let last = entry.parsed("last", DATE_ADVICE, date);
+        let mut periods = Vec::new();
+        let written = entry.texts("periods");
+        if written.is_empty() {
+            entry.problem("periods", "this examination has no periods", "add periods = [\"08:30-11:30\"]");
+        }
+        for (text, spot) in written {
+            match period(&text) {
+                Ok(period) => periods.push(period),
+                Err(why) => reader.problems().at(&spot, format!("\"{text}\" {why}"), PERIOD_ADVICE),
+            }
+        }
+        match (first, last) {
+            (Some(first), Some(last)) if first <= last => exams.push((Days { first, last }, periods)),
+            (Some(first), Some(last)) => entry.problem(
+                "last",
+                format!("'{name}' ends on {last}, before it begins on {first}"),
+                "write the earlier day as first and the later day as last",
+            ),
+            _ => {}
+        }
+        entry.finish();
+    }
+    exams
+}
+
+/// Every `[[curfew]]`; several may add to one evening.
+fn curfew(reader: &Reader<'_>) -> Bells {
+    let mut nights = Bells::new();
+    for entry in reader.tables("curfew") {
+        let hours = entry.parsed("hours", NIGHT_ADVICE, over_night);
+        let days = entry.texts("days");
+        if days.is_empty() {
+            entry.problem("days", "this curfew has no days", "add days = [\"sun\", \"mon\"]");
+        }
+        for (text, spot) in days {
+            match (weekday(&text), hours) {
+                (Some(day), Some(hours)) => {
+                    let nights: &mut Vec<Period> = nights.entry(day.to_monday_zero_offset()).or_default();
+                    nights.push(hours);
+                    nights.sort_unstable();
+                }
+                (Some(_), None) => {}
+                (None, _) => {
+                    reader.problems().at(&spot, format!("\"{text}\" is not a weekday"), WEEKDAY_ADVICE);
+                }
+            }
+        }
+        entry.finish();
+    }
+    nights
 }
 
 fn ring(periods: &mut Vec<Period>, new: Period, day: Weekday, reader: &Reader<'_>, spot: &Spot) {
@@ -209,8 +273,20 @@ fn period(text: &str) -> Result<Period, &'static str> {
     }
 }
 
+/// As [`period`], but one that does not end after it begins ends on the next day.
+pub(super) fn over_night(text: &str) -> Result<Period, &'static str> {
+    let (start, end) = text.split_once('-').ok_or("is not a span of hours")?;
+    let start = super::time_of_day(start.trim()).ok_or("does not begin with a time of day")?;
+    let end = minutes(end.trim()).ok_or("does not end with a time of day")?;
+    match end - start {
+        0 => Err("ends as it begins"),
+        span if span > 0 => Ok(Period { start, end }),
+        _ => Ok(Period { start, end: end + 24 * 60 }),
+    }
+}
+
 /// Minutes since midnight of "HH:MM", up to 24:00.
-fn minutes(text: &str) -> Option<i64> {
+pub(super) fn minutes(text: &str) -> Option<i64> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |digits: &str, most: i64| {
         let plain = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());

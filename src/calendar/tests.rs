@@ -80,10 +80,10 @@ fn the_next_change_is_the_next_bell_that_rings() {
         ("2026-10-09T18:00", "2026-10-10T08:00"), // make-up Saturday
         ("2026-07-01T00:00", "2026-09-01T08:00"), // before the term
     ] {
-        assert_eq!(calendar.next_change(at(&china(), from)), Some(at(&china(), to)), "{from}");
+        assert_eq!(calendar.next_change(Times::Teaching, at(&china(), from)), Some(at(&china(), to)), "{from}");
     }
-    assert_eq!(calendar.next_change(at(&china(), "2027-01-22T17:30")), None, "no further term is known");
-    assert_eq!(calendar.next_change(Wall(i64::MAX)), None);
+    assert_eq!(calendar.next_change(Times::Teaching, at(&china(), "2027-01-22T17:30")), None, "no further term is known");
+    assert_eq!(calendar.next_change(Times::Teaching, Wall(i64::MAX)), None);
     assert!(!calendar.is_teaching_time(Wall(i64::MIN)));
 }
 
@@ -97,7 +97,7 @@ fn the_next_change_agrees_with_asking_every_five_minutes() {
     ] {
         let mut now = at(&zone, from);
         let end = now.plus_ms(30 * 24 * 3_600_000);
-        let mut due = calendar.next_change(now).expect("changes");
+        let mut due = calendar.next_change(Times::Teaching, now).expect("changes");
         let mut changes = 0;
         while now < end {
             let before = calendar.is_teaching_time(now);
@@ -105,7 +105,7 @@ fn the_next_change_agrees_with_asking_every_five_minutes() {
             let changed = calendar.is_teaching_time(now) != before;
             assert_eq!(changed, now == due, "{now}");
             if changed {
-                due = calendar.next_change(now).expect("changes");
+                due = calendar.next_change(Times::Teaching, now).expect("changes");
                 changes += 1;
             }
         }
@@ -124,7 +124,7 @@ periods = ["00:00-01:30", "02:15-03:00", "22:00-24:00"]
 fn lessons_that_meet_at_midnight_are_one() {
     let calendar = read(NIGHT_SCHOOL, &china()).expect("good");
     let (from, to) = (at(&china(), "2026-09-01T22:00"), at(&china(), "2026-09-02T01:30"));
-    assert_eq!(calendar.next_change(from), Some(to));
+    assert_eq!(calendar.next_change(Times::Teaching, from), Some(to));
 }
 
 #[test]
@@ -132,19 +132,19 @@ fn a_change_to_summer_time_and_back_shortens_or_lengthens_the_night() {
     let calendar = read(NIGHT_SCHOOL, &eastern()).expect("good");
     // 8 March 2026: 02:00 becomes 03:00, so that 02:15 to 03:00 is no time at all or starts when it ends.
     let spring = at(&eastern(), "2026-03-08T01:30");
-    assert_eq!(calendar.next_change(spring), Some(at(&eastern(), "2026-03-08T22:00")));
+    assert_eq!(calendar.next_change(Times::Teaching, spring), Some(at(&eastern(), "2026-03-08T22:00")));
     // 1 November 2026: 02:00 becomes 01:00; the lesson ends at the first 01:30 and not again at the second.
     let autumn = at(&eastern(), "2026-11-01T00:30");
-    let end = calendar.next_change(autumn).expect("ends");
+    let end = calendar.next_change(Times::Teaching, autumn).expect("ends");
     assert_eq!(end.since(autumn), 3_600_000);
-    assert_eq!(calendar.next_change(end), Some(at(&eastern(), "2026-11-01T02:15")));
+    assert_eq!(calendar.next_change(Times::Teaching, end), Some(at(&eastern(), "2026-11-01T02:15")));
 }
 
 #[test]
 fn teaching_day_and_night_never_changes() {
     let text = NIGHT_SCHOOL.replace("\"00:00-01:30\", \"02:15-03:00\", \"22:00-24:00\"", "\"00:00-24:00\"");
     let calendar = read(&text, &china()).expect("good");
-    assert_eq!(calendar.next_change(at(&china(), "2026-09-01T22:00")), None);
+    assert_eq!(calendar.next_change(Times::Teaching, at(&china(), "2026-09-01T22:00")), None);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_school_that_told_nothing_teaches_by_day() {
         assert!(calendar.is_teaching_time(at(&china(), "2026-07-31T17:29")));
         assert!(!calendar.is_teaching_time(at(&china(), "2026-07-31T17:30")));
         let monday = Some(at(&china(), "2026-08-03T08:00"));
-        assert_eq!(calendar.next_change(at(&china(), "2026-07-31T17:30")), monday);
+        assert_eq!(calendar.next_change(Times::Teaching, at(&china(), "2026-07-31T17:30")), monday);
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the tools that talk to devices themselves have in common: a runtime, an end by Ctrl-C, and the care not to
 //! disturb a gateway that runs.
 
-use super::EXIT_UNAVAILABLE;
 use super::words::say;
+use super::{EXIT_UNAVAILABLE, EXIT_USAGE};
 use crate::config::{Bus, BusKind, Config, Device, ModbusTcp, SerialPlace};
 use crate::model::BusId;
 use crate::southbound::polled::{Channel, ReadError};
@@ -71,8 +71,18 @@ pub(super) struct Target<'c> {
     pub(super) unit: Option<u8>,
 }
 
-/// Finds what a person named.
-pub(super) fn target<'c>(config: &'c Config, name: &str) -> Result<Target<'c>, String> {
+/// Finds what a person named; a name that is wrong is told, and gives an exit code.
+pub(super) fn target<'c>(config: &'c Config, name: &str) -> io::Result<Result<Target<'c>, ExitCode>> {
+    find(config, name).map_or_else(|wrong| refuse(&wrong).map(Err), |target| Ok(Ok(target)))
+}
+
+/// Says that the command line is wrong.
+pub(super) fn refuse(wrong: &str) -> io::Result<ExitCode> {
+    writeln!(io::stderr(), "schoolgate: {wrong}")?;
+    Ok(ExitCode::from(EXIT_USAGE))
+}
+
+fn find<'c>(config: &'c Config, name: &str) -> Result<Target<'c>, String> {
     if let Some(device) = config.devices.values().find(|device| device.id.as_str() == name) {
         let bus = config.buses.iter().find(|bus| bus.id == device.bus);
         let bus = bus.ok_or_else(|| format!("{}: bus '{}'", device.id, device.bus))?;

@@ -92,13 +92,16 @@ fn device(
         None
     };
     let place = place(reader, around.places);
+    let advice = "write the id of the [[place]] behind the reader";
+    let leads_to = reader.parsed_opt("leads_to", advice, PlaceId::new);
+    let leads_to = leads_to.filter(|place| around.places.check(reader, "leads_to", place.as_str()));
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
     let (Some(id), Some(profile)) = (id, profile) else { return wiring };
     let name = name.unwrap_or_else(|| id.to_string());
     // A rule may choose by place, so a place that was written is told, whether it exists or not.
     let written_place = reader.text_opt("place").and_then(|text| PlaceId::new(&text).ok());
     if let Some(place) = written_place {
-        let watched = Watched { name: name.clone(), profile: Arc::clone(&profile), place, poll };
+        let watched = Watched { name: name.clone(), profile: Arc::clone(&profile), place, poll, leads_to };
         devices.watched.insert(id.clone(), watched);
     }
     if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {

@@ -4,6 +4,7 @@
 
 mod attached;
 mod bus;
+mod campus;
 mod control;
 mod destination;
 mod device;
@@ -12,6 +13,7 @@ mod listener;
 mod load;
 mod names;
 mod place;
+mod privacy;
 mod profiles;
 mod resolve;
 mod rule;
@@ -22,6 +24,7 @@ pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
 pub use listener::{server_tls, valid_filter};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
+pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
 pub use source::mac;
@@ -52,6 +55,8 @@ pub struct Config {
     pub aggregate_secs: u32,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
+    /// What is said of who is where.
+    pub campus: crate::campus::Settings,
     /// Connections to the field.
     pub buses: Vec<Bus>,
     /// Devices by id.
@@ -64,6 +69,8 @@ pub struct Config {
     pub controls: Controls,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
+    /// What may be done with persons, and how long data are kept.
+    pub privacy: Privacy,
 }
 
 /// The school.

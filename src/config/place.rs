@@ -10,6 +10,9 @@ struct Written {
     kind: PlaceKind,
     name: String,
     parent: Option<(PlaceId, Spot)>,
+    counts: bool,
+    assembly: bool,
+    overnight: bool,
 }
 
 /// Reads every place and works out its path.
@@ -44,10 +47,12 @@ fn read(reader: &Reader<'_>, names: &mut Names) -> Option<(PlaceId, Written)> {
     let kind = reader.word("kind", &kinds);
     let name = name_opt(reader, "name");
     let parent = reader.parsed_opt("parent", "write the id of the place that holds it", PlaceId::new);
+    let flag = |key| reader.flag_opt(key).unwrap_or(false);
+    let (counts, assembly, overnight) = (flag("counts"), flag("assembly"), flag("overnight"));
     let id = id?;
     let name = name.unwrap_or_else(|| id.to_string());
     let parent = parent.map(|parent| (parent, reader.spot("parent")));
-    Some((id, Written { kind: kind?, name, parent }))
+    Some((id, Written { kind: kind?, name, parent, counts, assembly, overnight }))
 }
 
 /// The places above `id`, nearest first; ends where the chain ends or meets itself.
@@ -101,5 +106,8 @@ fn resolve(id: &PlaceId, place: &Written, written: &BTreeMap<PlaceId, Written>) 
         name: place.name.clone(),
         parent: place.parent.as_ref().map(|(parent, _)| parent.clone()),
         path: Text::same(path.join(" / ")),
+        counts: place.counts,
+        assembly: place.assembly,
+        overnight: place.overnight,
     }
 }

@@ -5,7 +5,9 @@ use super::device::Around;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
-use super::{Config, Site, bus, control, destination, device, listener, place, rule, site, source};
+use super::{
+    Config, Site, bus, campus, control, destination, device, listener, place, privacy, rule, site, source,
+};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -39,6 +41,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let (data_dir, budget_mb) = site::store(once(&roots, "store"), sources.base);
     let http = site::http(once(&roots, "http"));
     let aggregate_secs = site::uploads(once(&roots, "uploads"));
+    let privacy = privacy::privacy(once(&roots, "privacy"));
     if let Some(profiles) = once(&roots, "profiles") {
         // Its value was used before this: see `load`.
         let _dir = profiles.text_opt("dir");
@@ -46,6 +49,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     }
     let calendar = read_calendar(&roots, zone);
 
+    let campus = campus::campus(once(&roots, "campus"));
     let mut place_names = Names::of("place");
     let places = place::places(every(&roots, "place"), &mut place_names, problems);
     let mut bus_names = Names::of("bus");
@@ -86,12 +90,14 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         http,
         aggregate_secs,
         places,
+        campus,
         buses,
         devices,
         world,
         rules,
         controls,
         destinations,
+        privacy,
     })
 }
 

@@ -11,7 +11,7 @@ mod staged;
 use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Mono, Now};
 use crate::pipeline::{Commit, Dropped, Live, Pipeline};
 use crate::rules::Finding;
-use crate::runtime::lanes::{OrderOutcome, OrderParcel, Parcel};
+use crate::runtime::lanes::{MusterOutcome, OrderOutcome, OrderParcel, Parcel};
 use crate::runtime::tally::Count;
 use crate::runtime::{Clock, Outlet, Tally, service};
 use crate::store::{self, Committed, Health, PendingCommit, StoreError};
@@ -60,6 +60,7 @@ struct Taken {
     deliveries: Vec<Delivery>,
     receipts: Vec<oneshot::Sender<()>>,
     orders: Vec<oneshot::Sender<OrderOutcome>>,
+    musters: Vec<oneshot::Sender<MusterOutcome>>,
     /// People wait for something in it.
     urgent: bool,
     /// Polled deliveries that were pushed out of their lane.
@@ -241,8 +242,10 @@ impl Turning {
             self.pipe.pipeline.report(finding);
         }
         let outcomes = std::mem::take(&mut commit.orders);
-        let waiting =
-            Waiting { receipts: taken.receipts, orders: taken.orders.into_iter().zip(outcomes).collect() };
+        let orders = taken.orders.into_iter().zip(outcomes).collect();
+        let outcomes = std::mem::take(&mut commit.musters);
+        let musters = taken.musters.into_iter().zip(outcomes).collect();
+        let waiting = Waiting { receipts: taken.receipts, orders, musters };
         self.announce(&commit);
         self.staged.add(now.mono, commit, waiting, taken.urgent);
     }
@@ -342,8 +345,17 @@ impl Taken {
 
     fn order(&mut self, parcel: OrderParcel) {
         self.urgent = true;
-        self.deliveries.push(Delivery { bus: None, key: None, inputs: vec![Input::Command(parcel.command)] });
-        self.orders.push(parcel.outcome);
+        let input = match parcel {
+            OrderParcel::Alarm(command, outcome) => {
+                self.orders.push(outcome);
+                Input::Command(command)
+            }
+            OrderParcel::Muster(command, outcome) => {
+                self.musters.push(outcome);
+                Input::Muster(command)
+            }
+        };
+        self.deliveries.push(Delivery { bus: None, key: None, inputs: vec![input] });
     }
 }
 

@@ -171,7 +171,16 @@ pub struct Alarm {
     pub closed_at: Option<Wall>,
 }
 
+/// The rule of calls for help under threat.
+pub const DURESS_RULE: &str = "always.duress";
+
 impl Alarm {
+    /// Whether nothing may sound or show where it was raised: somebody there is under threat (胁迫).
+    #[must_use]
+    pub fn silent(&self) -> bool {
+        self.key.rule.as_str() == DURESS_RULE
+    }
+
     /// The state by ISA-18.2: A normal, B unacknowledged, C acknowledged, D returned to normal unacknowledged,
     /// E latched unacknowledged, F latched acknowledged.
     #[must_use]

@@ -31,4 +31,10 @@ pub struct Place {
     pub parent: Option<PlaceId>,
     /// Names from the campus down to this place, for alarms: "东校区 / 1号楼 / 2层 / 201".
     pub path: Text,
+    /// Who is in it is counted: a zone (区域), bounded by the readers in it.
+    pub counts: bool,
+    /// An assembly point (集合点): who is seen here after an alarm is safe.
+    pub assembly: bool,
+    /// People sleep here: who is in it in the night is not taken for forgotten.
+    pub overnight: bool,
 }

@@ -55,6 +55,9 @@ pub const PAGE: usize = 30;
 /// Most that are read from a page; devices that send more than was asked for are known.
 const MAX_ROWS: usize = 100;
 
+/// How much of a multipart body is looked at in one go, in bytes.
+const PIECE: usize = 16 * 1024;
+
 /// The fields of an alert, as pointers; XML is asked for the same names.
 const ALERT: &[&str] = &[
     "/eventType",
@@ -162,13 +165,18 @@ fn boundary_of_body(body: &[u8]) -> Option<String> {
 /// The first part that can be read counts: the others are pictures and what belongs to them.
 fn read_parts(boundary: &str, body: &[u8]) -> Result<Message, Unreadable> {
     let mut parts = Parts::new(boundary, MAX_TEXT);
-    parts.feed(body);
-    parts.finish();
     let mut trouble = None;
-    while let Some(part) = parts.next() {
-        match part.and_then(|part| read_text(&part.body)) {
-            Ok(message) => return Ok(message),
-            Err(error) => trouble = trouble.or(Some(error)),
+    // Piece by piece, so that a great many small parts are never held together.
+    for piece in body.chunks(PIECE).map(Some).chain([None]) {
+        match piece {
+            Some(piece) => parts.feed(piece),
+            None => parts.finish(),
+        }
+        while let Some(part) = parts.next() {
+            match part.and_then(|part| read_text(&part.body)) {
+                Ok(message) => return Ok(message),
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
         }
     }
     Err(trouble.unwrap_or_else(|| {

@@ -42,14 +42,16 @@ pub struct Parts {
     max_part: usize,
     state: State,
     held: Vec<u8>,
-    /// How many bytes of `held` were searched for a boundary in vain.
+    /// How many bytes of `held` are done with; they go at the end of a feed, all at once.
+    done: usize,
+    /// How many bytes behind them were searched for a boundary in vain.
     searched: usize,
     ready: VecDeque<Result<Part, Unreadable>>,
 }
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "parts, {} bytes held", self.held.len())
+        write!(f, "parts, {} bytes held", self.rest().len())
     }
 }
 
@@ -74,13 +76,20 @@ impl Parts {
         let bare = boundary.trim_start_matches('-');
         let bare = bare.bytes().take(MAX_BOUNDARY).collect();
         let (held, ready) = (Vec::new(), VecDeque::new());
-        Self { boundary: bare, max_part, state: State::Between, held, searched: 0, ready }
+        Self { boundary: bare, max_part, state: State::Between, held, done: 0, searched: 0, ready }
     }
 
     /// Takes the next bytes of the stream. Call [`Parts::next`] until there is nothing before the next ones.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
         while self.step() {}
+        self.held.drain(..self.done);
+        self.done = 0;
+    }
+
+    /// The bytes that are not done with.
+    fn rest(&self) -> &[u8] {
+        self.held.get(self.done..).unwrap_or_default()
     }
 
     /// The next whole text, or what was wrong with it; `None` until more bytes come.
@@ -93,7 +102,7 @@ impl Parts {
     pub fn finish(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Between);
         let held = std::mem::take(&mut self.held);
-        self.searched = 0;
+        (self.done, self.searched) = (0, 0);
         if let State::Body { content_type, keep: true, length: None } = state {
             self.ready.push_back(Ok(Part { content_type, body: trimmed(&held).to_vec() }));
         }
@@ -120,12 +129,12 @@ impl Parts {
 
     fn header(&mut self) -> bool {
         // Two dashes behind the boundary end the whole; devices go on nevertheless.
-        if self.held.starts_with(b"--") {
+        if self.rest().starts_with(b"--") {
             self.state = State::Between;
             return true;
         }
-        let Some((end, behind)) = blank_line(&self.held) else {
-            if self.held.len() > MAX_HEADER {
+        let Some((end, behind)) = blank_line(self.rest()) else {
+            if self.rest().len() > MAX_HEADER {
                 let reason = format!("the header of a part has more than {MAX_HEADER} bytes");
                 self.ready.push_back(Err(Unreadable::new("too_long", reason)));
                 self.state = State::Between;
@@ -133,7 +142,7 @@ impl Parts {
             }
             return false;
         };
-        let header = String::from_utf8_lossy(self.held.get(..end).unwrap_or_default()).into_owned();
+        let header = String::from_utf8_lossy(self.rest().get(..end).unwrap_or_default()).into_owned();
         self.drop_front(behind);
         let field = |name: &str| {
             let lines = header.lines().filter_map(|line| line.split_once(':'));
@@ -151,18 +160,18 @@ impl Parts {
         let &State::Body { ref content_type, length, keep } = &self.state else { return false };
         let content_type = content_type.clone();
         let edge = self.boundary_at();
-        let whole_by_length = length.filter(|length| self.held.len() >= *length);
+        let whole_by_length = length.filter(|length| self.rest().len() >= *length);
         let (end, behind) = match (edge, whole_by_length) {
             (Some((end, _)), Some(length)) if length <= end => (length, length),
             (Some((end, _)), _) => (end, end),
             (None, Some(length)) => (length, length),
-            (None, None) if keep && length.is_none() && trimmed(&self.held).ends_with(ALERT_ENDS) => {
-                (self.held.len(), self.held.len())
+            (None, None) if keep && length.is_none() && trimmed(self.rest()).ends_with(ALERT_ENDS) => {
+                (self.rest().len(), self.rest().len())
             }
             (None, None) => return self.unfinished(),
         };
         if keep && end <= self.max_part {
-            let body = trimmed(self.held.get(..end).unwrap_or_default()).to_vec();
+            let body = trimmed(self.rest().get(..end).unwrap_or_default()).to_vec();
             self.ready.push_back(Ok(Part { content_type, body }));
         } else if keep {
             self.ready.push_back(Err(self.too_long()));
@@ -175,7 +184,7 @@ impl Parts {
     /// The part goes on beyond what is here: of one that is skipped or too long nothing is held.
     fn unfinished(&mut self) -> bool {
         let &State::Body { keep, length, .. } = &self.state else { return false };
-        let too_long = self.held.len() > self.max_part || length.is_some_and(|l| l > self.max_part);
+        let too_long = self.rest().len() > self.max_part || length.is_some_and(|l| l > self.max_part);
         if keep && !too_long {
             return false;
         }
@@ -184,9 +193,9 @@ impl Parts {
             self.ready.push_back(Err(error));
             self.state = State::Body { content_type: String::new(), length: None, keep: false };
         }
-        let before = self.held.len();
+        let before = self.rest().len();
         self.forget_searched();
-        let gone = before - self.held.len();
+        let gone = before - self.rest().len();
         if let State::Body { length: Some(length), .. } = &mut self.state {
             *length = length.saturating_sub(gone);
         }
@@ -201,31 +210,31 @@ impl Parts {
     fn boundary_at(&mut self) -> Option<(usize, usize)> {
         let width = self.boundary.len();
         let mut from = self.searched;
-        while let Some(at) = find(self.held.get(from..)?, &self.boundary).map(|at| at + from) {
-            let before = self.held.get(..at)?;
+        while let Some(at) = find(self.rest().get(from..)?, &self.boundary).map(|at| at + from) {
+            let before = self.rest().get(..at)?;
             let dashes = before.iter().rev().take_while(|byte| **byte == b'-').count();
             let line = before.len() - dashes;
-            let begins = line == 0 || self.held.get(line - 1) == Some(&b'\n');
+            let begins = line == 0 || self.rest().get(line - 1) == Some(&b'\n');
             if dashes >= 2 && begins {
-                let lead = self.held.get(..line).unwrap_or_default();
+                let lead = self.rest().get(..line).unwrap_or_default();
                 let lead = lead.strip_suffix(b"\r\n").or_else(|| lead.strip_suffix(b"\n")).unwrap_or(lead);
                 return Some((lead.len(), at + width));
             }
             from = at + 1;
         }
         // A boundary may have begun: it, its dashes and the line break before it stay unsearched.
-        self.searched = self.held.len().saturating_sub(width);
+        self.searched = self.rest().len().saturating_sub(width);
         None
     }
 
     /// Forgets what cannot be the beginning of a boundary's line.
     fn forget_searched(&mut self) {
         let keep = 2 * MAX_BOUNDARY + 4;
-        self.drop_front(self.held.len().saturating_sub(keep));
+        self.drop_front(self.rest().len().saturating_sub(keep));
     }
 
     fn drop_front(&mut self, bytes: usize) {
-        self.held.drain(..bytes.min(self.held.len()));
+        self.done += bytes.min(self.rest().len());
         self.searched = self.searched.saturating_sub(bytes);
     }
 }

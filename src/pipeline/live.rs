@@ -1,6 +1,8 @@
 //! How everything stands now: the last value of each point, which devices answer, which alarms are open.
 
 use super::LinkChange;
+use crate::aggregate::Few;
+use crate::campus::Picture;
 use crate::model::{
     Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
 };
@@ -24,7 +26,7 @@ pub struct DeviceLive {
     /// When it last said anything.
     pub last_seen: Option<Wall>,
     /// The last value of each point.
-    pub points: BTreeMap<PointId, PointLive>,
+    pub points: Few<PointId, PointLive>,
     /// The last event of each kind.
     pub events: BTreeMap<EventKind, Wall>,
 }
@@ -40,6 +42,8 @@ pub struct Live {
     pub alarms: Vec<Alarm>,
     /// Good values that came too late for any roll-up.
     pub too_late: u64,
+    /// Who is where, in numbers.
+    pub campus: Arc<Picture>,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl LiveBoard {
         open: impl Iterator<Item = &'a Alarm>,
         too_late: u64,
     ) -> Live {
-        Live { at: Some(now), devices: self.0.clone(), alarms: open.cloned().collect(), too_late }
+        let campus = Arc::default();
+        Live { at: Some(now), devices: self.0.clone(), alarms: open.cloned().collect(), too_late, campus }
     }
 }

@@ -6,21 +6,22 @@
 mod live;
 mod seen;
 
+pub use crate::model::Audit;
 pub use live::{DeviceLive, Live, PointLive};
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
 use crate::aggregate::{Aggregates, Counted, Nature, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
+use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Alarm, AlarmChange, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind,
-    Input, Link, Mono, Now, Observation, OutboxItem, Phase, PointKind, Reading, Record, Refused, RollUp,
-    Stamp, Unknown, Wall,
+    Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind,
+    Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointKind, Reading, Record,
+    Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How long a call for help or a fire that may be a repeat is taken for one, milliseconds (10 minutes).
@@ -86,27 +87,18 @@ pub struct Commit {
     pub duplicates: Vec<BusId>,
     /// What became of each order in the batch, in turn.
     pub orders: Vec<Result<Alarm, OrderRefused>>,
+    /// What became of each order about the muster in the batch, in turn.
+    pub musters: Vec<Result<(), MusterRefused>>,
     /// What had to be left out, to be counted for good.
     pub dropped: Vec<Dropped>,
     /// What happened to the gateway itself, and what was switched, for the audit trail.
     pub audit: Vec<Audit>,
     /// What a restart has to know of a control, in its own words; the last one holds.
     pub controls: Vec<(ControlId, String)>,
-}
-
-/// A row of the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audit {
-    /// When.
-    pub at: Wall,
-    /// Who did it.
-    pub actor: Cow<'static, str>,
-    /// What was done, one word.
-    pub action: &'static str,
-    /// To what.
-    pub subject: Cow<'static, str>,
-    /// With which words or values.
-    pub detail: String,
+    /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
+    pub people: Vec<(Wall, PeopleChange)>,
+    /// What a restart has to know of the muster, in its own words; empty when there is none.
+    pub muster: Option<String>,
 }
 
 /// Rows that will never be stored, or were given up again.
@@ -136,6 +128,8 @@ impl Commit {
             && self.dropped.is_empty()
             && self.audit.is_empty()
             && self.controls.is_empty()
+            && self.people.is_empty()
+            && self.muster.is_none()
     }
 
     /// How many rows it makes durable.
@@ -152,6 +146,8 @@ impl Commit {
             + self.fingerprints.len()
             + self.audit.len()
             + self.controls.len()
+            + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
+            + usize::from(self.muster.is_some())
     }
 
     /// Takes in a later commit: both become true together, in this order.
@@ -167,9 +163,12 @@ impl Commit {
         self.fingerprints.extend(later.fingerprints);
         self.duplicates.extend(later.duplicates);
         self.orders.extend(later.orders);
+        self.musters.extend(later.musters);
         self.dropped.extend(later.dropped);
         self.audit.extend(later.audit);
         self.controls.extend(later.controls);
+        self.people.extend(later.people);
+        self.muster = later.muster.or(self.muster.take());
     }
 }
 
@@ -192,6 +191,12 @@ pub struct Remembered {
     pub links: Vec<LinkChange>,
     /// What was noted of each control.
     pub controls: Vec<(ControlId, String)>,
+    /// Who is who.
+    pub people: People,
+    /// The passes of the last day and the last pass of each person before, oldest first.
+    pub passes: Vec<(DeviceId, Stamp, Event)>,
+    /// What was noted of the muster.
+    pub muster: Option<String>,
 }
 
 /// The last roll-ups and readings of the run before.
@@ -218,6 +223,8 @@ pub struct Settings {
     pub aggregate_secs: u32,
     /// To whom records are owed.
     pub destinations: Vec<DestinationId>,
+    /// What the school says of who is where.
+    pub campus: campus::Settings,
 }
 
 /// Rules, alarms, roll-ups and what was seen: everything between the field and the store.
@@ -230,7 +237,9 @@ pub struct Pipeline {
     aggregates: Aggregates,
     seen: Seen,
     board: LiveBoard,
+    campus: Campus,
     next_seq: u64,
+    people: People,
     /// Findings that no rule made: of `start` and of the gateway about itself. The next step takes them.
     pending: Vec<Finding>,
 }
@@ -243,13 +252,16 @@ impl Pipeline {
         settings: Settings,
         world: Arc<World>,
         mut engine: Engine,
-        remembered: Remembered,
+        mut remembered: Remembered,
     ) -> Self {
+        for (_, _, event) in &mut remembered.passes {
+            know(&remembered.people, event);
+        }
         let mut aggregates = Aggregates::new(settings.aggregate_secs);
         if let Some(recent) = remembered.recent {
             aggregates.remember_from(recent.roll_ups_from, recent.readings_from);
-            recent.counters.into_iter().for_each(|standing| aggregates.restore_counter(standing));
-            recent.roll_ups.into_iter().for_each(|roll_up| aggregates.restore(roll_up));
+            recent.counters.iter().for_each(|standing| aggregates.restore_counter(standing));
+            recent.roll_ups.iter().for_each(|roll_up| aggregates.restore(roll_up));
             for stored in &recent.readings {
                 let nature = nature_of(&world, &stored.device, &stored.reading);
                 if museum::on("roll_up_replayed_twice") {
@@ -259,6 +271,13 @@ impl Pipeline {
             }
         }
         engine.start(now);
+        for (device, stamp, event) in &remembered.passes {
+            let (device, body) = (device.clone(), Body::Event(event.clone()));
+            engine.remember(now, &Observation { device, stamp: *stamp, body, retained: false });
+        }
+        let mut campus = Campus::new(settings.campus.clone());
+        let muster = (remembered.muster.as_deref(), remembered.open_alarms.iter().any(is_fire));
+        campus.restore(now, &world, remembered.passes, muster);
         // A rule that was taken out of the configuration, or no longer watches the device, will never say that its
         // alarm has ended.
         let pending = remembered
@@ -287,7 +306,9 @@ impl Pipeline {
             settings,
             world,
             engine,
+            campus,
             aggregates,
+            people: remembered.people,
             pending,
         }
     }
@@ -313,6 +334,7 @@ impl Pipeline {
         let mut findings = Vec::new();
         self.engine.expire(now, &mut findings);
         self.settle_findings(now, &findings, &mut commit);
+        self.settle_campus(now, &mut commit);
         commit.roll_ups = self.aggregates.close(now.wall);
         self.owe(now.wall, &mut commit);
         commit
@@ -324,7 +346,10 @@ impl Pipeline {
     fn here_before(&self, now: Wall, bus: &BusId, fingerprint: u64, inputs: &[Input]) -> bool {
         let urgent = inputs.iter().any(|input| {
             matches!(input, Input::Observed(Observation { body: Body::Event(event), .. })
-                if matches!(event.kind, EventKind::Help | EventKind::Fire))
+                if matches!(
+                    event.kind,
+                    EventKind::Help | EventKind::Fire | EventKind::Duress | EventKind::Smoke
+                ))
         });
         self.seen
             .message(bus, fingerprint)
@@ -336,6 +361,21 @@ impl Pipeline {
             Input::Observed(seen) => self.observe(now, seen, commit),
             Input::Refused(refused) => commit.refused.push(refused),
             Input::Unknown(unknown) => commit.unknown.push(unknown),
+            Input::Audit(entry) => commit.audit.push(entry),
+            Input::People(change) => {
+                change.apply(&mut self.people);
+                match &change {
+                    PeopleChange::Erase(who) => {
+                        commit.alarm_changes.extend(self.book.forget(now.wall, who));
+                        self.campus.forget(who);
+                    }
+                    PeopleChange::Replace(_) | PeopleChange::Put(_) => self.campus.told(&self.people),
+                }
+                commit.people.push((now.wall, change));
+            }
+            Input::Muster(command) => {
+                commit.musters.push(self.campus.order(now.wall, &command, &self.world));
+            }
             Input::Command(command) => {
                 let outcome = self.book.order(now.wall, &command);
                 commit.orders.push(outcome.map(|changes| {
@@ -348,17 +388,21 @@ impl Pipeline {
         }
     }
 
-    fn observe(&mut self, now: Now, seen: Observation, commit: &mut Commit) {
+    fn observe(&mut self, now: Now, mut seen: Observation, commit: &mut Commit) {
         if let Body::Event(Event { serial: Some(number), .. }) = &seen.body {
             let (device, device_at) = (seen.device.clone(), seen.stamp.device);
             if !self.seen.note_serial(Serial { device, number: number.clone(), device_at }) {
                 return;
             }
         }
+        if let Body::Event(event) = &mut seen.body {
+            know(&self.people, event);
+        }
         let seen = self.count(now, seen, commit);
         let mut findings = Vec::new();
         self.engine.observe(now, &seen, &mut findings);
         self.settle_findings(now, &findings, commit);
+        self.campus.observe(now, &seen, &self.world);
         self.board.observe(&seen, now.wall);
         let Observation { device, stamp, body, retained } = seen;
         match body {
@@ -399,6 +443,21 @@ impl Pipeline {
         }
     }
 
+    /// A fire alarm that is open holds a muster open.
+    fn settle_campus(&mut self, now: Now, commit: &mut Commit) {
+        let fire = self.book.open().any(is_fire);
+        let settled = self.campus.settle(now.wall, &self.world, fire);
+        let entry = |note: campus::Note| Audit {
+            at: note.at,
+            actor: note.actor.into(),
+            action: note.action,
+            subject: "muster".into(),
+            detail: note.detail,
+        };
+        commit.audit.extend(settled.notes.into_iter().map(entry));
+        commit.muster = settled.row.or(commit.muster.take());
+    }
+
     /// Writes down what every destination is owed.
     fn owe(&mut self, now: Wall, commit: &mut Commit) {
         let records = commit
@@ -435,9 +494,21 @@ impl Pipeline {
 
     /// Everything as it stands now, for pages and metrics.
     #[must_use]
-    pub fn live(&self, now: Wall) -> Live {
-        self.board.picture(now, self.book.open(), self.aggregates.too_late)
+    pub fn live(&mut self, now: Wall) -> Live {
+        let campus = self.campus.picture(now, &self.world);
+        Live { campus, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
+}
+
+/// Says of an event's person what the school told.
+fn know(people: &People, event: &mut Event) {
+    if let Some(credential) = &mut event.credential {
+        credential.known = credential.person.as_ref().and_then(|who| people.get(who)).cloned();
+    }
+}
+
+fn is_fire(alarm: &Alarm) -> bool {
+    alarm.class == AlarmClass::Fire
 }
 
 fn nature_of(world: &World, device: &DeviceId, reading: &Reading) -> Nature {

@@ -32,12 +32,16 @@ fn world() -> Arc<World> {
         name: "校门".into(),
         parent: None,
         path: Text::same("校门"),
+        counts: false,
+        assembly: false,
+        overnight: false,
     };
     let watched = |name: &str| Watched {
         name: name.into(),
         profile: Arc::clone(&profile),
         place: place.id.clone(),
         poll: Duration::from_secs(60),
+        leads_to: None,
     };
     Arc::new(World {
         devices: BTreeMap::from([(id("m"), watched("表")), (id("b"), watched("按钮"))]),
@@ -49,7 +53,7 @@ fn world() -> Arc<World> {
 fn pipeline(remembered: Remembered) -> Pipeline {
     let world = world();
     let destinations = ["province", "city"].map(|d| DestinationId::new(d).unwrap()).to_vec();
-    let settings = Settings { gateway: id("gw"), aggregate_secs: 60, destinations };
+    let settings = Settings { gateway: id("gw"), aggregate_secs: 60, destinations, campus: campus::Settings::default() };
     let problems = Problems::new();
     let text = "devices = [\"m\"]\npoint = \"power_total\"\nabove = 5\nunit = \"kW\"";
     let document = Document::parse("narrow", text, &problems);

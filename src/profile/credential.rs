@@ -57,6 +57,8 @@ pub(super) struct CredentialFields {
     result: Mapped<AccessResult>,
     reason: Mapped<Option<Reason>>,
     pub(super) person: Option<String>,
+    /// Where the number stands if not there: a face has no card.
+    person_else: Vec<String>,
     no_person: Vec<String>,
     /// The number is text in Base64.
     encoded: bool,
@@ -78,6 +80,7 @@ impl CredentialFields {
             direction: mapped!("direction", Direction, Direction::Unknown),
             result: mapped!("result", AccessResult, AccessResult::Reported),
             person: pointers.read_opt(reader, "person"),
+            person_else: pointers.read_all(reader, "person_else"),
             encoded: reader.flag_opt("person_base64").unwrap_or(false),
             no_person: reader.texts("no_person").into_iter().map(|(text, _)| text).collect(),
         }
@@ -97,11 +100,18 @@ impl CredentialFields {
     }
 
     fn person(&self, cx: &Context<'_>, fields: &Fields) -> Result<Option<PersonRef>, Refusal> {
-        let Some(pointer) = &self.person else { return Ok(None) };
-        let number = short_text(fields, pointer)?.filter(|number| !self.no_person.contains(number));
-        let plain = |number: String| if self.encoded { decoded(&number, pointer) } else { Ok(number) };
-        let number = number.map(plain).transpose()?;
-        Ok(number.map(|number| Personal::new(number).pseudonym(cx.site_key)))
+        for pointer in self.person.iter().chain(&self.person_else) {
+            let number = short_text(fields, pointer)?.filter(|number| !self.no_person.contains(number));
+            let Some(number) = number else { continue };
+            let number = if self.encoded { decoded(&number, pointer)? } else { number };
+            return Ok(Some(Personal::new(number).pseudonym(cx.site_key)));
+        }
+        Ok(None)
+    }
+
+    /// Whether a field names a person.
+    pub(super) fn names(&self, pointer: &str) -> bool {
+        self.person.iter().chain(&self.person_else).any(|p| p == pointer)
     }
 }
 

@@ -156,9 +156,9 @@ impl EventField {
                 "add a table `[message.event.credential]` with carrier, service, direction, result",
             );
         }
-        let person = credential.as_ref().and_then(|c| c.person.as_ref());
+        let names = |pointer: &String| credential.as_ref().is_some_and(|c| c.names(pointer));
         for (key, pointer) in [("serial", &serial), ("code", &code), ("at", &at)] {
-            if person.is_some() && person == pointer.as_ref() {
+            if pointer.as_ref().is_some_and(names) {
                 reader.problem(
                     key,
                     format!("'{key}' would keep the person's number in the clear"),
@@ -270,7 +270,7 @@ impl DeviceTime {
             TimeFormat::EpochMilliseconds => epoch(1)?,
             TimeFormat::Rfc3339 => word.parse::<Timestamp>().ok()?.as_millisecond(),
             TimeFormat::Local => {
-                let local = word.parse::<DateTime>().ok()?;
+                let local = word.replace('/', "-").parse::<DateTime>().ok()?;
                 cx.zone.to_ambiguous_timestamp(local).compatible().ok()?.as_millisecond()
             }
         };

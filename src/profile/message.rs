@@ -326,6 +326,10 @@ impl Messages {
         }
     }
 
+    pub(super) fn reply_topics(&self, address: &str) -> Vec<String> {
+        self.messages.iter().filter_map(|m| Some(m.reply.as_ref()?.topic(address))).collect()
+    }
+
     pub(super) fn reply(&self, address: &str, topic: &str, payload: &[u8]) -> Option<Reply> {
         self.messages.iter().find(|m| m.is_on(address, topic))?.reply(address, payload)
     }

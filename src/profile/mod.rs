@@ -470,10 +470,13 @@ impl Profile {
         }
     }
 
-    /// MQTT: the topics on which a device of this address listens for answers and commands.
+    /// MQTT: the topics on which a device of this address listens for answers.
     #[must_use]
-    pub fn command_topics(&self, _address: &str) -> Vec<String> {
-        Vec::new()
+    pub fn reply_topics(&self, address: &str) -> Vec<String> {
+        match &self.wire {
+            Wire::Mqtt(messages) => messages.reply_topics(address),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => Vec::new(),
+        }
     }
 
     /// MQTT: decodes one message. An empty list is a message that says nothing new (an empty action).

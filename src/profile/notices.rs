@@ -30,6 +30,8 @@ enum Told {
 struct Meaning {
     kind: EventKind,
     phase: Told,
+    /// States that it ends besides: a closed door is no longer held open.
+    ends: Vec<EventKind>,
     carrier: Option<Carrier>,
     service: Option<Service>,
     direction: Option<Direction>,
@@ -72,9 +74,17 @@ impl Meaning {
                 reader.word_opt($key, &words)
             }};
         }
+        let mut ends = Vec::new();
+        for (word, spot) in reader.texts("ends") {
+            match EventKind::from_word(&word) {
+                Some(kind) => ends.push(kind),
+                None => reader.problems().at(&spot, "this is no kind of event", "write a kind as in `kind`"),
+            }
+        }
         let meaning = Self {
             kind: kind?,
             phase,
+            ends,
             carrier: word!("carrier", Carrier),
             service: word!("service", Service),
             direction: word!("direction", Direction),
@@ -187,7 +197,8 @@ impl Codes {
     /// The kinds of events it gives: those of codes that nobody named are [`EventKind::Other`].
     pub(super) fn events(&self) -> Vec<EventKind> {
         let named = self.exact.values().chain(self.prefixes.iter().map(|(_, meaning)| meaning));
-        let named = named.flatten().map(|meaning| meaning.kind);
+        let named =
+            named.flatten().flat_map(|meaning| std::iter::once(meaning.kind).chain(meaning.ends.clone()));
         named
             .chain((!self.prefixes.iter().any(|(prefix, _)| prefix.is_empty())).then_some(EventKind::Other))
             .collect()
@@ -221,15 +232,21 @@ impl Codes {
             bodies.push(Body::Reading(point.reading(scale.apply(*value))));
         }
         let unnamed = Event::bare(EventKind::Other, notice.phase.unwrap_or(Phase::Moment));
-        let event = match self.find(&notice.code) {
-            Some(None) => None,
-            Some(Some(meaning)) => Some(meaning.event(cx, notice)),
-            None => Some(unnamed),
+        let (event, ends) = match self.find(&notice.code) {
+            Some(None) => (None, [].as_slice()),
+            Some(Some(meaning)) => (Some(meaning.event(cx, notice)), meaning.ends.as_slice()),
+            None => (Some(unnamed), [].as_slice()),
         };
         if let Some(mut event) = event {
             event.code = Some(code(notice));
             event.serial = notice.serial.clone().or_else(|| own_number(cx, notice));
+            let ends = ends.iter().map(|kind| {
+                let serial = event.serial.as_ref().map(|serial| format!("{serial}/{kind}"));
+                Event { code: event.code.clone(), serial, ..Event::bare(*kind, Phase::End) }
+            });
+            let events: Vec<Body> = ends.map(Body::Event).collect();
             bodies.insert(0, Body::Event(event));
+            bodies.extend(events);
         }
         if bodies.is_empty() && withheld {
             return Err(Refusal::health());
@@ -248,9 +265,13 @@ fn code(notice: &Notice) -> String {
 /// A number for a notice that has none, so that one that is sent again is known: of whose, when and what, and nothing
 /// of that can be read from it.
 fn own_number(cx: &Context<'_>, notice: &Notice) -> Option<String> {
-    let (Some(subject), Some(at)) = (&notice.subject, notice.at) else { return None };
-    let person = subject.pseudonym(cx.site_key);
-    let whole = Personal::new(format!("{at:?} {} {:?} {}", notice.code, notice.part, person.as_str()));
+    let at = match notice.at? {
+        At::Wall(at) => at.0.to_string(),
+        At::Local(at) => at.to_string(),
+    };
+    let person = notice.subject.as_ref()?.pseudonym(cx.site_key);
+    let part = notice.part.as_deref().unwrap_or_default();
+    let whole = Personal::new(format!("{at} {} {part} {}", notice.code, person.as_str()));
     Some(whole.pseudonym(cx.site_key).as_str().chars().take(16).collect())
 }
 
@@ -289,3 +310,6 @@ pub(super) fn read(protocol: Protocol, form: &str, raw: &[u8]) -> Result<Vec<Not
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,21 @@ impl Pointers<'_> {
         self.wanted.insert(pointer.to_owned());
     }
 
+    /// A list of pointers; missing is an empty list.
+    pub(super) fn read_all(&mut self, reader: &Reader<'_>, key: &str) -> Vec<String> {
+        let mut pointers = Vec::new();
+        for (text, spot) in reader.texts(key) {
+            match check_pointer(&text) {
+                Ok(pointer) => {
+                    self.note(reader, key, &pointer);
+                    pointers.push(pointer);
+                }
+                Err(why) => reader.problems().at(&spot, why, POINTER_ADVICE),
+            }
+        }
+        pointers
+    }
+
     pub(super) fn read_opt(&mut self, reader: &Reader<'_>, key: &str) -> Option<String> {
         if reader.has(key) { self.read(reader, key) } else { None }
     }

@@ -41,10 +41,12 @@ impl Template {
     pub(super) fn fill(&self, address: &str, fields: &Fields) -> Option<Reply> {
         let mut payload = self.payload.clone();
         fill(&mut payload, fields)?;
-        Some(Reply {
-            topic: self.topic.replace("{address}", address),
-            payload: payload.to_string().into_bytes(),
-        })
+        Some(Reply { topic: self.topic(address), payload: payload.to_string().into_bytes() })
+    }
+
+    /// Where the device listens for it.
+    pub(super) fn topic(&self, address: &str) -> String {
+        self.topic.replace("{address}", address)
     }
 }
 
@@ -88,3 +90,6 @@ fn fill(value: &mut Value, fields: &Fields) -> Option<()> {
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,7 @@ type Outcome = Result<Vec<Decoded>, Refusal>;
 
 impl Run<'_> {
     fn vector(&mut self, vector: &Reader<'_>) {
+        self.cx.allow_health = vector.flag_opt("allow_health").unwrap_or(false);
         let before = vector.problems().len();
         let _name = vector.text("name");
         let outcome = match self.profile.protocol {

@@ -1,14 +1,15 @@
-//! `always.help` and `always.fire`: rules that nobody writes and nobody can switch off (GB 50394-2007, 5.2.3).
+//! Help, duress, fire and smoke: rules that nobody writes and nobody can switch off (GB 50394-2007, 5.2.3).
 
 use super::subject::{Header, Subject};
 use super::{Finding, Level, Rule, World};
+use crate::model::alarm::DURESS_RULE;
 use crate::model::{
     AlarmClass, Body, DeviceId, EventKind, Mono, Now, Observation, Phase, Priority, RuleId, Text,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One of the two. It keeps no state: what a device says now is the level now, whatever its clock says.
+/// One of them. It keeps no state: what a device says now is the level now, whatever its clock says.
 #[derive(Debug)]
 struct Always {
     header: Header,
@@ -16,7 +17,7 @@ struct Always {
     subjects: Arc<BTreeMap<DeviceId, Subject>>,
 }
 
-/// The rules for help and fire of every device, also of devices that the configuration does not know.
+/// The rules for help, duress, fire and smoke of every device, also of devices that the configuration does not know.
 #[must_use]
 pub fn always(world: &World) -> Vec<Box<dyn Rule>> {
     let subjects: BTreeMap<_, _> = world
@@ -25,10 +26,17 @@ pub fn always(world: &World) -> Vec<Box<dyn Rule>> {
         .map(|(device, watched)| (device.clone(), Subject::new(device, watched, world)))
         .collect();
     let subjects = Arc::new(subjects);
-    [("always.help", AlarmClass::Help, EventKind::Help), ("always.fire", AlarmClass::Fire, EventKind::Fire)]
+    let kinds = [
+        ("always.help", AlarmClass::Help, EventKind::Help),
+        (DURESS_RULE, AlarmClass::Help, EventKind::Duress),
+        ("always.fire", AlarmClass::Fire, EventKind::Fire),
+        // A detector of its own has no panel that would tell smoke from fire.
+        ("always.smoke", AlarmClass::Fire, EventKind::Smoke),
+    ];
+    kinds
         .into_iter()
         .map(|(id, class, kind)| {
-            #[expect(clippy::expect_used, reason = "both texts are ids")]
+            #[expect(clippy::expect_used, reason = "the texts are ids")]
             let rule = RuleId::new(id).expect("an id");
             let header = Header { rule, class, priority: Priority::Critical };
             Box::new(Always { header, kind, subjects: Arc::clone(&subjects) }) as Box<dyn Rule>
@@ -78,6 +86,12 @@ impl Always {
         match (self.kind, level) {
             (EventKind::Fire, Level::Ended) => subject.says("火警信号已解除", "fire signal ended"),
             (EventKind::Fire, _) => subject.says("火警", "fire"),
+            (EventKind::Smoke, Level::Ended) => subject.says("烟雾报警已解除", "smoke ended"),
+            (EventKind::Smoke, _) => subject.says("烟雾报警", "smoke"),
+            (EventKind::Duress, Level::Ended) => subject.says("胁迫信号已解除", "duress ended"),
+            (EventKind::Duress, _) => {
+                subject.says("胁迫求助（静默：现场不得声响）", "duress (silent: let nothing sound there)")
+            }
             (_, Level::Ended) => subject.says("求助信号已解除", "call for help ended"),
             (_, _) => subject.says("紧急求助", "call for help"),
         }

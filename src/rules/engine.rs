@@ -52,6 +52,17 @@ impl Engine {
         }
     }
 
+    /// Something was observed before the start.
+    pub fn remember(&mut self, now: Now, seen: &Observation) {
+        let here = self.by_device.get(&seen.device).into_iter().flatten();
+        for index in self.everywhere.iter().chain(here) {
+            if let Some(rule) = self.rules.get_mut(*index) {
+                rule.remember(now, seen);
+                self.deadlines.set(index, rule.next_deadline());
+            }
+        }
+    }
+
     /// Something was observed. What was due before it is expired first, so a late call loses no timer.
     pub fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>) {
         self.expire(now, out);

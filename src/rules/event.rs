@@ -15,7 +15,7 @@ pub(super) const KIND: RuleKind = RuleKind {
     name: "event",
     doc: "A kind of event raises an alarm: a state from its beginning to its end, a moment once. With \
           only_outside_hours it counts only outside teaching time (section `[calendar]`), and always while the \
-          gateway's clock is not set. Help and fire need no rule: they always raise one.",
+          gateway's clock is not set. Help, duress, fire and smoke need no rule: they always raise one.",
     example: r#"class = "camera"               # which devices; see "Which devices"
 event = "motion"               # a kind of event that the devices' profiles give
 only_outside_hours = true      # false unless told otherwise
@@ -24,6 +24,9 @@ priority = "high"              # chosen by the kind of event unless told otherwi
 "#,
     parse,
 };
+
+/// Kinds that always raise an alarm.
+const ALWAYS: [EventKind; 4] = [EventKind::Help, EventKind::Duress, EventKind::Fire, EventKind::Smoke];
 
 #[derive(Debug)]
 struct Watching {
@@ -194,7 +197,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let chosen = subject::devices(reader, world);
     let written: Vec<_> = EventKind::ALL
         .iter()
-        .filter(|kind| !matches!(kind, EventKind::Help | EventKind::Fire))
+        .filter(|kind| !ALWAYS.contains(kind))
         .map(|kind| (kind.as_str(), *kind))
         .collect();
     let kind = reader.word("event", &written);

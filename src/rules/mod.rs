@@ -4,10 +4,16 @@
 //! second later; it arms its timers in [`Rule::start`], so a device silent since boot is noticed.
 
 mod always;
+mod anti_passback;
+mod coverage_lost;
+mod curfew;
+mod door_forced;
 mod engine;
 mod event;
+mod exam_watch;
 mod hours;
 mod outside_hours;
+mod patrol;
 mod repeated_denied;
 mod silent;
 mod subject;
@@ -15,9 +21,12 @@ mod subject;
 mod testing;
 mod threshold;
 mod timers;
+mod visitor_overstay;
+mod zones;
 
 pub use always::always;
 pub use engine::Engine;
+pub use zones::Door;
 
 use crate::calendar::Calendar;
 use crate::document::Reader;
@@ -72,6 +81,9 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     }
     /// The gateway has started: forget everything and arm timers.
     fn start(&mut self, now: Now);
+    /// This was observed before the start; what a rule knows of persons and rounds it learns from here. Nothing is
+    /// reported of it.
+    fn remember(&mut self, _now: Now, _seen: &Observation) {}
     /// Something was observed. Deadlines up to `now` have been expired before.
     fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>);
     /// When [`Rule::expire`] wants to be called next.
@@ -111,6 +123,8 @@ pub struct Watched {
     pub place: PlaceId,
     /// How often it is polled or expected to speak.
     pub poll: std::time::Duration,
+    /// The place behind a reader: whoever passes is in it then.
+    pub leads_to: Option<PlaceId>,
 }
 
 /// One kind of rule.
@@ -126,8 +140,20 @@ pub struct RuleKind {
 }
 
 /// Every kind of rule. [`always`] gives those that nobody writes and nobody can switch off.
-pub const RULE_KINDS: &[RuleKind] =
-    &[threshold::KIND, outside_hours::KIND, silent::KIND, repeated_denied::KIND, event::KIND];
+pub const RULE_KINDS: &[RuleKind] = &[
+    threshold::KIND,
+    outside_hours::KIND,
+    silent::KIND,
+    coverage_lost::KIND,
+    exam_watch::KIND,
+    repeated_denied::KIND,
+    door_forced::KIND,
+    anti_passback::KIND,
+    visitor_overstay::KIND,
+    curfew::KIND,
+    patrol::KIND,
+    event::KIND,
+];
 
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,10 @@
 use super::{Finding, Level, Watched, World};
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, AlarmKey, DeviceId, EventKind, PlaceId, PointId, Priority, RuleId, Text, Unit,
+    AlarmClass, AlarmKey, DeviceId, EventKind, Place, PlaceId, PointId, Priority, RuleId, Text, Unit,
 };
 use crate::profile::Point;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -69,6 +69,22 @@ impl Header {
             rule: rule.clone(),
             class: reader.word_opt("alarm_class", &classes).unwrap_or(class),
             priority: reader.word_opt("priority", &priorities).unwrap_or(priority),
+        }
+    }
+
+    /// A finding about a place.
+    pub(super) fn of_place(&self, place: &Place, level: Level, what: Text) -> Finding {
+        Finding {
+            key: AlarmKey { rule: self.rule.clone(), subject: place.id.to_string() },
+            level,
+            class: self.class,
+            priority: self.priority,
+            device: None,
+            place: Some(place.id.clone()),
+            what: Text::new(
+                format!("{}: {}", place.path.zh, what.zh),
+                format!("{}: {}", place.path.en, what.en),
+            ),
         }
     }
 
@@ -167,7 +183,7 @@ fn lies_in(place: &PlaceId, above: &str, world: &World) -> bool {
         .any(|place| place.as_str() == above)
 }
 
-fn known(what: &str, names: impl IntoIterator<Item = impl Display>) -> String {
+pub(super) fn known(what: &str, names: impl IntoIterator<Item = impl Display>) -> String {
     let mut names = names.into_iter();
     let some: Vec<String> = names.by_ref().take(MAX_LISTED).map(|name| name.to_string()).collect();
     let more = names.count();
@@ -176,6 +192,17 @@ fn known(what: &str, names: impl IntoIterator<Item = impl Display>) -> String {
         (false, 0) => format!("known {what}: {}", some.join(", ")),
         (false, more) => format!("known {what}: {} and {more} more", some.join(", ")),
     }
+}
+
+/// Every device by its id, as a subject.
+pub(super) fn all_of<'d>(
+    devices: impl Iterator<Item = &'d DeviceId>,
+    world: &World,
+) -> BTreeMap<DeviceId, Subject> {
+    let subject = |id: &DeviceId| {
+        world.devices.get(id).map_or_else(|| Subject::stranger(id), |w| Subject::new(id, w, world))
+    };
+    devices.map(|id| (id.clone(), subject(id))).collect()
 }
 
 /// Reads the devices and `point`: each device with its point. A device without the point is a problem.

@@ -76,6 +76,7 @@ pub(super) fn world() -> World {
     let sensor = profile("acme-t", "sensor", &[("temperature", Unit::Celsius, (-40.0, 85.0))], &[]);
     let reader = profile("acme-r", "card-reader", &[], &[EventKind::Credential]);
     let camera = profile("acme-c", "camera", &[], &[EventKind::Motion, EventKind::Tamper]);
+    let contact = profile("acme-d", "contact", &[], &[EventKind::Contact, EventKind::DoorForced]);
     let button = profile("acme-b", "help-button", &[], &[EventKind::Help]);
     let devices = [
         ("m1", "1号电表", &watts, "r201"),
@@ -84,13 +85,15 @@ pub(super) fn world() -> World {
         ("t1", "温度计", &sensor, "r101"),
         ("card1", "读卡器", &reader, "gate"),
         ("card2", "读卡器2", &reader, "b1"),
+        ("card3", "读卡器3", &reader, "r101"),
+        ("door1", "门磁", &contact, "b1"),
         ("cam1", "摄像机", &camera, "gate"),
         ("help1", "求助按钮", &button, "r201"),
     ];
     let watched = |(id, name, profile, place): (&str, &str, &Arc<Profile>, &str)| {
         let place = PlaceId::new(place).expect("an id");
         let poll = Duration::from_secs(10);
-        (device(id), Watched { name: name.into(), profile: Arc::clone(profile), place, poll })
+        (device(id), Watched { name: name.into(), profile: Arc::clone(profile), place, poll, leads_to: None })
     };
     let places = [
         ("campus", None, "校区"),
@@ -104,7 +107,13 @@ pub(super) fn world() -> World {
     let place = |(id, parent, path): (&str, Option<&str>, &str)| {
         let id = PlaceId::new(id).expect("an id");
         let parent = parent.map(|parent| PlaceId::new(parent).expect("an id"));
-        (id.clone(), Place { id, kind: PlaceKind::Room, name: path.into(), parent, path: Text::same(path) })
+        let (kind, counts) = match id.as_str() {
+            "campus" => (PlaceKind::Campus, true),
+            "b1" => (PlaceKind::Building, true),
+            _ => (PlaceKind::Room, false),
+        };
+        let (name, path, assembly, overnight) = (path.into(), Text::same(path), false, false);
+        (id.clone(), Place { id, kind, name, parent, path, counts, assembly, overnight })
     };
     World {
         devices: devices.into_iter().map(watched).collect(),

@@ -2,7 +2,8 @@
 //! when the pipe cannot follow, and orders of people, who are told what became of them.
 
 use crate::alarm::OrderRefused;
-use crate::model::{Alarm, Command, Delivery};
+use crate::campus::MusterRefused;
+use crate::model::{Alarm, Command, Delivery, Input, MusterCommand};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -28,13 +29,16 @@ pub struct Parcel {
 /// What became of an order: the alarm after it, or why not.
 pub type OrderOutcome = Result<Alarm, OrderRefused>;
 
+/// What became of an order about the muster.
+pub type MusterOutcome = Result<(), MusterRefused>;
+
 /// An order and whom to tell what became of it, once that is durable.
 #[derive(Debug)]
-pub struct OrderParcel {
-    /// What a person wants.
-    pub command: Command,
-    /// Told after the commit.
-    pub outcome: oneshot::Sender<OrderOutcome>,
+pub enum OrderParcel {
+    /// About an alarm.
+    Alarm(Command, oneshot::Sender<OrderOutcome>),
+    /// About the muster.
+    Muster(MusterCommand, oneshot::Sender<MusterOutcome>),
 }
 
 /// The pipe is gone: the gateway is stopping.
@@ -53,6 +57,10 @@ pub struct Inlet {
 /// Where people give orders. It does not keep the pipe open: a request that never ends must not hold up a stop.
 #[derive(Debug, Clone)]
 pub struct OrderDesk(mpsc::WeakSender<OrderParcel>);
+
+/// Where people change what the gateway knows of persons. It does not keep the pipe open either.
+#[derive(Debug, Clone)]
+pub struct PeopleDesk(mpsc::WeakSender<Parcel>);
 
 /// Where the pipeline takes it.
 #[derive(Debug)]
@@ -94,12 +102,33 @@ impl Inlet {
         OrderDesk(self.orders.downgrade())
     }
 
+    /// A desk where people change what the gateway knows of persons.
+    #[must_use]
+    pub fn people_desk(&self) -> PeopleDesk {
+        PeopleDesk(self.events.downgrade())
+    }
+
     /// Puts in polled readings; never waits. The next poll brings newer ones, so the oldest may be shed.
     ///
     /// # Errors
     /// [`Stopping`] when nobody takes readings any more.
     pub fn offer(&self, delivery: Delivery) -> Result<(), Stopping> {
         self.readings.send(Arc::new(delivery)).map(drop).map_err(|_| Stopping)
+    }
+}
+
+impl PeopleDesk {
+    /// Puts in what belongs together, and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`Stopping`] when nobody takes it any more; it is not known then whether it became true.
+    pub async fn deliver(&self, inputs: Vec<Input>) -> Result<(), Stopping> {
+        let (committed, receipt) = oneshot::channel();
+        let delivery = Delivery { bus: None, key: None, inputs };
+        let events = self.0.upgrade().ok_or(Stopping)?;
+        events.send(Parcel { delivery, committed: Some(committed) }).await.map_err(|_| Stopping)?;
+        drop(events);
+        receipt.await.map_err(|_| Stopping)
     }
 }
 
@@ -110,9 +139,22 @@ impl OrderDesk {
     /// [`Stopping`] when nobody takes orders any more; it is not known then whether it was carried out.
     pub async fn order(&self, command: Command) -> Result<OrderOutcome, Stopping> {
         let (outcome, told) = oneshot::channel();
-        let orders = self.0.upgrade().ok_or(Stopping)?;
-        orders.send(OrderParcel { command, outcome }).await.map_err(|_| Stopping)?;
-        drop(orders);
+        self.give(OrderParcel::Alarm(command, outcome)).await?;
         told.await.map_err(|_| Stopping)
+    }
+
+    /// Gives an order about the muster and waits until what became of it is durable.
+    ///
+    /// # Errors
+    /// As [`OrderDesk::order`].
+    pub async fn muster(&self, command: MusterCommand) -> Result<MusterOutcome, Stopping> {
+        let (outcome, told) = oneshot::channel();
+        self.give(OrderParcel::Muster(command, outcome)).await?;
+        told.await.map_err(|_| Stopping)
+    }
+
+    async fn give(&self, parcel: OrderParcel) -> Result<(), Stopping> {
+        let orders = self.0.upgrade().ok_or(Stopping)?;
+        orders.send(parcel).await.map_err(|_| Stopping)
     }
 }

@@ -16,11 +16,14 @@ pub mod push;
 pub mod serial;
 pub mod supervise;
 pub mod survey;
+#[cfg(test)]
+mod testing;
 
 pub use supervise::supervise;
 
 use crate::config::{Bus, Device, Site};
 use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, Observation, SiteKey, Stamp, Wall};
+use crate::profile::Context;
 use crate::runtime::{Clock, Inlet, Tally};
 use futures_util::future::BoxFuture;
 use polled::CommandBook;
@@ -39,9 +42,26 @@ pub struct Field {
     /// For pseudonyms.
     pub site_key: SiteKey,
     /// The school: its zone for device times.
-    pub site: Site,
+    pub site: Arc<Site>,
     /// The ways to devices for those who command them.
     pub commands: CommandBook,
+    /// Whether values of a person's health may be taken.
+    pub allow_health: bool,
+}
+
+impl Field {
+    /// What decoding a device's sample needs to know.
+    #[must_use]
+    pub fn context<'a>(&'a self, device: &'a DeviceId, now: Wall) -> Context<'a> {
+        Context {
+            device,
+            now,
+            site_key: &self.site_key,
+            zone: &self.site.zone,
+            allow_health: self.allow_health,
+            withheld: Some(self.tally.withheld_health.number()),
+        }
+    }
 }
 
 /// Why a session ended or could not begin.

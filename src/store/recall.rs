@@ -1,16 +1,18 @@
 //! What a restart needs to know of the run before it.
 
-use super::append::{ALARMS_GIVEN, CONTROL, floor};
-use super::read::{link_change_of, reading_of, roll_up_of};
+use super::append::{ALARMS_GIVEN, CONTROL, MUSTER, floor};
+use super::read::{event_of, link_change_of, person_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError, history};
 use crate::aggregate::{REVISABLE_SPAN, Standing};
-use crate::model::{BusId, ControlId, DeviceId, PointId, Wall};
+use crate::campus::{MAX_PERSONS, RECALL_MS, RECALL_PERSONS_MS};
+use crate::model::{BusId, ControlId, DeviceId, Direction, Event, PointId, Stamp, Wall};
 use crate::museum;
-use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredReading};
+use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredEvent, StoredReading};
 use crate::runtime::Chain;
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Readings arrive at most this long before the period they belong to: a device clock may be ahead. Milliseconds.
 const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
@@ -18,6 +20,10 @@ const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
 pub(super) const LONGEST_LOOK_MS: i64 = 2 * 3600 * 1000 + AHEAD_MS;
 /// Most readings taken up, however fast they came: some 60 MB.
 pub(super) const RECALLED_READINGS: i64 = 300_000;
+/// Passes looked at for where everybody is: two weeks of a large school.
+const PASS_ROWS: i64 = 200_000;
+/// Passes of the last day taken up, however many came.
+const RECALLED_PASSES: usize = 50_000;
 /// Event rows looked at for serials: enough for the last few of every reader.
 const SERIAL_ROWS: i64 = 20_000;
 
@@ -75,6 +81,12 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
                 Ok((word("meta", 0, id, |t| ControlId::new(t).ok())?, get(row, "value")?))
             },
         )?,
+        people: readable(db, "select * from person", [], person_of)?
+            .into_iter()
+            .map(|(who, person)| (who, Arc::new(person)))
+            .collect(),
+        passes: passes_since(db)?,
+        muster: each(db, "select value from meta where key = ?1", [MUSTER], |row| get(row, "value"))?.pop(),
     })
 }
 
@@ -169,6 +181,55 @@ fn serials(db: &Connection) -> Result<Vec<Serial>, StoreError> {
     });
     newest_first.reverse();
     Ok(newest_first)
+}
+
+/// The passes of the day before the newest event, and the last pass of each person in the two weeks before, oldest
+/// first: where everybody is. What came while our clock was not set is taken by its place in the order.
+fn passes_since(db: &Connection) -> Result<Vec<(DeviceId, Stamp, Event)>, StoreError> {
+    let newest = each(db, "select arrived from event where clock <> 3 order by seq desc limit 1", [], |row| {
+        get::<i64>(row, "arrived")
+    })?;
+    let newest = Wall(newest.last().copied().unwrap_or(0));
+    let (day, fortnight) = (newest.plus_ms(-RECALL_MS), newest.plus_ms(-RECALL_PERSONS_MS));
+    let mut statement = db
+        .prepare(
+            "select * from event where retained = 0 and kind in ('credential', 'duress', 'presence', 'vehicle_pass') \
+             order by seq desc limit ?1",
+        )
+        .doing("reading passes")?;
+    let mut rows = statement.query([PASS_ROWS]).doing("reading passes")?;
+    let (mut passes, mut last, mut bad) = (Vec::new(), BTreeMap::new(), 0_u64);
+    while let Some(row) = rows.next().doing("reading passes")? {
+        let Ok(stored) = event_of(row) else {
+            bad += 1;
+            continue;
+        };
+        let arrived = stored.stamp.gateway;
+        if arrived.plausible() && arrived < fortnight {
+            break;
+        }
+        let seq: i64 = get(row, "seq")?;
+        if (!arrived.plausible() || arrived >= day) && passes.len() < RECALLED_PASSES {
+            passes.push((seq, stored));
+        } else if let Some(credential) = &stored.event.credential
+            && let Some(person) = &credential.person
+        {
+            // A reader that leads somewhere need not say a direction, and any other says nothing without.
+            let key = (person.clone(), credential.direction == Direction::Unknown);
+            let at = stored.stamp.effective();
+            if last.get(&key).is_none_or(|(_, kept): &(i64, StoredEvent)| kept.stamp.effective() < at)
+                && (last.len() < 2 * MAX_PERSONS || last.contains_key(&key))
+            {
+                last.insert(key, (seq, stored));
+            }
+        }
+    }
+    if bad > 0 {
+        tracing::error!(rows = bad, "passes cannot be read back and are left out");
+    }
+    passes.extend(last.into_values());
+    passes.sort_by_key(|(seq, _)| *seq);
+    Ok(passes.into_iter().map(|(_, stored)| (stored.device, stored.stamp, stored.event)).collect())
 }
 
 /// As [`each`], but for rows that cannot be read back: what they are good for is done without them.

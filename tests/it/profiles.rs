@@ -56,6 +56,7 @@ fn every_shipped_profile_decodes_its_vectors() {
         "acrel-adl400",
         "acrel-adw300",
         "acrel-ddsy1352",
+        "ademco-contact-id",
         "apc-smt1500",
         "aqara-mccgq11lm",
         "aqara-wsdcgq11lm",
@@ -65,10 +66,13 @@ fn every_shipped_profile_decodes_its_vectors() {
         "cj-t-188-2004-heat",
         "dl-t-645-2007-single-phase",
         "dl-t-645-2007-three-phase",
+        "dahua-cgi",
         "eastron-sdm120",
         "eastron-sdm630",
         "eastron-sdm72d-m",
         "face-rec-mqtt",
+        "gb-t-26875-3-transmitter",
+        "hikvision-ds-k1t",
         "huawei-sun2000",
         "jxct-rs485-tvoc",
         "lg-pdrycb500",
@@ -78,7 +82,9 @@ fn every_shipped_profile_decodes_its_vectors() {
         "siemens-pac2200",
         "tuya-ts0215a",
         "waveshare-modbus-rtu-relay-d",
+        "vzenith-plate-reader",
         "wiren-board-wb-mwac",
+        "zkteco-attendance-push",
     ] {
         assert!(ids.iter().any(|id| id == expected), "{expected} is shipped");
     }
@@ -92,7 +98,7 @@ fn the_examples_of_the_reference_page_are_profiles() {
     let (profiles, golden): (Vec<&str>, Vec<&str>) = examples.iter().partition(|e| e.contains("protocol = "));
     assert_eq!(
         (profiles.len(), golden.len()),
-        (5, 5),
+        (6, 6),
         "a profile and its vectors for each kind of protocol, and one more for bits"
     );
     for (profile, golden) in profiles.into_iter().zip(golden) {
@@ -294,6 +300,74 @@ fn m14_what_stands_for_no_value_never_enters_an_aggregate() {
             }
             let later = now.plus_ms(3_600_000);
             assert_eq!(mixed.close(later), clean.close(later), "{kind} {extra}");
+        }
+    }
+}
+
+/// Real-shaped things that name a person.
+const CANARIES: [&str; 7] =
+    ["测试甲", "341226201109130018", "13855512345", "0012345678", "S2024001", "皖A88888", "55qWQTg4ODg4"];
+
+fn clean(what: &str, said: &impl std::fmt::Debug) {
+    let said = format!("{said:?}");
+    for canary in CANARIES {
+        assert!(!said.contains(canary), "{what} tells {canary}: {said}");
+    }
+}
+
+/// Whole, cut off and damaged: what a shipped profile makes of a message, also its answer and why it was refused, has
+/// nothing in it that names a person.
+#[test]
+fn nothing_that_names_a_person_leaves_a_shipped_profile() {
+    let person = "\"customId\":\"S2024001\",\"personName\":\"测试甲\",\"persionName\":\"测试甲\",\
+                  \"idCard\":\"341226201109130018\",\"telnum\":\"13855512345\",\"RFIDCard\":\"0012345678\",\
+                  \"pic\":\"data:image/jpeg;base64,55qWQTg4ODg4\"";
+    let pass = format!(
+        "{{\"operator\":\"RecPush\",\"info\":{{\"RecordID\":\"3071\",\"VerifyStatus\":\"1\",{person}}}}}"
+    );
+    let stranger = format!("{{\"operator\":\"StrSnapPush\",\"info\":{{\"SnapID\":\"946\",{person}}}}}");
+    let capture = "{\"sequence_no\":41,\"cap_time\":\"2017/12/18 16:45:30.003\",\"closeup_pic\":{\"data\":\"55qWQTg4ODg4\"},\
+                   \"match\":{\"person_id\":\"S2024001\",\"person_name\":\"测试甲\",\"image\":\"55qWQTg4ODg4\"}}";
+    let plate = "{\"id\":\"a\",\"name\":\"ivs_result\",\"payload\":{\"AlarmInfoPlate\":{\"user_data\":\"13855512345\",\
+                 \"result\":{\"PlateResult\":{\"license\":\"55qWQTg4ODg4\",\"plates\":[{\"license\":\"皖A88888\"}]}}}}}";
+    let band =
+        "{\"band\":\"S2024001\",\"name\":\"测试甲\",\"phone\":\"13855512345\",\"sos\":true,\"heard\":\"in\"}";
+    let (device, site_key) = (DeviceId::new("reader").unwrap(), SiteKey::new([7; 32]));
+    let zone = TimeZone::fixed(jiff::tz::offset(8));
+    let cx = Context {
+        device: &device,
+        now: Wall(0),
+        site_key: &site_key,
+        zone: &zone,
+        allow_health: false,
+        withheld: None,
+    };
+    for (at, topic, payload) in [
+        ("card-reader/face-rec-mqtt", "mqtt/face/r1/Rec", pass.as_str()),
+        ("card-reader/face-rec-mqtt", "mqtt/face/r1/Snap", &stranger),
+        ("card-reader/face-rec-mqtt-device", "mqtt/device/r1/Rec", &pass),
+        ("card-reader/huaan-face-capture-mqtt", "topic/face/capture/request/r1", capture),
+        ("barrier/vzenith-plate-reader", "device/r1/message/up/ivs_result", plate),
+        ("wristband/generic-ble-wristband", "wristband/r1/up", band),
+    ] {
+        let file = root().join("device-profiles").join(at).join("profile.toml");
+        let profile = profile::parse(at, &std::fs::read_to_string(file).unwrap(), &Problems::new()).unwrap();
+        assert!(profile.personal(), "{at}: its bytes may be kept");
+        let whole = profile.decode_message(&cx, "r1", topic, payload.as_bytes()).unwrap();
+        assert!(!whole.is_empty(), "{at}");
+        let answered = profile.reply("r1", topic, payload.as_bytes());
+        assert_eq!(answered.is_some(), at.contains("face"), "{at}");
+        let mut tried = vec![payload.as_bytes().to_vec()];
+        for cut in 0..payload.len() {
+            tried.push(payload.as_bytes()[..cut].to_vec());
+            let mut damaged = payload.as_bytes().to_vec();
+            damaged[cut] = b'"';
+            tried.push(damaged);
+        }
+        for bytes in tried {
+            clean(at, &profile.decode_message(&cx, "r1", topic, &bytes));
+            let reply = profile.reply("r1", topic, &bytes);
+            clean(at, &reply.map(|reply| (reply.topic, String::from_utf8(reply.payload))));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::model::{Delivery, Input, Mono, Record, Wall};
 use crate::pipeline::{Audit, Commit, Dropped};
-use crate::runtime::lanes::OrderOutcome;
+use crate::runtime::lanes::{MusterOutcome, OrderOutcome};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -30,6 +30,7 @@ pub(super) const STAGED_ROWS: usize = 20_000;
 pub(super) struct Waiting {
     pub receipts: Vec<oneshot::Sender<()>>,
     pub orders: Vec<(oneshot::Sender<OrderOutcome>, OrderOutcome)>,
+    pub musters: Vec<(oneshot::Sender<MusterOutcome>, MusterOutcome)>,
 }
 
 impl Waiting {
@@ -39,6 +40,9 @@ impl Waiting {
             receipt.send(()).ok();
         }
         for (sender, outcome) in self.orders {
+            sender.send(outcome).ok();
+        }
+        for (sender, outcome) in self.musters {
             sender.send(outcome).ok();
         }
     }
@@ -64,20 +68,22 @@ impl Staged {
     /// Adds a step and who waits for it. `soon` says that people wait for it.
     pub(super) fn add(&mut self, now: Mono, commit: Commit, waiting: Waiting, soon: bool) {
         let alarms = !(commit.events.is_empty() && commit.alarm_changes.is_empty());
-        if soon || alarms || !waiting.orders.is_empty() {
+        let orders = !(waiting.orders.is_empty() && waiting.musters.is_empty());
+        if soon || alarms || orders {
             self.urgent.get_or_insert(now);
         }
         if !waiting.receipts.is_empty() {
             let (first, _) = self.senders.unwrap_or((now, now));
             self.senders = Some((first, now));
         }
-        if !commit.is_empty() || !waiting.receipts.is_empty() || !waiting.orders.is_empty() {
+        if !commit.is_empty() || !waiting.receipts.is_empty() || orders {
             self.since.get_or_insert(now);
         }
         self.rows += commit.rows();
         self.commit.absorb(commit);
         self.waiting.receipts.extend(waiting.receipts);
         self.waiting.orders.extend(waiting.orders);
+        self.waiting.musters.extend(waiting.musters);
         self.most = self.most.max(self.waiting.receipts.len()).min(WINDOW);
     }
 

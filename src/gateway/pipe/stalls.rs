@@ -35,6 +35,7 @@ fn plant(medium: &Medium, clock: Arc<dyn Clock>) -> Plant {
         gateway: DeviceId::new("gw").unwrap(),
         aggregate_secs: 900,
         destinations: vec![DestinationId::new("city").unwrap()],
+        campus: crate::campus::Settings::default(),
     };
     let remembered = Remembered { next_alarm: 1, next_seq: 1, ..Remembered::default() };
     let engine = Engine::new(always(&world));

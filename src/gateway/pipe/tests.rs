@@ -24,7 +24,7 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
     let (store, thread) =
         store::open(Store::open(dir).unwrap(), Arc::clone(&clock), Arc::clone(&tally)).unwrap();
     let settings =
-        Settings { gateway: DeviceId::new("gw").unwrap(), aggregate_secs: 900, destinations: Vec::new() };
+        Settings { gateway: DeviceId::new("gw").unwrap(), aggregate_secs: 900, destinations: Vec::new(), campus: crate::campus::Settings::default() };
     let world = World {
         devices: BTreeMap::new(),
         places: BTreeMap::new(),

@@ -8,7 +8,7 @@ use crate::model::{
     Body, BusId, ClockQuality, Delivery, DeviceId, EventKind, Input, Link, MessageKey, Observation, Refused,
     Stamp, Unknown, Wall,
 };
-use crate::profile::{Context, Decoded, Refusal};
+use crate::profile::{Decoded, Refusal};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -106,11 +106,13 @@ impl Inbound<'_> {
         for device in late {
             self.urgent_alone(device, &message, &mut inputs);
         }
+        if arrived.packet_id.is_none() && !retained {
+            admitted.iter().for_each(|device| self.field.tally.at_most_once.of(&device.id).one());
+        }
         let shed = inputs.is_empty() && admitted.is_empty();
         let reply = match admitted.as_slice() {
             [device] if whole_len == payload.len() => {
-                let reply = device.profile.reply(&device.address, topic, payload);
-                reply.map(|reply| (reply.topic, reply.payload))
+                device.profile.reply(&device.address, topic, payload).map(|reply| (reply.topic, reply.payload))
             }
             _ => None,
         };
@@ -194,14 +196,7 @@ impl Inbound<'_> {
                 ),
             });
         }
-        let cx = Context {
-            device: &device.id,
-            now: message.now,
-            site_key: &self.field.site_key,
-            zone: &self.field.site.zone,
-            allow_health: false,
-            withheld: None,
-        };
+        let cx = self.field.context(&device.id, message.now);
         device.profile.decode_message(&cx, &device.address, message.topic, message.payload)
     }
 

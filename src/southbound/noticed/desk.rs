@@ -8,7 +8,6 @@ use crate::model::{
     Unknown,
 };
 use crate::notice::{Notice, Unreadable};
-use crate::profile::Context;
 use crate::runtime::Receipt;
 use crate::runtime::lanes::Stopping;
 use crate::southbound::mqtt::Floods;
@@ -134,14 +133,7 @@ impl<'a> Desk<'a> {
 
     fn decoded(&self, device: &Device, notice: &Notice) -> Vec<Input> {
         let now = self.field.clock.now().wall;
-        let cx = Context {
-            device: &device.id,
-            now,
-            site_key: &self.field.site_key,
-            zone: &self.field.site.zone,
-            allow_health: false,
-            withheld: None,
-        };
+        let cx = self.field.context(&device.id, now);
         match device.profile.decode_notice(&cx, notice) {
             Ok(said) => {
                 let observed = said.into_iter().map(|decoded| {

@@ -9,7 +9,7 @@ use crate::model::{
     Body, BusId, Delivery, Event, EventKind, Fault, Input, Link, Observation, Phase, Refused, Stamp,
 };
 use crate::notice::xml::Node;
-use crate::profile::{Context, Notification};
+use crate::profile::Notification;
 use crate::runtime::Chain;
 use crate::southbound::{Failure, Field, Session, link_input};
 use futures_util::future::BoxFuture;
@@ -238,14 +238,7 @@ impl Ear {
 
     fn inputs(&self, note: &Notification, field: &Field) -> Vec<Input> {
         let now = field.clock.now().wall;
-        let context = Context {
-            device: &self.device.id,
-            now,
-            site_key: &field.site_key,
-            zone: &field.site.zone,
-            allow_health: false,
-            withheld: None,
-        };
+        let context = field.context(&self.device.id, now);
         match self.device.profile.decode_notification(&context, note) {
             Ok(all) => all
                 .into_iter()

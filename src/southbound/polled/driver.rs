@@ -16,7 +16,7 @@ pub(in crate::southbound) fn drivers(bus: &Bus, devices: &[Device]) -> Vec<Arc<d
         BusKind::Serial(settings) => Line::Serial(settings.clone()),
         _ => return Vec::new(),
     };
-    let devices: Vec<Device> = devices.iter().filter(|device| device.bus == bus.id).cloned().collect();
+    let devices: Box<[Device]> = devices.iter().filter(|device| device.bus == bus.id).cloned().collect();
     if devices.is_empty() {
         return Vec::new();
     }
@@ -54,7 +54,7 @@ impl Line {
 struct PolledBus {
     bus: BusId,
     line: Line,
-    devices: Vec<Device>,
+    devices: Box<[Device]>,
 }
 
 impl Driver for PolledBus {

@@ -102,6 +102,7 @@ impl Gateway {
             gateway: config.site.gateway.clone(),
             aggregate_secs: config.aggregate_secs,
             destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
+            campus: config.campus.clone(),
         };
         let world = schoolgate::rules::World {
             devices: std::mem::take(&mut config.world.devices),
