@@ -1,6 +1,6 @@
 //! Bells, terms, holidays, make-up workdays, clock changes, and slips.
 
-use super::{Calendar, EXAMPLE};
+use super::{Calendar, EXAMPLE, Period, Times, time_of_day};
 use crate::document::{Document, Problems};
 use crate::model::Wall;
 use jiff::civil::DateTime;
@@ -80,9 +80,17 @@ fn the_next_change_is_the_next_bell_that_rings() {
         ("2026-10-09T18:00", "2026-10-10T08:00"), // make-up Saturday
         ("2026-07-01T00:00", "2026-09-01T08:00"), // before the term
     ] {
-        assert_eq!(calendar.next_change(Times::Teaching, at(&china(), from)), Some(at(&china(), to)), "{from}");
+        assert_eq!(
+            calendar.next_change(Times::Teaching, at(&china(), from)),
+            Some(at(&china(), to)),
+            "{from}"
+        );
     }
-    assert_eq!(calendar.next_change(Times::Teaching, at(&china(), "2027-01-22T17:30")), None, "no further term is known");
+    assert_eq!(
+        calendar.next_change(Times::Teaching, at(&china(), "2027-01-22T17:30")),
+        None,
+        "no further term is known"
+    );
     assert_eq!(calendar.next_change(Times::Teaching, Wall(i64::MAX)), None);
     assert!(!calendar.is_teaching_time(Wall(i64::MIN)));
 }
@@ -213,5 +221,65 @@ fn every_slip_has_its_place_and_advice() {
             found.len() == 1 && found[0].contains(expected),
             "{text}\nexpected {expected}\nfound {found:#?}"
         );
+    }
+}
+
+#[test]
+fn examinations_and_nights() {
+    let calendar = read(EXAMPLE, &china()).expect("good");
+    for (times, at_text, expected) in [
+        (Times::Exam, "2027-01-18T08:29", false),
+        (Times::Exam, "2027-01-18T08:30", true),
+        (Times::Exam, "2027-01-20T16:29", true),
+        (Times::Exam, "2027-01-20T16:30", false),
+        (Times::Exam, "2027-01-21T09:00", false),
+        // A Thursday's night ends on Friday morning; Friday's evening has none.
+        (Times::Curfew, "2026-09-03T22:29", false),
+        (Times::Curfew, "2026-09-03T22:30", true),
+        (Times::Curfew, "2026-09-04T05:59", true),
+        (Times::Curfew, "2026-09-04T06:00", false),
+        (Times::Curfew, "2026-09-04T23:00", false),
+    ] {
+        assert_eq!(calendar.holds(times, at(&china(), at_text)), expected, "{times:?} {at_text}");
+    }
+    let change = |times, from| calendar.next_change(times, at(&china(), from));
+    assert_eq!(change(Times::Exam, "2027-01-18T09:00"), Some(at(&china(), "2027-01-18T11:30")));
+    assert_eq!(change(Times::Curfew, "2026-09-04T01:00"), Some(at(&china(), "2026-09-04T06:00")));
+    assert_eq!(change(Times::Curfew, "2026-09-04T06:00"), Some(at(&china(), "2026-09-06T22:30")));
+    let told_nothing = Calendar::default_school(china());
+    assert!(told_nothing.holds(Times::Curfew, at(&china(), "2026-09-05T02:00")));
+    assert!(!told_nothing.holds(Times::Exam, at(&china(), "2027-01-18T09:00")));
+}
+
+#[test]
+fn rounds_of_a_day_and_the_last_time_of_day() {
+    let calendar = Calendar::default_school(china());
+    let rounds = ["22:00-22:40", "23:30-00:30"].map(|text| Period::over_night(text).expect("good"));
+    assert_eq!(rounds[1].to_string(), "23:30-00:30");
+    let midnight = at(&china(), "2026-09-04T00:10");
+    let daily = calendar.daily(&rounds, midnight);
+    assert!(daily.contains(&(1, at(&china(), "2026-09-03T23:30"), at(&china(), "2026-09-04T00:30"))));
+    assert_eq!(daily.len(), 6, "of yesterday, today and tomorrow");
+    let three = time_of_day("03:00").expect("good");
+    assert_eq!(calendar.last_at(three, midnight), Some(at(&china(), "2026-09-03T03:00")));
+    let three_sharp = at(&china(), "2026-09-04T03:00");
+    assert_eq!(calendar.last_at(three, three_sharp), Some(three_sharp));
+    for bad in ["", "22:00", "22:00-22:00", "24:00-01:00", "22:60-23:00", "2:00-3:00"] {
+        assert!(Period::over_night(bad).is_err(), "{bad}");
+    }
+    assert_eq!(time_of_day("24:00"), None);
+}
+
+#[test]
+fn slips_in_examinations_and_nights_are_told() {
+    let slips = read(
+        "[calendar]\n[[calendar.exam]]\nname = \"a\"\nfirst = \"2027-01-20\"\nlast = \"2027-01-18\"\n\
+         periods = [\"8-9\"]\n[[calendar.exam]]\nname = \"b\"\nfirst = \"2027-01-18\"\nlast = \"2027-01-18\"\n\
+         [[calendar.curfew]]\ndays = [\"sunday\"]\nhours = \"22:30\"\n[[calendar.curfew]]\nhours = \"22:30-06:00\"\n",
+        &china(),
+    )
+    .expect_err("slips");
+    for expected in ["ends on 2027-01-18", "\"8-9\"", "no periods", "not a weekday", "22:30", "no days"] {
+        assert!(slips.iter().any(|slip| slip.contains(expected)), "{expected}: {slips:#?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Where each person is: where their newest pass leads, and how many came in that nobody named.
 
 use super::{MAX_PERSONS, RECALL_MS};
-use crate::model::{Pass, Person, People, PersonRef, PlaceId, Wall};
+use crate::model::{Pass, People, Person, PersonRef, PlaceId, Wall};
 use crate::rules::{Door, World};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,8 @@ pub(super) struct Known {
     pub(super) zone: Option<PlaceId>,
     /// Whether that pass was on the way in; `None` while no pass has said where they are.
     inward: Option<bool>,
+    /// Whether its time is the device's own.
+    by_device: bool,
     /// When they were last seen anywhere.
     pub(super) last_seen: Wall,
     /// What the school says of them.
@@ -97,7 +99,7 @@ impl Crowd {
             self.make_room();
         }
         let at = pass.when.at;
-        let new = || Known { at, zone: None, inward: None, last_seen: at, who: None };
+        let new = || Known { at, zone: None, inward: None, by_device: false, last_seen: at, who: None };
         let known = self.known.entry(person.clone()).or_insert_with(new);
         known.last_seen = known.last_seen.max(at);
         if pass.known.is_some() {
@@ -107,8 +109,8 @@ impl Crowd {
         let newer = known.inward.is_none_or(|inward| match pass.when.against(known.at) {
             Ordering::Less => false,
             Ordering::Greater => true,
-            // Two readers say the same moment: rather in than out.
-            Ordering::Equal => (door.inward, &door.to) > (inward, &known.zone),
+            // Two readers say the same moment: rather in than out, unless one of them came at that moment.
+            Ordering::Equal => known.by_device && (door.inward, &door.to) > (inward, &known.zone),
         });
         if newer {
             // A time that cannot be true is no measure for what comes later.
@@ -117,6 +119,7 @@ impl Crowd {
             }
             known.zone.clone_from(&door.to);
             known.inward = Some(door.inward);
+            known.by_device = pass.when.by_device;
             self.undated |= !known.at.plausible();
         }
     }

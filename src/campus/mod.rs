@@ -25,6 +25,8 @@ pub const MAX_PERSONS: usize = 50_000;
 pub const RECALL_MS: i64 = 24 * 3600 * 1000;
 /// How far back it looks for the last pass of each person: boarders who have not left the house for two weeks.
 pub const RECALL_PERSONS_MS: i64 = 14 * RECALL_MS;
+/// A day is no shorter, however clocks are turned, milliseconds.
+const SHORTEST_DAY_MS: i64 = 22 * 3600 * 1000;
 /// The time of day, in minutes since midnight, at which a place is taken for empty unless told otherwise: 03:00.
 pub const DEFAULT_RESET: i64 = 3 * 60;
 
@@ -162,7 +164,9 @@ impl Campus {
         }
         self.people.date(now);
         self.vehicles.date(now);
-        let floor = self.floor_at(now, world);
+        // Days are at least so long: the calendar is not asked with every pass.
+        let sure = self.floor.is_some_and(|floor| floor <= now && now < floor.plus_ms(SHORTEST_DAY_MS));
+        let floor = if sure { self.floor } else { self.floor_at(now, world) };
         if floor != self.floor {
             self.floor = floor;
             self.picture = None;
@@ -217,8 +221,7 @@ impl Campus {
                 ("muster_safe", format!("group={group} persons={}", persons.len()))
             }
         };
-        let detail =
-            if command.note.is_empty() { detail } else { format!("{detail} note={}", command.note) };
+        let detail = if command.note.is_empty() { detail } else { format!("{detail} note={}", command.note) };
         self.notes.push(Note { at: now, actor: actor.to_owned(), action, detail });
         self.unsaved = true;
         self.picture = None;

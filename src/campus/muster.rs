@@ -1,8 +1,8 @@
 //! The muster list: everybody who entered and was not seen leaving, until each is safe or seen leaving.
 
+use super::MAX_PERSONS;
 use super::crowd::{Crowd, Floor, Known};
 use super::picture::{Listing, Missing, MusterPicture, nameless};
-use super::MAX_PERSONS;
 use crate::model::{Called, Pass, PersonRef, PlaceId, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -130,10 +130,10 @@ impl Muster {
         if let Some(zone) = people.get(person).and_then(|known| floor.zone_of(known)) {
             self.add(person, zone);
         }
-        if at_assembly && since && self.listed.contains_key(person) {
-            let by_hand = self.safe.get(person).is_some_and(|safe| safe.by_hand);
-            let at = self.safe.get(person).map_or(at, |safe| safe.at.max(at));
-            self.safe.insert(person.clone(), Safe { at, by_hand });
+        // Also of those who are not listed: what lists them may come late.
+        if at_assembly && since && (self.safe.len() < MAX_PERSONS || self.safe.contains_key(person)) {
+            let safe = self.safe.entry(person.clone()).or_insert(Safe { at, by_hand: false });
+            safe.at = safe.at.max(at);
         }
     }
 

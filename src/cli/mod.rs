@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod alarms;
+mod campus;
 mod capture;
 mod check;
 mod client;
@@ -50,6 +51,8 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Alarms(alarms::Alarms),
+    Presence(campus::Presence),
+    Muster(campus::Muster),
     Control(control::Control),
     People(people::People),
     Quarantine(quarantine::Quarantine),
@@ -80,6 +83,8 @@ pub fn run() -> ExitCode {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
+            Command::Presence(presence) => presence.run(out),
+            Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),
             Command::People(people) => people.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),

@@ -1,6 +1,6 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, controls, people, views};
+use super::{Console, Problem, campus, controls, people, views};
 use crate::aggregate::Nature;
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
@@ -48,6 +48,11 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/people/export", post(people::export))
         .route("/api/v1/people/erase", post(people::erase))
         .route("/api/v1/people/{person}/track", get(people::track))
+        .route("/api/v1/presence", get(campus::presence))
+        .route("/api/v1/muster", get(campus::muster))
+        .route("/api/v1/muster/start", post(campus::start))
+        .route("/api/v1/muster/close", post(campus::close))
+        .route("/api/v1/muster/safe", post(campus::safe))
         .route("/api/v1/destinations", get(destinations))
         .route("/api/v1/destinations/{id}/set-aside", get(set_aside))
         .route("/api/v1/quarantine", get(quarantine))

@@ -4,6 +4,7 @@
 //! page from elsewhere, so requests that name another host or come from another origin are refused.
 
 mod api;
+mod campus;
 mod controls;
 mod guard;
 mod people;

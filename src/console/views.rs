@@ -83,6 +83,7 @@ pub(super) fn alarm(alarm: &Alarm) -> Value {
     let mut value = serde_json::to_value(alarm).unwrap_or(Value::Null);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("state".into(), json!(alarm.isa_state().to_string()));
+        fields.insert("silent".into(), json!(alarm.silent()));
     }
     value
 }

@@ -1,6 +1,8 @@
 //! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
 
-use super::{Actor, AlarmId, BusId, DeviceId, Event, Fault, MusterCommand, PeopleChange, Reading, Stamp, Wall};
+use super::{
+    Actor, AlarmId, BusId, DeviceId, Event, Fault, MusterCommand, PeopleChange, Reading, Stamp, Wall,
+};
 use std::borrow::Cow;
 
 /// Whether a device answers.

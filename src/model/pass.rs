@@ -14,7 +14,7 @@ pub struct When {
     /// Our time at arrival.
     arrived: Wall,
     /// Whether `at` is the device's own time and may lie before what came earlier.
-    by_device: bool,
+    pub by_device: bool,
 }
 
 impl When {

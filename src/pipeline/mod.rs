@@ -14,9 +14,9 @@ use crate::aggregate::{Aggregates, Counted, Nature, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind,
-    Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointKind, Reading, Record,
-    Refused, RollUp, Stamp, Unknown, Wall,
+    Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event,
+    EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointKind,
+    Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
@@ -346,10 +346,10 @@ impl Pipeline {
     fn here_before(&self, now: Wall, bus: &BusId, fingerprint: u64, inputs: &[Input]) -> bool {
         let urgent = inputs.iter().any(|input| {
             matches!(input, Input::Observed(Observation { body: Body::Event(event), .. })
-                if matches!(
-                    event.kind,
-                    EventKind::Help | EventKind::Fire | EventKind::Duress | EventKind::Smoke
-                ))
+            if matches!(
+                event.kind,
+                EventKind::Help | EventKind::Fire | EventKind::Duress | EventKind::Smoke
+            ))
         });
         self.seen
             .message(bus, fingerprint)

@@ -53,7 +53,8 @@ fn world() -> Arc<World> {
 fn pipeline(remembered: Remembered) -> Pipeline {
     let world = world();
     let destinations = ["province", "city"].map(|d| DestinationId::new(d).unwrap()).to_vec();
-    let settings = Settings { gateway: id("gw"), aggregate_secs: 60, destinations, campus: campus::Settings::default() };
+    let settings =
+        Settings { gateway: id("gw"), aggregate_secs: 60, destinations, campus: campus::Settings::default() };
     let problems = Problems::new();
     let text = "devices = [\"m\"]\npoint = \"power_total\"\nabove = 5\nunit = \"kW\"";
     let document = Document::parse("narrow", text, &problems);

@@ -45,6 +45,8 @@ enum Content {
         online: Vec<String>,
         offline: Vec<String>,
     },
+    /// Nothing that is read: its sender is there, and that is all.
+    Alive,
     /// ONVIF events: the profile's `[[notification]]` says what they mean.
     Notifications,
 }
@@ -97,6 +99,7 @@ impl Message {
         });
         let content = match availability {
             _ if onvif => Some(Content::Notifications),
+            None if !has_fields && ignorable => Some(Content::Alive),
             Some(availability) => availability,
             None => Some(Content::Fields { points, events }),
         };
@@ -134,6 +137,13 @@ impl Message {
         let text = json::text(payload)?;
         match &self.content {
             Content::Notifications => Ok(Vec::new()),
+            Content::Alive => {
+                // Nothing is wanted of it but who sends, so of a message that names no sender not even JSON is.
+                if self.sender.is_some() {
+                    self.check_sender(address, &json::read(text, &self.wanted)?)?;
+                }
+                Ok(vec![Decoded { device_time: None, body: Body::Link(Link::Up) }])
+            }
             Content::Fields { points, events } => self.decode_fields(cx, address, text, points, events),
             Content::Availability { at, online, offline } => {
                 let up = Body::Link(Link::Up);
@@ -268,7 +278,7 @@ impl Messages {
             Content::Fields { events, .. } => {
                 events.iter().any(|e| e.credential.as_ref().is_some_and(|c| c.person.is_some()))
             }
-            Content::Availability { .. } | Content::Notifications => false,
+            Content::Availability { .. } | Content::Alive | Content::Notifications => false,
         };
         let notifications = messages.iter().any(|m| matches!(m.content, Content::Notifications));
         let notifications = notifications.then(|| Notifications::parse(reader));
@@ -285,7 +295,7 @@ impl Messages {
     fn fields(&self) -> impl Iterator<Item = (&[PointField], &[EventField])> {
         self.messages.iter().filter_map(|message| match &message.content {
             Content::Fields { points, events } => Some((points.as_slice(), events.as_slice())),
-            Content::Availability { .. } | Content::Notifications => None,
+            Content::Availability { .. } | Content::Alive | Content::Notifications => None,
         })
     }
 
@@ -296,7 +306,7 @@ impl Messages {
     pub(super) fn points_mut(&mut self) -> impl Iterator<Item = &mut Point> {
         let fields = self.messages.iter_mut().filter_map(|message| match &mut message.content {
             Content::Fields { points, .. } => Some(points),
-            Content::Availability { .. } | Content::Notifications => None,
+            Content::Availability { .. } | Content::Alive | Content::Notifications => None,
         });
         fields.flatten().map(|field| &mut field.point)
     }

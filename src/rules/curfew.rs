@@ -135,7 +135,10 @@ impl Curfew {
         }
         self.said = Some(holds);
         let (level, what) = if holds {
-            (Level::Holds, Text::new(format!("关门后 {away} 人未归"), format!("{away} not back after curfew")))
+            (
+                Level::Holds,
+                Text::new(format!("关门后 {away} 人未归"), format!("{away} not back after curfew")),
+            )
         } else {
             (Level::Ended, Text::new("无人未归", "everybody is back, or the night is over"))
         };

@@ -4,8 +4,9 @@ use super::{Engine, Finding, Level, RULE_KINDS, Rule, Watched, World, always};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems};
 use crate::model::{
-    Body, Event, EventKind, Link, Mono, Now, Observation, Phase, Place, PlaceId, PlaceKind, PointId,
-    PointKind, ProfileId, Reading, RuleId, Stamp, Text, Unit, Wall,
+    AccessResult, Body, Carrier, CredentialUse, Direction, Event, EventKind, Link, Mono, Now, Observation,
+    Person, PersonRef, Phase, Place, PlaceId, PlaceKind, PointId, PointKind, ProfileId, Reading, RuleId,
+    Service, Stamp, Text, Unit, Wall,
 };
 use crate::profile::{self, Point, Profile};
 use jiff::civil::DateTime;
@@ -126,6 +127,48 @@ pub(super) fn device(id: &str) -> crate::model::DeviceId {
     crate::model::DeviceId::new(id).expect("an id")
 }
 
+/// A card that is let through, at the device's time and ours.
+pub(super) fn card(id: &str, person: &str, direction: Direction, at: (Option<Wall>, Wall)) -> Observation {
+    presented(id, person, (direction, AccessResult::Granted), at, None)
+}
+
+/// As [`card`], of somebody whom the school knows.
+pub(super) fn card_of(
+    id: &str,
+    person: &str,
+    direction: Direction,
+    at: (Option<Wall>, Wall),
+    who: &Person,
+) -> Observation {
+    presented(id, person, (direction, AccessResult::Granted), at, Some(Arc::new(who.clone())))
+}
+
+/// A card on the way in that is not let through.
+pub(super) fn refused(id: &str, person: &str, now: Wall) -> Observation {
+    presented(id, person, (Direction::In, AccessResult::Denied), (None, now), None)
+}
+
+fn presented(
+    id: &str,
+    person: &str,
+    (direction, result): (Direction, AccessResult),
+    (at, arrived): (Option<Wall>, Wall),
+    known: Option<Arc<Person>>,
+) -> Observation {
+    let mut event = Event::bare(EventKind::Credential, Phase::Moment);
+    event.credential = Some(CredentialUse {
+        carrier: Carrier::Card,
+        service: Service::Access,
+        direction,
+        result,
+        reason: None,
+        person: (!person.is_empty()).then(|| PersonRef::from_stored(person.to_owned())),
+        known,
+    });
+    let stamp = Stamp::new(at, arrived);
+    Observation { device: device(id), stamp, body: Body::Event(event), retained: false }
+}
+
 /// Reads every `[[rule]]`, as the configuration does.
 pub(super) fn parse(text: &str, world: &World) -> Result<Vec<Box<dyn Rule>>, Vec<Problem>> {
     let problems = Problems::new();
@@ -230,6 +273,17 @@ impl Player {
     pub(super) fn restart(&mut self) -> &mut Self {
         self.engine.start(self.now);
         self
+    }
+
+    pub(super) fn remember(&mut self, seen: &Observation) -> &mut Self {
+        self.engine.remember(self.now, seen);
+        self
+    }
+
+    /// A card of somebody without a role is let through; an empty pseudonym is none.
+    pub(super) fn card(&mut self, id: &str, person: &str, direction: Direction) -> &mut Self {
+        let seen = card(id, person, direction, (None, self.now.wall));
+        self.see(&seen)
     }
 
     pub(super) fn see(&mut self, seen: &Observation) -> &mut Self {

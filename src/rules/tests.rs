@@ -20,7 +20,7 @@ fn every_example_works_and_every_name_is_used_once() {
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].id().as_str(), "my-rule");
     }
-    assert_eq!(always(&world()).len(), 2);
+    assert_eq!(always(&world()).len(), 4);
 }
 
 fn page() -> String {
@@ -51,8 +51,16 @@ that chooses a device without the point or event that the rule is about.
 
 ## Always on
 
-`always.help` and `always.fire` need no `[[rule]]` and cannot be switched off: each help or fire event of any device
-raises a critical alarm, whatever the clocks say. A help press that a broker retained is not raised a second time.
+`always.help`, `always.duress`, `always.fire` and `always.smoke` need no `[[rule]]` and cannot be switched off: each help,
+duress, fire or smoke event of any device raises a critical alarm, whatever the clocks say. A help press that a broker
+retained is not raised a second time. Smoke of a detector that is behind no fire panel is an alarm of the class `fire`.
+An alarm of `always.duress` (somebody opened under threat) is silent: the API gives it with `"silent": true`, and nothing
+may sound or show at that door.
+
+## Zones
+
+Rules with a `zone` name a place that has `counts = true`; they watch the readers that lead into it and out of it
+([campus.md](campus.md)).
 "#;
 
 const TAIL: &str = r#"

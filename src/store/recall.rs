@@ -6,12 +6,13 @@ use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError, history};
 use crate::aggregate::{REVISABLE_SPAN, Standing};
 use crate::campus::{MAX_PERSONS, RECALL_MS, RECALL_PERSONS_MS};
-use crate::model::{BusId, ControlId, DeviceId, Direction, Event, PointId, Stamp, Wall};
+use crate::model::{BusId, ControlId, DeviceId, Direction, Event, PointId, Stamp, Wall, When};
 use crate::museum;
 use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredEvent, StoredReading};
 use crate::runtime::Chain;
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Readings arrive at most this long before the period they belong to: a device clock may be ahead. Milliseconds.
@@ -24,6 +25,8 @@ pub(super) const RECALLED_READINGS: i64 = 300_000;
 const PASS_ROWS: i64 = 200_000;
 /// Passes of the last day taken up, however many came.
 const RECALLED_PASSES: usize = 50_000;
+/// Most passes of one person at the same moment.
+const SAME_MOMENT: usize = 8;
 /// Event rows looked at for serials: enough for the last few of every reader.
 const SERIAL_ROWS: i64 = 20_000;
 
@@ -186,9 +189,10 @@ fn serials(db: &Connection) -> Result<Vec<Serial>, StoreError> {
 /// The passes of the day before the newest event, and the last pass of each person in the two weeks before, oldest
 /// first: where everybody is. What came while our clock was not set is taken by its place in the order.
 fn passes_since(db: &Connection) -> Result<Vec<(DeviceId, Stamp, Event)>, StoreError> {
-    let newest = each(db, "select arrived from event where clock <> 3 order by seq desc limit 1", [], |row| {
-        get::<i64>(row, "arrived")
-    })?;
+    let newest =
+        each(db, "select arrived from event where clock <> 3 order by seq desc limit 1", [], |row| {
+            get::<i64>(row, "arrived")
+        })?;
     let newest = Wall(newest.last().copied().unwrap_or(0));
     let (day, fortnight) = (newest.plus_ms(-RECALL_MS), newest.plus_ms(-RECALL_PERSONS_MS));
     let mut statement = db
@@ -214,20 +218,31 @@ fn passes_since(db: &Connection) -> Result<Vec<(DeviceId, Stamp, Event)>, StoreE
         } else if let Some(credential) = &stored.event.credential
             && let Some(person) = &credential.person
         {
+            if credential.result.refused() {
+                continue;
+            }
             // A reader that leads somewhere need not say a direction, and any other says nothing without.
-            let key = (person.clone(), credential.direction == Direction::Unknown);
-            let at = stored.stamp.effective();
-            if last.get(&key).is_none_or(|(_, kept): &(i64, StoredEvent)| kept.stamp.effective() < at)
-                && (last.len() < 2 * MAX_PERSONS || last.contains_key(&key))
-            {
-                last.insert(key, (seq, stored));
+            let unknown = credential.direction == Direction::Unknown;
+            let key = (person.clone(), credential.direction, unknown.then(|| stored.device.clone()));
+            let at = When::of(&stored.stamp).at;
+            let room = last.len() < 2 * MAX_PERSONS;
+            match last.entry(key) {
+                Entry::Vacant(entry) if room => drop(entry.insert((at, vec![(seq, stored)]))),
+                Entry::Occupied(mut entry) if entry.get().0 < at => {
+                    entry.insert((at, vec![(seq, stored)]));
+                }
+                // Two readers say the same moment: who is in judges.
+                Entry::Occupied(mut entry) if entry.get().0 == at && entry.get().1.len() < SAME_MOMENT => {
+                    entry.get_mut().1.push((seq, stored));
+                }
+                _ => {}
             }
         }
     }
     if bad > 0 {
         tracing::error!(rows = bad, "passes cannot be read back and are left out");
     }
-    passes.extend(last.into_values());
+    passes.extend(last.into_values().flat_map(|(_, passes): (Wall, Vec<(i64, StoredEvent)>)| passes));
     passes.sort_by_key(|(seq, _)| *seq);
     Ok(passes.into_iter().map(|(_, stored)| (stored.device, stored.stamp, stored.event)).collect())
 }

@@ -169,7 +169,8 @@ mod tests {
     }
 
     fn senders(n: usize) -> Waiting {
-        Waiting { receipts: (0..n).map(|_| oneshot::channel().0).collect(), orders: Vec::new() }
+        let receipts = (0..n).map(|_| oneshot::channel().0).collect();
+        Waiting { receipts, ..Waiting::default() }
     }
 
     #[test]

@@ -110,12 +110,10 @@ impl Inbound<'_> {
             admitted.iter().for_each(|device| self.field.tally.at_most_once.of(&device.id).one());
         }
         let shed = inputs.is_empty() && admitted.is_empty();
-        let reply = match admitted.as_slice() {
-            [device] if whole_len == payload.len() => {
-                device.profile.reply(&device.address, topic, payload).map(|reply| (reply.topic, reply.payload))
-            }
-            _ => None,
-        };
+        // On a topic that several share, the one that sent it is answered.
+        let whole = admitted.iter().filter(|_| whole_len == payload.len());
+        let reply = whole.filter_map(|device| device.profile.reply(&device.address, topic, payload)).next();
+        let reply = reply.map(|reply| (reply.topic, reply.payload));
         let key = arrived.packet_id.filter(|_| !shed).map(|id| MessageKey {
             fingerprint: fingerprint(arrived.client, id, topic, payload, whole_len),
             redelivered: arrived.dup,
@@ -151,6 +149,7 @@ impl Inbound<'_> {
         let mut inputs = Vec::new();
         match self.decode(device, message) {
             Ok(said) => self.observe(device, said, message, &mut inputs),
+            Err(refusal) if refusal.kind == Refusal::OTHER_DEVICE => inputs.push(self.unknown(message)),
             Err(refusal) => {
                 self.answers(device, message, &mut inputs);
                 let keep_raw = !device.profile.personal();
@@ -164,7 +163,7 @@ impl Inbound<'_> {
     /// only of those whose profile finds something in it, and refused once if none does.
     fn inputs_of_several(&mut self, devices: &[&Device], message: &Message<'_>) -> Vec<Input> {
         let mut inputs = Vec::new();
-        let mut first_refusal = None;
+        let mut first_refusal: Option<Refusal> = None;
         let mut understood = false;
         for device in devices {
             match self.decode(device, message) {
@@ -174,12 +173,17 @@ impl Inbound<'_> {
                         self.observe(device, said, message, &mut inputs);
                     }
                 }
-                Err(refusal) => {
-                    first_refusal.get_or_insert(refusal);
+                // What is wrong with it says more than that it is not for the others.
+                Err(refusal) if first_refusal.as_ref().is_none_or(|r| r.kind == Refusal::OTHER_DEVICE) => {
+                    first_refusal = Some(refusal);
                 }
+                Err(_) => {}
             }
         }
         if let (false, Some(refusal)) = (understood, first_refusal) {
+            if refusal.kind == Refusal::OTHER_DEVICE {
+                return vec![self.unknown(message)];
+            }
             let keep_raw = !devices.iter().any(|device| device.profile.personal());
             inputs.extend(self.refuse(None, refusal, message, keep_raw));
         }

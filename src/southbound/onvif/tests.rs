@@ -3,7 +3,6 @@
 use super::client::{CallError, Client, stream_places};
 use super::operations::{self as ops, Services};
 use super::soap::{self, Reply};
-use super::xml::Node;
 use super::{Camera, Driver as _};
 use crate::config::{Device, Login, Onvif};
 use crate::document::Problems;

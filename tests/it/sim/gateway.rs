@@ -265,8 +265,8 @@ impl Gateway {
         Reader::open(&self.dir).unwrap()
     }
 
-    pub(super) fn open_alarms(&self) -> Vec<Alarm> {
-        self.running().pipeline.live(T0).alarms
+    pub(super) fn open_alarms(&mut self) -> Vec<Alarm> {
+        self.running.as_mut().unwrap().pipeline.live(T0).alarms
     }
 
     pub(super) fn backlog(&self) -> Vec<(DestinationId, u64)> {
