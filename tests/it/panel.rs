@@ -232,3 +232,25 @@ async fn the_golden_frame_is_a_fire_alarm_in_the_daemon() {
     .await;
     daemon.terminate().await;
 }
+
+/// A transmitter that is configured, with the profile that is shipped: alarm, link and confirmation.
+#[tokio::test]
+async fn a_configured_transmitter_raises_its_own_alarm_and_is_confirmed() {
+    let port = free_port();
+    let school = School::new(&format!(
+        "[[bus]]\nid = 'fire'\nkind = 'fire-receiver'\nlisten = '127.0.0.1:{port}'\n[[device]]\nid = 'fire-main'\n\
+         profile = 'gb-t-26875-3-transmitter'\nbus = 'fire'\naddress = '0'\nplace = 'gate'\n"
+    ));
+    let daemon = school.start().await;
+    let mut stream = connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    stream.write_all(&bytes(GOLDEN)).await.unwrap();
+    assert_eq!(read(&mut stream, 30).await, bytes(CONFIRMED));
+    // What is confirmed is stored.
+    assert_eq!(school.count("select count(*) from event where device = 'fire-main' and kind = 'fire'"), 1);
+    let alarms = school.rows("/api/v1/alarms?open=true").await;
+    assert!(
+        alarms.iter().any(|alarm| alarm["class"] == "fire" && alarm["device"] == "fire-main"),
+        "{alarms:?}"
+    );
+    daemon.terminate().await;
+}

@@ -1,6 +1,6 @@
 //! The receiver of pushed events, driven with curl as terminals do, and with raw connections as attackers do.
 
-use crate::daemon::{PATIENCE, until};
+use crate::daemon::{PATIENCE, School, until};
 use crate::heard::{Heard, device, listen, listening, loopback, profile};
 use crate::streams::{Streams, kept_pass};
 use schoolgate::config::{BusKind, Device, PullFrom, Push, ServerTls};
@@ -360,4 +360,37 @@ async fn two_hundred_slow_connections_stop_nobody() {
         timeout(PATIENCE, stream.read_to_end(&mut rest)).await.is_ok()
     };
     assert!(closed(&mut slow[2]).await, "its connection is closed by the receiver");
+}
+
+/// Through the whole daemon with the profile that is shipped: what is answered with 200 is stored, and names nobody.
+#[tokio::test]
+async fn a_pass_that_was_answered_is_stored_and_duress_is_an_alarm() {
+    let (port, files) = (crate::rig::free_port(), Files::new());
+    let school = School::new(&format!(
+        "[[bus]]\nid = 'terminals'\nkind = 'http-push'\nlisten = '127.0.0.1:{port}'\n[[device]]\nid = 'gate-in'\n\
+         profile = 'hikvision-ds-k1t'\nbus = 'terminals'\naddress = '{MAC}'\nplace = 'gate'\n"
+    ));
+    let daemon = school.start().await;
+    let url = format!("http://127.0.0.1:{port}/isapi");
+    let push = async |text: &str| {
+        let event = format!("event_log=<{};type=application/json", files.put("e", text));
+        let picture = format!("Picture=@{};type=image/jpeg", files.put("x.jpg", b"\xff\xd8\xff\xe0 picture"));
+        assert_eq!(ask(&["-F", &event, "-F", &picture, &url]).await.1, "200");
+    };
+    let now = jiff::Timestamp::now().to_string();
+    push(&pass(1, 0, 1, &now)).await;
+    push(&pass(1, 0, 1, &now)).await;
+    let granted = "select count(*) from event where device = 'gate-in' and kind = 'credential'";
+    assert_eq!(school.count(granted), 1, "what was answered is stored, and what was sent twice stored once");
+    push(&pass(2, 1, 1, &now).replace("\"majorEventType\":5", "\"majorEventType\":1").replace("75", "1034"))
+        .await;
+    assert_eq!(school.count("select count(*) from event where kind = 'duress'"), 1);
+    let database = std::fs::read(school.data_dir().join("schoolgate.db")).unwrap();
+    let wal = std::fs::read(school.data_dir().join("schoolgate.db-wal")).unwrap_or_default();
+    for bytes in [database, wal, school.log().into_bytes()] {
+        for name in ["张三", "1234567890", "20260001"] {
+            assert!(!bytes.windows(name.len()).any(|window| window == name.as_bytes()), "{name}");
+        }
+    }
+    daemon.terminate().await;
 }

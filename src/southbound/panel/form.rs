@@ -104,11 +104,11 @@ fn of_intrusion(frame: &contact_id::Frame) -> Heard {
     }
 }
 
-/// Whether a notice is a fire or a call for help whoever sent it: a fire of GB/T 26875.3, or Contact ID's 11x (fire) and
+/// Whether a notice is a fire or a call for help whoever sent it: a fire of GB/T 26875.3 or its manual alarm, or Contact ID's 11x (fire) and
 /// 100 and 12x (medical, panic and duress).
 pub(super) fn cry(notice: &Notice) -> Option<Cry> {
     let kind = match notice.code.as_bytes() {
-        b"fire" | [b'1', b'1', _] => EventKind::Fire,
+        b"fire" | b"op_manual_alarm" | [b'1', b'1', _] => EventKind::Fire,
         b"100" | [b'1', b'2', _] => EventKind::Help,
         _ => return None,
     };

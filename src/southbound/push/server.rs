@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 /// Longest wait for a TLS handshake, and for the head of a request, also of the next one on a connection.
-const HEAD_WAIT: Duration = Duration::from_secs(15);
+const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait for a body.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Largest head.
