@@ -184,7 +184,7 @@ impl Child {
     fn canaries(&self) -> [String; 6] {
         let [name, identity, phone, card, plate, photo] =
             [&self.name, &self.identity, &self.phone, &self.card, &self.plate, &self.photo].map(Clone::clone);
-        [name, identity, phone, card, plate, photo[60..100].to_owned()]
+        [name, identity, phone, card, plate, photo.chars().skip(60).take(40).collect()]
     }
 
     /// What the terminal says of a pass. One child in three is known by the identity number, and one comes by car: the
@@ -193,7 +193,7 @@ impl Child {
         let credential = if n % 3 == 2 { &self.plate } else { &self.card };
         json!({"operator": "RecPush", "info": {
             "customId": if n % 3 == 1 { &self.identity } else { "0" }, "personId": self.card, "RecordID": n.to_string(),
-            "VerifyStatus": if n % 10 == 0 { "2" } else { "1" }, "direction": "entr", "personName": self.name,
+            "VerifyStatus": if n.is_multiple_of(10) { "2" } else { "1" }, "direction": "entr", "personName": self.name,
             "persionName": self.name, "idCard": self.identity, "telnum": self.phone, "RFIDCard": credential,
             "plateNo": self.plate, "pic": format!("data:image/jpeg;base64,{}", self.photo),
             "guardian": {"name": self.name, "phones": [self.phone]},
@@ -323,7 +323,7 @@ fn own_listener(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
         let mut lines = sender.stdin.take().expect("its input");
         for (n, child) in children.iter().enumerate() {
             let bad = malformed(child, n);
-            let text = if n % 4 == 0 && std::str::from_utf8(&bad).is_ok() {
+            let text = if n.is_multiple_of(4) && std::str::from_utf8(&bad).is_ok() {
                 bad
             } else {
                 child.pass(n).to_string().into_bytes()
