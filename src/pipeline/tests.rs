@@ -235,3 +235,59 @@ fn m15_a_counter_that_begins_anew_is_doubted_once_and_then_told() {
     assert_eq!(read(240, 0.5), (crate::model::Quality::Good, told));
     assert_eq!(read(300, 0.75), good);
 }
+
+#[test]
+fn a_pass_is_known_by_the_table_of_persons_until_the_person_is_erased() {
+    use crate::model::{
+        AccessResult, Carrier, CredentialUse, Direction, PeopleChange, Person, PersonRef, Role, Service,
+    };
+    let who = PersonRef::from_digits(&"ab".repeat(16)).unwrap();
+    let person =
+        Person { role: Role::Staff, group: None, platform_id: None, valid_from: None, valid_until: None };
+    let pass = || {
+        let mut event = Event::bare(EventKind::Credential, Phase::Moment);
+        event.credential = Some(CredentialUse {
+            carrier: Carrier::Card,
+            service: Service::Access,
+            direction: Direction::In,
+            result: AccessResult::Granted,
+            reason: None,
+            person: Some(who.clone()),
+            known: None,
+        });
+        seen("b", Body::Event(event), false)
+    };
+    let about = Alarm {
+        id: AlarmId(9),
+        key: AlarmKey { rule: RuleId::new("narrow").unwrap(), subject: format!("b/{}", who.as_str()) },
+        class: AlarmClass::Security,
+        priority: Priority::Low,
+        device: None,
+        place: None,
+        what: Text::same("it"),
+        raised_at: AT,
+        active: true,
+        occurrences: 1,
+        cleared_at: None,
+        acknowledged: None,
+        latched: false,
+        reset: None,
+        closed_at: None,
+    };
+    let known = |commit: &Commit| commit.events[0].event.credential.as_ref().unwrap().known.clone();
+    let remembered = Remembered { open_alarms: vec![about], next_alarm: 10, ..Remembered::default() };
+    let mut p = pipeline(remembered);
+    let first = p.step(now(1), [delivery(None, vec![pass()])]);
+    assert_eq!(known(&first), None, "nobody told");
+    let put = PeopleChange::Put(vec![(who.clone(), person.clone())]);
+    let commit = p.step(now(2), [delivery(None, vec![Input::People(put.clone()), pass()])]);
+    assert_eq!(known(&commit).as_deref(), Some(&person));
+    assert_eq!(commit.people, [(now(2).wall, put)]);
+    assert!(!commit.is_empty());
+    let erase = vec![Input::People(PeopleChange::Erase(who.clone())), pass()];
+    let commit = p.step(now(3), [delivery(None, erase)]);
+    assert_eq!(known(&commit), None);
+    assert_eq!(kinds(&commit), [ChangeKind::Cleared]);
+    assert_eq!(commit.alarm_changes[0].alarm.key.subject, "b/erased-9");
+    assert!(!format!("{:?}", p.live(AT).alarms).contains(who.as_str()), "{:?}", p.live(AT).alarms);
+}

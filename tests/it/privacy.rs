@@ -1,8 +1,9 @@
 //! What names a child does not get in: a thousand passes with names, numbers and photographs, and the bytes of
 //! everything that is written, shown or sent, searched in every spelling.
 
-use crate::daemon::{Daemon, School, device, mqtt_bus, until};
+use crate::daemon::{Daemon, PATIENCE, School, device, mqtt_bus, until};
 use crate::mosquitto::Mosquitto;
+use crate::rig::free_port;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -10,7 +11,7 @@ use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use schoolgate::model::{DeviceId, Mono, Now, Personal, PointId, PointKind, Reading, Stamp, Unit, Wall};
 use schoolgate::pipeline::{Commit, StoredReading};
 use schoolgate::store::{self, Store};
@@ -18,16 +19,22 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Passes of each source.
 const PASSES: usize = 1000;
 /// The terminal's address, and its id, which must be found where the rest must not.
 const ADDRESS: &str = "1305433";
 const TERMINAL: &str = "terminal-east";
+/// Others: a barrier, a terminal that pushes over HTTP, and a clock that counts attendance.
+const BARRIER: &str = "265e1040-85e01fb7";
+const MAC: &str = "4f:e4:2f:81:cd:1b";
+const SERIAL: &str = "CGXH201360029";
 /// Nothing is to be left of an erased person within this time.
 const ERASED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -69,15 +76,26 @@ struct Scene {
     broker: Mosquitto,
     platform: Platform,
     school: School,
+    /// Where the gateway's own MQTT listener and the receiver of pushed events listen.
+    own: u16,
+    push: u16,
 }
 
 impl Scene {
     async fn new() -> Self {
         let (broker, platform) = (Mosquitto::start().await, Platform::start().await);
+        let (own, push) = (free_port(), free_port());
         let field = [
             mqtt_bus(&broker),
             device(TERMINAL, "face-rec-mqtt", ADDRESS),
             device("th", "aqara-wsdcgq11lm", "th"),
+            device("barrier", "vzenith-plate-reader", BARRIER),
+            format!("[[bus]]\nid = 'own'\nkind = 'mqtt-listener'\nplain_listen = '127.0.0.1:{own}'\n"),
+            device("terminal-own", "face-rec-mqtt", "2001").replace("'mqtt'", "'own'")
+                + "username = 'own'\npassword_file = 'secret'\n",
+            format!("[[bus]]\nid = 'push'\nkind = 'http-push'\nlisten = '127.0.0.1:{push}'\n"),
+            device("hik", "hikvision-ds-k1t", MAC).replace("'mqtt'", "'push'"),
+            device("clock", "zkteco-attendance-push", SERIAL).replace("'mqtt'", "'push'"),
             "[privacy]\ntrack = true\n".into(),
             "[[rule]]\nid = 'denied'\nkind = 'repeated_denied'\nclass = 'card-reader'\ncount = 3\n\
              window_secs = 3600\nsame_person = true\n"
@@ -92,7 +110,7 @@ impl Scene {
         let secret = school.config().with_file_name("secret");
         std::fs::write(&secret, "s3cret").expect("written");
         std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("its bits");
-        Self { broker, platform, school }
+        Self { broker, platform, school, own, push }
     }
 
     async fn daemon(&self) -> Daemon<'_> {
@@ -155,9 +173,9 @@ impl Child {
         Self {
             name,
             identity,
-            phone: format!("138{:08}", 55_000_000 + n * 7919),
+            phone: format!("138{:08}", (55_000_000 + n * 7919) % 100_000_000),
             card: format!("00{:08}", 71_000_000 + n * 6131),
-            plate: format!("皖K{:05}", 10_000 + n * 37),
+            plate: format!("皖K{:05}", (10_000 + n * 37) % 100_000),
             photo: STANDARD.encode(jpeg),
         }
     }
@@ -166,15 +184,16 @@ impl Child {
     fn canaries(&self) -> [String; 6] {
         let [name, identity, phone, card, plate, photo] =
             [&self.name, &self.identity, &self.phone, &self.card, &self.plate, &self.photo].map(Clone::clone);
-        [name, identity, phone, card, plate, photo[60..100].to_owned()]
+        [name, identity, phone, card, plate, photo.chars().skip(60).take(40).collect()]
     }
 
-    /// What the terminal says of a pass. Every third child comes by car, and the plate stands in place of the card.
+    /// What the terminal says of a pass. One child in three is known by the identity number, and one comes by car: the
+    /// plate stands in place of the card.
     fn pass(&self, n: usize) -> Value {
         let credential = if n % 3 == 2 { &self.plate } else { &self.card };
         json!({"operator": "RecPush", "info": {
-            "customId": self.identity, "personId": self.card, "RecordID": n.to_string(),
-            "VerifyStatus": if n % 10 == 0 { "2" } else { "1" }, "direction": "entr", "personName": self.name,
+            "customId": if n % 3 == 1 { &self.identity } else { "0" }, "personId": self.card, "RecordID": n.to_string(),
+            "VerifyStatus": if n.is_multiple_of(10) { "2" } else { "1" }, "direction": "entr", "personName": self.name,
             "persionName": self.name, "idCard": self.identity, "telnum": self.phone, "RFIDCard": credential,
             "plateNo": self.plate, "pic": format!("data:image/jpeg;base64,{}", self.photo),
             "guardian": {"name": self.name, "phones": [self.phone]},
@@ -208,12 +227,12 @@ fn malformed(child: &Child, n: usize) -> Vec<u8> {
 }
 
 /// A way in: sends everything and says what must not be found afterwards.
-type Source = fn(&Scene) -> BoxFuture<'_, Vec<String>>;
+type Source = fn(&Scene) -> LocalBoxFuture<'_, Vec<String>>;
 
 /// Every way in.
-const SOURCES: &[Source] = &[good_passes, malformed_passes, strangers];
+const SOURCES: &[Source] = &[good_passes, malformed_passes, strangers, plates, own_listener, pushed];
 
-fn good_passes(scene: &Scene) -> BoxFuture<'_, Vec<String>> {
+fn good_passes(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
     async {
         let children: Vec<Child> = (0..PASSES).map(Child::number).collect();
         let lines: Vec<String> = children.iter().enumerate().map(|(n, c)| c.pass(n).to_string()).collect();
@@ -223,16 +242,17 @@ fn good_passes(scene: &Scene) -> BoxFuture<'_, Vec<String>> {
             let mut pass = children[0].pass(n);
             pass["info"]["VerifyStatus"] = json!("2");
             pass["info"]["RFIDCard"] = json!(children[0].card);
+            pass["info"]["customId"] = json!("0");
             pass.to_string()
         };
         let again: Vec<String> = (0..6).map(|n| refused(50_000 + n)).collect();
         scene.broker.publish_lines(&Scene::topic(), &(again.join("\n") + "\n")).await;
         children.iter().flat_map(Child::canaries).collect()
     }
-    .boxed()
+    .boxed_local()
 }
 
-fn malformed_passes(scene: &Scene) -> BoxFuture<'_, Vec<String>> {
+fn malformed_passes(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
     async {
         let children: Vec<Child> = (PASSES..PASSES + 240).map(Child::number).collect();
         // Messages that are lines of one sender, but for those that are no text.
@@ -248,18 +268,119 @@ fn malformed_passes(scene: &Scene) -> BoxFuture<'_, Vec<String>> {
         }
         children.iter().flat_map(Child::canaries).collect()
     }
-    .boxed()
+    .boxed_local()
 }
 
 /// A terminal that nobody configured.
-fn strangers(scene: &Scene) -> BoxFuture<'_, Vec<String>> {
+fn strangers(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
     async {
         let children: Vec<Child> = (3000..3020).map(Child::number).collect();
         let lines: Vec<String> = children.iter().enumerate().map(|(n, c)| c.pass(n).to_string()).collect();
         scene.broker.publish_lines("mqtt/face/777/Rec", &(lines.join("\n") + "\n")).await;
         children.iter().flat_map(Child::canaries).collect()
     }
-    .boxed()
+    .boxed_local()
+}
+
+fn plates(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
+    async {
+        let children: Vec<Child> = (4000..4200).map(Child::number).collect();
+        let car = |(n, child): (usize, &Child)| {
+            let plate = json!({"license": STANDARD.encode(&child.plate), "full_image_content": child.photo,
+                "plates": [{"license": child.plate}]});
+            let info = json!({"channel": 0, "result": {"PlateResult": plate}, "user_data": child.name});
+            let mut car =
+                json!({"id": format!("car-{n}"), "name": "ivs_result", "payload": {"AlarmInfoPlate": info}});
+            match n % 4 {
+                1 => car["id"] = json!({"of": child.name}),
+                2 => {
+                    car["payload"]["AlarmInfoPlate"]["result"]["PlateResult"]["license"] = json!(child.plate)
+                }
+                _ => {}
+            }
+            car.to_string()
+        };
+        let lines: Vec<String> = children.iter().enumerate().map(car).collect();
+        let topic = format!("device/{BARRIER}/message/up/ivs_result");
+        scene.broker.publish_lines(&topic, &(lines.join("\n") + "\n")).await;
+        let stored = "select count(*) from event where device = 'barrier' and person is not null";
+        until("cars are stored", async || (scene.school.count(stored) >= 100).then_some(())).await;
+        children.iter().flat_map(Child::canaries).collect()
+    }
+    .boxed_local()
+}
+
+/// The gateway's own listener.
+fn own_listener(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
+    async {
+        let children: Vec<Child> = (5000..5200).map(Child::number).collect();
+        let port = scene.own.to_string();
+        let login = ["-p", &port, "-i", "own", "-u", "own", "-P", "s3cret", "-q", "1", "-l"];
+        let mut command = tokio::process::Command::new("mosquitto_pub");
+        command.args(["-h", "127.0.0.1", "-t", "mqtt/face/2001/Rec"]).args(login);
+        let mut sender =
+            command.stdin(Stdio::piped()).kill_on_drop(true).spawn().expect("mosquitto_pub runs");
+        let mut lines = sender.stdin.take().expect("its input");
+        for (n, child) in children.iter().enumerate() {
+            let bad = malformed(child, n);
+            let text = if n.is_multiple_of(4) && std::str::from_utf8(&bad).is_ok() {
+                bad
+            } else {
+                child.pass(n).to_string().into_bytes()
+            };
+            lines.write_all(&[text, b"\n".to_vec()].concat()).await.expect("it reads");
+        }
+        drop(lines);
+        let ended = timeout(PATIENCE, sender.wait()).await.expect("it ends").expect("its status");
+        assert!(ended.success(), "every message was acknowledged: {ended}");
+        assert!(scene.school.count("select count(*) from event where device = 'terminal-own'") >= 100);
+        children.iter().flat_map(Child::canaries).collect()
+    }
+    .boxed_local()
+}
+
+/// Terminals that push over HTTP: passes beside photographs, attendance, and lists of people that nobody asked for.
+fn pushed(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
+    async {
+        let children: Vec<Child> = (6000..6150).map(Child::number).collect();
+        let at = format!("http://127.0.0.1:{}", scene.push);
+        let send = async |path: &str, kind: &str, body: String| {
+            let request = scene.school.client().post(format!("{at}{path}")).header("Content-Type", kind);
+            request.body(body).send().await.expect("an answer").status()
+        };
+        for (n, child) in children.iter().enumerate() {
+            let pass = json!({
+                "ipAddress": "127.0.0.1", "macAddress": MAC, "channelID": 1, "dateTime": "2026-11-19T07:31:02+08:00",
+                "activePostCount": 1, "eventType": "AccessControllerEvent", "eventState": "active",
+                "AccessControllerEvent": {
+                    "majorEventType": 5, "subEventType": 75, "cardNo": child.card, "name": child.name, "doorNo": 1,
+                    "employeeNoString": child.card, "serialNo": n, "frontSerialNo": n.saturating_sub(1),
+                    "telephone": child.phone, "idCardInfo": {"name": child.name, "idNumber": child.identity},
+                }
+            });
+            let pass = if n % 5 == 4 { pass.to_string()[..300].to_owned() } else { pass.to_string() };
+            let part = "Content-Disposition: form-data; name=\"e\"\r\nContent-Type: application/json";
+            let picture = "Content-Disposition: form-data; name=\"p\"\r\nContent-Type: image/jpeg";
+            let body = format!("--b\r\n{part}\r\n\r\n{pass}\r\n--b\r\n{picture}\r\n\r\n{}\r\n--b--\r\n", child.photo);
+            send("/isapi", "multipart/form-data; boundary=b", body).await;
+            let (table, row) = match n % 3 {
+                0 => ("ATTLOG", format!("{}\t2026-11-19 07:41:05\t0\t15\t0\t0\t0\r\n", child.card)),
+                1 => ("ATTLOG", format!("{}\t{}\t{}\r\n", child.card, child.name, child.identity)),
+                _ => (
+                    "OPERLOG",
+                    format!("USER PIN={}\tName={}\tPri=0\tCard={}\r\nUSERPIC PIN={}\tContent={}\r\n",
+                        child.card, child.name, child.card, child.card, child.photo),
+                ),
+            };
+            send(&format!("/iclock/cdata?SN={SERIAL}&table={table}&Stamp={n}"), "text/plain", row).await;
+        }
+        for device in ["hik", "clock"] {
+            let stored = format!("select count(*) from event where device = '{device}' and person is not null");
+            assert!(scene.school.count(&stored) >= 50, "{device}");
+        }
+        children.iter().flat_map(Child::canaries).collect()
+    }
+    .boxed_local()
 }
 
 /// Every way in which a text may be written down.

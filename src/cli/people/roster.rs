@@ -51,7 +51,10 @@ enum Column {
 
 /// The names of columns, in lower case.
 const COLUMNS: &[(Column, &[&str])] = &[
-    (Column::Card, &["卡号", "卡片号", "物理卡号", "card", "card_no", "card number"]),
+    (
+        Column::Card,
+        &["卡号", "卡片号", "物理卡号", "人员编号", "工号", "card", "card_no", "card number", "number"],
+    ),
     (Column::Person, &["假名", "person", "pseudonym"]),
     (Column::Role, &["角色", "身份", "人员类型", "role"]),
     (Column::Group, &["班级", "部门", "年级班级", "class", "group", "department"]),
