@@ -80,9 +80,17 @@ fn the_next_change_is_the_next_bell_that_rings() {
         ("2026-10-09T18:00", "2026-10-10T08:00"), // make-up Saturday
         ("2026-07-01T00:00", "2026-09-01T08:00"), // before the term
     ] {
-        assert_eq!(calendar.next_change(Times::Teaching, at(&china(), from)), Some(at(&china(), to)), "{from}");
+        assert_eq!(
+            calendar.next_change(Times::Teaching, at(&china(), from)),
+            Some(at(&china(), to)),
+            "{from}"
+        );
     }
-    assert_eq!(calendar.next_change(Times::Teaching, at(&china(), "2027-01-22T17:30")), None, "no further term is known");
+    assert_eq!(
+        calendar.next_change(Times::Teaching, at(&china(), "2027-01-22T17:30")),
+        None,
+        "no further term is known"
+    );
     assert_eq!(calendar.next_change(Times::Teaching, Wall(i64::MAX)), None);
     assert!(!calendar.is_teaching_time(Wall(i64::MIN)));
 }

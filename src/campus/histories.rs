@@ -182,7 +182,9 @@ impl History {
 
     /// What the store hands to a start: the last day, and before that the last pass of each person.
     fn restart(&mut self) {
-        if std::env::var("SEED").is_ok() { eprintln!("restart at {}", self.player.now); }
+        if std::env::var("SEED").is_ok() {
+            eprintln!("restart at {}", self.player.now);
+        }
         let newest = self.stored.last().map_or(self.player.now, |seen| seen.stamp.gateway);
         let day = newest.plus_ms(-RECALL_MS);
         let mut kept: BTreeMap<_, (Wall, Vec<usize>)> = BTreeMap::new();
@@ -211,7 +213,8 @@ impl History {
         let passes = recalled
             .iter()
             .map(|seq| {
-                let Observation { device, stamp, body: Body::Event(event), .. } = self.stored[*seq].clone() else {
+                let Observation { device, stamp, body: Body::Event(event), .. } = self.stored[*seq].clone()
+                else {
                     panic!("passes are events")
                 };
                 (device, stamp, event)
@@ -250,14 +253,32 @@ impl History {
         let (Some(muster), Some((since, floor, safe))) = (&picture.muster, &self.muster) else { return };
         let missing: BTreeMap<PersonRef, _> = muster.persons.iter().flatten().cloned().collect();
         for (person, passes) in &self.plain {
-            let here = inside(passes, person, *floor).filter(|(pass, _)| {
-                safe.get(person).is_none_or(|safe| pass.inward && pass.at > *safe)
-            });
+            let here = inside(passes, person, *floor)
+                .filter(|(pass, _)| safe.get(person).is_none_or(|safe| pass.inward && pass.at > *safe));
             let expected = here.map(|(_, zone)| place(zone));
             if missing.get(&who(person)) != expected.as_ref() {
-                eprintln!("{:?}\nfloor {floor:?} safe {safe:?} row {:?}", self.player.campus.people.get(&who(person)), self.row);
-                for pass in passes { eprintln!("{} {} {} {:?}", pass.at, pass.arrival_counts, pass.inward, pass.zone); }
-                for s in &self.stored { let Body::Event(e) = &s.body else {continue}; let c = e.credential.as_ref().unwrap(); if c.person == Some(who(person)) { eprintln!("{} {} {:?} {:?} {:?}", s.stamp.gateway, s.stamp.effective(), s.device, c.direction, c.result); } }
+                eprintln!(
+                    "{:?}\nfloor {floor:?} safe {safe:?} row {:?}",
+                    self.player.campus.people.get(&who(person)),
+                    self.row
+                );
+                for pass in passes {
+                    eprintln!("{} {} {} {:?}", pass.at, pass.arrival_counts, pass.inward, pass.zone);
+                }
+                for s in &self.stored {
+                    let Body::Event(e) = &s.body else { continue };
+                    let c = e.credential.as_ref().unwrap();
+                    if c.person == Some(who(person)) {
+                        eprintln!(
+                            "{} {} {:?} {:?} {:?}",
+                            s.stamp.gateway,
+                            s.stamp.effective(),
+                            s.device,
+                            c.direction,
+                            c.result
+                        );
+                    }
+                }
             }
             assert_eq!(missing.get(&who(person)), expected.as_ref(), "seed {seed} {person} since {since}");
         }
@@ -278,7 +299,11 @@ fn presence_is_as_the_reference_has_it_and_no_muster_omits_anybody() {
             };
             history.player.now = history.player.now.plus_ms(pause);
             // What a start looks back over holds the whole of a muster that is not a day old.
-            if history.muster.as_ref().is_some_and(|(since, ..)| history.player.now.since(*since) > RECALL_MS / 2) {
+            if history
+                .muster
+                .as_ref()
+                .is_some_and(|(since, ..)| history.player.now.since(*since) > RECALL_MS / 2)
+            {
                 history.toggle_muster();
             }
             match history.dice.roll(20) {
@@ -288,7 +313,9 @@ fn presence_is_as_the_reference_has_it_and_no_muster_omits_anybody() {
                     // A reader sends again what it sent: with its own time it is the same pass.
                     let old = history.stored[history.dice.roll(history.stored.len())].clone();
                     let stamp = crate::model::Stamp::new(old.stamp.device, history.player.now);
-                    if stamp.clock == crate::model::ClockQuality::Good && stamp.device <= Some(old.stamp.gateway) {
+                    if stamp.clock == crate::model::ClockQuality::Good
+                        && stamp.device <= Some(old.stamp.gateway)
+                    {
                         let seen = Observation { stamp, ..old };
                         history.player.see(&seen);
                         history.settle();

@@ -221,8 +221,7 @@ impl Campus {
                 ("muster_safe", format!("group={group} persons={}", persons.len()))
             }
         };
-        let detail =
-            if command.note.is_empty() { detail } else { format!("{detail} note={}", command.note) };
+        let detail = if command.note.is_empty() { detail } else { format!("{detail} note={}", command.note) };
         self.notes.push(Note { at: now, actor: actor.to_owned(), action, detail });
         self.unsaved = true;
         self.picture = None;

@@ -1,8 +1,8 @@
 //! The muster list: everybody who entered and was not seen leaving, until each is safe or seen leaving.
 
+use super::MAX_PERSONS;
 use super::crowd::{Crowd, Floor, Known};
 use super::picture::{Listing, Missing, MusterPicture, nameless};
-use super::MAX_PERSONS;
 use crate::model::{Called, Pass, PersonRef, PlaceId, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -125,7 +125,11 @@ fn in_the_night_those_who_do_not_sleep_here_are_taken_out() {
 #[test]
 fn a_fire_lists_who_is_in_by_place_and_class_until_it_is_reset() {
     let mut p = school();
-    p.pass("t", "3a.x", In).pass("t", "3a.y", In).pass("t", "3b.z", In).pass("d", "3a.w", In).pass("t", "", In);
+    p.pass("t", "3a.x", In)
+        .pass("t", "3a.y", In)
+        .pass("t", "3b.z", In)
+        .pass("d", "3a.w", In)
+        .pass("t", "", In);
     assert_eq!(p.muster(), None);
     let begun = p.campus.settle(p.now, &p.world, true);
     assert_eq!(begun.notes[0].detail, "cause=fire listed=4");
@@ -150,7 +154,11 @@ fn a_fire_lists_who_is_in_by_place_and_class_until_it_is_reset() {
     p.campus.order(p.now, &order(MusterOrder::SafeGroup("3a".into())), &p.world).expect("they are listed");
     p.pass("t", "3a.x", In);
     let muster = p.muster().expect("a muster");
-    assert_eq!((muster.sum.missing, muster.sum.safe, muster.sum.left), (2, 2, 1), "whoever goes in again is missing");
+    assert_eq!(
+        (muster.sum.missing, muster.sum.safe, muster.sum.left),
+        (2, 2, 1),
+        "whoever goes in again is missing"
+    );
     assert_eq!((muster.anonymous_safe, muster.anonymous.len()), (1, 2));
     assert_eq!(muster.persons, None, "nobody is named unless the school says so");
     assert_eq!(p.campus.settle(p.now, &p.world, true).notes.len(), 1, "the safe");

@@ -156,11 +156,11 @@ impl Action {
 
     fn done(&self) -> Text {
         match self {
-            Self::Start { .. } => Text::new("清点已开始：schoolgate muster", "muster started: schoolgate muster"),
-            Self::Close { .. } => Text::new("清点已结束", "muster closed"),
-            Self::Safe { group, .. } => {
-                Text::new(format!("{group}：已安全"), format!("{group}: safe"))
+            Self::Start { .. } => {
+                Text::new("清点已开始：schoolgate muster", "muster started: schoolgate muster")
             }
+            Self::Close { .. } => Text::new("清点已结束", "muster closed"),
+            Self::Safe { group, .. } => Text::new(format!("{group}：已安全"), format!("{group}: safe")),
         }
     }
 }

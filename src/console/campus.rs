@@ -120,15 +120,9 @@ fn refusal(refused: &MusterRefused) -> Problem {
     let (status, zh) = match refused {
         MusterRefused::None => (StatusCode::CONFLICT, "现在没有清点：请先开始".to_owned()),
         MusterRefused::CalledAlready => (StatusCode::CONFLICT, "清点已经开始：请先结束".to_owned()),
-        MusterRefused::FireAlarm => {
-            (StatusCode::CONFLICT, "清点由火警开启：火警复位后自动结束".to_owned())
-        }
-        MusterRefused::NobodyListed(group) => {
-            (StatusCode::NOT_FOUND, format!("清点名单中没有“{group}”的人"))
-        }
-        MusterRefused::NotListed(count) => {
-            (StatusCode::NOT_FOUND, format!("其中 {count} 人不在清点名单中"))
-        }
+        MusterRefused::FireAlarm => (StatusCode::CONFLICT, "清点由火警开启：火警复位后自动结束".to_owned()),
+        MusterRefused::NobodyListed(group) => (StatusCode::NOT_FOUND, format!("清点名单中没有“{group}”的人")),
+        MusterRefused::NotListed(count) => (StatusCode::NOT_FOUND, format!("其中 {count} 人不在清点名单中")),
     };
     Problem::new(status, zh, refused.to_string())
 }

@@ -13,9 +13,9 @@ use crate::aggregate::{Aggregates, Counted, Nature, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event, EventKind,
-    Input, Link, Mono, Now, Observation, OutboxItem, Phase, PointKind, Reading, Record, Refused, RollUp,
-    Stamp, Unknown, Wall,
+    Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event,
+    EventKind, Input, Link, Mono, Now, Observation, OutboxItem, Phase, PointKind, Reading, Record, Refused,
+    RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
@@ -290,7 +290,9 @@ impl Pipeline {
             .filter(|a| a.active)
             .filter(|a| {
                 let device = a.device.as_ref();
-                !engine.watches(&a.key.rule, device) || device.is_some_and(|d| !world.devices.contains_key(d))
+                !engine.watches(&a.key.rule, device)
+                    || !engine.judges(&a.key.rule, &a.key.subject)
+                    || device.is_some_and(|d| !world.devices.contains_key(d))
             })
             .map(|a| Finding {
                 key: a.key.clone(),
@@ -349,10 +351,10 @@ impl Pipeline {
     fn here_before(&self, now: Wall, bus: &BusId, fingerprint: u64, inputs: &[Input]) -> bool {
         let urgent = inputs.iter().any(|input| {
             matches!(input, Input::Observed(Observation { body: Body::Event(event), .. })
-                if matches!(
-                    event.kind,
-                    EventKind::Help | EventKind::Fire | EventKind::Duress | EventKind::Smoke
-                ))
+            if matches!(
+                event.kind,
+                EventKind::Help | EventKind::Fire | EventKind::Duress | EventKind::Smoke
+            ))
         });
         self.seen
             .message(bus, fingerprint)

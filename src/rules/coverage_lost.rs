@@ -55,6 +55,10 @@ impl Rule for CoverageLost {
         Watch::Devices(self.watching.keys().cloned().collect())
     }
 
+    fn judges(&self, subject: &str) -> bool {
+        self.areas.contains_key(subject)
+    }
+
     fn start(&mut self, now: Now) {
         self.timers.clear();
         self.areas.values_mut().for_each(|(_, said)| *said = None);
@@ -111,7 +115,10 @@ impl CoverageLost {
         *said = Some(lost);
         let (level, what) = if lost {
             let zh = format!("全部 {devices} 台设备离线，该区域失去覆盖");
-            (Level::Holds, Text::new(zh, format!("none of its {devices} devices is there: the area is not covered")))
+            (
+                Level::Holds,
+                Text::new(zh, format!("none of its {devices} devices is there: the area is not covered")),
+            )
         } else {
             (Level::Ended, Text::new("恢复覆盖", "covered again"))
         };

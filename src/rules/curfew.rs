@@ -55,6 +55,10 @@ impl Rule for Curfew {
         Watch::Devices(self.subjects.keys().cloned().collect())
     }
 
+    fn judges(&self, subject: &str) -> bool {
+        self.bounds.place.id.as_str() == subject || self.subjects.contains_key(subject)
+    }
+
     fn start(&mut self, now: Now) {
         self.hours.start(now);
         self.tracked.clear();
@@ -135,7 +139,10 @@ impl Curfew {
         }
         self.said = Some(holds);
         let (level, what) = if holds {
-            (Level::Holds, Text::new(format!("关门后 {away} 人未归"), format!("{away} not back after curfew")))
+            (
+                Level::Holds,
+                Text::new(format!("关门后 {away} 人未归"), format!("{away} not back after curfew")),
+            )
         } else {
             (Level::Ended, Text::new("无人未归", "everybody is back, or the night is over"))
         };

@@ -129,7 +129,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let mut readers = BTreeSet::new();
     let written = reader.texts("readers");
     if written.is_empty() {
-        reader.problem("readers", "this door has no readers", "add readers = [\"…\"] with the ids of devices");
+        reader.problem(
+            "readers",
+            "this door has no readers",
+            "add readers = [\"…\"] with the ids of devices",
+        );
     }
     for (text, spot) in written {
         match world.devices.get_key_value(text.as_str()) {
@@ -146,8 +150,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let header = Header::parse(reader, id, AlarmClass::Intrusion, Priority::High);
     let watch = |subject: Subject| (subject.device.clone(), Watching { subject, open: false });
     let doors = chosen.into_iter().map(|(subject, _)| watch(subject)).collect();
-    let rule =
-        DoorForced { header, within, wait, doors, readers, let_through: None, timers: Timers::new() };
+    let rule = DoorForced { header, within, wait, doors, readers, let_through: None, timers: Timers::new() };
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }
 

@@ -184,9 +184,10 @@ fn serials(db: &Connection) -> Result<Vec<Serial>, StoreError> {
 /// The passes of the day before the newest event, and the last pass of each person in the two weeks before, oldest
 /// first: where everybody is. What came while our clock was not set is taken by its place in the order.
 fn passes_since(db: &Connection) -> Result<Vec<(DeviceId, Stamp, Event)>, StoreError> {
-    let newest = each(db, "select arrived from event where clock <> 3 order by seq desc limit 1", [], |row| {
-        get::<i64>(row, "arrived")
-    })?;
+    let newest =
+        each(db, "select arrived from event where clock <> 3 order by seq desc limit 1", [], |row| {
+            get::<i64>(row, "arrived")
+        })?;
     let newest = Wall(newest.last().copied().unwrap_or(0));
     let (day, fortnight) = (newest.plus_ms(-RECALL_MS), newest.plus_ms(-RECALL_PERSONS_MS));
     let mut statement = db

@@ -23,8 +23,12 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
     let tally = Arc::new(Tally::default());
     let (store, thread) =
         store::open(Store::open(dir).unwrap(), Arc::clone(&clock), Arc::clone(&tally)).unwrap();
-    let settings =
-        Settings { gateway: DeviceId::new("gw").unwrap(), aggregate_secs: 900, destinations: Vec::new(), campus: crate::campus::Settings::default() };
+    let settings = Settings {
+        gateway: DeviceId::new("gw").unwrap(),
+        aggregate_secs: 900,
+        destinations: Vec::new(),
+        campus: crate::campus::Settings::default(),
+    };
     let world = World {
         devices: BTreeMap::new(),
         places: BTreeMap::new(),

@@ -37,12 +37,20 @@ fn a_retained_state_holds_and_a_retained_moment_does_not_happen_again() {
 fn duress_is_a_silent_call_for_help_and_smoke_a_fire() {
     let mut player = Player::always(&world());
     player.event("card1", EventKind::Duress, Phase::Moment).event("stranger", EventKind::Smoke, Phase::Start);
-    let all: Vec<_> =
-        player.findings.iter().map(|f| (f.key.rule.as_str(), f.class, f.priority, f.what.zh.as_str())).collect();
+    let all: Vec<_> = player
+        .findings
+        .iter()
+        .map(|f| (f.key.rule.as_str(), f.class, f.priority, f.what.zh.as_str()))
+        .collect();
     assert_eq!(
         all,
         [
-            ("always.duress", AlarmClass::Help, Priority::Critical, "大门 读卡器: 胁迫求助（静默：现场不得声响）"),
+            (
+                "always.duress",
+                AlarmClass::Help,
+                Priority::Critical,
+                "大门 读卡器: 胁迫求助（静默：现场不得声响）"
+            ),
             ("always.smoke", AlarmClass::Fire, Priority::Critical, "stranger: 烟雾报警"),
         ]
     );

@@ -12,7 +12,15 @@ fn twice_in_without_out_is_told_with_the_pseudonym() {
     player.card("card2", "p", In).wait(600).card("card2", "p", In);
     assert_eq!(player.findings[0].what.zh, "1号楼 读卡器2: 11 分钟内第二次进入1号楼，中间没有出来");
     assert_eq!(player.said(), ["card2/p happened"]);
-    assert!(player.card("card2", "q", In).wait(600).card("card2", "p", Out).card("card2", "p", In).said().is_empty());
+    assert!(
+        player
+            .card("card2", "q", In)
+            .wait(600)
+            .card("card2", "p", Out)
+            .card("card2", "p", In)
+            .said()
+            .is_empty()
+    );
 }
 
 #[test]

@@ -29,7 +29,11 @@ fn a_device_lost_in_an_examination_is_told_within_half_a_minute() {
     player.link("cam1", LOST).wait(19);
     assert!(player.said().is_empty());
     player.wait(1);
-    assert!(player.findings[0].what.zh.starts_with("大门 摄像机: 考试期间设备离线；"), "{:?}", player.findings);
+    assert!(
+        player.findings[0].what.zh.starts_with("大门 摄像机: 考试期间设备离线；"),
+        "{:?}",
+        player.findings
+    );
     assert_eq!(player.said(), ["cam1 holds"]);
     assert_eq!(player.link("cam1", Link::Up).said(), ["cam1 ended"]);
     player.link("cam1", LOST).wait(10).link("cam1", Link::Up).wait(60);

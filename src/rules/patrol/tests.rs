@@ -32,7 +32,10 @@ fn what_was_missed_or_out_of_order_is_named_after_the_grace() {
     p.wait(38 * 60 + 299);
     assert_eq!(words(&mut p), Vec::<String>::new());
     p.wait(1);
-    assert_eq!(words(&mut p), ["巡更 22:00-22:40 顺序错误：1号楼 / 101", "巡更 22:00-22:40 漏巡：1号楼 读卡器2"]);
+    assert_eq!(
+        words(&mut p),
+        ["巡更 22:00-22:40 顺序错误：1号楼 / 101", "巡更 22:00-22:40 漏巡：1号楼 读卡器2"]
+    );
 }
 
 #[test]
@@ -49,7 +52,9 @@ fn a_round_not_walked_is_one_alarm_also_over_midnight() {
 #[test]
 fn messages_count_by_the_readers_clock() {
     let mut p = at("2026-10-09T22:42");
-    for (reader, at) in [("card2", "2026-10-09T22:30"), ("card1", "2026-10-09T22:05"), ("card3", "2026-10-09T22:20")] {
+    for (reader, at) in
+        [("card2", "2026-10-09T22:30"), ("card1", "2026-10-09T22:05"), ("card3", "2026-10-09T22:20")]
+    {
         let seen = card(reader, "g", Unknown, (Some(local(at)), p.now.wall));
         p.see(&seen);
     }
@@ -91,9 +96,21 @@ fn pupils_do_not_walk_rounds() {
 
 #[test]
 fn slips_are_told() {
-    one_slip("patrol", "checkpoints = [\"x\"]\nrounds = [\"22:00-22:40\"]\n", &["no device or place has the id 'x'"]);
-    one_slip("patrol", "checkpoints = [\"cam1\"]\nrounds = [\"22:00-22:40\"]\n", &["no reader of credentials is at 'cam1'"]);
-    one_slip("patrol", "checkpoints = [\"shed\"]\nrounds = [\"22:00-22:40\"]\n", &["no reader of credentials is at 'shed'"]);
+    one_slip(
+        "patrol",
+        "checkpoints = [\"x\"]\nrounds = [\"22:00-22:40\"]\n",
+        &["no device or place has the id 'x'"],
+    );
+    one_slip(
+        "patrol",
+        "checkpoints = [\"cam1\"]\nrounds = [\"22:00-22:40\"]\n",
+        &["no reader of credentials is at 'cam1'"],
+    );
+    one_slip(
+        "patrol",
+        "checkpoints = [\"shed\"]\nrounds = [\"22:00-22:40\"]\n",
+        &["no reader of credentials is at 'shed'"],
+    );
     one_slip("patrol", "checkpoints = [\"card1\"]\nrounds = [\"22\"]\n", &["is not a span of hours"]);
     assert_eq!(slips("patrol", "checkpoints = []\nrounds = []\n").len(), 2);
 }

@@ -81,7 +81,10 @@ fn slips_are_told_with_what_to_write() {
 #[test]
 fn a_place_holds_the_places_below_it() {
     let mut player = Player::of("silent", "place = \"b1\"\n");
-    assert_eq!(player.wait(60).said(), ["card2 holds", "card3 holds", "door1 holds", "help1 holds", "m1 holds", "m2 holds", "t1 holds"]);
+    assert_eq!(
+        player.wait(60).said(),
+        ["card2 holds", "card3 holds", "door1 holds", "help1 holds", "m1 holds", "m2 holds", "t1 holds"]
+    );
     let mut meters = Player::of("silent", "place = \"b1\"\nclass = \"energy-meter\"\n");
     assert_eq!(meters.wait(60).said(), ["m1 holds", "m2 holds"]);
 }
