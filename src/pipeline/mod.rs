@@ -484,8 +484,8 @@ impl Pipeline {
 
     /// Everything as it stands now, for pages and metrics.
     #[must_use]
-    pub fn live(&mut self, now: Wall) -> Live {
-        let campus = self.campus.picture(now, &self.world);
+    pub fn live(&self, now: Wall) -> Live {
+        let campus = self.campus.picture(&self.world);
         Live { campus, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
 }

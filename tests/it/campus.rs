@@ -50,9 +50,8 @@ async fn card(broker: &Mosquitto, reader: &str, serial: u32, number: &str, direc
 /// How many are in the zones, as "dorm 1 east 5 teaching 3".
 async fn presence(school: &School) -> String {
     let answer = school.get("/api/v1/presence").await;
-    let zone = |zone: &Value| {
-        format!("{} {}", zone["place"].as_str().expect("an id"), zone["persons"]["known"])
-    };
+    let zone =
+        |zone: &Value| format!("{} {}", zone["place"].as_str().expect("an id"), zone["persons"]["known"]);
     let zones = answer["zones"].as_array().expect("zones");
     zones.iter().map(zone).collect::<Vec<_>>().join(" ")
 }
@@ -80,7 +79,7 @@ async fn order(school: &School, path: &str, body: Value) -> (u16, Value) {
 async fn cards_say_who_is_where_and_a_fire_lists_who_is_missing_also_after_a_kill() {
     let broker = Mosquitto::start().await;
     let school = school(&broker);
-    let mut daemon = school.start().await;
+    let daemon = school.start().await;
     daemon.connected().await;
     for (serial, (reader, number, direction)) in [
         ("teaching", "1001", "entr"),
@@ -95,7 +94,8 @@ async fn cards_say_who_is_where_and_a_fire_lists_who_is_missing_also_after_a_kil
     {
         card(&broker, reader, u32::try_from(serial).expect("few"), number, direction).await;
     }
-    until("five are in", async || (presence(&school).await == "dorm 1 east 5 teaching 3").then_some(())).await;
+    until("five are in", async || (presence(&school).await == "dorm 1 east 5 teaching 3").then_some(()))
+        .await;
     assert!(school.cli_ok("presence", &[]).await.contains("PERSONS"));
     assert_eq!(school.cli_ok("muster", &[]).await, "there is no muster\n");
 
@@ -115,7 +115,7 @@ async fn cards_say_who_is_where_and_a_fire_lists_who_is_missing_also_after_a_kil
     muster_is(&school, rows).await;
 
     daemon.kill().await;
-    let mut daemon = school.start().await;
+    let daemon = school.start().await;
     daemon.connected().await;
     let again = muster_is(&school, rows).await;
     assert_eq!(again["since"], muster["since"], "it is the same one");
@@ -133,8 +133,10 @@ async fn cards_say_who_is_where_and_a_fire_lists_who_is_missing_also_after_a_kil
     let id = alarm["id"].to_string();
     school.cli_ok("alarms", &["ack", &id, "--as", "王老师"]).await;
     school.cli_ok("alarms", &["reset", &id, "--as", "王老师"]).await;
-    until("the muster is over", async || school.get("/api/v1/muster").await["muster"].is_null().then_some(()))
-        .await;
+    until("the muster is over", async || {
+        school.get("/api/v1/muster").await["muster"].is_null().then_some(())
+    })
+    .await;
     let audit: Vec<String> =
         school.column("select action || ' ' || actor from audit where subject = 'muster' order by seq");
     assert_eq!(audit, ["muster_start gateway", "muster_safe 王老师", "muster_close gateway"]);
@@ -149,7 +151,8 @@ async fn a_drill_is_called_and_closed_by_people_and_wrong_orders_are_told() {
     let _daemon = school.start().await;
     let said = school.cli_ok("muster", &["start", "drill", "--as", "王老师", "--note", "second term"]).await;
     assert_eq!(said, "muster started: schoolgate muster\n");
-    until("it is shown", async || school.cli_ok("muster", &[]).await.starts_with("drill").then_some(())).await;
+    until("it is shown", async || school.cli_ok("muster", &[]).await.starts_with("drill").then_some(()))
+        .await;
     let refused = school.cli("muster", &["start", "evacuation", "--as", "b"]).await;
     assert_eq!(refused.status.code(), Some(69));
     let refused = school.cli("muster", &["safe", "3-1", "--as", "b"]).await;
