@@ -17,7 +17,7 @@ use crate::rules::World;
 use crowd::{Crowd, Floor};
 use muster::Muster;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Most persons, and as many vehicles, that are known; beyond it those seen longest ago are forgotten and counted.
 pub const MAX_PERSONS: usize = 50_000;
@@ -81,7 +81,8 @@ pub struct Campus {
     notes: Vec<Note>,
     /// The muster's row is behind.
     unsaved: bool,
-    picture: Option<Arc<Picture>>,
+    /// Made when somebody looks, and forgotten when something changes.
+    picture: OnceLock<Arc<Picture>>,
 }
 
 impl Campus {
@@ -96,7 +97,7 @@ impl Campus {
             floor: None,
             notes: Vec::new(),
             unsaved: false,
-            picture: None,
+            picture: OnceLock::new(),
         }
     }
 
@@ -146,7 +147,7 @@ impl Campus {
     }
 
     fn pass(&mut self, seen: &Observation, pass: &Pass, world: &World) {
-        self.picture = None;
+        self.picture = OnceLock::new();
         let door = world.door(&seen.device, pass);
         let mut floor = Floor { world, at: self.floor, boarders: &self.settings.boarders };
         let crowd = if pass.vehicle { &mut self.vehicles } else { &mut self.people };
@@ -169,7 +170,7 @@ impl Campus {
         let floor = if sure { self.floor } else { self.floor_at(now, world) };
         if floor != self.floor {
             self.floor = floor;
-            self.picture = None;
+            self.picture = OnceLock::new();
             if let Some(floor) = floor {
                 self.people.new_day(floor);
                 self.vehicles.new_day(floor);
@@ -224,7 +225,7 @@ impl Campus {
         let detail = if command.note.is_empty() { detail } else { format!("{detail} note={}", command.note) };
         self.notes.push(Note { at: now, actor: actor.to_owned(), action, detail });
         self.unsaved = true;
-        self.picture = None;
+        self.picture = OnceLock::new();
         Ok(())
     }
 
@@ -249,7 +250,7 @@ impl Campus {
         if self.muster.as_ref().is_some_and(|muster| !muster.fire && muster.called.is_none()) {
             self.muster = None;
             self.unsaved = true;
-            self.picture = None;
+            self.picture = OnceLock::new();
         }
         let row = std::mem::take(&mut self.unsaved)
             .then(|| self.muster.as_ref().map(Muster::written).unwrap_or_default());
@@ -265,7 +266,7 @@ impl Campus {
     fn note(&mut self, at: Wall, action: &'static str, detail: String) {
         self.notes.push(Note { at, actor: "gateway".to_owned(), action, detail });
         self.unsaved = true;
-        self.picture = None;
+        self.picture = OnceLock::new();
     }
 
     /// How the muster stands, in numbers.
@@ -282,7 +283,7 @@ impl Campus {
     /// The school has told anew who is who.
     pub fn told(&mut self, people: &People) {
         self.people.told(people);
-        self.picture = None;
+        self.picture = OnceLock::new();
     }
 
     /// Nothing is to be known of a person any more.
@@ -292,22 +293,20 @@ impl Campus {
         if let Some(muster) = &mut self.muster {
             self.unsaved |= muster.forget(person);
         }
-        self.picture = None;
+        self.picture = OnceLock::new();
     }
 
-    /// Everything as it stands; made anew only where something has changed.
-    pub fn picture(&mut self, now: Wall, world: &World) -> Arc<Picture> {
-        self.keep_time(now, world);
-        if let Some(picture) = &self.picture {
-            return Arc::clone(picture);
-        }
-        let mut picture = picture::of(&self.people, &self.vehicles, self.floor_of(self.floor, world));
-        picture.muster = self.muster.as_ref().map(|muster| {
-            muster.picture(&self.people, self.floor_of(muster.floor, world), self.settings.lists_persons)
-        });
-        let picture = Arc::new(picture);
-        self.picture = Some(Arc::clone(&picture));
-        picture
+    /// Everything as it stands since the last step.
+    #[must_use]
+    pub fn picture(&self, world: &World) -> Arc<Picture> {
+        let make = || {
+            let mut picture = picture::of(&self.people, &self.vehicles, self.floor_of(self.floor, world));
+            picture.muster = self.muster.as_ref().map(|muster| {
+                muster.picture(&self.people, self.floor_of(muster.floor, world), self.settings.lists_persons)
+            });
+            Arc::new(picture)
+        };
+        Arc::clone(self.picture.get_or_init(make))
     }
 }
 

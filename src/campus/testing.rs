@@ -176,7 +176,8 @@ impl Player {
     }
 
     pub(super) fn picture(&mut self) -> Arc<Picture> {
-        self.campus.picture(self.now, &self.world)
+        self.campus.keep_time(self.now, &self.world);
+        self.campus.picture(&self.world)
     }
 
     /// "campus 3+1 teaching 2": how many with and without names in each zone where anybody is.

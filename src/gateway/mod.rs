@@ -83,7 +83,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         campus: config.campus,
     };
     let engine = Engine::new(config.rules);
-    let mut pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
+    let pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
     let (inlet, outlet) = lanes();
     let (live, live_seen) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
     let (findings, findings_out) = mpsc::channel(switchboard::FINDINGS);

@@ -286,7 +286,9 @@ impl Pipeline {
             .filter(|a| a.active)
             .filter(|a| {
                 let device = a.device.as_ref();
-                !engine.watches(&a.key.rule, device) || device.is_some_and(|d| !world.devices.contains_key(d))
+                !engine.watches(&a.key.rule, device)
+                    || !engine.judges(&a.key.rule, &a.key.subject)
+                    || device.is_some_and(|d| !world.devices.contains_key(d))
             })
             .map(|a| Finding {
                 key: a.key.clone(),
@@ -494,8 +496,8 @@ impl Pipeline {
 
     /// Everything as it stands now, for pages and metrics.
     #[must_use]
-    pub fn live(&mut self, now: Wall) -> Live {
-        let campus = self.campus.picture(now, &self.world);
+    pub fn live(&self, now: Wall) -> Live {
+        let campus = self.campus.picture(&self.world);
         Live { campus, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
 }

@@ -291,3 +291,72 @@ fn a_pass_is_known_by_the_table_of_persons_until_the_person_is_erased() {
     assert_eq!(commit.alarm_changes[0].alarm.key.subject, "b/erased-9");
     assert!(!format!("{:?}", p.live(AT).alarms).contains(who.as_str()), "{:?}", p.live(AT).alarms);
 }
+
+#[test]
+fn a_fire_that_is_open_holds_a_muster_open_and_orders_about_it_are_answered_in_turn() {
+    use crate::model::{Called, MusterCommand, MusterOrder};
+    let mut p = pipeline(Remembered::default());
+    let fire =
+        |phase| delivery(None, vec![seen("b", Body::Event(Event::bare(EventKind::Fire, phase)), false)]);
+    let muster = |order| Delivery {
+        bus: None,
+        key: None,
+        inputs: vec![Input::Muster(MusterCommand {
+            order,
+            actor: Actor::named("guard").unwrap(),
+            note: String::new(),
+        })],
+    };
+    let commit = p.step(now(0), [fire(Phase::Start)]);
+    let actions = |commit: &Commit| commit.audit.iter().map(|audit| audit.action).collect::<Vec<_>>();
+    assert_eq!(actions(&commit), ["muster_start"]);
+    assert!(commit.muster.is_some_and(|row| row.contains("since")));
+    assert!(p.live(AT).campus.muster.is_some());
+    let commit = p.step(now(1), [muster(MusterOrder::Close), muster(MusterOrder::Start(Called::Drill))]);
+    assert_eq!(commit.musters, [Err(campus::MusterRefused::FireAlarm), Ok(())]);
+    let commit = p.step(now(2), [muster(MusterOrder::Close), fire(Phase::End)]);
+    assert_eq!(commit.musters, [Ok(())]);
+    assert!(p.live(AT).campus.muster.is_some(), "the alarm is latched");
+    let id = p.live(AT).alarms[0].id;
+    let commit = p.step(now(3), [order(Order::Acknowledge(id)), order(Order::Reset(id))]);
+    assert_eq!((actions(&commit), commit.muster), (vec!["muster_close"], Some(String::new())));
+    assert_eq!(p.step(now(4), [muster(MusterOrder::Close)]).musters, [Err(campus::MusterRefused::None)]);
+}
+
+#[test]
+fn an_alarm_of_a_place_that_its_rule_judges_no_more_does_not_stay_open() {
+    let alarm = |subject: &str| Alarm {
+        id: AlarmId(9),
+        key: AlarmKey { rule: RuleId::new("cover").unwrap(), subject: subject.into() },
+        class: AlarmClass::Security,
+        priority: Priority::Low,
+        device: None,
+        place: None,
+        what: Text::same("it"),
+        raised_at: AT,
+        active: true,
+        occurrences: 1,
+        cleared_at: None,
+        acknowledged: None,
+        latched: false,
+        reset: None,
+        closed_at: None,
+    };
+    for (subject, over) in [("gate", 0), ("barn", 1)] {
+        let remembered =
+            Remembered { open_alarms: vec![alarm(subject)], next_alarm: 10, ..Remembered::default() };
+        let (problems, world) = (Problems::new(), world());
+        let document = Document::parse("cover", "devices = [\"m\"]", &problems);
+        let kind = RULE_KINDS.iter().find(|kind| kind.name == "coverage_lost").unwrap();
+        let rule = (kind.parse)(&document.reader(&problems), &RuleId::new("cover").unwrap(), &world);
+        let settings = Settings {
+            gateway: id("gw"),
+            aggregate_secs: 60,
+            destinations: Vec::new(),
+            campus: campus::Settings::default(),
+        };
+        let mut p =
+            Pipeline::start(now(0), settings, world, Engine::new(rule.into_iter().collect()), remembered);
+        assert_eq!(kinds(&p.step(now(1), [])).len(), over, "{subject}");
+    }
+}

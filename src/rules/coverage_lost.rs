@@ -55,6 +55,10 @@ impl Rule for CoverageLost {
         Watch::Devices(self.watching.keys().cloned().collect())
     }
 
+    fn judges(&self, subject: &str) -> bool {
+        self.areas.contains_key(subject)
+    }
+
     fn start(&mut self, now: Now) {
         self.timers.clear();
         self.areas.values_mut().for_each(|(_, said)| *said = None);

@@ -55,6 +55,10 @@ impl Rule for Curfew {
         Watch::Devices(self.subjects.keys().cloned().collect())
     }
 
+    fn judges(&self, subject: &str) -> bool {
+        self.bounds.place.id.as_str() == subject || self.subjects.contains_key(subject)
+    }
+
     fn start(&mut self, now: Now) {
         self.hours.start(now);
         self.tracked.clear();

@@ -44,6 +44,12 @@ impl Engine {
             || here.is_some_and(|rules| rules.contains(&index))
     }
 
+    /// Whether the rule of this id may speak of this subject again.
+    #[must_use]
+    pub fn judges(&self, rule: &RuleId, subject: &str) -> bool {
+        self.rules.iter().find(|r| r.id() == rule).is_some_and(|rule| rule.judges(subject))
+    }
+
     /// The gateway has started: every rule forgets what it knew and arms its timers.
     pub fn start(&mut self, now: Now) {
         for (index, rule) in self.rules.iter_mut().enumerate() {

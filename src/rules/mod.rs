@@ -75,6 +75,10 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     fn watches(&self) -> Watch {
         Watch::All
     }
+    /// Whether it may ever speak of this subject again; what is open of others is over at the start.
+    fn judges(&self, _subject: &str) -> bool {
+        true
+    }
     /// The points whose values it judges; asked once. Their devices are read before others.
     fn points(&self) -> Vec<(DeviceId, PointId)> {
         Vec::new()

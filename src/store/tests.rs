@@ -370,3 +370,52 @@ fn what_a_counter_stood_at_is_remembered_whatever_its_age() {
         assert_eq!(counters.first().map(|standing| standing.last), stood_at);
     }
 }
+
+#[test]
+fn the_last_pass_of_each_person_is_recalled_and_the_muster() {
+    const HOUR: i64 = 3_600_000;
+    let (dir, mut store) = open();
+    let pass = |person: &str, direction: Direction, arrived: Wall, told: Option<Wall>| {
+        let mut event = Event::bare(EventKind::Credential, Phase::Moment);
+        event.code = Some(format!("{person} {direction}"));
+        event.credential = Some(CredentialUse {
+            carrier: Carrier::Card,
+            service: Service::Access,
+            direction,
+            result: AccessResult::Granted,
+            reason: None,
+            person: (person != "nobody").then(|| PersonRef::from_stored(person.to_owned())),
+            known: None,
+        });
+        let (device, stamp) = (DeviceId::new("gate").unwrap(), Stamp::new(told, arrived));
+        StoredEvent { device, stamp, retained: false, event }
+    };
+    let at = |hours: i64| AT.plus_ms(hours * HOUR);
+    let mut retained = pass("c", Direction::In, at(399), None);
+    retained.retained = true;
+    let mut refused = pass("a", Direction::Out, at(310), None);
+    refused.event.credential.as_mut().unwrap().result = AccessResult::Denied;
+    let events = vec![
+        pass("z", Direction::In, at(0), None),
+        pass("a", Direction::In, at(300), None),
+        // Delivered after it, and before it in truth.
+        pass("a", Direction::In, at(301), Some(at(290))),
+        refused,
+        pass("nobody", Direction::In, at(320), None),
+        pass("b", Direction::Out, at(330), None),
+        pass("nobody", Direction::Out, at(390), None),
+        retained,
+        pass("a", Direction::Unknown, at(400), None),
+    ];
+    let said = |muster: &str| Commit { muster: Some(muster.to_owned()), ..Commit::default() };
+    let mut commit = Commit { events, ..said("first") };
+    commit.absorb(said("last"));
+    commit.absorb(Commit::default());
+    store.commit(&[&commit]).unwrap();
+    drop(store);
+    let recalled = Store::open(dir.path()).unwrap().recall(900).unwrap();
+    assert_eq!(recalled.muster.as_deref(), Some("last"));
+    let passes: Vec<_> = recalled.passes.iter().map(|(_, _, event)| event.code.clone().unwrap()).collect();
+    assert_eq!(passes, ["a in", "b out", "nobody out", "a unknown"]);
+    assert_eq!(recalled.passes[0].1.gateway, at(300), "the newest by its time");
+}

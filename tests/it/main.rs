@@ -4,6 +4,7 @@
 
 mod api;
 mod camera;
+mod campus;
 mod config;
 mod control;
 mod crash_states;
