@@ -2,7 +2,7 @@
 
 use super::super::mqtt::Floods;
 use super::super::mqtt::at_once;
-use super::super::mqtt::inbound::{Arrived, Heard, Inbound, WrongClocks};
+use super::super::mqtt::inbound::{Arrived, Heard, Inbound, WrongClocks, origin};
 use super::super::{Failure, Field, Links};
 use super::Ground;
 use super::acl::Login;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// What may wait for the pipe: as many messages as there is room for, and who comes and goes besides.
-pub(super) const INFLOW: usize = ROOM_KIB + 4096;
+pub(super) const INFLOW: usize = ROOM_KIB + 8192;
 /// Messages in the pipe that wait for their commit.
 pub(super) const UNANSWERED: usize = 1024;
 
@@ -152,7 +152,7 @@ impl Reception<'_> {
             inputs.push(Input::Refused(Refused {
                 device: None,
                 bus: bus.clone(),
-                origin: topic.chars().take(256).collect(),
+                origin: origin(topic),
                 kind: "not_allowed",
                 reason: format!("the login '{login}' may not publish to this topic"),
                 raw: Vec::new(),

@@ -147,14 +147,14 @@ impl Bench {
         }
     }
 
-    fn taken(&mut self) -> Vec<Box<Taken<()>>> {
+    fn taken(&mut self) -> Vec<Taken<()>> {
         let (taken, rest): (Vec<_>, Vec<_>) =
             self.acts.drain(..).partition(|act| matches!(act, Act::Take(_)));
         self.acts = rest;
         taken
             .into_iter()
             .filter_map(|act| match act {
-                Act::Take(taken) => Some(taken),
+                Act::Take(taken) => Some(*taken),
                 _ => None,
             })
             .collect()

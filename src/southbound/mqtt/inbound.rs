@@ -275,8 +275,12 @@ impl Inbound<'_> {
     }
 }
 
-fn origin(topic: &str) -> String {
-    topic.chars().take(MAX_ORIGIN).collect()
+/// A text of somebody else, short enough and without what would play with a terminal.
+pub(in crate::southbound) fn origin(text: &str) -> String {
+    text.chars()
+        .take(MAX_ORIGIN)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 /// The first 64 bits of SHA-256 over client, packet id, topic and payload: the same for the same message after any
