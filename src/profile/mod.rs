@@ -118,6 +118,15 @@ pub struct Decoded {
     pub body: Body,
 }
 
+/// What a device waits for as the answer to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Where to publish it.
+    pub topic: String,
+    /// JSON.
+    pub payload: Vec<u8>,
+}
+
 /// Why a sample could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -439,16 +448,16 @@ impl Profile {
         }
     }
 
-    /// MQTT: the topics on which a device of this address listens for answers and commands.
+    /// MQTT: the topics on which a device of this address listens for answers.
     #[must_use]
-    pub fn command_topics(&self, _address: &str) -> Vec<String> {
+    pub fn reply_topics(&self, _address: &str) -> Vec<String> {
         Vec::new()
     }
 
-    /// MQTT: what a device is to be told, topic and payload, once this message of its is stored; `None` where it waits
-    /// for nothing.
+    /// MQTT: what the device waits for as the answer to a message, once that message is kept; `None` for one that needs
+    /// none or does not have in it what the answer repeats.
     #[must_use]
-    pub fn reply(&self, _address: &str, _topic: &str, _payload: &[u8]) -> Option<(String, Vec<u8>)> {
+    pub fn reply(&self, _address: &str, _topic: &str, _payload: &[u8]) -> Option<Reply> {
         None
     }
 

@@ -62,7 +62,7 @@ impl Logins {
             {
                 login.devices.push(index);
                 login.publishes.extend(device.profile.topics(&device.address));
-                login.subscribes.extend(device.profile.command_topics(&device.address));
+                login.subscribes.extend(device.profile.reply_topics(&device.address));
             }
             (client.username.clone(), Arc::new(login))
         });

@@ -10,6 +10,7 @@ use super::conn::{Hold, ROOM_KIB};
 use super::hub::{Fate, Taken};
 use super::told::Told;
 use crate::model::{BusId, Delivery, DeviceId, Fault, Input, Link, Refused, Stamp, Unknown};
+use crate::profile::Reply;
 use crate::runtime::Receipt;
 use mqtt_protocol_core::mqtt::packet::Qos;
 use std::collections::BTreeSet;
@@ -42,7 +43,7 @@ pub(super) struct Committing {
 pub(super) struct Settled {
     pub(super) taken: Box<Taken<Hold>>,
     pub(super) fate: Fate,
-    pub(super) reply: Option<(String, Vec<u8>)>,
+    pub(super) reply: Option<Reply>,
 }
 
 fn stopping(bus: &BusId) -> Failure {

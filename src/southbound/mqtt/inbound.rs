@@ -8,7 +8,7 @@ use crate::model::{
     Body, BusId, ClockQuality, Delivery, DeviceId, EventKind, Input, Link, MessageKey, Observation, Refused,
     Stamp, Unknown, Wall,
 };
-use crate::profile::{Context, Decoded, Refusal};
+use crate::profile::{Context, Decoded, Refusal, Reply};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -49,8 +49,8 @@ pub(in crate::southbound) struct Arrived<'a> {
 #[derive(Debug)]
 pub(in crate::southbound) struct Heard {
     pub(in crate::southbound) delivery: Delivery,
-    /// What its device is to be told, topic and payload, once it is stored.
-    pub(in crate::southbound) reply: Option<(String, Vec<u8>)>,
+    /// What its device is to be told once it is stored.
+    pub(in crate::southbound) reply: Option<Reply>,
     /// It was one too many and thrown away; nothing is in the delivery.
     pub(in crate::southbound) shed: bool,
 }
