@@ -6,7 +6,7 @@ use super::fields::{finish, number};
 use super::names::at;
 use super::resolve::Sources;
 use super::{BusKind, ListenTls, MqttClient, MqttListener};
-use crate::document::{Reader, Spot};
+use crate::document::{Problems, Reader, SECRET_KEYS, Spot};
 use crate::model::{BusId, DeviceId, Secret};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -233,6 +233,11 @@ pub(super) fn device_login(
         keys.into_iter().for_each(|key| _ = reader.has(key));
         return None;
     }
+    // A password that stands here is told as such, and not also as one that is missing.
+    if !reader.has("password_file") && reader.keys().any(|key| SECRET_KEYS.contains(&key)) {
+        keys.into_iter().for_each(|key| _ = reader.has(key));
+        return None;
+    }
     let username =
         username(reader).or_else(|| device.filter(|_| !reader.has("username")).map(ToString::to_string));
     let has_password = reader.has("password_file");
@@ -253,7 +258,7 @@ pub(super) fn device_login(
 }
 
 /// Gives each listener the logins of its devices; the same user name at several devices is one login.
-pub(super) fn attach(buses: &mut Buses, logins: Vec<DeviceLogin>, problems: &crate::document::Problems) {
+pub(super) fn attach(buses: &mut Buses, logins: Vec<DeviceLogin>, problems: &Problems) {
     let mut by_bus: BTreeMap<BusId, Vec<DeviceLogin>> = BTreeMap::new();
     for login in logins {
         by_bus.entry(login.bus.clone()).or_default().push(login);

@@ -159,7 +159,8 @@ def refused(version, device, reader):
     wanted = 0 if version == mqtt.MQTTv311 else NOT_ALLOWED
     assert device.publish("mqtt/face/1001/Rec", b"{}", 1) == wanted
     assert reader.publish(TOPIC, number(90), 1) == wanted
-    assert reader.publish(TOPIC, number(91), 2) == wanted
+    # paho releases also what PUBREC refused, and is told then that there is nothing to release.
+    assert reader.publish(TOPIC, number(91), 2) in (wanted, 146 if wanted else wanted)
 
 
 for version in (mqtt.MQTTv311, mqtt.MQTTv5):

@@ -1,5 +1,6 @@
 //! Who may log in to the listener, and which topics each login may publish and subscribe to: nothing that is not named.
 
+use super::super::mqtt::inbound::origin;
 use super::codec::Hello;
 use crate::config::{Device, MqttListener};
 use crate::model::Secret;
@@ -78,7 +79,7 @@ impl Logins {
         // Also where nobody has this name: how long it takes tells nothing.
         let right = same(given, wanted.map_or("", Secret::expose).as_bytes()) && wanted.is_some();
         match login {
-            None => Err(Rejected::Unknown(name.chars().take(64).collect())),
+            None => Err(Rejected::Unknown(origin(name).chars().take(64).collect())),
             Some(login) if right || certified.contains(name) => Ok(Arc::clone(login)),
             Some(login) if login.password.is_none() => Err(Rejected::Certificate(name.clone())),
             Some(_) => Err(Rejected::Password(name.clone())),

@@ -11,6 +11,7 @@ use super::retained::Retained;
 use super::session::{ConnId, Session};
 use crate::config::valid_filter;
 use crate::model::Mono;
+use crate::profile::Reply;
 use mqtt_protocol_core::mqtt::packet::Qos;
 use mqtt_protocol_core::mqtt::result_code::{ConnectReasonCode, ConnectReturnCode};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -407,7 +408,7 @@ impl Hub {
         &mut self,
         taken: &Taken<H>,
         fate: Fate,
-        reply: Option<(String, Vec<u8>)>,
+        reply: Option<Reply>,
         now: Mono,
         acts: &mut Vec<Act<H>>,
     ) {
@@ -427,7 +428,7 @@ impl Hub {
             }
             self.deliver(message, Some(&taken.client), now, acts);
         }
-        if let Some((topic, payload)) = reply.filter(|_| reason == 0) {
+        if let Some(Reply { topic, payload }) = reply.filter(|_| reason == 0) {
             self.deliver(&Message::plain(&topic, &payload, Qos::AtLeastOnce, false), None, now, acts);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::mqtt::Floods;
 use super::super::mqtt::at_once;
-use super::super::mqtt::inbound::{Arrived, Heard, Inbound, WrongClocks};
+use super::super::mqtt::inbound::{Arrived, Heard, Inbound, WrongClocks, origin};
 use super::super::{Failure, Field, Links};
 use super::Ground;
 use super::acl::Login;
@@ -10,6 +10,7 @@ use super::conn::{Hold, ROOM_KIB};
 use super::hub::{Fate, Taken};
 use super::told::Told;
 use crate::model::{BusId, Delivery, DeviceId, Fault, Input, Link, Refused, Stamp, Unknown};
+use crate::profile::Reply;
 use crate::runtime::Receipt;
 use mqtt_protocol_core::mqtt::packet::Qos;
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// What may wait for the pipe: as many messages as there is room for, and who comes and goes besides.
-pub(super) const INFLOW: usize = ROOM_KIB + 4096;
+pub(super) const INFLOW: usize = ROOM_KIB + 8192;
 /// Messages in the pipe that wait for their commit.
 pub(super) const UNANSWERED: usize = 1024;
 
@@ -42,7 +43,7 @@ pub(super) struct Committing {
 pub(super) struct Settled {
     pub(super) taken: Box<Taken<Hold>>,
     pub(super) fate: Fate,
-    pub(super) reply: Option<(String, Vec<u8>)>,
+    pub(super) reply: Option<Reply>,
 }
 
 fn stopping(bus: &BusId) -> Failure {
@@ -152,7 +153,7 @@ impl Reception<'_> {
             inputs.push(Input::Refused(Refused {
                 device: None,
                 bus: bus.clone(),
-                origin: topic.chars().take(256).collect(),
+                origin: origin(topic),
                 kind: "not_allowed",
                 reason: format!("the login '{login}' may not publish to this topic"),
                 raw: Vec::new(),

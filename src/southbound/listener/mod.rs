@@ -63,8 +63,8 @@ const SETTLED: usize = 256;
 const REJECTED_WAIT: Duration = Duration::from_secs(2);
 /// Pause after the system would not give another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Below this room for messages nobody new is let in.
-const SPARE: usize = 1024;
+/// Below this room nobody new is let in: all who are there may go at once, each with its will.
+const SPARE: usize = 4096;
 const TICK: Duration = Duration::from_secs(1);
 
 fn drivers(bus: &Bus, devices: &[Device]) -> Vec<Arc<dyn Driver>> {

@@ -10,7 +10,7 @@ use super::session::{ConnId, MAX_FLYING, MAX_QUEUED};
 use crate::config::{Device, MqttClient, MqttListener};
 use crate::document::Problems;
 use crate::model::{BusId, DeviceId, Mono, PlaceId, Secret};
-use crate::profile::parse;
+use crate::profile::{Reply, parse};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{PacketBuildResult, PacketBuilder};
 use mqtt_protocol_core::mqtt::packet::Qos;
@@ -147,14 +147,14 @@ impl Bench {
         }
     }
 
-    fn taken(&mut self) -> Vec<Box<Taken<()>>> {
+    fn taken(&mut self) -> Vec<Taken<()>> {
         let (taken, rest): (Vec<_>, Vec<_>) =
             self.acts.drain(..).partition(|act| matches!(act, Act::Take(_)));
         self.acts = rest;
         taken
             .into_iter()
             .filter_map(|act| match act {
-                Act::Take(taken) => Some(taken),
+                Act::Take(taken) => Some(*taken),
                 _ => None,
             })
             .collect()
@@ -212,6 +212,10 @@ fn message(topic: &str, qos: Qos, id: Option<u16>) -> Publish {
 fn retained(topic: &str, payload: &[u8]) -> Publish {
     let message = Message::plain(topic, payload, Qos::AtLeastOnce, true);
     Publish { message, id: Some(9), dup: false, whole_len: payload.len() }
+}
+
+fn answer() -> Option<Reply> {
+    Some(Reply { topic: "cmd/a".into(), payload: b"ok".to_vec() })
 }
 
 fn resuming(hello: Hello) -> Hello {
@@ -286,13 +290,7 @@ fn nothing_is_acknowledged_or_passed_on_before_it_is_stored() {
         bench.said(a, Said::Publish(message("t/a", qos, Some(3))));
         assert!(bench.steps(a).is_empty() && bench.messages(board).is_empty());
         let taken = bench.taken().remove(0);
-        bench.hub.settled(
-            &taken,
-            Fate::Stored,
-            Some(("cmd/a".into(), b"ok".to_vec())),
-            bench.now,
-            &mut bench.acts,
-        );
+        bench.hub.settled(&taken, Fate::Stored, answer(), bench.now, &mut bench.acts);
         assert_eq!(bench.steps(a), [(step, 3, 0)]);
         assert_eq!(bench.messages(board).len(), 1);
     }
@@ -310,13 +308,7 @@ fn an_answer_goes_to_the_device_that_listens() {
     bench.subscribe(a, "cmd/a", Qos::AtLeastOnce);
     bench.said(a, Said::Publish(message("t/a", Qos::AtLeastOnce, Some(3))));
     let taken = bench.taken().remove(0);
-    bench.hub.settled(
-        &taken,
-        Fate::Stored,
-        Some(("cmd/a".into(), b"ok".to_vec())),
-        bench.now,
-        &mut bench.acts,
-    );
+    bench.hub.settled(&taken, Fate::Stored, answer(), bench.now, &mut bench.acts);
     assert_eq!(bench.steps(a), [(Step::Ack, 3, 0)]);
     assert_eq!(bench.messages(a), [("cmd/a".to_owned(), Some(1), false, false)]);
 }

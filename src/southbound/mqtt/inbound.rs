@@ -8,7 +8,7 @@ use crate::model::{
     Body, BusId, ClockQuality, Delivery, DeviceId, EventKind, Input, Link, MessageKey, Observation, Refused,
     Stamp, Unknown, Wall,
 };
-use crate::profile::{Decoded, Refusal};
+use crate::profile::{Decoded, Refusal, Reply};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -49,8 +49,8 @@ pub(in crate::southbound) struct Arrived<'a> {
 #[derive(Debug)]
 pub(in crate::southbound) struct Heard {
     pub(in crate::southbound) delivery: Delivery,
-    /// What its device is to be told, topic and payload, once it is stored.
-    pub(in crate::southbound) reply: Option<(String, Vec<u8>)>,
+    /// What its device is to be told once it is stored.
+    pub(in crate::southbound) reply: Option<Reply>,
     /// It was one too many and thrown away; nothing is in the delivery.
     pub(in crate::southbound) shed: bool,
 }
@@ -113,7 +113,6 @@ impl Inbound<'_> {
         // On a topic that several share, the one that sent it is answered.
         let whole = admitted.iter().filter(|_| whole_len == payload.len());
         let reply = whole.filter_map(|device| device.profile.reply(&device.address, topic, payload)).next();
-        let reply = reply.map(|reply| (reply.topic, reply.payload));
         let key = arrived.packet_id.filter(|_| !shed).map(|id| MessageKey {
             fingerprint: fingerprint(arrived.client, id, topic, payload, whole_len),
             redelivered: arrived.dup,
@@ -276,8 +275,12 @@ impl Inbound<'_> {
     }
 }
 
-fn origin(topic: &str) -> String {
-    topic.chars().take(MAX_ORIGIN).collect()
+/// A text of somebody else, short enough and without what would play with a terminal.
+pub(in crate::southbound) fn origin(text: &str) -> String {
+    text.chars()
+        .take(MAX_ORIGIN)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 /// The first 64 bits of SHA-256 over client, packet id, topic and payload: the same for the same message after any

@@ -13,6 +13,7 @@ pub use bucket::{BACKLOG, BURST, Bucket, MESSAGES_PER_SEC};
 use super::{Driver, DriverKind, Failure, Field, Links, Session};
 use crate::config::{Bus, BusKind, Device, Mqtt};
 use crate::model::{BusId, DeviceId, Fault, Mono};
+use crate::profile::Reply;
 use crate::runtime::Receipt;
 use failure::{Phase, judge};
 use futures_util::future::BoxFuture;
@@ -106,7 +107,7 @@ struct Taken {
 struct Committing {
     receipt: Receipt,
     ack: Option<ManualAck>,
-    reply: Option<(String, Vec<u8>)>,
+    reply: Option<Reply>,
 }
 
 struct MqttSession {
@@ -224,7 +225,7 @@ impl MqttSession {
                 return Failure::new(Fault::Internal, doing).because(error);
             }
             // At QoS 0: answers in flight would hold up acknowledgements, and a device that misses one asks again.
-            if let Some((topic, payload)) = reply
+            if let Some(Reply { topic, payload }) = reply
                 && let Err(error) = client.try_publish(topic, payload, PublishOptions::at_most_once())
             {
                 tracing::debug!(bus = %broker.bus, %error, "an answer to a device was not sent");
