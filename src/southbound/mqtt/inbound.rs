@@ -303,6 +303,14 @@ fn fingerprint(client: &str, packet_id: u16, topic: &str, payload: &[u8], whole_
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Problems;
+    use crate::model::PlaceId;
+    use crate::profile::parse;
+    use crate::runtime::ManualClock;
+    use crate::southbound::testing;
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::time::Duration;
 
     #[test]
     fn a_fingerprint_depends_on_client_packet_id_topic_payload_and_length_alone() {
@@ -317,5 +325,71 @@ mod tests {
         ] {
             assert_ne!(base, other);
         }
+    }
+
+    const FACE: &str = include_str!("../../../device-profiles/card-reader/face-rec-mqtt/profile.toml");
+
+    fn terminal(id: &str) -> Device {
+        Device {
+            id: DeviceId::new(id).unwrap(),
+            name: id.into(),
+            profile: Arc::new(parse("profile.toml", FACE, &Problems::new()).unwrap()),
+            bus: BusId::new("campus").unwrap(),
+            address: id.into(),
+            place: PlaceId::new("gate").unwrap(),
+            poll: Duration::from_secs(60),
+            alarmed: BTreeSet::new(),
+        }
+    }
+
+    /// Who is heard of, whether somebody is unknown, and who is answered, for a message on a topic that all share.
+    fn shared(devices: &[Device], topic: &str, sender: &str) -> (Vec<String>, bool, Option<String>) {
+        let (field, _outlet) = testing::field(Arc::new(ManualClock::new(Wall(1_790_000_000_000))));
+        let (bus, routes) = (BusId::new("campus").unwrap(), Routes::new(devices));
+        let mut inbound = Inbound {
+            bus: &bus,
+            devices,
+            routes: &routes,
+            max_payload: 1000,
+            field: &field,
+            links: Links::default(),
+            wrong_clocks: WrongClocks::default(),
+            floods: Floods::default(),
+        };
+        let payload = format!("{{\"operator\":\"Online\",\"info\":{{\"facesluiceId\":\"{sender}\"}}}}");
+        let heard = inbound.delivery(&Arrived {
+            client: "",
+            packet_id: Some(1),
+            dup: false,
+            topic,
+            payload: payload.as_bytes(),
+            whole_len: payload.len(),
+            retained: false,
+            paced: false,
+        });
+        let inputs = &heard.delivery.inputs;
+        let up = inputs.iter().filter_map(|input| match input {
+            Input::Observed(Observation { device, body: Body::Link(Link::Up), .. }) => {
+                Some(device.to_string())
+            }
+            _ => None,
+        });
+        let unknown = matches!(inputs.as_slice(), [Input::Unknown(_)]);
+        (up.collect(), unknown, heard.reply.map(|(topic, _)| topic))
+    }
+
+    #[test]
+    fn on_a_shared_topic_only_the_sender_is_there_and_answered() {
+        let (basic, heartbeat) = ("mqtt/face/basic", "mqtt/face/heartbeat");
+        let all = [terminal("t1"), terminal("t2"), terminal("t3")];
+        for devices in [&all[..1], &all[..]] {
+            let answered = Some("mqtt/face/t1".to_owned());
+            assert_eq!(shared(devices, basic, "t1"), (vec!["t1".to_owned()], false, answered));
+            assert_eq!(shared(devices, heartbeat, "t1"), (vec!["t1".to_owned()], false, None));
+            for topic in [basic, heartbeat] {
+                assert_eq!(shared(devices, topic, "t9"), (vec![], true, None), "{topic}");
+            }
+        }
+        assert_eq!(shared(&all, basic, "t3").2.as_deref(), Some("mqtt/face/t3"));
     }
 }
