@@ -12,6 +12,7 @@ pub mod disk;
 #[cfg(feature = "doubles")]
 pub mod doubles;
 pub mod fleet;
+pub mod line;
 pub mod meters;
 pub mod moment;
 pub mod paced;

@@ -107,9 +107,9 @@ impl Life {
             if *start < roll_ups_from {
                 let (device, point) = (device(), roll_up.point.clone());
                 let standing = Standing { device, point, start: *start, last: roll_up.last };
-                self.aggregates.restore_counter(standing);
+                self.aggregates.restore_counter(&standing);
             } else {
-                self.aggregates.restore(roll_up.clone());
+                self.aggregates.restore(roll_up);
             }
         }
         for (stamp, reading) in self.stored.iter().filter(|(stamp, _)| stamp.gateway >= readings_from) {

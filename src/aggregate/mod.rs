@@ -2,13 +2,13 @@
 //! revision.
 
 mod counting;
-mod periods;
+mod few;
 
 pub use counting::{Counted, Nature};
+pub use few::Few;
 
-use crate::model::{DeviceId, PointId, PointKind, Reading, RollUp, Stamp, Wall};
+use crate::model::{DeviceId, PointId, PointKind, Reading, RollUp, Stamp, Unit, Wall};
 use counting::{Counting, countable};
-use periods::Periods;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Periods of one point that late data can still change.
@@ -16,8 +16,6 @@ pub const REVISABLE_PERIODS: usize = 8;
 /// Only periods that began at most so many before the last one of their point can still change. A restart takes up
 /// again as many: what was already given of older ones is not known to it.
 pub const REVISABLE_SPAN: i64 = 32;
-
-type SeriesKey = (DeviceId, PointId);
 
 /// What a counter stood at when its last roll-up ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,9 +34,9 @@ pub struct Standing {
 #[derive(Debug)]
 pub struct Aggregates {
     period_secs: u32,
-    series: BTreeMap<SeriesKey, Series>,
-    /// Periods that hold something not given yet, by start.
-    pending: BTreeSet<(Wall, SeriesKey)>,
+    devices: BTreeMap<DeviceId, Few<PointId, Series>>,
+    /// Devices with a period that holds something not given yet, by its start.
+    pending: BTreeSet<(Wall, DeviceId)>,
     /// Periods before this are taken only if they were restored.
     floor: Option<Wall>,
     /// Readings before this were not all replayed.
@@ -49,16 +47,88 @@ pub struct Aggregates {
 
 #[derive(Debug, Default)]
 struct Series {
-    counting: Counting,
-    periods: Periods,
+    /// Of a counter.
+    counting: Option<Box<Counting>>,
+    /// By start.
+    periods: Few<Wall, Period>,
 }
 
+/// A roll-up in the making, without what its place says.
 #[derive(Debug)]
 struct Period {
-    roll_up: RollUp,
-    /// Time of `roll_up.last`.
+    unit: Unit,
+    kind: PointKind,
+    count: u32,
+    sum: f64,
+    min: f64,
+    max: f64,
+    last: f64,
+    /// Time of `last`.
     last_at: Wall,
+    /// How much a counter grew.
+    grown: f64,
+    revision: u32,
+    /// It was given.
     emitted: bool,
+    /// It holds something not given yet.
+    due: bool,
+}
+
+impl Period {
+    fn new(reading: &Reading, value: f64) -> Self {
+        Self {
+            unit: reading.unit,
+            kind: reading.kind,
+            count: 0,
+            sum: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            last: value,
+            last_at: Wall(i64::MIN),
+            grown: 0.0,
+            revision: 0,
+            emitted: false,
+            due: false,
+        }
+    }
+
+    /// One that was given before; its last value's own time is not stored, and its end lets no late value pass for it.
+    fn given(roll_up: &RollUp, end: Wall) -> Self {
+        let RollUp { unit, kind, count, sum, min, max, last, delta, revision, .. } = *roll_up;
+        let grown = delta.unwrap_or(0.0);
+        Self {
+            unit,
+            kind,
+            count,
+            sum,
+            min,
+            max,
+            last,
+            last_at: end,
+            grown,
+            revision,
+            emitted: true,
+            due: false,
+        }
+    }
+
+    fn roll_up(&self, device: &DeviceId, point: &PointId, start: Wall, period_secs: u32) -> RollUp {
+        RollUp {
+            device: device.clone(),
+            point: point.clone(),
+            unit: self.unit,
+            kind: self.kind,
+            start,
+            period_secs,
+            count: self.count,
+            sum: self.sum,
+            min: self.min,
+            max: self.max,
+            last: self.last,
+            delta: (self.kind == PointKind::Counter).then_some(self.grown),
+            revision: self.revision,
+        }
+    }
 }
 
 impl Aggregates {
@@ -67,7 +137,7 @@ impl Aggregates {
     pub fn new(period_secs: u32) -> Self {
         Self {
             period_secs,
-            series: BTreeMap::new(),
+            devices: BTreeMap::new(),
             pending: BTreeSet::new(),
             floor: None,
             whole_from: None,
@@ -92,32 +162,36 @@ impl Aggregates {
             Some(readings_from.plus_ms(-1).period_start(self.period_ms()).plus_ms(self.period_ms()));
     }
 
+    fn series(&mut self, device: &DeviceId, point: &PointId) -> &mut Series {
+        self.devices.entry(device.clone()).or_default().get_or_insert_with(point, Series::default)
+    }
+
     /// Takes up a roll-up that was emitted before the restart.
-    pub fn restore(&mut self, roll_up: RollUp) {
+    pub fn restore(&mut self, roll_up: &RollUp) {
         let end = roll_up.start.plus_ms(self.period_ms());
-        let series = self.series.entry((roll_up.device.clone(), roll_up.point.clone())).or_default();
+        let series = self.series(&roll_up.device, &roll_up.point);
         if roll_up.kind == PointKind::Counter {
-            series.counting.stood(roll_up.start, roll_up.last);
+            series.counting().stood(roll_up.start, roll_up.last);
         }
-        // Its last value's own time is not stored: the period's end lets no late value pass for the last.
-        let start = roll_up.start;
-        series.periods.put(start, Period { last_at: end, roll_up, emitted: true });
-        series.forget_old();
+        series.make_room(roll_up.start);
+        series.periods.insert(roll_up.start, Period::given(roll_up, end));
     }
 
     /// Takes up what a counter stood at in a roll-up that is too old to be restored.
-    pub fn restore_counter(&mut self, standing: Standing) {
-        let series = self.series.entry((standing.device, standing.point)).or_default();
-        series.counting.stood(standing.start, standing.last);
+    pub fn restore_counter(&mut self, standing: &Standing) {
+        let series = self.series(&standing.device, &standing.point);
+        series.counting().stood(standing.start, standing.last);
     }
 
     /// Takes up a reading stored before the restart; one whose period was emitted is in it already.
     pub fn replay(&mut self, device: &DeviceId, stamp: &Stamp, reading: &Reading, nature: Nature) {
         let start = stamp.effective().period_start(self.period_ms());
-        let key = (device.clone(), reading.point.clone());
-        let series = self.series.get_mut(&key);
-        match series.filter(|series| series.periods.get(start).is_some_and(|period| period.emitted)) {
-            Some(series) => series.counting.replay(stamp.effective(), reading),
+        let series = self.devices.get_mut(device).and_then(|points| points.get_mut(&reading.point));
+        match series.filter(|series| series.periods.get(&start).is_some_and(|period| period.emitted)) {
+            Some(series) if reading.kind == PointKind::Counter => {
+                series.counting().replay(stamp.effective(), reading);
+            }
+            Some(_) => {}
             None if self.whole_from.is_none_or(|whole| start >= whole) => {
                 self.add(device, stamp, reading, nature);
             }
@@ -138,23 +212,24 @@ impl Aggregates {
         // While our own clock is not set, no period can be named; the reading itself is stored all the same.
         let value = reading.good().or(countable(reading)).filter(|_| at.plausible())?;
         let start = at.period_start(self.period_ms());
-        let key = (device.clone(), reading.point.clone());
-        let series = self.series.entry(key.clone()).or_default();
+        let (floor, period_ms) = (self.floor, self.period_ms());
+        let series = self.series(device, &reading.point);
         // Periods ahead of our clock were made before it was set back; they must not push out the present.
-        let horizon = stamp.gateway.plus_ms(i64::from(self.period_secs) * 1000);
-        series.periods.retain(|start, period| start <= horizon || !period.emitted);
-        series.counting.clock_set_back(horizon, at);
+        let horizon = stamp.gateway.plus_ms(period_ms);
+        series.periods.retain(|start, period| *start <= horizon || !period.emitted);
+        if let Some(counting) = &mut series.counting {
+            counting.clock_set_back(horizon, at);
+        }
         let full = series.periods.len() >= REVISABLE_PERIODS
-            && series.periods.first().is_some_and(|(first, _)| start < first);
-        let span = REVISABLE_SPAN * i64::from(self.period_secs) * 1000;
-        let newest = series.periods.last_until(horizon);
-        let old = newest.is_some_and(|newest| start < newest.plus_ms(-span));
-        let forgotten = self.floor.is_some_and(|floor| start < floor) && series.periods.get(start).is_none();
+            && series.periods.first().is_some_and(|(first, _)| start < *first);
+        let newest = series.periods.iter().rev().map(|(start, _)| *start).find(|start| *start <= horizon);
+        let old = newest.is_some_and(|newest| start < newest.plus_ms(-REVISABLE_SPAN * period_ms));
+        let forgotten = floor.is_some_and(|floor| start < floor) && series.periods.get(&start).is_none();
         if full || old || forgotten {
             self.too_late = self.too_late.saturating_add(1);
             return None;
         }
-        let counted = (reading.kind == PointKind::Counter).then(|| series.counting.next(at, value, nature));
+        let counted = (reading.kind == PointKind::Counter).then(|| series.counting().next(at, value, nature));
         let growth = match counted {
             Some(Counted::Odd(_)) => return counted,
             // It was odd before the restart and is late now.
@@ -162,41 +237,24 @@ impl Aggregates {
             Some(Counted::Grown(grown) | Counted::Anew { grown, .. }) => grown,
             None => 0.0,
         };
-        let period = series.periods.of(start, || Period {
-            last_at: Wall(i64::MIN),
-            emitted: false,
-            roll_up: RollUp {
-                device: device.clone(),
-                point: reading.point.clone(),
-                unit: reading.unit,
-                kind: reading.kind,
-                start,
-                period_secs: self.period_secs,
-                count: 0,
-                sum: 0.0,
-                min: f64::INFINITY,
-                max: f64::NEG_INFINITY,
-                last: value,
-                delta: (reading.kind == PointKind::Counter).then_some(0.0),
-                revision: 0,
-            },
-        })?;
-        let r = &mut period.roll_up;
-        let sum = r.sum + value;
+        series.make_room(start);
+        let period = series.periods.get_or_insert_with(&start, || Period::new(reading, value));
+        let sum = period.sum + value;
         if !sum.is_finite() {
             return counted;
         }
-        r.count = r.count.saturating_add(1);
-        r.sum = sum;
-        r.min = r.min.min(value);
-        r.max = r.max.max(value);
-        r.delta = r.delta.map(|d| d + growth);
+        period.count = period.count.saturating_add(1);
+        period.sum = sum;
+        period.min = period.min.min(value);
+        period.max = period.max.max(value);
+        period.grown += growth;
         if at >= period.last_at {
             period.last_at = at;
-            r.last = value;
+            period.last = value;
         }
-        series.forget_old();
-        self.pending.insert((start, key));
+        if !std::mem::replace(&mut period.due, true) {
+            self.pending.insert((start, device.clone()));
+        }
         counted
     }
 
@@ -204,18 +262,21 @@ impl Aggregates {
     pub fn close(&mut self, now: Wall) -> Vec<RollUp> {
         let not_over = now.plus_ms(1 - self.period_ms() - self.grace_ms());
         let mut closed = Vec::new();
-        while let Some((start, key)) = self.pending.pop_first() {
+        while let Some((start, device)) = self.pending.pop_first() {
             if start >= not_over {
-                self.pending.insert((start, key));
+                self.pending.insert((start, device));
                 break;
             }
-            let series = self.series.get_mut(&key);
-            let Some(period) = series.and_then(|series| series.periods.get_mut(start)) else { continue };
-            if period.emitted {
-                period.roll_up.revision = period.roll_up.revision.saturating_add(1);
+            for (point, series) in self.devices.get_mut(&device).into_iter().flat_map(Few::iter_mut) {
+                let Some(period) = series.periods.get_mut(&start).filter(|period| period.due) else {
+                    continue;
+                };
+                if period.emitted {
+                    period.revision = period.revision.saturating_add(1);
+                }
+                (period.emitted, period.due) = (true, false);
+                closed.push(period.roll_up(&device, point, start, self.period_secs));
             }
-            period.emitted = true;
-            closed.push(period.roll_up.clone());
         }
         closed
     }
@@ -230,8 +291,15 @@ impl Aggregates {
 }
 
 impl Series {
-    fn forget_old(&mut self) {
-        while self.periods.len() > REVISABLE_PERIODS
+    fn counting(&mut self) -> &mut Counting {
+        self.counting.get_or_insert_default()
+    }
+
+    /// Forgets the oldest periods that were given, so that there is room for one that starts then. Before it is put in,
+    /// because a list that once held one more keeps that much memory.
+    fn make_room(&mut self, start: Wall) {
+        while self.periods.len() >= REVISABLE_PERIODS
+            && self.periods.get(&start).is_none()
             && self.periods.first().is_some_and(|(_, period)| period.emitted)
         {
             self.periods.remove_first();

@@ -85,7 +85,7 @@ fn a_restart_loses_and_doubles_nothing() {
         for (i, (at, value)) in readings.iter().enumerate() {
             if restart_at == Some(i) {
                 a = Aggregates::new(900);
-                given.values().for_each(|r| a.restore(r.clone()));
+                given.values().for_each(|r| a.restore(r));
                 for (at, value) in &readings[..i] {
                     a.replay(
                         &device(),
@@ -197,7 +197,7 @@ fn a_meter_silent_for_longer_than_a_restart_looks_back_loses_no_energy() {
     a.remember_from(now.plus_ms(-REVISABLE_SPAN * PERIOD), now);
     let standing =
         Standing { device: device(), point: PointId::new("p").unwrap(), start: start(), last: 10.0 };
-    a.restore_counter(standing);
+    a.restore_counter(&standing);
     add(&mut a, now, 25.0, PointKind::Counter, None);
     assert_eq!(a.close(now.plus_ms(2 * PERIOD))[0].delta, Some(15.0));
 }

@@ -3,7 +3,9 @@
 //! Rules report levels; the book makes edges of them. The states follow ISA-18.2 with the fields kept apart, and
 //! GB 50394-2007 5.2.3: help, fire and intrusion latch, and only a person's reset closes them.
 
-use crate::model::{Actor, Alarm, AlarmChange, AlarmId, AlarmKey, ChangeKind, Command, Handled, Order, Wall};
+use crate::model::{
+    Actor, Alarm, AlarmChange, AlarmId, AlarmKey, ChangeKind, Command, Handled, Order, PersonRef, Wall,
+};
 use crate::rules::{Finding, Level};
 use std::collections::BTreeMap;
 
@@ -30,6 +32,12 @@ pub enum OrderRefused {
     /// The cause is still there.
     #[error("the cause of alarm {0} still holds: it can be reset once the device reports it gone")]
     StillActive(AlarmId),
+}
+
+/// What stands in an alarm where a person stood who was erased: no two alarms get the same subject.
+#[must_use]
+pub fn erased(id: AlarmId) -> String {
+    format!("erased-{id}")
 }
 
 /// Every open alarm, one per rule and subject.
@@ -82,6 +90,28 @@ impl AlarmBook {
                 changes
             }
         }
+    }
+
+    /// Takes a person out of the open alarms that are about them. One that still held has ended: nobody can say any
+    /// more of whom it speaks.
+    pub fn forget(&mut self, at: Wall, who: &PersonRef) -> Vec<AlarmChange> {
+        let about: Vec<AlarmKey> =
+            self.open.keys().filter(|key| key.subject.contains(who.as_str())).cloned().collect();
+        let mut changes = Vec::new();
+        for key in about {
+            let Some(mut alarm) = self.open.remove(&key) else { continue };
+            alarm.key.subject = key.subject.replace(who.as_str(), &erased(alarm.id));
+            let (key, held) = (alarm.key.clone(), std::mem::take(&mut alarm.active));
+            if held {
+                alarm.cleared_at = Some(at);
+                changes.push(change(ChangeKind::Cleared, at, Actor::gateway(), "", &alarm));
+            }
+            self.open.insert(key.clone(), alarm);
+            if held {
+                changes.extend(self.close_if_over(&key, at));
+            }
+        }
+        changes
     }
 
     fn raise(&mut self, at: Wall, finding: &Finding) -> AlarmChange {

@@ -1,7 +1,7 @@
 //! Where each person is: where their newest pass leads, and how many came in that nobody named.
 
 use super::{MAX_PERSONS, RECALL_MS};
-use crate::model::{Pass, Person, PersonRef, PlaceId, Wall};
+use crate::model::{Pass, People, Person, PersonRef, PlaceId, Wall};
 use crate::rules::{Door, World};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,9 +172,9 @@ impl Crowd {
         self.anonymous.retain(|_, nameless| !nameless.last.plausible() || nameless.last >= floor);
     }
 
-    pub(super) fn told(&mut self, person: &PersonRef, who: Option<&Arc<Person>>) {
-        if let Some(known) = self.known.get_mut(person) {
-            known.who = who.cloned();
+    pub(super) fn know(&mut self, people: &People) {
+        for (person, known) in &mut self.known {
+            known.who = people.get(person).cloned();
         }
     }
 

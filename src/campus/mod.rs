@@ -11,7 +11,7 @@ pub use muster::MusterRefused;
 pub use picture::{Inside, Listing, Missing, MusterPicture, Picture, ZonePicture};
 
 use crate::model::{
-    DeviceId, Event, MusterCommand, MusterOrder, Now, Observation, Pass, Person, PersonRef, Stamp, Wall,
+    DeviceId, Event, MusterCommand, MusterOrder, Now, Observation, Pass, People, PersonRef, Stamp, Wall,
 };
 use crate::rules::World;
 use crowd::{Crowd, Floor};
@@ -280,9 +280,9 @@ impl Campus {
         Floor { world, at, boarders: &self.settings.boarders }
     }
 
-    /// What the school says of a person has changed; `None` when it says nothing any more.
-    pub fn told(&mut self, person: &PersonRef, known: Option<&Arc<Person>>) {
-        self.people.told(person, known);
+    /// What the school says of persons has changed.
+    pub fn know(&mut self, people: &People) {
+        self.people.know(people);
         self.picture = OnceLock::new();
     }
 

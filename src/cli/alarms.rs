@@ -1,25 +1,21 @@
 //! `schoolgate alarms list|ack|reset`: what is open, and taking it, through the running gateway.
 
-use super::client::{ApiError, Client};
+use super::client::{ApiError, Client, Gateway, Orderer, rows, text};
 use super::words::{lang, said, say};
-use super::{At, EXIT_UNAVAILABLE, complain, configured, table};
+use super::{EXIT_UNAVAILABLE, complain, table};
 use crate::model::alarm::state_name;
 use crate::model::{AlarmClass, Lang, Priority, Wall};
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 /// Look at alarms and take them.
 #[derive(Debug, Args)]
 pub(super) struct Alarms {
     #[command(flatten)]
-    at: At,
-    /// The gateway's address, instead of the one in the configuration (whose secrets only its owner may read)
-    #[arg(long, global = true, value_name = "IP:PORT")]
-    gateway: Option<SocketAddr>,
+    gateway: Gateway,
     #[command(subcommand)]
     action: Action,
 }
@@ -45,9 +41,8 @@ enum Action {
 struct Given {
     /// The alarm's number
     id: u64,
-    /// Who you are [default: the login name]
-    #[arg(long = "as", value_name = "NAME")]
-    actor: Option<String>,
+    #[command(flatten)]
+    orderer: Orderer,
     /// What you want to write down
     #[arg(long, default_value = "")]
     note: String,
@@ -56,12 +51,9 @@ struct Given {
 impl Alarms {
     /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway did not do it.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway {
-            Some(address) => (address, TimeZone::system()),
-            None => match configured(&self.at.config, out)? {
-                Ok(config) => (config.http, config.site.zone),
-                Err(code) => return Ok(code),
-            },
+        let (address, zone) = match self.gateway.find(out)? {
+            Ok(found) => found,
+            Err(code) => return Ok(code),
         };
         let told = Client::new(address).and_then(|client| match &self.action {
             Action::List { all, .. } => {
@@ -86,12 +78,8 @@ impl Alarms {
 
 impl Given {
     fn order(&self, client: &Client, verb: &str) -> Result<Value, ApiError> {
-        let actor = self.actor.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_default();
-        if actor.trim().is_empty() {
-            return Err(ApiError::Refused(say("请写明姓名：--as 姓名", "say who you are: --as NAME")));
-        }
-        client
-            .post(&format!("/api/v1/alarms/{}/{verb}", self.id), &json!({"actor": actor, "note": self.note}))
+        let order = json!({"actor": self.orderer.name()?, "note": self.note});
+        client.post(&format!("/api/v1/alarms/{}/{verb}", self.id), &order)
     }
 }
 
@@ -101,11 +89,7 @@ fn after(alarm: &Value, done: &str) -> String {
 }
 
 fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()> {
-    let rows: Vec<[String; 7]> = answer
-        .get("rows")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    let rows: Vec<[String; 7]> = rows(answer)
         .map(|alarm| {
             let raised = alarm.get("raised_at").and_then(Value::as_i64).map(|ms| Wall(ms).in_zone(zone));
             let priority = Priority::from_word(&text(alarm, "/priority")).map(Priority::name);
@@ -133,13 +117,4 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
 
 fn state(alarm: &Value) -> String {
     text(alarm, "/state").chars().next().map(|isa| said(&state_name(isa))).unwrap_or_default()
-}
-
-/// The text or number at a JSON pointer, `-` when there is none.
-fn text(value: &Value, pointer: &str) -> String {
-    match value.pointer(pointer) {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
 }

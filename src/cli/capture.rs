@@ -3,7 +3,7 @@
 use super::probe::{Range, Table, range, registers};
 use super::profile::text_of;
 use super::progress::{Progress, left};
-use super::wired::{Target, block_on, gateway_runs, open, refuse_used, target, unless_stopped};
+use super::wired::{Target, block_on, gateway_runs, open, refuse, refuse_used, target, unless_stopped};
 use super::words::say;
 use super::{At, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured};
 use crate::config::{BusKind, Config, Device};
@@ -102,29 +102,20 @@ impl Capture {
             Ok(config) => config,
             Err(code) => return Ok(code),
         };
-        let target = match target(&config, &self.target) {
+        let target = match target(&config, &self.target)? {
             Ok(target) => target,
-            Err(wrong) => {
-                writeln!(io::stderr(), "schoolgate: {wrong}")?;
-                return Ok(ExitCode::from(EXIT_USAGE));
-            }
+            Err(code) => return Ok(code),
         };
         let kind = match (&target.bus.kind, self.listen) {
             (BusKind::Serial(settings), _) => Kind::Serial(settings.baud),
             (BusKind::ModbusTcp(_), false) => Kind::ModbusTcp,
             (BusKind::ModbusTcp(_), true) => {
                 let zh = "--listen 只用于串行总线";
-                writeln!(io::stderr(), "schoolgate: {}", say(zh, "--listen is for serial lines"))?;
-                return Ok(ExitCode::from(EXIT_USAGE));
+                return refuse(&say(zh, "--listen is for serial lines"));
             }
-            (BusKind::Mqtt(_) | BusKind::Onvif(_), _) => {
+            _ => {
                 let zh = "只能记录 modbus-tcp 和 serial 总线";
-                writeln!(
-                    io::stderr(),
-                    "schoolgate: {}",
-                    say(zh, "only modbus-tcp and serial buses can be recorded")
-                )?;
-                return Ok(ExitCode::from(EXIT_USAGE));
+                return refuse(&say(zh, "only modbus-tcp and serial buses can be recorded"));
             }
         };
         if gateway_runs(config.http) {

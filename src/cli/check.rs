@@ -2,7 +2,7 @@
 
 use super::words::say;
 use super::{At, EXIT_USAGE};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Privacy};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -68,9 +68,16 @@ fn understood(config: &Config) -> String {
             format!("; {}, {en}", counted(many, "control")),
         ));
     }
+    line.push_str(&privacy(&config.privacy));
     if !names.is_empty() {
         let zh = format!("；尚未经真机确认的设备模板：{names}");
         line.push_str(&say(zh, format!("; device profiles not yet confirmed on a real device: {names}")));
+    }
+    let kinds: BTreeSet<&str> = config.buses.iter().filter_map(|bus| bus.kind.unconfirmed()).collect();
+    if !kinds.is_empty() {
+        let names = kinds.into_iter().collect::<Vec<_>>().join(", ");
+        let zh = format!("；尚未经真机确认的总线种类：{names}");
+        line.push_str(&say(zh, format!("; kinds of buses not yet confirmed with a real device: {names}")));
     }
     line
 }
@@ -81,4 +88,24 @@ fn counted(count: usize, what: &str) -> String {
         (_, "bus") => format!("{count} buses"),
         _ => format!("{count} {what}s"),
     }
+}
+
+/// What differs from what holds unless it is written.
+fn privacy(privacy: &Privacy) -> String {
+    let (keep, usual) = (&privacy.keep, &Privacy::default().keep);
+    let days = [
+        ("事件", "events", keep.events_days, usual.events_days),
+        ("报警", "alarms", keep.alarms_days, usual.alarms_days),
+        ("审计日志", "the audit trail", keep.security_log_days, usual.security_log_days),
+        ("隔离区", "quarantine", keep.quarantine_days, usual.quarantine_days),
+        ("到期的人员", "expired persons", keep.persons_days, usual.persons_days),
+    ];
+    let kept = days.into_iter().filter(|(.., days, usual)| days != usual).map(|(zh, en, days, _)| {
+        say(format!("；{zh}保存 {days} 天"), format!("; {en} kept for {days} days"))
+    });
+    let flags = [
+        (privacy.track, "；可查询人员轨迹", "; tracks of persons may be asked for"),
+        (privacy.allow_health, "；接收健康数据", "; health values are taken"),
+    ];
+    kept.chain(flags.into_iter().filter(|(on, ..)| *on).map(|(_, zh, en)| say(zh, en))).collect()
 }

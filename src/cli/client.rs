@@ -1,10 +1,15 @@
-//! A small client of the running gateway's API.
+//! A small client of the running gateway's API, and the arguments of those who use it.
 
-use super::words::lang;
+use super::words::{lang, say};
+use super::{At, configured};
 use crate::model::Lang;
 use crate::runtime::tls;
+use clap::Args;
+use jiff::tz::TimeZone;
 use serde_json::Value;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Longest wait for an answer.
@@ -26,6 +31,56 @@ pub(super) enum ApiError {
     /// No client could be made.
     #[error("no HTTP client could be made")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Where the gateway is.
+#[derive(Debug, Args)]
+pub(super) struct Gateway {
+    #[command(flatten)]
+    at: At,
+    /// The gateway's address, instead of the one in the configuration (whose secrets only its owner may read)
+    #[arg(long, global = true, value_name = "IP:PORT")]
+    gateway: Option<SocketAddr>,
+}
+
+impl Gateway {
+    /// Its address and the zone in which to print times; a configuration that is wrong is told, and gives an exit code.
+    pub(super) fn find(&self, out: &mut impl Write) -> io::Result<Result<(SocketAddr, TimeZone), ExitCode>> {
+        match self.gateway {
+            Some(address) => Ok(Ok((address, TimeZone::system()))),
+            None => Ok(configured(&self.at.config, out)?.map(|config| (config.http, config.site.zone))),
+        }
+    }
+}
+
+/// Who gives an order.
+#[derive(Debug, Args)]
+pub(super) struct Orderer {
+    /// Who you are [default: the login name]
+    #[arg(long = "as", value_name = "NAME")]
+    actor: Option<String>,
+}
+
+impl Orderer {
+    pub(super) fn name(&self) -> Result<String, ApiError> {
+        let name = self.actor.clone().or_else(|| std::env::var("USER").ok());
+        name.filter(|name| !name.trim().is_empty())
+            .ok_or_else(|| ApiError::Refused(say("请写明姓名：--as 姓名", "say who you are: --as NAME")))
+    }
+}
+
+/// The rows of an answer.
+pub(super) fn rows(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer.get("rows").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The text or number at a JSON pointer, `-` when there is none.
+pub(super) fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
 }
 
 pub(super) struct Client {
@@ -56,6 +111,11 @@ impl Client {
 
     pub(super) fn get(&self, path: &str) -> Result<Value, ApiError> {
         self.ask(self.http.get(format!("http://{}{path}", self.address)))
+    }
+
+    /// As [`Client::get`], with a query whose values may be any text.
+    pub(super) fn ask_for(&self, path: &str, query: &[(&str, &String)]) -> Result<Value, ApiError> {
+        self.ask(self.http.get(format!("http://{}{path}", self.address)).query(query))
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {

@@ -1,14 +1,13 @@
 //! `schoolgate control list|set`: what may be switched, and switching it, through the running gateway.
 
-use super::client::{ApiError, Client};
+use super::client::{ApiError, Client, Gateway, Orderer, rows, text};
 use super::words::{lang, say};
-use super::{At, EXIT_UNAVAILABLE, complain, configured, table};
+use super::{EXIT_UNAVAILABLE, complain, table};
 use crate::model::{Lang, Wall};
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,10 +18,7 @@ const OUTCOME_WITHIN: Duration = Duration::from_secs(240);
 #[derive(Debug, Args)]
 pub(super) struct Control {
     #[command(flatten)]
-    at: At,
-    /// The gateway's address, instead of the one in the configuration (whose secrets only its owner may read)
-    #[arg(long, global = true, value_name = "IP:PORT")]
-    gateway: Option<SocketAddr>,
+    gateway: Gateway,
     #[command(subcommand)]
     action: Action,
 }
@@ -49,9 +45,8 @@ struct Given {
     /// Why; it goes into the audit trail
     #[arg(long)]
     reason: String,
-    /// Who you are [default: the login name]
-    #[arg(long = "as", value_name = "NAME")]
-    actor: Option<String>,
+    #[command(flatten)]
+    orderer: Orderer,
     /// Make every check and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -60,12 +55,9 @@ struct Given {
 impl Control {
     /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway did not do it.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway {
-            Some(address) => (address, TimeZone::system()),
-            None => match configured(&self.at.config, out)? {
-                Ok(config) => (config.http, config.site.zone),
-                Err(code) => return Ok(code),
-            },
+        let (address, zone) = match self.gateway.find(out)? {
+            Ok(found) => found,
+            Err(code) => return Ok(code),
         };
         let told = match &self.action {
             Action::List { .. } => Client::new(address).and_then(|client| client.get("/api/v1/controls")),
@@ -91,18 +83,13 @@ impl Control {
 
 impl Given {
     fn order(&self, client: &Client) -> Result<Value, ApiError> {
-        let actor = self.actor.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_default();
-        if actor.trim().is_empty() {
-            return Err(ApiError::Refused(say("请写明姓名：--as 姓名", "say who you are: --as NAME")));
-        }
         if crate::model::ControlId::new(&self.id).is_err() || !self.value.is_finite() {
             return Err(ApiError::Refused(say(
                 "没有这个控制点或值：见 schoolgate control list",
                 "there is no such control or value: see `schoolgate control list`",
             )));
         }
-        let order =
-            json!({"actor": actor, "value": self.value, "reason": self.reason, "dry_run": self.dry_run});
+        let order = json!({"actor": self.orderer.name()?, "value": self.value, "reason": self.reason, "dry_run": self.dry_run});
         client.post(&format!("/api/v1/controls/{}", self.id), &order)
     }
 }
@@ -112,11 +99,7 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
         let off = crate::control::Refusal::Off.says();
         writeln!(out, "{}", off.in_lang(lang()))?;
     }
-    let rows: Vec<[String; 8]> = answer
-        .get("rows")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    let rows: Vec<[String; 8]> = rows(answer)
         .map(|control| {
             let at =
                 |pointer| control.pointer(pointer).and_then(Value::as_i64).map(|ms| Wall(ms).in_zone(zone));
@@ -140,13 +123,4 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
         Lang::En => ["ID", "NAME", "VALUE", "ALLOWED", "REST", "BACK AT", "STAGE", "LAST ORDER"],
     };
     table::print(out, headings, &rows)
-}
-
-/// The text or number at a JSON pointer, `-` when there is none.
-fn text(value: &Value, pointer: &str) -> String {
-    match value.pointer(pointer) {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
 }

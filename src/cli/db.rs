@@ -1,7 +1,7 @@
 //! `schoolgate db check|verify|stats|backup|restore|repair|export`: what is stored, for whoever looks after the box.
 
 use super::words::{lang, said, say};
-use super::{At, EXIT_USAGE, complain, configured, table};
+use super::{At, EXIT_USAGE, complain, configured, moment, table};
 use crate::model::{Lang, Wall};
 use crate::runtime::{Clock, SystemClock};
 use crate::store::{self, Depth, Format, Reader, Verdict, What};
@@ -89,17 +89,6 @@ enum Form {
     Parquet,
 }
 
-fn moment(text: &str) -> Result<Wall, String> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Ok(Wall(at.as_millisecond()));
-    }
-    let day: jiff::civil::Date = text
-        .parse()
-        .map_err(|_| "expected a day (2026-09-01) or a moment (2026-09-01T00:00:00+08:00)".to_owned())?;
-    let at = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|error| error.to_string())?;
-    Ok(Wall(at.timestamp().as_millisecond()))
-}
-
 impl Db {
     /// Exits with 0 when done and well, 1 when something is broken or failed, 64 when the configuration is wrong.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
@@ -185,6 +174,15 @@ fn tell(out: &mut impl Write, verdict: Result<Verdict, store::StoreError>) -> io
         format!("ok（正常）：已核对 {rows} 行、{files} 个封存文件"),
         format!("ok: {rows} rows and {files} sealed files are as they were written"),
     );
+    if verdict.erased > 0 {
+        let many = verdict.erased;
+        let zh = format!("；其中 {many} 行的人员已按要求删除");
+        line.push_str(&say(zh, format!("; the person was erased from {many} of them")));
+    }
+    for (table, seq) in &verdict.cut {
+        let zh = format!("；{table} 到第 {seq} 行为止已按保存期限删除");
+        line.push_str(&say(zh, format!("; {table} was deleted up to row {seq}, as it was kept long enough")));
+    }
     if *unproven > 0 {
         let zh = format!("；另有 {unproven} 行写于有哈希之前，无从核对");
         line.push_str(&say(zh, format!("; {unproven} rows are from before there were hashes")));

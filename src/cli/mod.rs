@@ -9,16 +9,19 @@ mod control;
 mod db;
 mod discover;
 mod logging;
+mod people;
 mod probe;
 mod profile;
 mod progress;
 mod quarantine;
 mod run;
+mod strangers;
 mod table;
 mod wired;
 mod words;
 
 use crate::config::{self, Config};
+use crate::model::Wall;
 use crate::runtime::Chain;
 use clap::{Parser, Subcommand};
 use std::error::Error;
@@ -51,7 +54,10 @@ enum Command {
     Presence(campus::Presence),
     Muster(campus::Muster),
     Control(control::Control),
+    People(people::People),
     Quarantine(quarantine::Quarantine),
+    Strangers(strangers::Strangers),
+    Adopt(strangers::Adopt),
     Db(db::Db),
     Discover(discover::Discover),
     Probe(probe::Probe),
@@ -80,7 +86,10 @@ pub fn run() -> ExitCode {
             Command::Presence(presence) => presence.run(out),
             Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),
+            Command::People(people) => people.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
+            Command::Strangers(strangers) => strangers.run(out),
+            Command::Adopt(adopt) => adopt.run(out),
             Command::Db(db) => db.run(out),
             Command::Discover(discover) => discover.run(out),
             Command::Probe(probe) => probe.run(out),
@@ -113,4 +122,16 @@ fn configured(path: &Path, out: &mut impl Write) -> io::Result<Result<Config, Ex
 fn complain(error: &(dyn Error + 'static), code: u8) -> io::Result<ExitCode> {
     writeln!(io::stderr(), "schoolgate: {}", Chain(error))?;
     Ok(ExitCode::from(code))
+}
+
+/// A day (UTC) or a moment on the command line.
+fn moment(text: &str) -> Result<Wall, String> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(Wall(at.as_millisecond()));
+    }
+    let day: jiff::civil::Date = text
+        .parse()
+        .map_err(|_| "expected a day (2026-09-01) or a moment (2026-09-01T00:00:00+08:00)".to_owned())?;
+    let at = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|error| error.to_string())?;
+    Ok(Wall(at.timestamp().as_millisecond()))
 }

@@ -1,8 +1,8 @@
 //! `schoolgate probe`: what a device says, byte by byte and value by value; and what its registers may mean.
 
-use super::wired::{Target, block_on, gateway_runs, open, refuse_used, target, unless_stopped};
+use super::wired::{Target, block_on, gateway_runs, open, refuse, refuse_used, target, unless_stopped};
 use super::words::{lang, say};
-use super::{At, EXIT_UNAVAILABLE, EXIT_USAGE, configured, table};
+use super::{At, EXIT_UNAVAILABLE, configured, table};
 use crate::config::{Config, Device};
 use crate::model::{Body, Lang, SiteKey};
 use crate::profile::{Context, Decoded, Guess, Protocol, RegisterSpan, RegisterTable, orders};
@@ -86,12 +86,9 @@ impl Probe {
             Ok(config) => config,
             Err(code) => return Ok(code),
         };
-        let target = match target(&config, &self.target) {
+        let target = match target(&config, &self.target)? {
             Ok(target) => target,
-            Err(wrong) => {
-                writeln!(io::stderr(), "schoolgate: {wrong}")?;
-                return Ok(ExitCode::from(EXIT_USAGE));
-            }
+            Err(code) => return Ok(code),
         };
         if gateway_runs(config.http) {
             return refuse_used(&target.bus.id);
@@ -126,8 +123,7 @@ impl Probe {
             _ => {
                 let zh = "请写设备名，或 总线/从站地址；--registers 只用于 Modbus 设备";
                 let en = "name a device, or BUS/UNIT; --registers is for Modbus devices";
-                writeln!(io::stderr(), "schoolgate: {}", say(zh, en))?;
-                return Ok(ExitCode::from(EXIT_USAGE));
+                return refuse(&say(zh, en));
             }
         }
         let (answered, asked) = (looking.answered, looking.asked);
@@ -193,7 +189,14 @@ impl<W: Write> Looking<'_, W> {
     async fn device(&mut self, config: &Config, station: Station, device: &Device) -> io::Result<()> {
         let site_key = SiteKey::new([0; 32]);
         let now = SystemClock::new().now().wall;
-        let cx = Context { device: &device.id, now, site_key: &site_key, zone: &config.site.zone };
+        let cx = Context {
+            device: &device.id,
+            now,
+            site_key: &site_key,
+            zone: &config.site.zone,
+            allow_health: false,
+            withheld: None,
+        };
         let profile = &device.profile;
         let mut decoded = Vec::new();
         if profile.protocol == Protocol::Modbus {

@@ -1,8 +1,8 @@
 //! What the tools that talk to devices themselves have in common: a runtime, an end by Ctrl-C, and the care not to
 //! disturb a gateway that runs.
 
-use super::EXIT_UNAVAILABLE;
 use super::words::say;
+use super::{EXIT_UNAVAILABLE, EXIT_USAGE};
 use crate::config::{Bus, BusKind, Config, Device, ModbusTcp, SerialPlace};
 use crate::model::BusId;
 use crate::southbound::polled::{Channel, ReadError};
@@ -71,8 +71,18 @@ pub(super) struct Target<'c> {
     pub(super) unit: Option<u8>,
 }
 
-/// Finds what a person named.
-pub(super) fn target<'c>(config: &'c Config, name: &str) -> Result<Target<'c>, String> {
+/// Finds what a person named; a name that is wrong is told, and gives an exit code.
+pub(super) fn target<'c>(config: &'c Config, name: &str) -> io::Result<Result<Target<'c>, ExitCode>> {
+    find(config, name).map_or_else(|wrong| refuse(&wrong).map(Err), |target| Ok(Ok(target)))
+}
+
+/// Says that the command line is wrong.
+pub(super) fn refuse(wrong: &str) -> io::Result<ExitCode> {
+    writeln!(io::stderr(), "schoolgate: {wrong}")?;
+    Ok(ExitCode::from(EXIT_USAGE))
+}
+
+fn find<'c>(config: &'c Config, name: &str) -> Result<Target<'c>, String> {
     if let Some(device) = config.devices.values().find(|device| device.id.as_str() == name) {
         let bus = config.buses.iter().find(|bus| bus.id == device.bus);
         let bus = bus.ok_or_else(|| format!("{}: bus '{}'", device.id, device.bus))?;
@@ -107,7 +117,7 @@ pub(super) async fn open(bus: &Bus) -> Result<Box<dyn Channel>, ReadError> {
             Ok(Box::new(modbus::Connection::connect(host, *port, *timeout).await?))
         }
         BusKind::Serial(settings) => serial::open(settings.clone()).await,
-        BusKind::Mqtt(_) | BusKind::Onvif(_) => Err(ReadError::WrongBus),
+        _ => Err(ReadError::WrongBus),
     }
 }
 
@@ -120,6 +130,12 @@ pub(super) fn place_of(kind: &BusKind) -> String {
             SerialPlace::Converter { host, port } => format!("{host}:{port}"),
         },
         BusKind::Mqtt(bus) => format!("{}:{}", bus.host, bus.port),
+        BusKind::MqttListener(_) => "MQTT".to_owned(),
         BusKind::Onvif(_) => "ONVIF".to_owned(),
+        BusKind::Push(bus) => bus.listen.to_string(),
+        BusKind::FireReceiver(bus) => bus.receiver.listen.to_string(),
+        BusKind::PanelReceiver(bus) => bus.listen.to_string(),
+        BusKind::Isapi(_) => "ISAPI".to_owned(),
+        BusKind::Dahua(_) => "Dahua".to_owned(),
     }
 }

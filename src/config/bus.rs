@@ -2,9 +2,13 @@
 
 use super::attached::{certificates_opt, secret};
 use super::fields::{finish, host, millis, number, port, secs};
+use super::listener::listener;
 use super::names::{Names, at};
 use super::resolve::Sources;
-use super::{Bus, BusKind, Login, ModbusTcp, Mqtt, Onvif, Parity, Serial, SerialPlace, Tls};
+use super::source;
+use super::{
+    Bus, BusKind, FireReceiver, Login, ModbusTcp, Mqtt, MqttListener, Onvif, Parity, Serial, SerialPlace, Tls,
+};
 use crate::document::{Reader, Spot};
 use crate::model::BusId;
 use crate::profile::Protocol;
@@ -19,15 +23,27 @@ pub(super) enum Wiring {
     ModbusTcp,
     Serial,
     Mqtt,
+    MqttListener,
     Onvif,
+    Push,
+    Isapi,
+    Dahua,
+    FireReceiver,
+    PanelReceiver,
 }
 
 impl Wiring {
-    const WORDS: [(&str, Self); 4] = [
+    const WORDS: &[(&str, Self)] = &[
         ("modbus-tcp", Self::ModbusTcp),
         ("serial", Self::Serial),
         ("mqtt", Self::Mqtt),
+        ("mqtt-listener", Self::MqttListener),
         ("onvif", Self::Onvif),
+        ("http-push", Self::Push),
+        ("isapi", Self::Isapi),
+        ("dahua", Self::Dahua),
+        ("fire-receiver", Self::FireReceiver),
+        ("panel-receiver", Self::PanelReceiver),
     ];
 
     /// Whether devices of this protocol can hang on it.
@@ -35,8 +51,13 @@ impl Wiring {
         match self {
             Self::ModbusTcp => protocol == Protocol::Modbus,
             Self::Serial => matches!(protocol, Protocol::Modbus | Protocol::Dlt645 | Protocol::Cjt188),
-            Self::Mqtt => protocol == Protocol::Mqtt,
+            Self::Mqtt | Self::MqttListener => protocol == Protocol::Mqtt,
             Self::Onvif => protocol == Protocol::Onvif,
+            Self::Push => matches!(protocol, Protocol::Isapi | Protocol::Zkteco),
+            Self::Isapi => protocol == Protocol::Isapi,
+            Self::Dahua => protocol == Protocol::Dahua,
+            Self::FireReceiver => protocol == Protocol::Gb26875,
+            Self::PanelReceiver => protocol == Protocol::ContactId,
         }
     }
 
@@ -67,7 +88,7 @@ pub(super) fn buses(
     let mut endpoints = BTreeMap::new();
     for reader in readers {
         let id = names.declare(&reader, BusId::new);
-        let Some(wiring) = reader.word("kind", &Wiring::WORDS) else { continue };
+        let Some(wiring) = reader.word("kind", Wiring::WORDS) else { continue };
         if let Some(id) = &id {
             buses.wirings.insert(id.to_string(), wiring);
         }
@@ -75,13 +96,20 @@ pub(super) fn buses(
             Wiring::ModbusTcp => modbus_tcp(&reader).map(BusKind::ModbusTcp),
             Wiring::Serial => serial(&reader).map(BusKind::Serial),
             Wiring::Mqtt => mqtt(&reader, gateway, sources).map(BusKind::Mqtt),
+            Wiring::MqttListener => listener(&reader, sources).map(BusKind::MqttListener),
             Wiring::Onvif => onvif(&reader, sources).map(BusKind::Onvif),
+            Wiring::Push => source::push(&reader, sources).map(BusKind::Push),
+            Wiring::Isapi => Some(BusKind::Isapi(source::stream(&reader, sources, 10, 60))),
+            Wiring::Dahua => Some(BusKind::Dahua(source::stream(&reader, sources, 5, 0))),
+            Wiring::FireReceiver => fire_receiver(&reader).map(BusKind::FireReceiver),
+            Wiring::PanelReceiver => source::receiver(&reader, "0.0.0.0:7700").map(BusKind::PanelReceiver),
         };
         if let (Some(id), Some(kind)) = (id, kind) {
             check_endpoint(&reader, &kind, &mut endpoints);
             buses.good.push(Bus { id, kind });
         }
-        let has_login = matches!(wiring, Wiring::Mqtt | Wiring::Onvif);
+        let has_login =
+            matches!(wiring, Wiring::Mqtt | Wiring::Onvif | Wiring::Push | Wiring::Isapi | Wiring::Dahua);
         finish(reader, has_login.then_some("password_file"));
     }
     buses
@@ -105,15 +133,45 @@ fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<
             format!("{}:{} as '{}'", bus.host, bus.port, bus.client_id),
             "keep one of them, or give each its own `client_id`".to_owned(),
         ),
-        BusKind::Onvif(_) => return,
+        BusKind::MqttListener(bus) => {
+            check_listening(reader, bus, endpoints);
+            return;
+        }
+        BusKind::Push(bus) => (bus.listen.to_string(), own_port()),
+        BusKind::FireReceiver(bus) => (bus.receiver.listen.to_string(), own_port()),
+        BusKind::PanelReceiver(bus) => (bus.listen.to_string(), own_port()),
+        BusKind::Onvif(_) | BusKind::Isapi(_) | BusKind::Dahua(_) => return,
     };
+    let key = ["path", "listen"].into_iter().find(|key| reader.has(key)).unwrap_or("host");
     if let Some(first) = endpoints.get(&endpoint) {
-        let message = format!("two buses connect to {endpoint}; the first is at {}", at(first));
-        let key = if reader.has("path") { "path" } else { "host" };
+        let verb = if key == "listen" { "listen on" } else { "connect to" };
+        let message = format!("two buses {verb} {endpoint}; the first is at {}", at(first));
         reader.problem(key, message, advice);
     } else {
-        let key = if reader.has("path") { "path" } else { "host" };
         endpoints.insert(endpoint, reader.spot(key));
+    }
+}
+
+fn own_port() -> String {
+    "give each its own port".into()
+}
+
+fn fire_receiver(reader: &Reader<'_>) -> Option<FireReceiver> {
+    let lowest_first = source::lowest_first(reader);
+    Some(FireReceiver { receiver: source::receiver(reader, "0.0.0.0:5200")?, lowest_first })
+}
+
+/// An address of this machine has one listener.
+fn check_listening(reader: &Reader<'_>, bus: &MqttListener, endpoints: &mut BTreeMap<String, Spot>) {
+    let tls = bus.tls.as_ref().map(|tls| ("listen", tls.listen));
+    for (key, address) in tls.into_iter().chain(bus.plain.map(|address| ("plain_listen", address))) {
+        let endpoint = format!("listening on {address}");
+        if let Some(first) = endpoints.get(&endpoint) {
+            let message = format!("two listeners want {address}; the first is at {}", at(first));
+            reader.problem(key, message, "give each its own port");
+        } else {
+            endpoints.insert(endpoint, reader.spot(key));
+        }
     }
 }
 
@@ -197,7 +255,7 @@ fn onvif(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Onvif> {
 }
 
 /// `username` and `password_file`: both or neither.
-fn login(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Login> {
+pub(super) fn login(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Login> {
     if !reader.has("username") && !reader.has("password_file") {
         return None;
     }

@@ -1,10 +1,12 @@
 //! `[[device]]`: what hangs where, on which bus, at which address.
 
-use super::Device;
 use super::bus::{Buses, Wiring};
-use super::fields::{finish, name_opt, secs, url};
+use super::fields::{finish, name_opt, quiet, secs, url};
+use super::listener::{DeviceLogin, device_login};
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
+use super::resolve::Sources;
+use super::{Device, PullFrom, source};
 use crate::document::{Reader, Spot, one_of};
 use crate::model::{BusId, DeviceId, PlaceId};
 use crate::profile::{Profile, Protocol, Ratio, Ratios};
@@ -24,7 +26,7 @@ pub(super) struct Around<'a> {
     pub(super) places: &'a Names,
     pub(super) bus_names: &'a Names,
     pub(super) buses: &'a Buses,
-    pub(super) profiles: &'a ProfileSet,
+    pub(super) sources: &'a Sources<'a>,
 }
 
 /// The devices that were written.
@@ -34,6 +36,10 @@ pub(super) struct Devices {
     pub(super) good: BTreeMap<DeviceId, Device>,
     /// What rules may refer to: also those with a problem that is not the rule's.
     pub(super) watched: BTreeMap<DeviceId, Watched>,
+    /// Where devices that push are asked for what they missed.
+    pub(super) pull: BTreeMap<DeviceId, PullFrom>,
+    /// How those on a listener log in.
+    pub(super) logins: Vec<DeviceLogin>,
 }
 
 /// What was seen of the devices so far.
@@ -49,8 +55,9 @@ pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Arou
     let mut devices = Devices::default();
     let mut seen = Seen::default();
     for reader in readers {
-        device(&reader, names, around, &mut seen, &mut devices);
-        finish(reader, None);
+        let wiring = device(&reader, names, around, &mut seen, &mut devices);
+        let logs_in = matches!(wiring, Some(Wiring::MqttListener | Wiring::Push));
+        finish(reader, logs_in.then_some("password_file"));
     }
     devices
 }
@@ -61,10 +68,10 @@ fn device(
     around: &Around<'_>,
     seen: &mut Seen,
     devices: &mut Devices,
-) {
+) -> Option<Wiring> {
     let id = names.declare(reader, DeviceId::new);
     let name = name_opt(reader, "name");
-    let profile = profile(reader, around.profiles);
+    let profile = profile(reader, around.sources.profiles);
     let ratios = ratios(reader, profile.as_deref());
     let profile = profile.map(|profile| behind(profile, ratios, &mut seen.behind));
     let bus = reader.parsed("bus", "write the id of a [[bus]]", BusId::new);
@@ -77,12 +84,19 @@ fn device(
     if let (Some(bus), Some(address)) = (&bus, &address) {
         check_address(reader, bus, address, &mut seen.addresses);
     }
+    let pull = if wiring == Some(Wiring::Push) {
+        source::pull_from(reader, around.sources)
+    } else {
+        source::no_pull_from(reader, wiring.is_some());
+        devices.logins.extend(device_login(reader, wiring, bus.as_ref(), id.as_ref(), around.sources));
+        None
+    };
     let place = place(reader, around.places);
     let advice = "write the id of the [[place]] behind the reader";
     let leads_to = reader.parsed_opt("leads_to", advice, PlaceId::new);
     let leads_to = leads_to.filter(|place| around.places.check(reader, "leads_to", place.as_str()));
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
-    let (Some(id), Some(profile)) = (id, profile) else { return };
+    let (Some(id), Some(profile)) = (id, profile) else { return wiring };
     let name = name.unwrap_or_else(|| id.to_string());
     // A rule may choose by place, so a place that was written is told, whether it exists or not.
     let written_place = reader.text_opt("place").and_then(|text| PlaceId::new(&text).ok());
@@ -92,8 +106,10 @@ fn device(
     }
     if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {
         let alarmed = BTreeSet::new();
+        devices.pull.extend(pull.map(|pull| (id.clone(), pull)));
         devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed });
     }
+    wiring
 }
 
 fn profile(reader: &Reader<'_>, profiles: &ProfileSet) -> Option<Arc<Profile>> {
@@ -178,10 +194,13 @@ fn check_protocol(reader: &Reader<'_>, profile: &Profile, bus: &BusId, wiring: W
 fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>) -> Option<String> {
     let protocol = match wiring {
         None => None,
-        Some(Wiring::Serial) => speaks,
+        Some(Wiring::Serial | Wiring::Push) => speaks,
         Some(Wiring::ModbusTcp) => Some(Protocol::Modbus),
-        Some(Wiring::Mqtt) => Some(Protocol::Mqtt),
+        Some(Wiring::Mqtt | Wiring::MqttListener) => Some(Protocol::Mqtt),
         Some(Wiring::Onvif) => Some(Protocol::Onvif),
+        Some(Wiring::Isapi | Wiring::Dahua) => return stream_address(reader),
+        Some(Wiring::FireReceiver) => Some(Protocol::Gb26875),
+        Some(Wiring::PanelReceiver) => Some(Protocol::ContactId),
     };
     match protocol {
         Some(Protocol::Dlt645) => plate(reader, 12),
@@ -196,8 +215,24 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
         Some(Protocol::Onvif) => {
             url(reader, "address", "http://192.168.1.64/onvif/device_service").map(|url| url.to_string())
         }
-        // No bus carries them yet.
-        Some(protocol) if protocol.is_noticed() => None,
+        Some(Protocol::Isapi) => {
+            let advice = "write the terminal's MAC address, IP address or serial number as it sends it, and for one of \
+                          its doors or channels `#` and its number";
+            reader.parsed("address", advice, |text| source::with_part(text, source::terminal))
+        }
+        Some(Protocol::Zkteco) => {
+            let advice = "write the terminal's serial number (SN) as its menu shows it";
+            reader.parsed("address", advice, |text| source::with_part(text, source::serial_number))
+        }
+        Some(Protocol::Gb26875) => {
+            let advice = "write the transmitter's address as a number in quotes, and for one of the parts behind it \
+                          `#` and its numbers";
+            reader.parsed("address", advice, |text| source::with_part(text, source::fire_address))
+        }
+        Some(Protocol::ContactId) => {
+            let advice = "write the panel's account, and for one of its zones `#`, partition, `/` and zone";
+            reader.parsed("address", advice, |text| source::with_part(text, source::account))
+        }
         _ => {
             if !reader.has("address") {
                 reader.problem("address", "'device.address' is missing", "add `address = …`");
@@ -205,6 +240,19 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
             None
         }
     }
+}
+
+/// Where a stream of events is pulled from.
+fn stream_address(reader: &Reader<'_>) -> Option<String> {
+    let advice = "write its base URL, such as \"http://192.168.1.64\", and for one of its doors or channels `#` and \
+                  its number";
+    let text = reader.text("address")?;
+    if text.contains('@') {
+        let message = "'address' has a user name or password in it";
+        quiet(reader, "address", message, "write them as `username` and `password_file` of the bus");
+        return None;
+    }
+    reader.parsed("address", advice, |text| source::with_part(text, source::base_url))
 }
 
 /// The digits on a meter's plate, all of them.

@@ -9,29 +9,36 @@ mod control;
 mod destination;
 mod device;
 mod fields;
+mod listener;
 mod load;
 mod names;
 mod place;
+mod privacy;
 mod profiles;
 mod resolve;
 mod rule;
 mod site;
+mod source;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
+pub use listener::{server_tls, valid_filter};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
+pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
+pub use source::mac;
 
 use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, PointId, Secret};
 use crate::profile::Profile;
 use crate::rules::{Rule, World};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 /// Everything the gateway is told, checked and connected.
 #[derive(Debug)]
@@ -62,6 +69,8 @@ pub struct Config {
     pub controls: Controls,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
+    /// What may be done with persons, and how long data are kept.
+    pub privacy: Privacy,
 }
 
 /// The school.
@@ -95,8 +104,37 @@ pub enum BusKind {
     Serial(Serial),
     /// One MQTT broker.
     Mqtt(Mqtt),
+    /// The gateway's own MQTT listener.
+    MqttListener(MqttListener),
     /// A set of ONVIF cameras with the same credentials; each device on it is one camera.
     Onvif(Onvif),
+    /// Terminals and recorders that push by HTTP: Hikvision ISAPI and ZKTeco.
+    Push(Push),
+    /// Hikvision cameras and terminals whose alert stream is pulled.
+    Isapi(Stream),
+    /// Dahua cameras and recorders whose event stream is pulled.
+    Dahua(Stream),
+    /// Fire transmitters that connect (GB/T 26875.3).
+    FireReceiver(FireReceiver),
+    /// Intrusion panels that connect (Contact ID in SIA DC-09).
+    PanelReceiver(Receiver),
+}
+
+impl BusKind {
+    /// Its word, if it was not tried with a real device yet.
+    #[must_use]
+    pub fn unconfirmed(&self) -> Option<&'static str> {
+        match self {
+            Self::ModbusTcp(_) | Self::Serial(_) | Self::Mqtt(_) | Self::MqttListener(_) | Self::Onvif(_) => {
+                None
+            }
+            Self::Push(_) => Some("http-push"),
+            Self::Isapi(_) => Some("isapi"),
+            Self::Dahua(_) => Some("dahua"),
+            Self::FireReceiver(_) => Some("fire-receiver"),
+            Self::PanelReceiver(_) => Some("panel-receiver"),
+        }
+    }
 }
 
 /// A Modbus TCP endpoint.
@@ -175,6 +213,45 @@ pub struct Mqtt {
     pub max_payload: usize,
 }
 
+/// The gateway's own MQTT listener: where it listens, and who may log in.
+#[derive(Debug, Clone)]
+pub struct MqttListener {
+    /// Where it listens with TLS.
+    pub tls: Option<ListenTls>,
+    /// Where it listens without.
+    pub plain: Option<SocketAddr>,
+    /// Largest payload that is decoded, in bytes; larger ones are quarantined. 262144 unless told otherwise.
+    pub max_payload: usize,
+    /// Who may log in.
+    pub clients: Vec<MqttClient>,
+}
+
+/// The TLS side of a listener.
+#[derive(Debug, Clone)]
+pub struct ListenTls {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Its certificate and those above it, PEM.
+    pub cert_pem: Vec<u8>,
+    /// The key of its certificate, PEM.
+    pub key_pem: Secret,
+    /// Who signs the certificates of clients, PEM; `None` where clients have passwords only.
+    pub client_ca_pem: Option<Vec<u8>>,
+}
+
+/// Who may log in to a listener.
+#[derive(Debug, Clone)]
+pub struct MqttClient {
+    /// User name, or the name in the client's certificate.
+    pub username: String,
+    /// Its password; `None` where only a certificate is taken.
+    pub password: Option<Secret>,
+    /// The devices it speaks for; none for a reader, who may publish nothing.
+    pub devices: Vec<DeviceId>,
+    /// Topic filters it may subscribe to besides the command topics of its devices.
+    pub subscribe: Vec<String>,
+}
+
 /// User name and password.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -202,6 +279,90 @@ pub struct Onvif {
     pub probe_every: Duration,
 }
 
+/// Where terminals push to.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Certificate and key; `None` is plain HTTP.
+    pub tls: Option<ServerTls>,
+    /// What terminals that push ISAPI must know (Digest, over TLS also Basic).
+    pub login: Option<Login>,
+    /// Who may connect; private networks unless told otherwise.
+    pub from: Vec<Network>,
+    /// How often a terminal shows that it lives; silent for three times as long it is down. 30 s unless told otherwise.
+    pub heartbeat: Duration,
+    /// A state that is not told again for so long is over. 60 s unless told otherwise.
+    pub end_after: Duration,
+    /// Largest request body, bytes; larger ones are quarantined. 2097152 unless told otherwise.
+    pub max_body: usize,
+    /// Where what a terminal did not push is asked for.
+    pub pull: BTreeMap<DeviceId, PullFrom>,
+}
+
+/// What a listener proves itself with.
+#[derive(Debug, Clone)]
+pub struct ServerTls {
+    /// Its certificate and those above it, PEM.
+    pub cert_pem: Vec<u8>,
+    /// Its private key, PEM.
+    pub key_pem: Secret,
+}
+
+/// Where a terminal answers questions.
+#[derive(Debug, Clone)]
+pub struct PullFrom {
+    /// Its base URL.
+    pub url: Url,
+    /// User name and password.
+    pub login: Login,
+}
+
+/// A network: an address of it, and how many of its first bits count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// Any address of it.
+    pub address: IpAddr,
+    /// At most 32, for IPv6 128.
+    pub bits: u8,
+}
+
+/// Cameras, recorders and terminals with the same credentials whose streams of events are pulled.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// User name and password.
+    pub login: Option<Login>,
+    /// Longest wait for the beginning of an answer. 5 s unless told otherwise.
+    pub timeout: Duration,
+    /// How often a stream shows that it lives; silent for three times as long it is opened anew. 10 s, Dahua 5 s,
+    /// unless told otherwise.
+    pub heartbeat: Duration,
+    /// A state that is not told again for so long is over; `None` is never. 60 s, Dahua never, unless told otherwise.
+    pub end_after: Option<Duration>,
+    /// How far back a terminal is asked for passes after the start; zero is never. A day unless told otherwise.
+    pub back_fill: Duration,
+}
+
+/// Where panels connect to.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Who may connect; private networks unless told otherwise.
+    pub from: Vec<Network>,
+    /// A panel that was silent for so long is down. 300 s unless told otherwise.
+    pub silence: Duration,
+}
+
+/// Where fire transmitters connect to.
+#[derive(Debug, Clone)]
+pub struct FireReceiver {
+    /// Where, who, and how long they may be silent.
+    pub receiver: Receiver,
+    /// Whether the lowest byte of an address is sent first, as the standard says; some send the highest first.
+    pub lowest_first: bool,
+}
+
 /// A device.
 #[derive(Debug, Clone)]
 pub struct Device {
@@ -213,7 +374,8 @@ pub struct Device {
     pub profile: Arc<Profile>,
     /// By which bus.
     pub bus: BusId,
-    /// Where on the bus: a Modbus unit id, an MQTT name, or a camera's device-service URL.
+    /// Where on the bus: a Modbus unit id, an MQTT name, a URL, a MAC address, a serial number; behind
+    /// `#` a part of a device that is a device of its own, such as one door of a controller.
     pub address: String,
     /// Where in the school.
     pub place: PlaceId,

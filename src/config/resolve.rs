@@ -5,7 +5,9 @@ use super::device::Around;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
-use super::{Config, Site, bus, campus, control, destination, device, place, rule, site};
+use super::{
+    Config, Site, bus, campus, control, destination, device, listener, place, privacy, rule, site, source,
+};
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -39,6 +41,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let (data_dir, budget_mb) = site::store(once(&roots, "store"), sources.base);
     let http = site::http(once(&roots, "http"));
     let aggregate_secs = site::uploads(once(&roots, "uploads"));
+    let privacy = privacy::privacy(once(&roots, "privacy"));
     if let Some(profiles) = once(&roots, "profiles") {
         // Its value was used before this: see `load`.
         let _dir = profiles.text_opt("dir");
@@ -50,11 +53,11 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let mut place_names = Names::of("place");
     let places = place::places(every(&roots, "place"), &mut place_names, problems);
     let mut bus_names = Names::of("bus");
-    let buses = bus::buses(every(&roots, "bus"), &mut bus_names, gateway, sources);
+    let mut buses = bus::buses(every(&roots, "bus"), &mut bus_names, gateway, sources);
     let mut device_names = Names::of("device");
-    let around =
-        Around { places: &place_names, bus_names: &bus_names, buses: &buses, profiles: sources.profiles };
-    let devices = device::devices(every(&roots, "device"), &mut device_names, &around);
+    let around = Around { places: &place_names, bus_names: &bus_names, buses: &buses, sources };
+    let mut devices = device::devices(every(&roots, "device"), &mut device_names, &around);
+    listener::attach(&mut buses, std::mem::take(&mut devices.logins), problems);
     let destinations =
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
 
@@ -72,7 +75,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         return None;
     }
     rules.extend(always);
-    let (buses, mut devices) = (buses.good, devices.good);
+    let (mut buses, pull, mut devices) = (buses.good, devices.pull, devices.good);
+    source::hand_over(&mut buses, &devices, pull);
     let judged = rules.iter().flat_map(|rule| rule.points());
     for (device, point) in judged.chain(controls.all.iter().flat_map(|control| control.points())) {
         if let Some(device) = devices.get_mut(&device) {
@@ -93,6 +97,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         rules,
         controls,
         destinations,
+        privacy,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, campus, controls, views};
+use super::{Console, Problem, campus, controls, people, views};
 use crate::aggregate::Nature;
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
@@ -9,7 +9,7 @@ use crate::store::{
     AlarmFilter, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader, StoreError,
 };
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -46,6 +46,13 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/muster/start", post(campus::start))
         .route("/api/v1/muster/close", post(campus::close))
         .route("/api/v1/muster/safe", post(campus::safe))
+        .route(
+            "/api/v1/people",
+            get(people::list).post(people::import).layer(DefaultBodyLimit::max(people::MAX_IMPORT)),
+        )
+        .route("/api/v1/people/export", post(people::export))
+        .route("/api/v1/people/erase", post(people::erase))
+        .route("/api/v1/people/{person}/track", get(people::track))
         .route("/api/v1/destinations", get(destinations))
         .route("/api/v1/destinations/{id}/set-aside", get(set_aside))
         .route("/api/v1/quarantine", get(quarantine))
@@ -113,7 +120,7 @@ pub(super) fn not_found(zh: &str, en: &str) -> Problem {
 }
 
 /// Reads the store on a thread that may block.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     console: &Console,
     look: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -166,7 +173,13 @@ async fn devices(State(console): State<Console>) -> Answer {
     let rows: Vec<Value> = console
         .devices
         .values()
-        .map(|d| views::device(d, live.devices.get(&d.id).map(Arc::as_ref)))
+        .map(|d| {
+            views::device(
+                d,
+                live.devices.get(&d.id).map(Arc::as_ref),
+                console.tally.at_most_once.of(&d.id).get(),
+            )
+        })
         .collect();
     Ok(Json(json!({"rows": rows, "at": live.at})))
 }
@@ -174,7 +187,8 @@ async fn devices(State(console): State<Console>) -> Answer {
 async fn device(State(console): State<Console>, Path(id): Path<String>) -> Answer {
     let live = console.live.borrow().clone();
     let device = console.devices.get(id.as_str()).ok_or_else(|| not_found("设备", "device"))?;
-    Ok(Json(views::device(device, live.devices.get(&device.id).map(Arc::as_ref))))
+    let at_most_once = console.tally.at_most_once.of(&device.id).get();
+    Ok(Json(views::device(device, live.devices.get(&device.id).map(Arc::as_ref), at_most_once)))
 }
 
 async fn readings(State(console): State<Console>, asked: Asked) -> Answer {

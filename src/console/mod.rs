@@ -7,6 +7,7 @@ mod api;
 mod campus;
 mod controls;
 mod guard;
+mod people;
 mod problem;
 mod views;
 
@@ -17,8 +18,9 @@ use crate::config::Device;
 use crate::model::{DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
-use crate::runtime::lanes::OrderDesk;
-use crate::runtime::{Chain, ControlDesk};
+use crate::runtime::lanes::{OrderDesk, PeopleDesk};
+use crate::runtime::{Chain, Clock, ControlDesk, Tally};
+use crate::store::Handle;
 use axum::Router;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// What the API looks at.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Console {
     /// The configured devices.
     pub devices: Arc<BTreeMap<DeviceId, Device>>,
@@ -40,10 +42,20 @@ pub struct Console {
     pub live: watch::Receiver<Arc<Live>>,
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
+    /// What was counted.
+    pub tally: Arc<Tally>,
     /// Where orders about alarms go.
     pub orders: OrderDesk,
     /// Where orders to switch something go.
     pub controls: ControlDesk,
+    /// Where changes to the table of persons go.
+    pub people: PeopleDesk,
+    /// The store, for what an erasure has to do to its files.
+    pub store: Handle,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Tracks of persons may be asked for.
+    pub track: bool,
 }
 
 /// What is being answered at a stop may take this long to end.

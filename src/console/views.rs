@@ -28,7 +28,8 @@ fn stamp(stamp: &Stamp) -> Value {
     })
 }
 
-pub(super) fn device(device: &Device, live: Option<&DeviceLive>) -> Value {
+/// `at_most_once` is how many of its messages came without wanting an acknowledgement.
+pub(super) fn device(device: &Device, live: Option<&DeviceLive>, at_most_once: u64) -> Value {
     let link = live.and_then(|live| live.link);
     let state = match link {
         None => "unknown",
@@ -52,6 +53,7 @@ pub(super) fn device(device: &Device, live: Option<&DeviceLive>) -> Value {
         "advice": fault.map(|f| f.advice()),
         "last_seen": live.and_then(|live| live.last_seen).map(|w| w.0),
         "points": points,
+        "contract": (at_most_once > 0).then_some("at_most_once"),
     })
 }
 

@@ -69,6 +69,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let (mut store, mut remembered) = Store::take_up(&config.data_dir, config.aggregate_secs)?;
     store.set_budget(config.budget_mb);
     store.school_days(config.site.zone.clone());
+    store.set_keep(config.privacy.keep);
     let site_key = store.site_key()?;
     let (forgetful, noted) = (store.rescued().is_some(), std::mem::take(&mut remembered.controls));
     let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
@@ -106,16 +107,21 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         &uplinks_stopped,
     )?;
 
-    let devices = Arc::new(config.devices.clone());
+    let devices = Arc::new(config.devices);
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let console = Console {
         devices: Arc::clone(&devices),
         places,
         data_dir: config.data_dir.clone(),
         live: live_seen.clone(),
+        tally: Arc::clone(&tally),
         destinations: Arc::new(statuses),
         orders: inlet.desk(),
         controls: desk,
+        people: inlet.people_desk(),
+        store: handle.clone(),
+        clock: Arc::clone(&clock),
+        track: config.privacy.track,
     };
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
@@ -125,15 +131,16 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         clock: Arc::clone(&clock),
         tally,
         site_key,
-        site: config.site.clone(),
+        site: Arc::new(config.site),
         commands: CommandBook::default(),
+        allow_health: config.privacy.allow_health,
     };
-    start_drivers(&mut edges, &config.buses, &config.devices, &field, &edges_stopped);
+    start_drivers(&mut edges, &config.buses, &devices, &field, &edges_stopped);
     let parts = Parts {
         controls: config.controls,
         remembered: noted,
         forgetful,
-        devices,
+        devices: Arc::clone(&devices),
         field,
         office,
         live: live_seen,
@@ -149,7 +156,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     });
     service::ready();
     tracing::info!(
-        http = %config.http, buses = config.buses.len(), devices = config.devices.len(),
+        http = %config.http, buses = config.buses.len(), devices = devices.len(),
         destinations = config.destinations.len(), "schoolgate is ready"
     );
     let running = Running {

@@ -1,6 +1,9 @@
 //! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
 
-use super::{Actor, AlarmId, BusId, DeviceId, Event, Fault, MusterCommand, Reading, Stamp};
+use super::{
+    Actor, AlarmId, BusId, DeviceId, Event, Fault, MusterCommand, PeopleChange, Reading, Stamp, Wall,
+};
+use std::borrow::Cow;
 
 /// Whether a device answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +96,21 @@ pub struct Command {
     pub note: String,
 }
 
+/// A row of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// When.
+    pub at: Wall,
+    /// Who did it.
+    pub actor: Cow<'static, str>,
+    /// What was done, one word.
+    pub action: &'static str,
+    /// To what.
+    pub subject: Cow<'static, str>,
+    /// With which words or values.
+    pub detail: String,
+}
+
 /// One thing that enters the pipe.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -106,6 +124,10 @@ pub enum Input {
     Unknown(Unknown),
     /// A person gave an order about the muster.
     Muster(MusterCommand),
+    /// The school told who is who.
+    People(PeopleChange),
+    /// Somebody did something that is to be written down, in the commit of what comes with it.
+    Audit(Audit),
 }
 
 /// How a repeated message is told from a new one that looks the same.

@@ -24,11 +24,13 @@ pub use alarm::{Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, Change
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Reason, Service};
 pub use fault::Fault;
 pub use id::{BadId, BusId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId};
-pub use input::{Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown};
+pub use input::{
+    Audit, Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown,
+};
 pub use muster::{Called, MusterCommand, MusterOrder};
 pub use outbox::{Lane, OutboxItem, Record, RollUp};
 pub use pass::{Pass, When};
-pub use person::{People, Person, Role};
+pub use person::{People, PeopleChange, Person, Role};
 pub use personal::{PersonRef, Personal, SiteKey};
 pub use place::{Place, PlaceKind};
 pub use quality::{Doubt, Quality};

@@ -2,10 +2,38 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// A value that identifies a person. It has no `Display`, no `Serialize`, and prints as `[personal]`.
+///
+/// ```
+/// use schoolgate::model::{Personal, SiteKey};
+/// let card = Personal::new("0012345678".to_owned());
+/// assert_eq!(format!("{card:?}"), "[personal]");
+/// assert_eq!(card.pseudonym(&SiteKey::new([7; 32])).as_str().len(), 32);
+/// ```
+///
+/// It cannot be printed:
+/// ```compile_fail,E0277
+/// let card = schoolgate::model::Personal::new("0012345678".to_owned());
+/// println!("{card}");
+/// ```
+/// It cannot be logged:
+/// ```compile_fail,E0277
+/// let card = schoolgate::model::Personal::new("0012345678".to_owned());
+/// tracing::info!(%card, "a card");
+/// ```
+/// It cannot be serialised:
+/// ```compile_fail,E0277
+/// let card = schoolgate::model::Personal::new("0012345678".to_owned());
+/// serde_json::to_string(&card);
+/// ```
+/// And its value cannot be taken out:
+/// ```compile_fail,E0616
+/// let card = schoolgate::model::Personal::new("0012345678".to_owned());
+/// let number: String = card.0;
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Personal<T>(T);
 
@@ -45,6 +73,21 @@ impl PersonRef {
     #[must_use]
     pub fn from_stored(text: String) -> Self {
         Self(text)
+    }
+
+    /// A pseudonym as somebody wrote it: 32 hexadecimal digits.
+    #[must_use]
+    pub fn from_digits(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then(|| Self(text.to_owned()))
+    }
+
+    /// By which the audit trail tells of whom it speaks, without the pseudonym: 16 hexadecimal digits that whoever has
+    /// the card and the school's key can make again, and nobody else.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        let digest = Sha256::new().chain_update("schoolgate.person.").chain_update(&self.0).finalize();
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The hexadecimal digits.

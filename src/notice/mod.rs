@@ -4,8 +4,28 @@
 //! nothing, knows no clock and keeps nothing. Names, pictures, identity card and telephone numbers are left behind here:
 //! a notice has no field for them, and the number of a credential can only become a pseudonym.
 
+pub mod contact_id;
+pub mod dahua;
+pub mod fire;
+pub mod isapi;
+pub(crate) mod json;
+pub mod parts;
+pub(crate) mod xml;
+pub mod zkteco;
+
+#[cfg(test)]
+mod tests;
+
 use crate::model::{Carrier, Direction, Personal, Phase, Service, Wall};
+use jiff::Timestamp;
 use jiff::civil::DateTime;
+
+/// Largest text of one message that is read, in bytes; pictures beside it are skipped and do not count.
+pub const MAX_TEXT: usize = 1024 * 1024;
+/// Longest code, number or part, in characters.
+const MAX_WORD_CHARS: usize = 128;
+/// Longest label, in characters.
+const MAX_LABEL_CHARS: usize = 100;
 
 /// The device's own time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,5 +109,36 @@ impl Unreadable {
     /// With a word for the metric and a sentence for a person.
     pub fn new(kind: &'static str, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into() }
+    }
+}
+
+/// A word that is kept: without blanks around it, neither empty nor over-long, and without control characters.
+pub(crate) fn short(text: &str) -> Option<String> {
+    let text = text.trim();
+    let good = !text.is_empty() && text.chars().take(MAX_WORD_CHARS + 1).count() <= MAX_WORD_CHARS;
+    (good && !text.chars().any(char::is_control)).then(|| text.to_owned())
+}
+
+/// A description that is kept: without control characters, cut where it is over-long; none when nothing is left.
+fn label(text: &str) -> Option<String> {
+    let clean = text.trim().chars().filter(|c| !c.is_control() && *c != '\u{feff}');
+    let clean: String = clean.take(MAX_LABEL_CHARS).collect();
+    (!clean.is_empty()).then_some(clean)
+}
+
+/// A time as ISO 8601 writes it: with a zone it is a moment, without one what a clock shows.
+fn at(text: &str) -> Option<At> {
+    let text = text.trim();
+    match text.parse::<Timestamp>() {
+        Ok(moment) => Some(At::Wall(Wall(moment.as_millisecond()))),
+        Err(_) => text.parse::<DateTime>().ok().map(At::Local),
+    }
+}
+
+/// Text in UTF-8, or in GB 18030 where it is not.
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => encoding_rs::GB18030.decode_without_bom_handling(bytes).0,
     }
 }

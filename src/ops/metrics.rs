@@ -22,7 +22,15 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     SHED,
     REFUSED,
     WRONG_CLOCKS,
+    WITHHELD,
     UNKNOWN,
+    GAPS,
+    GAPS_LEFT,
+    AT_MOST_ONCE,
+    SHED_DEVICE,
+    SHED_UNKNOWN,
+    REFUSED_LOGINS,
+    NOT_ALLOWED,
     TOO_LATE,
     REQUESTS,
     SKIPPED,
@@ -65,8 +73,31 @@ const REFUSED: Metric =
     ("schoolgate_refused_total", &["bus", "kind"], "Payloads that could not be understood.");
 const WRONG_CLOCKS: Metric =
     ("schoolgate_wrong_clocks_total", &["bus"], "Readings and events whose device time cannot be true.");
+const WITHHELD: Metric =
+    ("schoolgate_withheld_values_total", &["what"], "Values that the school did not allow to be taken.");
 const UNKNOWN: Metric =
     ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
+const GAPS: Metric = ("schoolgate_gaps_total", &["bus"], "Gaps in the numbers of a terminal's events.");
+const GAPS_LEFT: Metric =
+    ("schoolgate_gaps_left_total", &["bus"], "Gaps that could not be filled by asking the terminal.");
+const AT_MOST_ONCE: Metric = (
+    "schoolgate_at_most_once_total",
+    &["device"],
+    "Messages that came at QoS 0: what is lost of them on the way, nobody misses.",
+);
+const SHED_DEVICE: Metric = (
+    "schoolgate_shed_messages_total",
+    &["device"],
+    "Messages thrown away because their device sent too many.",
+);
+const SHED_UNKNOWN: Metric = (
+    "schoolgate_shed_unknown_total",
+    &["bus"],
+    "Messages of strangers thrown away because there were too many.",
+);
+const REFUSED_LOGINS: Metric = ("schoolgate_refused_logins_total", &["bus"], "Logins refused.");
+const NOT_ALLOWED: Metric =
+    ("schoolgate_not_allowed_total", &["bus"], "What a login may not publish or subscribe to.");
 const TOO_LATE: Metric =
     ("schoolgate_too_late_readings", &[], "Good values since start that came too late for any roll-up.");
 const REQUESTS: Metric = ("schoolgate_requests_total", &["bus"], "Requests made to devices.");
@@ -123,7 +154,17 @@ pub(super) fn render(
     page.total(SHED, tally.shed_deliveries.get())?;
     page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
     page.totals(WRONG_CLOCKS, tally.wrong_clocks.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(WITHHELD, [(["health"], tally.withheld_health.get())])?;
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(GAPS, tally.gaps.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(GAPS_LEFT, tally.gaps_left.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    let at_most_once = tally.at_most_once.all();
+    page.totals(AT_MOST_ONCE, at_most_once.iter().map(|(device, n)| ([device.as_str()], *n)))?;
+    let shed = tally.shed_device.all();
+    page.totals(SHED_DEVICE, shed.iter().map(|(device, n)| ([device.as_str()], *n)))?;
+    page.totals(SHED_UNKNOWN, tally.shed_unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(REFUSED_LOGINS, tally.refused_logins.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
+    page.totals(NOT_ALLOWED, tally.not_allowed.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.level(TOO_LATE, live.too_late)?;
     page.totals(REQUESTS, tally.requests.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     page.totals(SKIPPED, tally.skipped_polls.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;

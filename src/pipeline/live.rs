@@ -1,6 +1,7 @@
 //! How everything stands now: the last value of each point, which devices answer, which alarms are open.
 
 use super::LinkChange;
+use crate::aggregate::Few;
 use crate::campus::Picture;
 use crate::model::{
     Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
@@ -25,7 +26,7 @@ pub struct DeviceLive {
     /// When it last said anything.
     pub last_seen: Option<Wall>,
     /// The last value of each point.
-    pub points: BTreeMap<PointId, PointLive>,
+    pub points: Few<PointId, PointLive>,
     /// The last event of each kind.
     pub events: BTreeMap<EventKind, Wall>,
 }

@@ -6,6 +6,7 @@
 mod live;
 mod seen;
 
+pub use crate::model::Audit;
 pub use live::{DeviceLive, Live, PointLive};
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
@@ -14,14 +15,13 @@ use crate::alarm::{AlarmBook, OrderRefused};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
     Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event,
-    EventKind, Input, Link, Mono, Now, Observation, OutboxItem, Phase, PointKind, Reading, Record, Refused,
-    RollUp, Stamp, Unknown, Wall,
+    EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointKind,
+    Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How long a call for help or a fire that may be a repeat is taken for one, milliseconds (10 minutes).
@@ -97,21 +97,8 @@ pub struct Commit {
     pub controls: Vec<(ControlId, String)>,
     /// What a restart has to know of the muster, in its own words; empty when there is none.
     pub muster: Option<String>,
-}
-
-/// A row of the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audit {
-    /// When.
-    pub at: Wall,
-    /// Who did it.
-    pub actor: Cow<'static, str>,
-    /// What was done, one word.
-    pub action: &'static str,
-    /// To what.
-    pub subject: Cow<'static, str>,
-    /// With which words or values.
-    pub detail: String,
+    /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
+    pub people: Vec<(Wall, PeopleChange)>,
 }
 
 /// Rows that will never be stored, or were given up again.
@@ -142,6 +129,7 @@ impl Commit {
             && self.audit.is_empty()
             && self.controls.is_empty()
             && self.muster.is_none()
+            && self.people.is_empty()
     }
 
     /// How many rows it makes durable.
@@ -159,6 +147,7 @@ impl Commit {
             + self.audit.len()
             + self.controls.len()
             + usize::from(self.muster.is_some())
+            + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
     }
 
     /// Takes in a later commit: both become true together, in this order.
@@ -179,6 +168,7 @@ impl Commit {
         self.audit.extend(later.audit);
         self.controls.extend(later.controls);
         self.muster = later.muster.or(self.muster.take());
+        self.people.extend(later.people);
     }
 }
 
@@ -201,6 +191,8 @@ pub struct Remembered {
     pub links: Vec<LinkChange>,
     /// What was noted of each control.
     pub controls: Vec<(ControlId, String)>,
+    /// Who is who.
+    pub people: People,
     /// The passes of the last day and the last pass of each person before, oldest first.
     pub passes: Vec<(DeviceId, Stamp, Event)>,
     /// What was noted of the muster.
@@ -247,6 +239,7 @@ pub struct Pipeline {
     board: LiveBoard,
     campus: Campus,
     next_seq: u64,
+    people: People,
     /// Findings that no rule made: of `start` and of the gateway about itself. The next step takes them.
     pending: Vec<Finding>,
 }
@@ -259,13 +252,16 @@ impl Pipeline {
         settings: Settings,
         world: Arc<World>,
         mut engine: Engine,
-        remembered: Remembered,
+        mut remembered: Remembered,
     ) -> Self {
+        for (_, _, event) in &mut remembered.passes {
+            know(&remembered.people, event);
+        }
         let mut aggregates = Aggregates::new(settings.aggregate_secs);
         if let Some(recent) = remembered.recent {
             aggregates.remember_from(recent.roll_ups_from, recent.readings_from);
-            recent.counters.into_iter().for_each(|standing| aggregates.restore_counter(standing));
-            recent.roll_ups.into_iter().for_each(|roll_up| aggregates.restore(roll_up));
+            recent.counters.iter().for_each(|standing| aggregates.restore_counter(standing));
+            recent.roll_ups.iter().for_each(|roll_up| aggregates.restore(roll_up));
             for stored in &recent.readings {
                 let nature = nature_of(&world, &stored.device, &stored.reading);
                 if museum::on("roll_up_replayed_twice") {
@@ -314,6 +310,7 @@ impl Pipeline {
             engine,
             campus,
             aggregates,
+            people: remembered.people,
             pending,
         }
     }
@@ -369,6 +366,18 @@ impl Pipeline {
             Input::Muster(command) => {
                 commit.musters.push(self.campus.order(now.wall, &command, &self.world));
             }
+            Input::Audit(entry) => commit.audit.push(entry),
+            Input::People(change) => {
+                change.apply(&mut self.people);
+                if let PeopleChange::Erase(who) = &change {
+                    commit.alarm_changes.extend(self.book.forget(now.wall, who));
+                }
+                match &change {
+                    PeopleChange::Erase(who) => self.campus.forget(who),
+                    _ => self.campus.know(&self.people),
+                }
+                commit.people.push((now.wall, change));
+            }
             Input::Command(command) => {
                 let outcome = self.book.order(now.wall, &command);
                 commit.orders.push(outcome.map(|changes| {
@@ -381,12 +390,15 @@ impl Pipeline {
         }
     }
 
-    fn observe(&mut self, now: Now, seen: Observation, commit: &mut Commit) {
+    fn observe(&mut self, now: Now, mut seen: Observation, commit: &mut Commit) {
         if let Body::Event(Event { serial: Some(number), .. }) = &seen.body {
             let (device, device_at) = (seen.device.clone(), seen.stamp.device);
             if !self.seen.note_serial(Serial { device, number: number.clone(), device_at }) {
                 return;
             }
+        }
+        if let Body::Event(event) = &mut seen.body {
+            know(&self.people, event);
         }
         let seen = self.count(now, seen, commit);
         let mut findings = Vec::new();
@@ -492,6 +504,13 @@ impl Pipeline {
 
 fn is_fire(alarm: &Alarm) -> bool {
     alarm.class == AlarmClass::Fire
+}
+
+/// Says of an event's person what the school told.
+fn know(people: &People, event: &mut Event) {
+    if let Some(credential) = &mut event.credential {
+        credential.known = credential.person.as_ref().and_then(|who| people.get(who)).cloned();
+    }
 }
 
 fn nature_of(world: &World, device: &DeviceId, reading: &Reading) -> Nature {

@@ -1,15 +1,36 @@
 //! MQTT: a JSON field that is a value, tells an event, or is the device's own time.
 
 use super::credential::CredentialFields;
-use super::json::{Fields, Leaf};
 use super::parse::{self, Phases, Scale};
 use super::pointer::{Pointers, bad_type, place, short_text};
 use super::{Context, Point, Refusal};
 use crate::document::Reader;
 use crate::model::{Doubt, Event, EventKind, PointId, PointKind, Reading, Wall};
+use crate::notice::json::{Fields, Leaf};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+
+/// Whether a point is health data, which is refused unless the school allowed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Health(bool);
+
+impl Health {
+    /// Reads `health`.
+    pub(super) fn parse(reader: &Reader<'_>) -> Self {
+        Self(reader.flag_opt("health").unwrap_or(false))
+    }
+
+    /// Whether the value is not to be taken; one that is not is counted.
+    pub(super) fn withholds(self, cx: &Context<'_>) -> bool {
+        let withheld = self.0 && !cx.allow_health;
+        if let (true, Some(count)) = (withheld, cx.withheld) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        withheld
+    }
+}
 
 /// A field that is a value.
 #[derive(Debug, Clone)]
@@ -19,6 +40,7 @@ pub(super) struct PointField {
     scale: Scale,
     required: bool,
     numeric_text: bool,
+    health: Health,
     values: BTreeMap<String, f64>,
     invalid: Vec<f64>,
 }
@@ -34,6 +56,7 @@ impl PointField {
         let scale = Scale::parse(reader);
         let required = reader.flag_opt("required").unwrap_or(false);
         let numeric_text = reader.flag_opt("numeric_text").unwrap_or(false);
+        let health = Health::parse(reader);
         let mut values = BTreeMap::new();
         if let Some(table) = reader.table_opt("values") {
             for key in table.keys() {
@@ -42,10 +65,11 @@ impl PointField {
             table.finish();
         }
         let invalid = reader.numbers("invalid").into_iter().map(|(number, _)| number).collect();
-        Some(Self { point: point?, at: at?, scale, required, numeric_text, values, invalid })
+        Some(Self { point: point?, at: at?, scale, required, numeric_text, health, values, invalid })
     }
 
-    pub(super) fn read(&self, fields: &Fields) -> Result<Option<Reading>, Refusal> {
+    /// `None`: the field is not there.
+    pub(super) fn read(&self, cx: &Context<'_>, fields: &Fields) -> Result<Option<Reading>, Refusal> {
         let Some(leaf) = fields.get(&self.at) else {
             if self.required {
                 let reason = format!("{} is missing; expected {}", place(&self.at), self.expected());
@@ -53,6 +77,9 @@ impl PointField {
             }
             return Ok(None);
         };
+        if self.health.withholds(cx) {
+            return Err(Refusal::health());
+        }
         let raw = self.raw(leaf)?;
         if self.invalid.contains(&raw) {
             return Ok(Some(self.point.absent(Doubt::Sentinel)));
@@ -119,8 +146,8 @@ impl EventField {
             table.finish();
             credential
         });
-        if credential.is_some() && kind.is_some_and(|k| k != EventKind::Credential) {
-            reader.problem("kind", "only a credential event has a credential", "write kind = \"credential\"");
+        if credential.is_some() && !kind.is_none_or(names_somebody) {
+            reader.problem("kind", "an event of this kind has no credential", NAMED);
         }
         if credential.is_none() && kind == Some(EventKind::Credential) {
             reader.problem(
@@ -129,9 +156,9 @@ impl EventField {
                 "add a table `[message.event.credential]` with carrier, service, direction, result",
             );
         }
-        let person = credential.as_ref().and_then(|c| c.person.as_ref());
+        let names = |pointer: &String| credential.as_ref().is_some_and(|c| c.names(pointer));
         for (key, pointer) in [("serial", &serial), ("code", &code), ("at", &at)] {
-            if person.is_some() && person == pointer.as_ref() {
+            if pointer.as_ref().is_some_and(names) {
                 reader.problem(
                     key,
                     format!("'{key}' would keep the person's number in the clear"),
@@ -164,7 +191,10 @@ impl EventField {
         event.serial = self.detail(&self.serial, fields)?;
         event.code = self.detail(&self.code, fields)?;
         if let Some(credential) = &self.credential {
-            event.credential = Some(credential.read(cx, fields)?);
+            event.credential = match credential.read(cx, fields) {
+                Err(_) if urgent(self.kind) => None,
+                other => Some(other?),
+            };
         }
         Ok(Some(Some(event)))
     }
@@ -179,9 +209,19 @@ impl EventField {
     }
 }
 
+/// Advice where one does not.
+pub(super) const NAMED: &str =
+    "write kind = \"credential\", \"vehicle_pass\", \"presence\", \"help\" or \"duress\"";
+
+/// Whether an event of this kind may say who it was.
+pub(super) fn names_somebody(kind: EventKind) -> bool {
+    use EventKind::{Credential, Duress, Help, Presence, VehiclePass};
+    matches!(kind, Credential | VehiclePass | Presence | Help | Duress)
+}
+
 /// Whether an event must get through whatever else is wrong with its message.
 pub(super) fn urgent(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Help | EventKind::Fire)
+    matches!(kind, EventKind::Help | EventKind::Duress | EventKind::Fire | EventKind::Smoke)
 }
 
 /// Where the device's own time stands and how it is written.
@@ -230,7 +270,7 @@ impl DeviceTime {
             TimeFormat::EpochMilliseconds => epoch(1)?,
             TimeFormat::Rfc3339 => word.parse::<Timestamp>().ok()?.as_millisecond(),
             TimeFormat::Local => {
-                let local = word.parse::<DateTime>().ok()?;
+                let local = word.replace('/', "-").parse::<DateTime>().ok()?;
                 cx.zone.to_ambiguous_timestamp(local).compatible().ok()?.as_millisecond()
             }
         };

@@ -1,12 +1,14 @@
 //! MQTT: which topics a device sends, and which JSON fields of them are which points and events.
 
 use super::fields::{DeviceTime, EventField, PointField, urgent};
-use super::json::{self, Leaf};
+use super::onvif::{Notifications, mqtt};
 use super::pointer::{POINTER_ADVICE, Pointers, check_pointer, place};
-use super::topic::{check_filter, topic_matches};
-use super::{Context, Decoded, Point, Refusal};
+use super::reply::Template;
+use super::topic::{check_filter, check_shared, topic_matches};
+use super::{Context, Decoded, Point, Refusal, Reply};
 use crate::document::Reader;
 use crate::model::{Body, EventKind, Fault, Link, PointId};
+use crate::notice::json::{self, Fields, Leaf};
 use std::collections::BTreeSet;
 
 /// A device's messages.
@@ -14,12 +16,17 @@ use std::collections::BTreeSet;
 pub(super) struct Messages {
     messages: Vec<Message>,
     personal: bool,
+    notifications: Option<Notifications>,
 }
 
 /// One topic and what its payload holds.
 #[derive(Debug, Clone)]
 struct Message {
     filter: String,
+    /// On a topic that devices share: the field with the sender's address.
+    sender: Option<String>,
+    /// What the device waits for.
+    reply: Option<Template>,
     ignorable: bool,
     time: Option<DeviceTime>,
     content: Content,
@@ -29,16 +36,31 @@ struct Message {
 
 #[derive(Debug, Clone)]
 enum Content {
-    Fields { points: Vec<PointField>, events: Vec<EventField> },
-    Availability { at: String, online: Vec<String>, offline: Vec<String> },
+    Fields {
+        points: Vec<PointField>,
+        events: Vec<EventField>,
+    },
+    Availability {
+        at: String,
+        online: Vec<String>,
+        offline: Vec<String>,
+    },
+    /// ONVIF events: the profile's `[[notification]]` says what they mean.
+    Notifications,
 }
 
 impl Message {
     fn parse(reader: &Reader<'_>, dropped: &[String], taken: &mut BTreeSet<PointId>) -> Option<Self> {
         let advice = "write it with {address} once, such as \"zigbee2mqtt/{address}\"";
-        let filter = reader.parsed("topic", advice, check_filter);
-        let ignorable = reader.flag_opt("ignorable").unwrap_or(false);
         let mut pointers = Pointers { dropped, wanted: BTreeSet::new() };
+        let sender = pointers.read_opt(reader, "sender");
+        let filter = match sender {
+            None => reader.parsed("topic", advice, check_filter),
+            Some(_) => {
+                reader.parsed("topic", "write it without {address}: the sender is named", check_shared)
+            }
+        };
+        let ignorable = reader.flag_opt("ignorable").unwrap_or(false);
         let time = reader.table_opt("time").and_then(|table| {
             let time = DeviceTime::parse(&table, &mut pointers);
             table.finish();
@@ -59,21 +81,60 @@ impl Message {
             table.finish();
             availability
         });
-        if has_fields == availability.is_some() {
+        let onvif = reader.flag_opt("onvif") == Some(true);
+        let kinds = [has_fields, availability.is_some(), onvif].into_iter().filter(|there| *there).count();
+        if kinds != 1 && !(kinds == 0 && ignorable) {
             reader.problem(
                 "topic",
-                "a message holds either points and events, or the availability of the device",
-                "add `[[message.point]]`, `[[message.event]]` or `[message.availability]`, not both",
+                "a message holds either points and events, or the availability of the device, or ONVIF events",
+                "add `[[message.point]]`, `[[message.event]]`, `[message.availability]` or `onvif = true`, and one alone",
             );
         }
-        let content = availability.unwrap_or(Some(Content::Fields { points, events }));
-        Some(Self { filter: filter?, ignorable, time, content: content?, wanted: pointers.wanted })
+        let reply = reader.table_opt("reply").and_then(|table| {
+            let reply = Template::parse(&table, &mut pointers);
+            table.finish();
+            reply
+        });
+        let content = match availability {
+            _ if onvif => Some(Content::Notifications),
+            Some(availability) => availability,
+            None => Some(Content::Fields { points, events }),
+        };
+        let wanted = pointers.wanted;
+        Some(Self { filter: filter?, sender, reply, ignorable, time, content: content?, wanted })
     }
 
-    fn decode(&self, cx: &Context<'_>, payload: &[u8]) -> Result<Vec<Decoded>, Refusal> {
+    fn is_on(&self, address: &str, topic: &str) -> bool {
+        topic_matches(&self.filter.replace("{address}", address), topic)
+    }
+
+    /// That the sender is the device of this address.
+    fn check_sender(&self, address: &str, fields: &Fields) -> Result<(), Refusal> {
+        let Some(sender) = &self.sender else { return Ok(()) };
+        match fields.word(sender) {
+            Some(word) if word == address => Ok(()),
+            Some(_) => {
+                Err(Refusal::new(Refusal::OTHER_DEVICE, format!("{} names another device", place(sender))))
+            }
+            None => Err(Refusal::new(
+                "missing_field",
+                format!("{} is missing; expected who sends", place(sender)),
+            )),
+        }
+    }
+
+    fn reply(&self, address: &str, payload: &[u8]) -> Option<Reply> {
+        let reply = self.reply.as_ref()?;
+        let fields = json::read(json::text(payload).ok()?, &self.wanted).ok()?;
+        self.check_sender(address, &fields).ok()?;
+        reply.fill(address, &fields)
+    }
+
+    fn decode(&self, cx: &Context<'_>, address: &str, payload: &[u8]) -> Result<Vec<Decoded>, Refusal> {
         let text = json::text(payload)?;
         match &self.content {
-            Content::Fields { points, events } => self.decode_fields(cx, text, points, events),
+            Content::Notifications => Ok(Vec::new()),
+            Content::Fields { points, events } => self.decode_fields(cx, address, text, points, events),
             Content::Availability { at, online, offline } => {
                 let up = Body::Link(Link::Up);
                 let down = Body::Link(Link::Down(Fault::Unreachable));
@@ -82,10 +143,11 @@ impl Message {
                     if is(online) { Some(up.clone()) } else { is(offline).then(|| down.clone()) }
                 };
                 // The bare word, or JSON with the word in a field.
-                let body = match judge(text.trim()) {
+                let body = match judge(text.trim()).filter(|_| self.sender.is_none()) {
                     Some(body) => body,
                     None => {
                         let fields = json::read(text, &self.wanted)?;
+                        self.check_sender(address, &fields)?;
                         let word = fields.get(at).and_then(Leaf::word);
                         word.and_then(|word| judge(&word)).ok_or_else(|| {
                             let known = online.iter().chain(offline).map(|w| format!("\"{w}\""));
@@ -103,15 +165,18 @@ impl Message {
     fn decode_fields(
         &self,
         cx: &Context<'_>,
+        address: &str,
         text: &str,
         points: &[PointField],
         events: &[EventField],
     ) -> Result<Vec<Decoded>, Refusal> {
         let mut fields = json::read(text, &self.wanted)?;
-        let mut trouble = fields.take_trouble();
+        self.check_sender(address, &fields)?;
+        let mut trouble = fields.take_trouble().map(Refusal::from);
         let mut known = false;
         let mut bodies = Vec::new();
         let mut saved = false;
+        let mut withheld = None;
         for event in events {
             match event.read(cx, &fields) {
                 Ok(None) => {}
@@ -124,13 +189,19 @@ impl Message {
             }
         }
         for point in points {
-            match point.read(&fields) {
+            match point.read(cx, &fields) {
                 Ok(reading) => {
                     known |= reading.is_some();
                     bodies.extend(reading.map(Body::Reading));
                 }
+                // What is not to be taken costs nothing else of the message.
+                Err(refusal) if refusal == Refusal::health() => withheld = Some(refusal),
                 Err(refusal) => trouble = trouble.or(Some(refusal)),
             }
+        }
+        let known = known || withheld.is_some();
+        if bodies.is_empty() {
+            trouble = trouble.or(withheld);
         }
         match trouble {
             Some(refusal) if !saved => return Err(refusal),
@@ -197,10 +268,14 @@ impl Messages {
             Content::Fields { events, .. } => {
                 events.iter().any(|e| e.credential.as_ref().is_some_and(|c| c.person.is_some()))
             }
-            Content::Availability { .. } => false,
+            Content::Availability { .. } | Content::Notifications => false,
         };
-        let personal = !dropped.is_empty() || messages.iter().any(names_a_person);
-        Self { messages, personal }
+        let notifications = messages.iter().any(|m| matches!(m.content, Content::Notifications));
+        let notifications = notifications.then(|| Notifications::parse(reader));
+        let personal = !dropped.is_empty()
+            || messages.iter().any(names_a_person)
+            || notifications.as_ref().is_some_and(Notifications::personal);
+        Self { messages, personal, notifications }
     }
 
     pub(super) fn personal(&self) -> bool {
@@ -210,7 +285,7 @@ impl Messages {
     fn fields(&self) -> impl Iterator<Item = (&[PointField], &[EventField])> {
         self.messages.iter().filter_map(|message| match &message.content {
             Content::Fields { points, events } => Some((points.as_slice(), events.as_slice())),
-            Content::Availability { .. } => None,
+            Content::Availability { .. } | Content::Notifications => None,
         })
     }
 
@@ -221,13 +296,14 @@ impl Messages {
     pub(super) fn points_mut(&mut self) -> impl Iterator<Item = &mut Point> {
         let fields = self.messages.iter_mut().filter_map(|message| match &mut message.content {
             Content::Fields { points, .. } => Some(points),
-            Content::Availability { .. } => None,
+            Content::Availability { .. } | Content::Notifications => None,
         });
         fields.flatten().map(|field| &mut field.point)
     }
 
     pub(super) fn events(&self) -> Vec<EventKind> {
-        self.fields().flat_map(|(_, events)| events).map(|e| e.kind).collect()
+        let told = self.fields().flat_map(|(_, events)| events).map(|e| e.kind);
+        told.chain(self.notifications.iter().flat_map(Notifications::events)).collect()
     }
 
     pub(super) fn topics(&self, address: &str) -> Vec<String> {
@@ -241,11 +317,16 @@ impl Messages {
         topic: &str,
         payload: &[u8],
     ) -> Result<Vec<Decoded>, Refusal> {
-        let message = self
-            .messages
-            .iter()
-            .find(|m| topic_matches(&m.filter.replace("{address}", address), topic))
-            .ok_or_else(|| Refusal::new("wrong_topic", "the profile names no such topic for this device"))?;
-        message.decode(cx, payload)
+        let message = self.messages.iter().find(|m| m.is_on(address, topic));
+        let wrong = || Refusal::new("wrong_topic", "the profile names no such topic for this device");
+        let message = message.ok_or_else(wrong)?;
+        match (&message.content, &self.notifications) {
+            (Content::Notifications, Some(notifications)) => mqtt::decode(notifications, cx, topic, payload),
+            _ => message.decode(cx, address, payload),
+        }
+    }
+
+    pub(super) fn reply(&self, address: &str, topic: &str, payload: &[u8]) -> Option<Reply> {
+        self.messages.iter().find(|m| m.is_on(address, topic))?.reply(address, payload)
     }
 }

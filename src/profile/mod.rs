@@ -9,7 +9,6 @@ mod digits;
 mod fields;
 mod format;
 mod identity;
-mod json;
 mod likeness;
 mod message;
 mod modbus;
@@ -21,6 +20,7 @@ mod pointer;
 mod ratio;
 mod register;
 mod register_event;
+mod reply;
 mod topic;
 pub mod vectors;
 mod writing;
@@ -39,13 +39,14 @@ pub use writing::Writable;
 use crate::model::{
     Body, DeviceId, Doubt, EventKind, PointId, PointKind, ProfileId, Reading, SiteKey, Text, Unit, Wall,
 };
-use crate::notice::Notice;
+use crate::notice::{Notice, Unreadable};
 use digits::Digits;
 use jiff::tz::TimeZone;
 use message::Messages;
 use modbus::Registers;
 use notices::Codes;
 use onvif::Notifications;
+use std::sync::atomic::AtomicU64;
 
 /// What decoding needs to know besides the bytes.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,10 @@ pub struct Context<'a> {
     pub site_key: &'a SiteKey,
     /// For device times without a zone.
     pub zone: &'a TimeZone,
+    /// Whether values that are health data may be taken.
+    pub allow_health: bool,
+    /// Counts those that were not.
+    pub withheld: Option<&'a AtomicU64>,
 }
 
 /// One quantity a device gives.
@@ -118,20 +123,44 @@ pub struct Decoded {
     pub body: Body,
 }
 
+/// What a device waits for as the answer to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Where to publish it.
+    pub topic: String,
+    /// JSON.
+    pub payload: Vec<u8>,
+}
+
 /// Why a sample could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refusal {
     /// One word for the metric: `empty`, `not_utf8`, `not_json`, `too_deep`, `bad_number`, `duplicate_key`,
-    /// `bad_type`, `missing_field`, `unknown_value`, `nothing_known` or `wrong_topic`.
+    /// `bad_type`, `missing_field`, `unknown_value`, `nothing_known`, `wrong_topic`, `other_device` or `health`.
     pub kind: &'static str,
     /// What was wrong, where in the payload, and what was expected; never a value of the payload.
     pub reason: String,
 }
 
 impl Refusal {
+    /// The kind of a message on a shared topic that another device sent.
+    pub const OTHER_DEVICE: &'static str = "other_device";
+
     fn new(kind: &'static str, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into() }
+    }
+
+    /// Health data that the school did not allow.
+    #[must_use]
+    pub fn health() -> Self {
+        Self::new("health", "health data is not taken unless the school's privacy settings allow it")
+    }
+}
+
+impl From<Unreadable> for Refusal {
+    fn from(Unreadable { kind, reason }: Unreadable) -> Self {
+        Self { kind, reason }
     }
 }
 
@@ -269,8 +298,9 @@ impl Profile {
     pub fn personal(&self) -> bool {
         match &self.wire {
             Wire::Mqtt(messages) => messages.personal(),
+            Wire::Onvif(notifications) => notifications.personal(),
             Wire::Noticed(_) => true,
-            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) => false,
+            Wire::Modbus(_) | Wire::Digits(_) => false,
         }
     }
 
@@ -286,7 +316,8 @@ impl Profile {
             Wire::Modbus(registers) => registers.points_mut().for_each(|point| again.apply(point)),
             Wire::Digits(digits) => digits.points_mut().for_each(|point| again.apply(point)),
             Wire::Mqtt(messages) => messages.points_mut().for_each(|point| again.apply(point)),
-            Wire::Onvif(_) | Wire::Noticed(_) => {}
+            Wire::Noticed(codes) => codes.points_mut().for_each(|point| again.apply(point)),
+            Wire::Onvif(_) => {}
         }
         profile
     }
@@ -439,6 +470,12 @@ impl Profile {
         }
     }
 
+    /// MQTT: the topics on which a device of this address listens for answers and commands.
+    #[must_use]
+    pub fn command_topics(&self, _address: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// MQTT: decodes one message. An empty list is a message that says nothing new (an empty action).
     ///
     /// A message that holds a help or fire event gives at least that event, whatever else is wrong with it.
@@ -457,6 +494,16 @@ impl Profile {
             Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => {
                 Err(Refusal::new("wrong_topic", "a device of this profile sends no MQTT messages"))
             }
+        }
+    }
+
+    /// MQTT: what the device waits for as the answer to a message, once that message is kept; `None` for one that needs
+    /// none or does not have in it what the answer repeats.
+    #[must_use]
+    pub fn reply(&self, address: &str, topic: &str, payload: &[u8]) -> Option<Reply> {
+        match &self.wire {
+            Wire::Mqtt(messages) => messages.reply(address, topic, payload),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => None,
         }
     }
 
@@ -480,11 +527,11 @@ impl Profile {
     /// [`Refusal`] when it cannot be understood.
     pub fn decode_notification(
         &self,
-        _cx: &Context<'_>,
+        cx: &Context<'_>,
         note: &Notification,
     ) -> Result<Vec<Decoded>, Refusal> {
         match &self.wire {
-            Wire::Onvif(notifications) => notifications.decode(note),
+            Wire::Onvif(notifications) => notifications.decode(cx, note),
             Wire::Modbus(_) | Wire::Digits(_) | Wire::Mqtt(_) | Wire::Noticed(_) => Ok(Vec::new()),
         }
     }

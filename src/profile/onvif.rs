@@ -1,10 +1,15 @@
 //! ONVIF: which notification topics of a camera are which events (ONVIF Core Specification, section 9).
 
+mod credential;
+pub(super) mod mqtt;
+
+use super::fields::{NAMED, names_somebody};
 use super::parse::{self, Phases};
 use super::pointer::MAX_TEXT_CHARS;
-use super::{Decoded, Notification, Refusal};
+use super::{Context, Decoded, Notification, Refusal};
 use crate::document::Reader;
 use crate::model::{Body, Event, EventKind, Phase};
+use credential::Credential;
 use std::collections::BTreeSet;
 
 /// What one or several topics mean.
@@ -16,10 +21,11 @@ struct Meaning {
     item: Option<(String, Phases)>,
     /// The item kept as the event's code, such as the token of an input.
     code: Option<String>,
+    credential: Option<Credential>,
 }
 
 impl Meaning {
-    fn parse(reader: &Reader<'_>, taken: &mut BTreeSet<String>) -> Option<Self> {
+    fn parse(reader: &Reader<'_>, taken: &mut BTreeSet<(String, Option<EventKind>)>) -> Option<Self> {
         let kind = parse::event_kind(reader);
         let mut topics = Vec::new();
         for (topic, spot) in reader.texts("topics") {
@@ -30,7 +36,7 @@ impl Meaning {
                     format!("'{topic}' is not a topic"),
                     "write it without namespace prefixes: \"VideoSource/SignalLoss/ImagingService\"",
                 );
-            } else if !taken.insert(clean.clone()) {
+            } else if !taken.insert((clean.clone(), kind)) {
                 reader.problems().at(&spot, format!("'{topic}' is there twice"), "keep one of them");
             }
             topics.push(clean);
@@ -54,10 +60,24 @@ impl Meaning {
             );
         }
         let code = reader.text_opt("code");
-        Some(Self { topics, kind: kind?, item, code })
+        let credential = reader.table_opt("credential").map(|table| {
+            let credential = Credential::parse(&table);
+            table.finish();
+            credential
+        });
+        let person = credential.as_ref().and_then(|c| c.person.as_ref());
+        if person.is_some() && person == code.as_ref() {
+            reader.problem("code", "'code' would keep who it was in the clear", "name another item");
+        }
+        if let (Some(kind), true) = (kind, reader.has("credential"))
+            && !names_somebody(kind)
+        {
+            reader.problem("kind", "an event of this kind has no credential", NAMED);
+        }
+        Some(Self { topics, kind: kind?, item, code, credential })
     }
 
-    fn decode(&self, note: &Notification) -> Result<Option<Event>, Refusal> {
+    fn decode(&self, cx: &Context<'_>, note: &Notification) -> Result<Option<Event>, Refusal> {
         let phase = match &self.item {
             None => Some(Phase::Moment),
             Some((item, phases)) => {
@@ -75,7 +95,14 @@ impl Meaning {
         let mut event = Event::bare(self.kind, phase);
         let code = self.code.as_ref().and_then(|c| find(&note.source, c).or_else(|| find(&note.data, c)));
         event.code = code.map(|c| c.trim().chars().take(MAX_TEXT_CHARS).collect());
+        event.credential = self.credential.as_ref().map(|credential| credential.read(cx, note));
         Ok(Some(event))
+    }
+
+    /// Every item that the meaning is read from.
+    fn items(&self) -> impl Iterator<Item = &str> {
+        let own = self.item.as_ref().map(|(item, _)| item).into_iter().chain(&self.code);
+        own.map(String::as_str).chain(self.credential.iter().flat_map(Credential::items))
     }
 
     /// The profile's own word for the topic, so that a reason never repeats what a camera sent.
@@ -123,11 +150,24 @@ impl Notifications {
         self.0.iter().map(|m| m.kind).collect()
     }
 
-    pub(super) fn decode(&self, note: &Notification) -> Result<Vec<Decoded>, Refusal> {
+    /// Whether an event says who it was.
+    pub(super) fn personal(&self) -> bool {
+        self.0.iter().any(|m| m.credential.as_ref().is_some_and(|c| c.person.is_some()))
+    }
+
+    /// Every source and data item that a topic's meanings are read from.
+    fn items(&self, topic: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |m| m.topics.iter().any(|t| t == topic)).flat_map(Meaning::items)
+    }
+
+    pub(super) fn decode(&self, cx: &Context<'_>, note: &Notification) -> Result<Vec<Decoded>, Refusal> {
         let topic = plain_topic(&note.topic);
-        let Some(meaning) = self.0.iter().find(|m| m.topics.contains(&topic)) else { return Ok(Vec::new()) };
-        let event = meaning.decode(note)?;
-        let decoded = event.map(|event| Decoded { device_time: note.utc_time, body: Body::Event(event) });
-        Ok(decoded.into_iter().collect())
+        let mut decoded = Vec::new();
+        for meaning in self.0.iter().filter(|m| m.topics.contains(&topic)) {
+            let event = meaning.decode(cx, note)?;
+            decoded
+                .extend(event.map(|event| Decoded { device_time: note.utc_time, body: Body::Event(event) }));
+        }
+        Ok(decoded)
     }
 }

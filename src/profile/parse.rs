@@ -58,8 +58,8 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
         }
         Protocol::Isapi | Protocol::Dahua | Protocol::Zkteco | Protocol::Gb26875 | Protocol::ContactId => {
             let codes = Codes::parse(&reader);
-            let events = codes.events();
-            (Wire::Noticed(codes), Vec::new(), events)
+            let (points, events) = (codes.points(), codes.events());
+            (Wire::Noticed(codes), points, events)
         }
     };
     reader.finish();

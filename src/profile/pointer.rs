@@ -1,8 +1,8 @@
 //! JSON pointers in profiles (RFC 6901), and taking small things from the fields they name.
 
 use super::Refusal;
-use super::json::{Fields, Leaf};
 use crate::document::Reader;
+use crate::notice::json::{Fields, Leaf};
 use std::collections::BTreeSet;
 
 /// Longest code, serial or credential number taken from a device, in characters.
@@ -19,15 +19,35 @@ pub(super) struct Pointers<'r> {
 impl Pointers<'_> {
     pub(super) fn read(&mut self, reader: &Reader<'_>, key: &str) -> Option<String> {
         let pointer = reader.parsed(key, POINTER_ADVICE, check_pointer)?;
-        if self.dropped.iter().any(|d| within(&pointer, d)) {
+        self.note(reader, key, &pointer);
+        Some(pointer)
+    }
+
+    /// Notes a pointer that is read, and was written within `key`.
+    pub(super) fn note(&mut self, reader: &Reader<'_>, key: &str, pointer: &str) {
+        if self.dropped.iter().any(|d| within(pointer, d)) {
             reader.problem(
                 key,
                 format!("'{pointer}' is listed in mqtt.drop"),
                 "take it out of one of the two",
             );
         }
-        self.wanted.insert(pointer.clone());
-        Some(pointer)
+        self.wanted.insert(pointer.to_owned());
+    }
+
+    /// A list of pointers; missing is an empty list.
+    pub(super) fn read_all(&mut self, reader: &Reader<'_>, key: &str) -> Vec<String> {
+        let mut pointers = Vec::new();
+        for (text, spot) in reader.texts(key) {
+            match check_pointer(&text) {
+                Ok(pointer) => {
+                    self.note(reader, key, &pointer);
+                    pointers.push(pointer);
+                }
+                Err(why) => reader.problems().at(&spot, why, POINTER_ADVICE),
+            }
+        }
+        pointers
     }
 
     pub(super) fn read_opt(&mut self, reader: &Reader<'_>, key: &str) -> Option<String> {

@@ -37,7 +37,14 @@ pub(super) fn parsed(text: &str) -> Profile {
 pub(super) fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
     let (device, site_key) = (DeviceId::new("d").unwrap(), SiteKey::new([7; 32]));
     let zone = TimeZone::fixed(jiff::tz::offset(8));
-    run(&Context { device: &device, now: Wall(1_790_000_000_000), site_key: &site_key, zone: &zone })
+    run(&Context {
+        device: &device,
+        now: Wall(1_790_000_000_000),
+        site_key: &site_key,
+        zone: &zone,
+        allow_health: false,
+        withheld: None,
+    })
 }
 
 pub(super) fn readings(profile: &Profile, address: u16, words: &[u16]) -> Vec<Reading> {

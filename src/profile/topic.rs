@@ -20,6 +20,14 @@ pub fn topic_matches(filter: &str, topic: &str) -> bool {
     levels.next().is_none()
 }
 
+/// Why a text cannot be a topic filter that the devices of a profile share.
+pub(super) fn check_shared(filter: &str) -> Result<String, &'static str> {
+    if filter.contains("{address}") {
+        return Err("the topic names the device, and so does the message");
+    }
+    check_filter(&format!("{filter}/{{address}}")).map(|_| filter.to_owned())
+}
+
 /// Why a text cannot be the topic filter of a profile.
 pub(super) fn check_filter(filter: &str) -> Result<String, &'static str> {
     if filter.matches("{address}").count() != 1 {

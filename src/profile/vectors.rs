@@ -2,6 +2,7 @@
 //!
 //! They are kept in `vectors.toml` beside the profile and also run by whoever writes a profile in the field.
 
+use super::notices;
 use super::register::Register;
 use super::{Context, Decoded, Notification, Profile, Protocol, Refusal, Wire, cell};
 use crate::document::{Document, Problems, Reader, Spot};
@@ -28,7 +29,14 @@ pub fn check(profile: &Profile, file: &str, text: &str, problems: &Problems) -> 
     let zone = TimeZone::fixed(jiff::tz::offset(8));
     let site_key = SiteKey::new([7; 32]);
     let Ok(device) = DeviceId::new("vector") else { return 0 };
-    let cx = Context { device: &device, now: Wall(0), site_key: &site_key, zone: &zone };
+    let cx = Context {
+        device: &device,
+        now: Wall(0),
+        site_key: &site_key,
+        zone: &zone,
+        allow_health: false,
+        withheld: None,
+    };
     let mut run =
         Run { profile, cx, points: BTreeSet::new(), events: BTreeSet::new(), written: BTreeSet::new() };
     let kind = match profile.protocol {
@@ -74,6 +82,7 @@ type Outcome = Result<Vec<Decoded>, Refusal>;
 
 impl Run<'_> {
     fn vector(&mut self, vector: &Reader<'_>) {
+        self.cx.allow_health = vector.flag_opt("allow_health").unwrap_or(false);
         let before = vector.problems().len();
         let _name = vector.text("name");
         let outcome = match self.profile.protocol {
@@ -138,7 +147,24 @@ impl Run<'_> {
         } else {
             vector.text("payload").map(String::into_bytes)
         };
-        Some(self.profile.decode_message(&self.cx, &address?, &topic?, &payload?))
+        let (address, topic, payload) = (address?, topic?, payload?);
+        if vector.has("reply") {
+            self.reply(vector, &address, &topic, &payload);
+        }
+        Some(self.profile.decode_message(&self.cx, &address, &topic, &payload))
+    }
+
+    /// What the device is answered: topic and JSON.
+    fn reply(&self, vector: &Reader<'_>, address: &str, topic: &str, payload: &[u8]) {
+        let Some(table) = vector.table("reply") else { return };
+        let (topic_wanted, payload_wanted) = (table.text("topic"), table.text("payload"));
+        table.finish();
+        let got = self.profile.reply(address, topic, payload);
+        let said = got.map(|reply| format!("{} {}", reply.topic, String::from_utf8_lossy(&reply.payload)));
+        let wanted = format!("{} {}", topic_wanted.unwrap_or_default(), payload_wanted.unwrap_or_default());
+        if said.as_ref() != Some(&wanted) {
+            mismatch(vector, &vector.spot("reply"), &wanted, said.as_deref().unwrap_or("no reply"));
+        }
     }
 
     fn notification(&self, vector: &Reader<'_>) -> Option<Outcome> {
@@ -152,9 +178,22 @@ impl Run<'_> {
         Some(self.profile.decode_notification(&self.cx, &note))
     }
 
+    /// A notice by its code, or what a device sent, run through the reader of its form.
     fn notice(&self, vector: &Reader<'_>) -> Option<Outcome> {
-        let notice = Notice::bare(vector.text("code")?);
-        Some(self.profile.decode_notice(&self.cx, &notice))
+        let raw = if vector.has("hex") { Some(bytes(vector, "hex")?) } else { None };
+        let raw = raw.or_else(|| vector.text_opt("raw").map(String::into_bytes));
+        let notices = match raw {
+            None => Ok(vec![Notice::bare(vector.text("code")?)]),
+            Some(raw) => {
+                let form = vector.text_opt("form").unwrap_or_default();
+                notices::read(self.profile.protocol, &form, &raw).map_err(Refusal::from)
+            }
+        };
+        let decoded = notices.and_then(|notices| {
+            let decoded = notices.iter().map(|notice| self.profile.decode_notice(&self.cx, notice));
+            Ok(decoded.collect::<Result<Vec<_>, _>>()?.concat())
+        });
+        Some(decoded)
     }
 
     fn expected(&self, vector: &Reader<'_>) -> Expected {
@@ -187,7 +226,8 @@ impl Run<'_> {
     }
 
     fn expected_event(&self, table: &Reader<'_>) -> Option<String> {
-        let words = ["kind", "phase", "serial", "code", "carrier", "service", "direction", "result"];
+        let words =
+            ["kind", "phase", "serial", "code", "carrier", "service", "direction", "result", "reason"];
         let mut parts: Vec<String> =
             words.iter().filter_map(|key| Some(format!("{key} {}", table.text_opt(key)?))).collect();
         if let Some(number) = table.text_opt("person") {
@@ -387,6 +427,7 @@ fn said_event(event: &Event) -> String {
         parts.push(format!("service {}", credential.service));
         parts.push(format!("direction {}", credential.direction));
         parts.push(format!("result {}", credential.result));
+        parts.extend(credential.reason.map(|reason| format!("reason {reason}")));
         parts.extend(credential.person.iter().map(|person| format!("person {}", person.as_str())));
     }
     parts.join(", ")

@@ -3,7 +3,7 @@
 
 use crate::alarm::OrderRefused;
 use crate::campus::MusterRefused;
-use crate::model::{Alarm, Command, Delivery, MusterCommand};
+use crate::model::{Alarm, Command, Delivery, Input, MusterCommand};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -58,6 +58,10 @@ pub struct Inlet {
 #[derive(Debug, Clone)]
 pub struct OrderDesk(mpsc::WeakSender<OrderParcel>);
 
+/// Where people change what the gateway knows of persons. It does not keep the pipe open either.
+#[derive(Debug, Clone)]
+pub struct PeopleDesk(mpsc::WeakSender<Parcel>);
+
 /// Where the pipeline takes it.
 #[derive(Debug)]
 pub struct Outlet {
@@ -98,12 +102,33 @@ impl Inlet {
         OrderDesk(self.orders.downgrade())
     }
 
+    /// A desk where people change what the gateway knows of persons.
+    #[must_use]
+    pub fn people_desk(&self) -> PeopleDesk {
+        PeopleDesk(self.events.downgrade())
+    }
+
     /// Puts in polled readings; never waits. The next poll brings newer ones, so the oldest may be shed.
     ///
     /// # Errors
     /// [`Stopping`] when nobody takes readings any more.
     pub fn offer(&self, delivery: Delivery) -> Result<(), Stopping> {
         self.readings.send(Arc::new(delivery)).map(drop).map_err(|_| Stopping)
+    }
+}
+
+impl PeopleDesk {
+    /// Puts in what belongs together, and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`Stopping`] when nobody takes it any more; it is not known then whether it became true.
+    pub async fn deliver(&self, inputs: Vec<Input>) -> Result<(), Stopping> {
+        let (committed, receipt) = oneshot::channel();
+        let delivery = Delivery { bus: None, key: None, inputs };
+        let events = self.0.upgrade().ok_or(Stopping)?;
+        events.send(Parcel { delivery, committed: Some(committed) }).await.map_err(|_| Stopping)?;
+        drop(events);
+        receipt.await.map_err(|_| Stopping)
     }
 }
 

@@ -26,6 +26,12 @@ impl Count {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// The number itself, for those who know nothing but numbers.
+    #[must_use]
+    pub fn number(&self) -> &AtomicU64 {
+        &self.0
+    }
+
     /// Replaces the number: for gauges.
     pub fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
@@ -78,8 +84,24 @@ pub struct Tally {
     pub wrong_clocks: Family<BusId>,
     /// Payloads that could not be understood, by bus and kind word.
     pub refused: Family<(BusId, &'static str)>,
+    /// Values of somebody's health that were not taken.
+    pub withheld_health: Count,
     /// Messages from devices that are not configured, by bus.
     pub unknown: Family<BusId>,
+    /// Gaps in the numbers of a terminal's events, by bus.
+    pub gaps: Family<BusId>,
+    /// Of those, the ones that the terminal could not be asked for or did not fill, by bus.
+    pub gaps_left: Family<BusId>,
+    /// Messages that came without wanting an acknowledgement, by device: what is lost of them, nobody misses.
+    pub at_most_once: Family<DeviceId>,
+    /// Messages thrown away because their device sent too many.
+    pub shed_device: Family<DeviceId>,
+    /// Messages of strangers thrown away because there were too many, by bus.
+    pub shed_unknown: Family<BusId>,
+    /// Logins refused, by bus.
+    pub refused_logins: Family<BusId>,
+    /// What a login may not publish or subscribe to, by bus.
+    pub not_allowed: Family<BusId>,
     /// Requests made to devices, by bus.
     pub requests: Family<BusId>,
     /// Failures by device and kind.

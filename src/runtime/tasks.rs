@@ -1,5 +1,6 @@
 //! Named tasks: spawned in one place, joined at the end, and a panic in one is its own fault and nobody else's.
 
+use futures_util::FutureExt;
 use std::future::Future;
 use tokio::task::JoinSet;
 
@@ -30,10 +31,8 @@ impl Tasks {
 
     /// Starts a task.
     pub fn spawn(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        let handle = self.set.spawn(async move {
-            work.await;
-            name
-        });
+        // An async block around it would hold it twice.
+        let handle = self.set.spawn(work.map(move |()| name));
         self.names.insert(handle.id(), name);
     }
 
@@ -70,13 +69,19 @@ fn ended(error: tokio::task::JoinError) -> Ended {
     Ended::Panicked(text.unwrap_or_else(|| "no message".into()))
 }
 
-/// Runs a piece of work as a task of its own, so that a panic in it comes back as a value.
-pub async fn isolated<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Ended> {
+/// Runs a piece of work as a task of its own, from now on, so that a panic in it comes back as a value.
+///
+/// No `async fn`: who waits would hold room for the work, too, and there are thousands who do.
+pub fn isolated<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = Result<T, Ended>> + Send {
     let mut set = JoinSet::new();
     set.spawn(work);
-    match set.join_next().await {
-        Some(Ok(value)) => Ok(value),
-        Some(Err(error)) => Err(ended(error)),
-        None => Err(Ended::Aborted),
+    async move {
+        match set.join_next().await {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(ended(error)),
+            None => Err(Ended::Aborted),
+        }
     }
 }

@@ -3,18 +3,27 @@
 //! A [`Driver`] knows one connection. It opens a [`Session`], and the session runs until it fails; neither retries,
 //! sleeps after a failure or logs it: [`supervise()`] does, once, for all.
 
+mod http_login;
+pub mod listener;
 pub mod modbus;
 pub mod mqtt;
+mod noticed;
 pub mod onvif;
+pub mod panel;
 pub mod polled;
+pub mod pull;
+pub mod push;
 pub mod serial;
 pub mod supervise;
 pub mod survey;
+#[cfg(test)]
+mod testing;
 
 pub use supervise::supervise;
 
 use crate::config::{Bus, Device, Site};
 use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, Observation, SiteKey, Stamp, Wall};
+use crate::profile::Context;
 use crate::runtime::{Clock, Inlet, Tally};
 use futures_util::future::BoxFuture;
 use polled::CommandBook;
@@ -33,9 +42,26 @@ pub struct Field {
     /// For pseudonyms.
     pub site_key: SiteKey,
     /// The school: its zone for device times.
-    pub site: Site,
+    pub site: Arc<Site>,
     /// The ways to devices for those who command them.
     pub commands: CommandBook,
+    /// Whether values of a person's health may be taken.
+    pub allow_health: bool,
+}
+
+impl Field {
+    /// What decoding a device's sample needs to know.
+    #[must_use]
+    pub fn context<'a>(&'a self, device: &'a DeviceId, now: Wall) -> Context<'a> {
+        Context {
+            device,
+            now,
+            site_key: &self.site_key,
+            zone: &self.site.zone,
+            allow_health: self.allow_health,
+            withheld: Some(self.tally.withheld_health.number()),
+        }
+    }
 }
 
 /// Why a session ended or could not begin.
@@ -90,6 +116,12 @@ pub trait Session: Send {
 pub struct Links(BTreeMap<DeviceId, Link>);
 
 impl Links {
+    /// How a device is, as last noted.
+    #[must_use]
+    pub fn get(&self, device: &DeviceId) -> Option<Link> {
+        self.0.get(device).copied()
+    }
+
     /// Notes how a device is; `Some` input to put into the pipe when that is news.
     #[must_use]
     pub fn set(&mut self, device: &DeviceId, link: Link, now: Wall) -> Option<Input> {
@@ -126,7 +158,18 @@ pub struct DriverKind {
 pub type MakeDrivers = fn(&Bus, &[Device]) -> Vec<Arc<dyn Driver>>;
 
 /// Every kind of bus there is. A new one is a folder here and a line in this table.
-pub static DRIVER_KINDS: &[DriverKind] = &[modbus::KIND, serial::KIND, mqtt::KIND, onvif::KIND];
+pub static DRIVER_KINDS: &[DriverKind] = &[
+    modbus::KIND,
+    serial::KIND,
+    mqtt::KIND,
+    listener::KIND,
+    onvif::KIND,
+    push::KIND,
+    pull::ISAPI,
+    pull::DAHUA,
+    panel::FIRE,
+    panel::INTRUSION,
+];
 
 /// The drivers for a bus and the devices on it, of whatever kind the bus is.
 #[must_use]

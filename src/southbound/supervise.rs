@@ -31,7 +31,11 @@ enum Crash {
 /// Every failure makes the driver's devices [`Link::Down`], is counted and logged once, and is followed by a pause of
 /// 1 s to 60 s with jitter. A panic in the driver is a failure like any other ([`Fault::Internal`]). On stop the
 /// session is dropped at once, wherever it stands.
-pub async fn supervise(driver: Arc<dyn Driver>, field: Field, mut stop: watch::Receiver<bool>) {
+pub fn supervise(
+    driver: Arc<dyn Driver>,
+    field: Field,
+    mut stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send {
     let mut watched = Watched {
         backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed(&(driver.bus(), driver.devices()))),
         links: Links::default(),
@@ -39,10 +43,13 @@ pub async fn supervise(driver: Arc<dyn Driver>, field: Field, mut stop: watch::R
         driver,
         field,
     };
-    tokio::select! {
-        biased;
-        _ = stop.wait_for(|stop| *stop) => {}
-        Stopping = watched.keep_at_it() => {}
+    // No `async fn`: it would hold its arguments beside what is made of them, once for each of thousands of buses.
+    async move {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            Stopping = watched.keep_at_it() => {}
+        }
     }
 }
 

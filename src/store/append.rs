@@ -4,7 +4,7 @@ use super::chain::{self, FINGERPRINTS, Link};
 use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
-use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history};
+use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history, people};
 use crate::aggregate::REVISABLE_SPAN;
 use crate::model::{
     AlarmChange, BusId, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind,
@@ -34,22 +34,39 @@ pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// The series of a point: one, unless its unit or kind was changed.
-type OfPoint = Vec<(Unit, PointKind, i64)>;
-
 /// What commits need of the tables again and again: the short numbers of series, as the `series` table has them, and
 /// the number of the last reading. Read anew after a commit that failed.
 #[derive(Debug, Default)]
 pub(super) struct SeriesIds {
-    ids: HashMap<DeviceId, HashMap<PointId, OfPoint>>,
+    ids: HashMap<DeviceId, OfDevice>,
     last_reading: i64,
     /// What the traces of messages that were written since add to their sum, by slot; others are looked up.
     traces: HashMap<BusId, HashMap<i64, u128>>,
 }
 
+/// A device's series by point: one for each, unless its unit or kind was changed. A sorted list, because there may be
+/// 100,000 points.
+#[derive(Debug, Default)]
+struct OfDevice(Vec<(PointId, Unit, PointKind, i64)>);
+
+impl OfDevice {
+    fn place(&self, point: &PointId) -> usize {
+        self.0.partition_point(|(own, ..)| own < point)
+    }
+
+    fn get(&self, point: &PointId, unit: Unit, kind: PointKind) -> Option<i64> {
+        let of_point = self.0.iter().skip(self.place(point)).take_while(|(own, ..)| own == point);
+        of_point.filter(|(_, u, k, _)| (*u, *k) == (unit, kind)).map(|(.., id)| *id).next()
+    }
+
+    fn add(&mut self, point: PointId, unit: Unit, kind: PointKind, id: i64) {
+        self.0.insert(self.place(&point), (point, unit, kind, id));
+    }
+}
+
 impl SeriesIds {
     pub(super) fn load(db: &Connection) -> Result<Self, StoreError> {
-        let mut ids: HashMap<DeviceId, HashMap<PointId, OfPoint>> = HashMap::new();
+        let mut ids: HashMap<DeviceId, OfDevice> = HashMap::new();
         let mut rows =
             db.prepare("select id, device, point, unit, kind from series").doing("reading series")?;
         let mut rows = rows.query([]).doing("reading series")?;
@@ -60,7 +77,7 @@ impl SeriesIds {
             // A series of a unit that this program no longer knows stays in the file; new rows get a new number.
             if let (Some(device), Some(point), Some(unit), Some(kind)) = (device, point, unit, kind) {
                 let id = row.get(0).doing("reading series")?;
-                ids.entry(device).or_default().entry(point).or_default().push((unit, kind, id));
+                ids.entry(device).or_default().add(point, unit, kind, id);
             }
         }
         // Sealed readings are no longer rows, and their numbers are not given again.
@@ -83,9 +100,8 @@ impl SeriesIds {
         (device, point): (&DeviceId, &PointId),
         (unit, kind): (Unit, PointKind),
     ) -> Result<i64, StoreError> {
-        let known = self.ids.get(device).and_then(|points| points.get(point));
-        if let Some((.., id)) = known.and_then(|all| all.iter().find(|(u, k, _)| (*u, *k) == (unit, kind))) {
-            return Ok(*id);
+        if let Some(id) = self.ids.get(device).and_then(|all| all.get(point, unit, kind)) {
+            return Ok(id);
         }
         tx.prepare_cached("insert into series (device, point, unit, kind) values (?1, ?2, ?3, ?4)")
             .and_then(|mut s| {
@@ -93,8 +109,7 @@ impl SeriesIds {
             })
             .doing("adding a series")?;
         let id = tx.last_insert_rowid();
-        let points = self.ids.entry(device.clone()).or_default();
-        points.entry(point.clone()).or_default().push((unit, kind, id));
+        self.ids.entry(device.clone()).or_default().add(point.clone(), unit, kind, id);
         Ok(id)
     }
 }
@@ -193,6 +208,9 @@ fn write(
     for entry in &commit.audit {
         chain::audit(tx, entry.at, &entry.actor, entry.action, &entry.subject, &entry.detail)?;
     }
+    for (at, change) in &commit.people {
+        people::write(tx, change, *at)?;
+    }
     for (control, memory) in &commit.controls {
         history::set_meta(tx, &format!("{CONTROL}{control}"), memory)?;
     }
@@ -201,6 +219,9 @@ fn write(
     }
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;
+    }
+    for (at, change) in &commit.people {
+        people::erase(tx, change, *at)?;
     }
     Ok(committed)
 }
@@ -278,6 +299,9 @@ fn reading_row(seq: i64, series: i64, stored: &StoredReading) -> [ValueRef<'_>; 
     ]
 }
 
+/// The place of `hash` among the columns of `event`.
+const EVENT_HASH: usize = 15;
+
 /// How many were there already.
 fn write_events(
     tx: &Transaction<'_>,
@@ -290,15 +314,15 @@ fn write_events(
     let mut insert = tx
         .prepare_cached(
             "insert into event (seq, device, arrived, device_at, clock, retained, kind, phase, code, serial, \
-             carrier, service, direction, result, person, hash) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+             carrier, service, direction, result, person, hash, reason) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
              on conflict (device, serial, coalesce(device_at, 0)) where serial is not null do nothing",
         )
         .doing("storing an event")?;
     let mut duplicates = 0;
     for StoredEvent { device, stamp, retained, event } in events {
         let credential = event.credential.as_ref();
-        let row = [
+        let mut row = [
             ValueRef::Integer(link.next()),
             text(device.as_str()),
             ValueRef::Integer(stamp.gateway.0),
@@ -314,10 +338,14 @@ fn write_events(
             credential.map_or(ValueRef::Null, |c| text(c.direction.as_str())),
             credential.map_or(ValueRef::Null, |c| text(c.result.as_str())),
             credential.and_then(|c| c.person.as_ref()).map_or(ValueRef::Null, |p| text(p.as_str())),
+            ValueRef::Null,
+            credential.and_then(|c| c.reason).map_or(ValueRef::Null, |r| text(r.as_str())),
         ];
-        let hash = chain::row_hash(&link.last(), row);
-        let whole = row.into_iter().chain([ValueRef::Blob(&hash)]);
-        match insert.execute(params_from_iter(whole.map(ToSqlOutput::Borrowed))).doing("storing an event")? {
+        let hash = chain::row_hash(&link.last(), chain::hashed_values(row, EVENT_HASH));
+        if let Some(place) = row.get_mut(EVENT_HASH) {
+            *place = ValueRef::Blob(&hash);
+        }
+        match insert.execute(params_from_iter(row.map(ToSqlOutput::Borrowed))).doing("storing an event")? {
             0 => duplicates += 1,
             _ => link.added(hash),
         }

@@ -21,10 +21,14 @@ pub(super) type Hash = [u8; 32];
 
 /// Tables whose rows are chained in order of their number.
 pub(super) const CHAINED: [&str; 3] = ["event", "alarm_change", "audit"];
+/// Where the chains begin once what was kept long enough was deleted: the last row that is gone, and its hash.
+pub(super) const ROOTS: [&str; 3] = ["event.root", "alarm_change.root", "audit.root"];
+/// The word under which the audit trail tells of a chain's new root.
+pub(super) const RETIRED: &str = "retired";
 /// Tables whose rows bear a hash of themselves.
 pub(super) const HASHED: [&str; 2] = ["outbox", "set_aside"];
 /// Tables whose rows are summed by triggers.
-pub(super) const SUMMED: [&str; 16] = [
+pub(super) const SUMMED: [&str; 17] = [
     "alarm",
     "counter",
     "dropped",
@@ -33,6 +37,7 @@ pub(super) const SUMMED: [&str; 16] = [
     "link",
     "meta",
     "outbox",
+    "person",
     "quarantine",
     "roll_up",
     "roll_up_day",
@@ -94,12 +99,36 @@ fn pack(value: ValueRef<'_>, mut out: impl FnMut(&[u8])) {
     }
 }
 
+/// What enters the hash of a row as it is stored: every column before `hash`; behind it stand those that later versions
+/// added, each with its place and only where it is not null, so that rows from before have the hash they had.
+pub(super) fn hashed_values<'a>(
+    values: impl IntoIterator<Item = ValueRef<'a>>,
+    hash: usize,
+) -> impl Iterator<Item = ValueRef<'a>> {
+    values.into_iter().enumerate().flat_map(move |(at, value)| {
+        let place = (at > hash).then(|| ValueRef::Integer(i64::try_from(at).unwrap_or(i64::MAX)));
+        let counts = at < hash || (at > hash && value != ValueRef::Null);
+        counts.then_some(place.into_iter().chain([value])).into_iter().flatten()
+    })
+}
+
 /// The hash of a row behind another.
 pub(super) fn row_hash<'a>(before: &Hash, row: impl IntoIterator<Item = ValueRef<'a>>) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update(before);
     row.into_iter().for_each(|value| pack(value, |bytes| hasher.update(bytes)));
     hasher.finalize().into()
+}
+
+/// The hash that proves a row of which something was erased: of the row before's hash, what is left, and the hash that it
+/// bore with it. That one is kept, so that the rows behind it are proven as they were.
+pub(super) fn seal<'a>(
+    before: &Hash,
+    left: impl IntoIterator<Item = ValueRef<'a>>,
+    hash: usize,
+    borne: &'a Hash,
+) -> Hash {
+    row_hash(before, hashed_values(left, hash).chain([ValueRef::Blob(borne)]))
 }
 
 /// What rows add to a sum; one buffer serves them all.
@@ -221,6 +250,17 @@ pub(super) fn head(db: &Connection, name: &str) -> Result<Option<Head>, StoreErr
     db.prepare_cached("select seq, head from chain where name = ?1")
         .and_then(|mut s| s.query_row([name], |r| Ok(Head { seq: r.get(0)?, hash: r.get(1)? })).optional())
         .doing("reading the head of a chain")
+}
+
+/// Where a chain begins since its beginning was deleted.
+pub(super) fn root(db: &Connection, table: &str) -> Result<Option<Head>, StoreError> {
+    head(db, &format!("{table}.root"))
+}
+
+/// A chain's root as the audit trail tells it.
+pub(super) fn told(root: &Head) -> String {
+    let digits: String = root.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("root {} {digits}", root.seq)
 }
 
 /// Writes a row of the table `chain`.

@@ -143,6 +143,7 @@ impl What {
                 ("direction", Text),
                 ("result", Text),
                 ("person", Text),
+                ("reason", Text),
             ],
             Self::Alarms => &[
                 ("id", Integer),

@@ -116,6 +116,22 @@ impl Handle {
         self.ask(|reply| Request::Settle(to.clone(), answer, reply)).await
     }
 
+    /// Empties the write-ahead log into the file; `false` while somebody reads in it.
+    ///
+    /// # Errors
+    /// When the disk refuses, a commit that failed is tried again first, or the store is closed.
+    pub async fn flush(&self) -> Result<bool, StoreError> {
+        self.ask(Request::Flush).await
+    }
+
+    /// Writes the file anew, so that nothing lies between its rows; `false` where it is too large for that.
+    ///
+    /// # Errors
+    /// As [`Handle::flush`].
+    pub async fn rewrite(&self) -> Result<bool, StoreError> {
+        self.ask(Request::Rewrite).await
+    }
+
     /// Changes whenever a commit adds records to the outbox.
     #[must_use]
     pub fn owed_changed(&self) -> watch::Receiver<u64> {

@@ -2,7 +2,9 @@
 //! reading sealed files through, always one small step at a time.
 
 use super::history::{self, Dropped, Sealing};
+use super::retire::RETIRE_EVERY;
 use super::{Doing, Store, StoreError, chain, levels, recall};
+use crate::config::Keep;
 use crate::model::time::EARLIEST_TRUE_WALL;
 use crate::model::{Mono, Now, Wall};
 use rusqlite::{OptionalExtension, params};
@@ -37,6 +39,9 @@ pub(super) struct Upkeep {
     looked: Option<(Mono, i64)>,
     dropped: Option<Mono>,
     pruned: Option<Mono>,
+    /// How long data are kept; `None` is for ever.
+    pub(super) keep: Option<Keep>,
+    retired: Option<Mono>,
     examined: Option<Mono>,
     /// Name of the file last examined.
     last_examined: String,
@@ -51,6 +56,8 @@ impl Default for Upkeep {
             looked: None,
             dropped: None,
             pruned: None,
+            keep: None,
+            retired: None,
             examined: None,
             last_examined: String::new(),
         }
@@ -101,6 +108,9 @@ impl Store {
         if due(&mut self.upkeep.pruned, now, levels::PRUNE_EVERY) {
             levels::prune(&self.db, now)?;
         }
+        if due(&mut self.upkeep.retired, now, RETIRE_EVERY) {
+            self.retire(now)?;
+        }
         self.drop_old(now)?;
         self.examine_next(now)?;
         Ok(false)
@@ -121,12 +131,18 @@ impl Store {
 
     pub(super) fn delete_dead(&mut self) -> Result<bool, StoreError> {
         let sealed = history::sealed_through(&self.db)?;
+        // Readings hold no persons, and overwriting every page of them would double what the card writes.
+        let secure = |db: &rusqlite::Connection, how: &str| {
+            db.pragma_update(None, "secure_delete", how).doing("configuring the database")
+        };
+        secure(&self.db, "fast")?;
         let deleted = chain::delete_readings(
             &mut self.db,
             "seq <= ?1 and seq < (select min(seq) from reading) + ?2",
             params![sealed, DELETE_ROWS],
-        )?;
-        Ok(deleted > 0)
+        );
+        secure(&self.db, "on")?;
+        Ok(deleted? > 0)
     }
 
     /// The rows to seal now: those behind the first number, up to the second.

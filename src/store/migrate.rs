@@ -11,10 +11,11 @@ const STEPS: &[&str] = &[
     include_str!("schema-2.sql"),
     include_str!("schema-3.sql"),
     include_str!("schema-4.sql"),
+    include_str!("schema-5.sql"),
 ];
 
 /// The schema this program knows.
-pub const SCHEMA_VERSION: i32 = 4;
+pub const SCHEMA_VERSION: i32 = 5;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
 /// An empty database of this schema, in memory.
@@ -78,7 +79,7 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     /// Rows of an older version beyond those of the versions before it.
-    const ROWS: [&str; 3] = [
+    const ROWS: [&str; 4] = [
         include_str!("history/version-1.sql"),
         "insert into event values (2, 'gate', 1790000001000, null, 1, 0, 'help', 'start', null, '18', null, null, \
          null, null, null, null);
@@ -86,6 +87,7 @@ mod tests {
          update meta set value = '13' where key = 'next_seq';
          insert into dropped values ('shed', 7, 1790000000000, 1790000000000);",
         "insert into roll_up_day values (1, 1789920000000, 1790006400000, 3, 6.0, 1.0, 3.0, 3.0, 2.0, 0);",
+        "insert into counter values (1, 1790000000000, 3.0);",
     ];
 
     /// The file that a program of that version left behind.

@@ -20,12 +20,14 @@ mod maintain;
 mod migrate;
 mod minutes;
 mod numbers;
+mod people;
 mod read;
 mod recall;
 mod reopen;
 mod repair;
 mod replace;
 mod rescue;
+mod retire;
 mod rows;
 mod salvage;
 mod site_key;
@@ -47,8 +49,10 @@ pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use minutes::{MINUTE_READINGS, MINUTES_MS};
 pub use numbers::RESTORE_MARGIN;
+pub use people::{is_database, traces};
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 pub use repair::{Repaired, repair};
+pub use site_key::site_key;
 pub use stats::{KindStats, Stats};
 pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
@@ -433,6 +437,8 @@ fn configure(db: &Connection) -> Result<(), StoreError> {
     set("mmap_size", &0)?;
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
+    // What is deleted is overwritten: persons are to be gone when they are erased or were kept long enough.
+    set("secure_delete", &true)?;
     set("foreign_keys", &true)?;
     // A row that is replaced is deleted for the triggers, too (chain.rs).
     set("recursive_triggers", &true)?;

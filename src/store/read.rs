@@ -5,8 +5,8 @@ use super::rows::{ALARM_COLUMNS, alarm_of, get, link_of, quality_of, stamp_of, w
 use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError};
 use crate::model::{
     AccessResult, Actor, Alarm, AlarmChange, AlarmId, Carrier, ChangeKind, CredentialUse, DestinationId,
-    DeviceId, Direction, Event, EventKind, PersonRef, Phase, PointId, PointKind, Reading, RollUp, Service,
-    Unit, Wall,
+    DeviceId, Direction, Event, EventKind, Person, PersonRef, Phase, PointId, PointKind, Reading, Reason,
+    Role, RollUp, Service, Unit, Wall,
 };
 use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
 use rusqlite::{Connection, OpenFlags, Row, ToSql, named_params};
@@ -367,6 +367,20 @@ pub(super) fn roll_up_of(row: &Row<'_>) -> Result<RollUp, StoreError> {
     })
 }
 
+/// A person from their row.
+pub(super) fn person_of(row: &Row<'_>) -> Result<(PersonRef, Person), StoreError> {
+    let wall = |column: &str| Ok::<_, StoreError>(get::<Option<i64>>(row, column)?.map(Wall));
+    let who: String = get(row, "pseudonym")?;
+    let person = Person {
+        role: word("person", 0, &get::<String>(row, "role")?, Role::from_word)?,
+        group: get(row, "grp")?,
+        platform_id: get(row, "platform_id")?,
+        valid_from: wall("valid_from")?,
+        valid_until: wall("valid_until")?,
+    };
+    Ok((word("person", 0, &who, PersonRef::from_digits)?, person))
+}
+
 pub(super) fn event_of(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
     let seq: i64 = get(row, "seq")?;
     let text = |column: &str| get::<Option<String>>(row, column);
@@ -377,7 +391,7 @@ pub(super) fn event_of(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
             service: word("event", seq, &service, Service::from_word)?,
             direction: word("event", seq, &direction, Direction::from_word)?,
             result: word("event", seq, &result, AccessResult::from_word)?,
-            reason: None,
+            reason: text("reason")?.map(|text| word("event", seq, &text, Reason::from_word)).transpose()?,
             person: text("person")?.map(PersonRef::from_stored),
             known: None,
         }),

@@ -1,7 +1,7 @@
 //! What a restart needs to know of the run before it.
 
 use super::append::{ALARMS_GIVEN, CONTROL, MUSTER, floor};
-use super::read::{event_of, link_change_of, reading_of, roll_up_of};
+use super::read::{event_of, link_change_of, person_of, reading_of, roll_up_of};
 use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
 use super::{Doing, StoreError, history};
 use crate::aggregate::{REVISABLE_SPAN, Standing};
@@ -13,6 +13,7 @@ use crate::runtime::Chain;
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 /// Readings arrive at most this long before the period they belong to: a device clock may be ahead. Milliseconds.
 const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
@@ -83,6 +84,10 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
                 Ok((word("meta", 0, id, |t| ControlId::new(t).ok())?, get(row, "value")?))
             },
         )?,
+        people: readable(db, "select * from person", [], person_of)?
+            .into_iter()
+            .map(|(who, person)| (who, Arc::new(person)))
+            .collect(),
         passes: passes_since(db)?,
         muster: each(db, "select value from meta where key = ?1", [MUSTER], |row| get(row, "value"))?.pop(),
     })

@@ -4,10 +4,10 @@
 use super::chain::{
     self, CHAINED, FINGERPRINTS, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, START, SUMMED,
 };
-use super::read::link_change_of;
+use super::read::{link_change_of, person_of};
 use super::rescue::beside;
 use super::rows::alarm_of;
-use super::verify::row_of;
+use super::verify::proof_of;
 use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError, migrate, numbers};
 use crate::model::{BusId, DeviceId, PointId, PointKind, Unit, Wall};
 use rusqlite::config::DbConfig;
@@ -55,6 +55,7 @@ pub(super) const TABLES: &[Table] = &[
     table("stranger"),
     table("level_due"),
     table("counter"),
+    Table { sound: |row| person_of(row).is_ok(), ..table("person") },
     long("alarm_change"),
     long("audit"),
     Table { sound: |row| word(row, "device", |t| DeviceId::new(t).is_ok()), ..long("event") },
@@ -164,6 +165,7 @@ impl Salvage<'_> {
              next record {next}",
             self.why
         );
+        super::retire::tell_again(&tx, self.now)?;
         chain::audit(&tx, self.now, self.actor, "salvaged", "database", &detail)?;
         tx.commit().doing(doing)?;
         fresh.close().map_err(|(_, cause)| StoreError::Sqlite { doing, cause })?;
@@ -194,7 +196,8 @@ impl Salvage<'_> {
             saved.tear("alarm_change");
         }
         for table in CHAINED {
-            if !rehash(fresh, table, chain::head(old, table).ok().flatten())? {
+            let was = chain::head(old, table).ok().flatten();
+            if !rehash(fresh, table, was, chain::root(old, table).ok().flatten())? {
                 saved.tear(table);
             }
         }
@@ -406,27 +409,39 @@ fn agrees(old: &Connection, fresh: &Connection, table: &str) -> Result<bool, Sto
 }
 
 /// Hashes anew the rows of a chain whose hash does not agree, and sets its head. Whether all were as they should be.
-fn rehash(db: &Connection, table: &str, was: Option<chain::Head>) -> Result<bool, StoreError> {
+fn rehash(
+    db: &Connection,
+    table: &str,
+    was: Option<chain::Head>,
+    root: Option<chain::Head>,
+) -> Result<bool, StoreError> {
     let doing = "hashing rows anew";
-    // A row's number is first and its hash last.
+    if let Some(root) = root {
+        chain::set_head(db, &format!("{table}.root"), root)?;
+    }
     let mut select = db.prepare(&format!("select * from {table} order by seq")).doing(doing)?;
     let mut update = db.prepare(&format!("update {table} set hash = ?2 where seq = ?1")).doing(doing)?;
+    // Only rows of events can be without their person.
+    let erased = if table == "event" { "erased" } else { "hash" };
+    let mut reseal = db.prepare(&format!("update {table} set {erased} = ?2 where seq = ?1")).doing(doing)?;
     let width = select.column_count();
-    let (mut head, mut sound, mut begun) = (chain::Head { seq: 0, hash: START }, true, false);
+    let mut head = root.unwrap_or(chain::Head { seq: 0, hash: START });
+    let (mut sound, mut begun) = (true, head.hash != START);
     let mut rows = select.query([]).doing(doing)?;
     while let Some(row) = rows.next().doing(doing)? {
-        let (seq, stored, hash) = row_of(row, width, &head.hash).doing(doing)?;
-        head.seq = seq;
-        begun |= stored.is_some();
+        let proof = proof_of(row, width, &head.hash).doing(doing)?;
+        head.seq = proof.seq;
+        begun |= proof.stored.is_some();
         if !begun {
             // From before there were hashes.
             continue;
         }
-        if stored != Some(hash) {
+        if !proof.sound {
             sound = false;
-            update.execute(params![seq, hash]).doing(doing)?;
+            let place = if proof.erased { &mut reseal } else { &mut update };
+            place.execute(params![proof.seq, proof.reckoned]).doing(doing)?;
         }
-        head.hash = hash;
+        head.hash = proof.stored.filter(|_| proof.erased).unwrap_or(proof.reckoned);
     }
     chain::set_head(db, table, head)?;
     Ok(sound && was.is_none_or(|was| was.hash == head.hash))

@@ -7,16 +7,32 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// Its file in the data directory.
+const FILE: &str = "site.key";
+
+/// The school's key for pseudonyms, from a data directory that has been used.
+///
+/// # Errors
+/// When there is none yet, or it may not be read.
+pub fn site_key(dir: &Path) -> Result<SiteKey, StoreError> {
+    read(&dir.join(FILE)).map_err(|cause| StoreError::File {
+        path: dir.join(FILE),
+        doing: "reading the site key (has the gateway run, and are you its user?)",
+        cause,
+    })
+}
+
+fn read(path: &Path) -> std::io::Result<SiteKey> {
+    let mut bytes = [0; 32];
+    File::open(path)?.read_exact(&mut bytes)?;
+    Ok(SiteKey::new(bytes))
+}
+
 pub(super) fn read_or_make(path: &Path) -> Result<SiteKey, StoreError> {
     let failed = |doing| move |cause| StoreError::File { path: path.to_owned(), doing, cause };
-    match File::open(path) {
-        Ok(mut file) => {
-            let mut bytes = [0; 32];
-            file.read_exact(&mut bytes).map_err(failed("reading the 32-byte site key"))?;
-            Ok(SiteKey::new(bytes))
-        }
+    match read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => make(path),
-        Err(error) => Err(failed("opening the site key")(error)),
+        outcome => outcome.map_err(failed("reading the 32-byte site key")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether what is stored is what was written: every chain, sum and digest, and the first place where one breaks.
 
-use super::chain::{self, CHAINED, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, START, SUMMED};
+use super::chain::{self, CHAINED, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, ROOTS, START, SUMMED};
 use super::history::{self, DIRECTORY};
 use super::{APPLICATION_ID, Doing, Reader, SCHEMA_VERSION, StoreError, migrate, numbers};
 use crate::model::Text;
@@ -43,6 +43,10 @@ pub struct Verdict {
     pub rows: i64,
     /// Rows from before there were hashes, which nothing can be said of.
     pub unproven: i64,
+    /// Rows of which a person was erased, which the rows around them prove.
+    pub erased: i64,
+    /// Where chains begin since what was kept long enough was deleted: the table, and the last row that is gone.
+    pub cut: Vec<(&'static str, i64)>,
     /// Sealed files looked at.
     pub files: u64,
 }
@@ -182,7 +186,7 @@ fn names(db: &Connection, verdict: &mut Verdict) -> Result<(), StoreError> {
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).doing("reading the heads")?;
     for name in rows {
         let name = name.doing("reading the heads")?;
-        let known = CHAINED.iter().chain(&SUMMED).chain(&[READINGS, READINGS_FROM]);
+        let known = CHAINED.iter().chain(&ROOTS).chain(&SUMMED).chain(&[READINGS, READINGS_FROM]);
         if !known.copied().any(|known| known == name) {
             verdict.broken("chain", None, format!("不认识的链“{name}”"), format!("unknown chain '{name}'"));
         }
@@ -190,19 +194,48 @@ fn names(db: &Connection, verdict: &mut Verdict) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A row's number, the hash it bears, and the hash it should bear behind `before`.
-pub(super) fn row_of(
+/// A row, and whether it is as it was written behind the row before.
+pub(super) struct Proof {
+    /// Its number.
+    pub(super) seq: i64,
+    /// The hash it bears.
+    pub(super) stored: Option<chain::Hash>,
+    /// What proves it: its hash; or, where the person was erased, the hash of what is left behind the row before.
+    pub(super) reckoned: chain::Hash,
+    /// Whether it bears that.
+    pub(super) sound: bool,
+    /// The person was erased: the hash that it bears is of what it was before, and goes on holding the chain.
+    pub(super) erased: bool,
+}
+
+/// Every table with a hash has its number first.
+pub(super) fn proof_of(
     row: &rusqlite::Row<'_>,
     width: usize,
     before: &chain::Hash,
-) -> rusqlite::Result<RowHash> {
-    let values = (0..width - 1).map(|i| row.get_ref(i).unwrap_or(ValueRef::Null));
-    Ok((row.get(0)?, row.get(width - 1)?, chain::row_hash(before, values)))
+) -> rusqlite::Result<Proof> {
+    let hash = row.as_ref().column_index("hash")?;
+    let erased = row.as_ref().column_index("erased").ok();
+    let seal: Option<chain::Hash> = erased.map_or(Ok(None), |at| row.get(at))?;
+    let stored: Option<chain::Hash> = row.get(hash)?;
+    let values = (0..width).map(|at| match Some(at) == erased {
+        true => ValueRef::Null,
+        false => row.get_ref(at).unwrap_or(ValueRef::Null),
+    });
+    let (reckoned, borne) = match seal {
+        None => (chain::row_hash(before, chain::hashed_values(values, hash)), stored),
+        Some(seal) => (chain::seal(before, values, hash, &stored.unwrap_or(START)), Some(seal)),
+    };
+    let sound = stored.is_some() && borne == Some(reckoned);
+    Ok(Proof { seq: row.get(0)?, stored, reckoned, sound, erased: seal.is_some() })
 }
-pub(super) type RowHash = (i64, Option<chain::Hash>, chain::Hash);
 
-/// Every table with a hash has its number first and its hash last.
-fn chained(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) -> Result<(), StoreError> {
+fn chained(
+    db: &Connection,
+    table: &'static str,
+    depth: Depth,
+    verdict: &mut Verdict,
+) -> Result<(), StoreError> {
     let head = chain::head(db, table)?;
     let after = match depth {
         Depth::Whole => i64::MIN,
@@ -216,11 +249,12 @@ fn chained(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) ->
             .doing("reading a chain")?
             .unwrap_or(i64::MIN),
     };
+    let root = rooted(db, table, depth, verdict)?;
     let sql = format!("select * from {table} where seq > ?1 order by seq");
     let mut statement = db.prepare(&sql).doing("reading a chain")?;
     let width = statement.column_count();
     let mut rows = statement.query([after]).doing("reading a chain")?;
-    // Where a quick look begins, the row before is taken at its word.
+    // Where a quick look begins, the row before is taken at its word; where the beginning was cut, the root.
     let mut before: Option<(i64, chain::Hash)> = db
         .prepare(&format!(
             "select seq, hash from {table} where seq <= ?1 and hash is not null order by seq desc limit 1"
@@ -229,25 +263,24 @@ fn chained(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) ->
             let mut rows = s.query([after])?;
             rows.next()?.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
         })
-        .doing("reading a chain")?;
+        .doing("reading a chain")?
+        .or_else(|| root.filter(|root| root.hash != START).map(|root| (root.seq, root.hash)));
     let mut first_broken = None;
-    let mut newest = before.map_or(0, |(seq, _)| seq);
+    let mut newest = before.or(root.map(|root| (root.seq, root.hash))).map_or(0, |(seq, _)| seq);
     while let Some(row) = rows.next().doing("reading a chain")? {
         let previous = before.map_or(START, |(_, hash)| hash);
-        let (seq, stored, reckoned) = row_of(row, width, &previous).doing("reading a chain")?;
-        newest = seq;
-        match stored {
-            None if before.is_none() => {
-                verdict.unproven += 1;
-                continue;
-            }
-            Some(hash) if hash == reckoned => {}
-            _ => {
-                first_broken.get_or_insert(seq);
-            }
+        let proof = proof_of(row, width, &previous).doing("reading a chain")?;
+        newest = proof.seq;
+        if proof.stored.is_none() && before.is_none() {
+            verdict.unproven += 1;
+            continue;
+        }
+        if !proof.sound {
+            first_broken.get_or_insert(proof.seq);
         }
         verdict.rows += 1;
-        before = Some((seq, stored.unwrap_or(reckoned)));
+        verdict.erased += i64::from(proof.erased);
+        before = Some((proof.seq, proof.stored.unwrap_or(proof.reckoned)));
     }
     if let Some(seq) = first_broken {
         verdict.broken(
@@ -272,6 +305,34 @@ fn chained(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) ->
     Ok(())
 }
 
+/// Where a chain begins since its beginning was deleted: behind a row whose number and hash the audit trail tells.
+fn rooted(
+    db: &Connection,
+    table: &'static str,
+    depth: Depth,
+    verdict: &mut Verdict,
+) -> Result<Option<chain::Head>, StoreError> {
+    let Some(root) = chain::root(db, table)? else { return Ok(None) };
+    verdict.cut.push((table, root.seq));
+    let told: bool = depth == Depth::Quick
+        || db
+            .query_row(
+                "select exists (select 1 from audit where action = ?1 and subject = ?2 and detail like ?3)",
+                params![chain::RETIRED, table, format!("%{}", chain::told(&root))],
+                |row| row.get(0),
+            )
+            .doing("reading the audit trail")?;
+    if !told {
+        verdict.broken(
+            table,
+            Some(root.seq),
+            "开头的行已被删除，但审计日志中没有这次删除的记录",
+            "rows at the beginning are gone, and the audit trail does not tell that they were deleted",
+        );
+    }
+    Ok(Some(root))
+}
+
 fn hashed(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) -> Result<(), StoreError> {
     let limit = if depth == Depth::Quick { QUICK_ROWS } else { i64::MAX };
     let sql = format!("select * from {table} order by seq desc limit ?1");
@@ -280,10 +341,10 @@ fn hashed(db: &Connection, table: &str, depth: Depth, verdict: &mut Verdict) -> 
     let mut rows = statement.query(params![limit]).doing("reading rows with hashes")?;
     let mut first = None;
     while let Some(row) = rows.next().doing("reading rows with hashes")? {
-        let (seq, stored, reckoned) = row_of(row, width, &START).doing("reading rows with hashes")?;
+        let proof = proof_of(row, width, &START).doing("reading rows with hashes")?;
         verdict.rows += 1;
-        match stored {
-            Some(hash) if hash != reckoned => first = Some(seq),
+        match proof.stored {
+            Some(_) if !proof.sound => first = Some(proof.seq),
             Some(_) => {}
             // Its sum proves it.
             None => verdict.unproven += 1,

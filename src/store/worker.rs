@@ -36,6 +36,8 @@ pub(super) enum Request {
     Commit(Box<Commit>, Answer<Committed>),
     Owed(DestinationId, usize, Answer<Vec<OutboxItem>>),
     Settle(DestinationId, Settlement, Answer<()>),
+    Flush(Answer<bool>),
+    Rewrite(Answer<bool>),
 }
 
 /// What the thread needs of a store; tests put one here that fails.
@@ -58,6 +60,10 @@ pub(super) trait Ledger: Send + 'static {
     fn backlog(&self) -> Result<Vec<(DestinationId, u64)>, StoreError>;
     /// Whether keeping order cannot wait: the disk is filling up.
     fn pressed(&mut self, now: Now) -> bool;
+    /// Empties the write-ahead log into the file; `false` while somebody reads in it.
+    fn flush(&mut self) -> Result<bool, StoreError>;
+    /// Writes the file anew; `false` where it is too large.
+    fn rewrite(&mut self) -> Result<bool, StoreError>;
 }
 
 impl Ledger for Store {
@@ -93,6 +99,12 @@ impl Ledger for Store {
     }
     fn pressed(&mut self, now: Now) -> bool {
         Self::pressed(self, now)
+    }
+    fn flush(&mut self) -> Result<bool, StoreError> {
+        Self::flush(self)
+    }
+    fn rewrite(&mut self) -> Result<bool, StoreError> {
+        Self::rewrite(self)
     }
 }
 
@@ -219,6 +231,8 @@ impl<L: Ledger> Worker<L> {
             match request {
                 Request::Commit(..) => {}
                 Request::Owed(to, limit, answer) => tell(answer, self.ledger.owed(&to, limit)),
+                Request::Flush(answer) => tell(answer, self.at_rest(L::flush)),
+                Request::Rewrite(answer) => tell(answer, self.at_rest(L::rewrite)),
                 Request::Settle(to, settlement, answer) => {
                     let settled = self.settle(&to, &settlement);
                     tell(
@@ -232,6 +246,14 @@ impl<L: Ledger> Worker<L> {
                 }
             }
         }
+    }
+
+    /// Does something to the whole file, unless a commit that failed is tried again first.
+    fn at_rest<T>(&mut self, work: impl FnOnce(&mut L) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.distrusted || !self.pending.is_empty() {
+            return Err(StoreError::Waiting);
+        }
+        work(&mut self.ledger)
     }
 
     /// A settlement that fails leaves its rows, and they are sent again under the same uid: it is not tried again here.

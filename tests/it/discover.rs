@@ -3,7 +3,7 @@
 
 use crate::daemon::{PATIENCE, School, until};
 use crate::meters::hex;
-use crate::pymodbus::Cable;
+use crate::pymodbus::{Cable, pymodbus_map};
 use crate::rig;
 use hil::paced::Paced;
 use serde_json::{Map, Value, json};
@@ -50,24 +50,6 @@ pub fn served(dir: &Path, identity: &[&str], units: &[(u8, Value)]) -> PathBuf {
     let path = dir.join("map.json");
     std::fs::write(&path, json!({"identity": identity, "units": units}).to_string()).unwrap();
     path
-}
-
-/// pymodbus serving a map: on a serial port (`rtu`), by RTU over TCP (`rtu-tcp`) or by Modbus TCP (`tcp`); with the port,
-/// if it is one of TCP.
-pub async fn pymodbus_map(kind: &str, place: &str, map: &Path) -> (Child, u16) {
-    let mut child = Command::new(crate::pymodbus::python())
-        .arg(rig::root().join("tests/peers/pymodbus_map.py"))
-        .args([kind, place])
-        .arg(map)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("python starts");
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line =
-        timeout(PATIENCE, lines.next_line()).await.expect("a line in time").unwrap().expect("it is up");
-    (child, line.strip_prefix("port ").map_or(0, |port| port.parse().expect("a port")))
 }
 
 /// A serial port whose other end is a TCP connection.

@@ -8,6 +8,7 @@
 
 mod engine;
 mod frames;
+mod notices;
 mod profiles;
 mod tcp;
 
@@ -66,4 +67,39 @@ fn captures() {
 #[test]
 fn profile_files() {
     fuzz(profiles::files());
+}
+
+#[test]
+fn isapi() {
+    fuzz(notices::isapi());
+}
+
+#[test]
+fn parts() {
+    fuzz(notices::parts());
+}
+
+#[test]
+fn dahua() {
+    fuzz(notices::dahua());
+}
+
+#[test]
+fn zkteco() {
+    fuzz(notices::zkteco());
+}
+
+#[test]
+fn gb26875() {
+    fuzz(notices::gb26875());
+}
+
+#[test]
+fn contact_id() {
+    fuzz(notices::contact_id());
+}
+
+#[test]
+fn replies() {
+    fuzz(notices::replies());
 }

@@ -65,6 +65,11 @@ impl Reins {
         self.allowed.set(self.allowed.get() + more);
     }
 
+    /// How many of each kind are allowed so far, and whether that is all.
+    pub fn allowed(&self) -> (u32, bool) {
+        (self.allowed.get(), self.done.get())
+    }
+
     /// No more.
     pub fn stop(&self) {
         self.done.set(true);
@@ -175,17 +180,17 @@ pub fn missing(what: &str, sent: u32, found: &[i64]) -> usize {
 
 /// What happened over all kills.
 #[derive(Default)]
-struct Tale {
+pub struct Tale {
     sent: u32,
     lost: usize,
-    ready: Vec<Duration>,
+    pub ready: Vec<Duration>,
     /// Messages that came again and were known.
-    repeats: f64,
+    pub repeats: f64,
     early: u32,
 }
 
 /// Kills the daemon again and again: once in ten times while it starts, else in the midst of its work.
-async fn rounds(school: &School, reins: &Reins, kills: usize, seed: u64) -> (Tale, u32) {
+pub async fn rounds(school: &School, reins: &Reins, kills: usize, seed: u64) -> (Tale, u32) {
     let progress = Progress::new("kills (of each of two loops)", kills);
     let (mut tale, mut old) = (Tale::default(), 0);
     let mut chance = Chance::seeded(seed);

@@ -172,8 +172,7 @@ async fn pymodbus_by_rtu_on_a_serial_port_gives_right_values_units_and_quality()
 
 #[tokio::test]
 async fn pymodbus_by_rtu_behind_a_converter_gives_right_values_units_and_quality() {
-    let (_child, line) = pymodbus_on(&["rtu-tcp"]).await;
-    let port = line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line);
+    let (_child, port) = pymodbus_on(&["rtu-tcp"]).await;
     reads_pymodbus(serial(SerialPlace::Converter { host: "127.0.0.1".into(), port }, 300 * MS)).await;
 }
 
@@ -303,8 +302,7 @@ async fn pymodbus_takes_writes_gives_bits_and_says_who_it_is_on_every_wire() {
     let timeout = 500 * MS;
     let (_child, port) = pymodbus().await;
     writes_to_pymodbus(&mut Connection::connect("127.0.0.1", port, timeout).await.unwrap()).await;
-    let (_child, line) = pymodbus_on(&["rtu-tcp"]).await;
-    let port = line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line);
+    let (_child, port) = pymodbus_on(&["rtu-tcp"]).await;
     let cable = Cable::new().await;
     let (_child, _) = pymodbus_on(&["rtu", &cable.end("a").display().to_string()]).await;
     for place in [SerialPlace::Converter { host: "127.0.0.1".into(), port }, cable.port("b")] {

@@ -2,8 +2,8 @@
 //! values in the store.
 
 use crate::daemon::{School, until};
-use crate::discover::{map_of, pymodbus_map, served};
-use crate::pymodbus::Cable;
+use crate::discover::{map_of, served};
+use crate::pymodbus::{Cable, pymodbus_map};
 
 #[tokio::test]
 async fn from_an_unknown_meter_to_values_in_the_store() {

@@ -10,7 +10,7 @@ const READER: &str = "mqtt/face/1001/Rec";
 
 /// What becomes of a payload.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Fate {
+pub enum Fate {
     /// Counted and quarantined as this kind.
     Quarantined(&'static str),
     /// Nothing is wrong with it, or nothing is in it.
@@ -18,14 +18,14 @@ enum Fate {
 }
 use Fate::{Passed, Quarantined};
 
-struct Broken {
-    name: &'static str,
-    topic: &'static str,
-    payload: Vec<u8>,
-    fate: Fate,
+pub struct Broken {
+    pub name: &'static str,
+    pub topic: &'static str,
+    pub payload: Vec<u8>,
+    pub fate: Fate,
 }
 
-fn broken() -> Vec<Broken> {
+pub fn broken() -> Vec<Broken> {
     let deep = "[".repeat(10_000) + &"]".repeat(10_000);
     let padded = |n: usize| format!(r#"{{"temperature":21.5,"pad":"{}"}}"#, "x".repeat(n)).into_bytes();
     let face = |serial: &str, rest: &str| {

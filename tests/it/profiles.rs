@@ -92,7 +92,7 @@ fn the_examples_of_the_reference_page_are_profiles() {
     let (profiles, golden): (Vec<&str>, Vec<&str>) = examples.iter().partition(|e| e.contains("protocol = "));
     assert_eq!(
         (profiles.len(), golden.len()),
-        (5, 5),
+        (6, 6),
         "a profile and its vectors for each kind of protocol, and one more for bits"
     );
     for (profile, golden) in profiles.into_iter().zip(golden) {
@@ -215,7 +215,14 @@ fn every_device_looks_most_like_its_own_profile() {
 fn decoded(profile: &Profile, table: RegisterTable, address: u16, words: &[u16]) -> Vec<Reading> {
     let (device, site_key) = (DeviceId::new("meter").unwrap(), SiteKey::new([7; 32]));
     let zone = TimeZone::fixed(jiff::tz::offset(8));
-    let cx = Context { device: &device, now: Wall(0), site_key: &site_key, zone: &zone };
+    let cx = Context {
+        device: &device,
+        now: Wall(0),
+        site_key: &site_key,
+        zone: &zone,
+        allow_health: false,
+        withheld: None,
+    };
     let bodies = profile.decode_registers(&cx, table, address, words).into_iter().map(|d| d.body);
     bodies.filter_map(|body| if let Body::Reading(reading) = body { Some(reading) } else { None }).collect()
 }

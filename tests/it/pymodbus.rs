@@ -2,7 +2,7 @@
 
 use crate::rig;
 use schoolgate::config::{Parity, SerialPlace};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -20,17 +20,26 @@ pub fn python() -> PathBuf {
     python
 }
 
+/// Meters by Modbus TCP, and their port.
 pub async fn pymodbus() -> (Child, u16) {
-    let (child, line) = pymodbus_on(&[]).await;
-    (child, line.strip_prefix("port ").and_then(|port| port.parse().ok()).expect(&line))
+    pymodbus_on(&[]).await
 }
 
-/// Meters on a wire of another kind, and the line they print when they are up.
-pub async fn pymodbus_on(wire: &[&str]) -> (Child, String) {
-    let script = rig::root().join("tests/peers/pymodbus_meters.py");
+/// Meters on a wire of another kind, with the port, if it is one of TCP.
+pub async fn pymodbus_on(wire: &[&str]) -> (Child, u16) {
+    served_by("pymodbus_meters.py", wire).await
+}
+
+/// A map served on a serial port (`rtu`), by RTU over TCP (`rtu-tcp`) or by Modbus TCP (`tcp`); with the port, if it is
+/// one of TCP.
+pub async fn pymodbus_map(kind: &str, place: &str, map: &Path) -> (Child, u16) {
+    served_by("pymodbus_map.py", &[kind, place, &map.display().to_string()]).await
+}
+
+async fn served_by(script: &str, args: &[&str]) -> (Child, u16) {
     let mut child = Command::new(python())
-        .arg(script)
-        .args(wire)
+        .arg(rig::root().join("tests/peers").join(script))
+        .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -39,7 +48,8 @@ pub async fn pymodbus_on(wire: &[&str]) -> (Child, String) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line =
         tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.expect("a line in 20 s");
-    (child, line.unwrap().expect("pymodbus says that it is up"))
+    let line = line.unwrap().expect("pymodbus says that it is up");
+    (child, line.strip_prefix("port ").map_or(0, |port| port.parse().expect("a port")))
 }
 
 /// Two serial ports joined by a cable.

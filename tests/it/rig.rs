@@ -41,8 +41,9 @@ pub fn field(clock: Arc<dyn Clock>) -> (Field, Outlet) {
         clock,
         tally: Arc::new(Tally::default()),
         site_key: SiteKey::new([1; 32]),
-        site,
+        site: site.into(),
         commands: CommandBook::default(),
+        allow_health: false,
     };
     (field, outlet)
 }

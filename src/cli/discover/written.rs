@@ -186,7 +186,7 @@ fn write_bus(text: &mut String, id: &str, kind: &BusKind) {
         BusKind::ModbusTcp(ModbusTcp { host, port, .. }) => {
             writeln!(text, "kind = \"modbus-tcp\"\nhost = {}\nport = {port}", quoted(host)).ok();
         }
-        BusKind::Mqtt(_) | BusKind::Onvif(_) => {}
+        _ => {}
     }
 }
 

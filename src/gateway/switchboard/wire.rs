@@ -3,7 +3,7 @@
 use crate::config::Device;
 use crate::control::{NotWritten, Spec};
 use crate::model::{Body, Delivery, DeviceId, Input, Observation, PointId, Stamp, Text};
-use crate::profile::{Context, RegisterSpan, Write};
+use crate::profile::{RegisterSpan, Write};
 use crate::runtime::Chain;
 use crate::southbound::Field;
 use crate::southbound::polled::{Ask, Block, CommandError, Commands, Exception, ReadError, Said};
@@ -139,7 +139,7 @@ fn span_of(device: &Device, point: &PointId, field: &Field) -> Option<RegisterSp
 
 fn observed(device: &Device, span: RegisterSpan, words: &[u16], field: &Field) -> Vec<Observation> {
     let now = field.clock.now().wall;
-    let cx = Context { device: &device.id, now, site_key: &field.site_key, zone: &field.site.zone };
+    let cx = field.context(&device.id, now);
     let decoded = device.profile.decode_registers(&cx, span.table, span.address, words);
     let seen = decoded.into_iter().map(|decoded| Observation {
         device: device.id.clone(),

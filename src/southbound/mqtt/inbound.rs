@@ -1,37 +1,64 @@
-//! Turns one received message into one delivery.
+//! Turns one received message into one delivery, whoever is the broker.
 
 use super::super::{Field, Links};
+use super::bucket::Floods;
 use super::routes::Routes;
-use super::skim::{Mark, find_cut};
 use crate::config::Device;
 use crate::model::{
-    Body, BusId, ClockQuality, Delivery, DeviceId, Input, Link, MessageKey, Observation, Refused, Stamp,
-    Unknown, Wall,
+    Body, BusId, ClockQuality, Delivery, DeviceId, EventKind, Input, Link, MessageKey, Observation, Refused,
+    Stamp, Unknown, Wall,
 };
-use crate::profile::{Context, Decoded, Refusal};
-use rumqttc::{Publish, QoS};
+use crate::profile::{Decoded, Refusal};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Longest topic told to people, in characters.
 const MAX_ORIGIN: usize = 256;
 
-/// What deciphering needs of a driver.
-pub(super) struct Inbound<'a> {
-    pub(super) bus: &'a BusId,
-    pub(super) devices: &'a [Device],
-    pub(super) routes: &'a Routes,
-    pub(super) max_payload: usize,
-    pub(super) mark: Mark,
-    pub(super) field: &'a Field,
-    pub(super) links: Links,
-    pub(super) wrong_clocks: WrongClocks,
+/// What deciphering needs of a driver, and what it remembers from message to message.
+pub(in crate::southbound) struct Inbound<'a> {
+    pub(in crate::southbound) bus: &'a BusId,
+    pub(in crate::southbound) devices: &'a [Device],
+    pub(in crate::southbound) routes: &'a Routes,
+    pub(in crate::southbound) max_payload: usize,
+    pub(in crate::southbound) field: &'a Field,
+    pub(in crate::southbound) links: Links,
+    pub(in crate::southbound) wrong_clocks: WrongClocks,
+    pub(in crate::southbound) floods: Floods,
+}
+
+/// A message as it arrived.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::southbound) struct Arrived<'a> {
+    /// Whose packet id it is; empty behind a broker, where all are the broker's.
+    pub(in crate::southbound) client: &'a str,
+    /// `None` at QoS 0.
+    pub(in crate::southbound) packet_id: Option<u16>,
+    pub(in crate::southbound) dup: bool,
+    pub(in crate::southbound) topic: &'a str,
+    pub(in crate::southbound) payload: &'a [u8],
+    /// The length it had on the wire.
+    pub(in crate::southbound) whole_len: usize,
+    /// Told on subscribing: a state, not something that happens now.
+    pub(in crate::southbound) retained: bool,
+    /// Its sender is held back already, so that nothing of it is thrown away.
+    pub(in crate::southbound) paced: bool,
+}
+
+/// What came of a message.
+#[derive(Debug)]
+pub(in crate::southbound) struct Heard {
+    pub(in crate::southbound) delivery: Delivery,
+    /// What its device is to be told, topic and payload, once it is stored.
+    pub(in crate::southbound) reply: Option<(String, Vec<u8>)>,
+    /// It was one too many and thrown away; nothing is in the delivery.
+    pub(in crate::southbound) shed: bool,
 }
 
 /// Messages with an impossible device time that are shown in quarantine: the first few of a device, then one an hour,
 /// so that one reader with an empty battery does not push out everything else.
 #[derive(Debug, Default)]
-pub(super) struct WrongClocks(BTreeMap<DeviceId, (u32, Wall)>);
+pub(in crate::southbound) struct WrongClocks(BTreeMap<DeviceId, (u32, Wall)>);
 
 const WRONG_CLOCKS_SHOWN: u32 = 20;
 const WRONG_CLOCK_PAUSE_MS: i64 = 3_600_000;
@@ -59,35 +86,65 @@ struct Message<'a> {
 
 impl Inbound<'_> {
     /// The delivery of a message: what its devices say by it, or why it could not be understood.
-    pub(super) fn delivery(&mut self, publish: &Publish) -> Delivery {
-        let cut = find_cut(&publish.payload, &self.mark);
-        let (payload, whole_len) =
-            cut.map_or((publish.payload.as_ref(), publish.payload.len()), |cut| (cut.head, cut.whole_len));
-        let key = (publish.qos != QoS::AtMostOnce).then(|| MessageKey {
-            fingerprint: fingerprint(publish.pkid, &publish.topic, payload, whole_len),
-            redelivered: publish.dup,
+    pub(in crate::southbound) fn delivery(&mut self, arrived: &Arrived<'_>) -> Heard {
+        let now = self.field.clock.now();
+        let Arrived { topic, payload, whole_len, retained, .. } = *arrived;
+        let message = Message { topic, payload, whole_len, retained, now: now.wall };
+        let owners = self.routes.devices_of(topic);
+        let all = self.devices;
+        let owners: Vec<&Device> = owners.into_iter().filter_map(|index| all.get(index)).collect();
+        let (admitted, late): (Vec<&Device>, Vec<&Device>) = owners.iter().copied().partition(|device| {
+            arrived.paced || self.floods.admits(self.bus, Some(&device.id), now.mono, &self.field.tally)
         });
-        let now = self.field.clock.now().wall;
-        let topic = String::from_utf8_lossy(&publish.topic);
-        let message = Message { topic: &topic, payload, whole_len, retained: publish.retain, now };
-        Delivery { bus: Some(self.bus.clone()), key, inputs: self.inputs(&message) }
+        let mut inputs = match (owners.as_slice(), admitted.as_slice()) {
+            ([], _) if !self.floods.admits(self.bus, None, now.mono, &self.field.tally) => Vec::new(),
+            ([], _) => vec![self.unknown(&message)],
+            (_, []) => Vec::new(),
+            ([_], [device]) => self.inputs_of_one(device, &message),
+            (_, several) => self.inputs_of_several(several, &message),
+        };
+        for device in late {
+            self.urgent_alone(device, &message, &mut inputs);
+        }
+        if arrived.packet_id.is_none() && !retained {
+            admitted.iter().for_each(|device| self.field.tally.at_most_once.of(&device.id).one());
+        }
+        let shed = inputs.is_empty() && admitted.is_empty();
+        let reply = match admitted.as_slice() {
+            [device] if whole_len == payload.len() => {
+                let reply = device.profile.reply(&device.address, topic, payload);
+                reply.map(|reply| (reply.topic, reply.payload))
+            }
+            _ => None,
+        };
+        let key = arrived.packet_id.filter(|_| !shed).map(|id| MessageKey {
+            fingerprint: fingerprint(arrived.client, id, topic, payload, whole_len),
+            redelivered: arrived.dup,
+        });
+        Heard { delivery: Delivery { bus: Some(self.bus.clone()), key, inputs }, reply, shed }
     }
 
-    fn inputs(&mut self, message: &Message<'_>) -> Vec<Input> {
-        let owners: Vec<&Device> = self
-            .routes
-            .devices_of(message.topic)
+    fn unknown(&self, message: &Message<'_>) -> Input {
+        Input::Unknown(Unknown {
+            bus: self.bus.clone(),
+            origin: origin(message.topic),
+            stamp: Stamp::new(None, message.now),
+        })
+    }
+
+    /// Of a device that says too much, calls for help and fires are heard all the same.
+    fn urgent_alone(&mut self, device: &Device, message: &Message<'_>, inputs: &mut Vec<Input>) {
+        let urgent = |kind: &EventKind| matches!(kind, EventKind::Help | EventKind::Fire | EventKind::Duress);
+        if !device.profile.events.iter().any(urgent) {
+            return;
+        }
+        let said = self.decode(device, message).unwrap_or_default();
+        let said: Vec<Decoded> = said
             .into_iter()
-            .filter_map(|index| self.devices.get(index))
+            .filter(|decoded| matches!(&decoded.body, Body::Event(event) if urgent(&event.kind)))
             .collect();
-        match owners.as_slice() {
-            [] => vec![Input::Unknown(Unknown {
-                bus: self.bus.clone(),
-                origin: origin(message.topic),
-                stamp: Stamp::new(None, message.now),
-            })],
-            [device] => self.inputs_of_one(device, message),
-            several => self.inputs_of_several(several, message),
+        if !said.is_empty() {
+            self.observe(device, said, message, inputs);
         }
     }
 
@@ -140,12 +197,7 @@ impl Inbound<'_> {
                 ),
             });
         }
-        let cx = Context {
-            device: &device.id,
-            now: message.now,
-            site_key: &self.field.site_key,
-            zone: &self.field.site.zone,
-        };
+        let cx = self.field.context(&device.id, message.now);
         device.profile.decode_message(&cx, &device.address, message.topic, message.payload)
     }
 
@@ -225,11 +277,15 @@ fn origin(topic: &str) -> String {
     topic.chars().take(MAX_ORIGIN).collect()
 }
 
-/// The first 64 bits of SHA-256 over packet id, topic and payload: the same for the same message after any restart
-/// (MQTT 3.1.1, 4.4: a message is sent again under its own packet id), and another for the next message even when it
-/// says the same.
-fn fingerprint(packet_id: u16, topic: &[u8], payload: &[u8], whole_len: usize) -> u64 {
+/// The first 64 bits of SHA-256 over client, packet id, topic and payload: the same for the same message after any
+/// restart (MQTT 3.1.1, 4.4: a message is sent again under its own packet id), and another for the next message even
+/// when it says the same.
+fn fingerprint(client: &str, packet_id: u16, topic: &str, payload: &[u8], whole_len: usize) -> u64 {
     let mut hash = Sha256::new();
+    if !client.is_empty() {
+        hash.update(u64::try_from(client.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(client);
+    }
     hash.update(packet_id.to_be_bytes());
     hash.update(u64::try_from(topic.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(topic);
@@ -243,14 +299,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_depends_on_packet_id_topic_payload_and_length_alone() {
-        let base = fingerprint(7, b"a/b", b"cd", 2);
-        assert_eq!(base, fingerprint(7, b"a/b", b"cd", 2));
+    fn a_fingerprint_depends_on_client_packet_id_topic_payload_and_length_alone() {
+        let base = fingerprint("", 7, "a/b", b"cd", 2);
+        assert_eq!(base, fingerprint("", 7, "a/b", b"cd", 2));
         for other in [
-            fingerprint(8, b"a/b", b"cd", 2),
-            fingerprint(7, b"a/bc", b"d", 1),
-            fingerprint(7, b"a/b", b"ce", 2),
-            fingerprint(7, b"a/b", b"cd", 3),
+            fingerprint("c", 7, "a/b", b"cd", 2),
+            fingerprint("", 8, "a/b", b"cd", 2),
+            fingerprint("", 7, "a/bc", b"d", 1),
+            fingerprint("", 7, "a/b", b"ce", 2),
+            fingerprint("", 7, "a/b", b"cd", 3),
         ] {
             assert_ne!(base, other);
         }

@@ -1,29 +1,33 @@
 //! MQTT: one persistent session per broker; a message is acknowledged after the commit that holds it.
 
+mod bucket;
 mod dial;
 mod failure;
-mod inbound;
-mod routes;
-mod skim;
+pub(super) mod inbound;
+pub(super) mod routes;
+pub(super) mod skim;
+
+pub(super) use bucket::Floods;
+pub use bucket::{BACKLOG, BURST, Bucket, MESSAGES_PER_SEC};
 
 use super::{Driver, DriverKind, Failure, Field, Links, Session};
 use crate::config::{Bus, BusKind, Device, Mqtt};
-use crate::model::{BusId, Delivery, DeviceId, Fault, Mono};
+use crate::model::{BusId, DeviceId, Fault, Mono};
 use crate::runtime::Receipt;
 use failure::{Phase, judge};
 use futures_util::future::BoxFuture;
-use inbound::{Inbound, WrongClocks};
+use inbound::{Arrived, Heard, Inbound, WrongClocks};
 use routes::Routes;
 use rumqttc::{
-    AckMode, AsyncClient, Event, EventLoop, ManualAck, MqttOptions, NetworkOptions, Packet, QoS, SubAck,
-    SubscribeFilter, SubscribeReasonCode,
+    AckMode, AsyncClient, Event, EventLoop, ManualAck, MqttOptions, NetworkOptions, Packet, Publish,
+    PublishOptions, QoS, SubAck, SubscribeFilter, SubscribeReasonCode,
 };
-use skim::{Mark, Skimmer};
+use skim::{Mark, Skimmer, find_cut};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// MQTT brokers.
 pub const KIND: DriverKind = DriverKind {
@@ -94,7 +98,7 @@ impl Driver for MqttDriver {
 
 /// A message on its way to its commit.
 struct Taken {
-    delivery: Delivery,
+    heard: Heard,
     ack: Option<ManualAck>,
 }
 
@@ -102,6 +106,7 @@ struct Taken {
 struct Committing {
     receipt: Receipt,
     ack: Option<ManualAck>,
+    reply: Option<(String, Vec<u8>)>,
 }
 
 struct MqttSession {
@@ -121,10 +126,10 @@ impl MqttSession {
         getrandom::fill(&mut mark).map_err(|error| {
             Failure::new(Fault::Internal, "asking the system for random bytes").because(error)
         })?;
-        // The library never waits for room in this channel: it holds at most one acknowledgement for each message
-        // between the two queues of `run` and the last read batch, and that is less than this.
+        // The library never waits for room in this channel: it holds at most one acknowledgement and one answer for
+        // each message between the two queues of `run` and the last read batch, and that is less than this.
         let (client, mut events) =
-            AsyncClient::builder(options(&broker.mqtt, mark)).capacity(UNANSWERED + 4 * WINDOW).build();
+            AsyncClient::builder(options(&broker.mqtt, mark)).capacity(2 * (UNANSWERED + 4 * WINDOW)).build();
         let mut network = NetworkOptions::new();
         network.set_connection_timeout(CONNECT_WAIT_SECS);
         events.set_network_options(network);
@@ -144,6 +149,7 @@ impl MqttSession {
         client: &AsyncClient,
         events: &mut EventLoop,
         mut inbound: Inbound<'_>,
+        mark: Mark,
         taken: mpsc::Sender<Taken>,
     ) -> Failure {
         let mut subscribing = Subscribing::new(broker);
@@ -162,9 +168,9 @@ impl MqttSession {
             match event {
                 Ok(Event::Incoming(Packet::Publish(publish))) => {
                     let ack = client.prepare_ack(&publish);
-                    let delivery = inbound.delivery(&publish);
+                    let heard = hear(&mut inbound, &publish, &mark);
                     drop(publish);
-                    if taken.send(Taken { delivery, ack }).await.is_err() {
+                    if taken.send(Taken { heard, ack }).await.is_err() {
                         return stopping(broker);
                     }
                 }
@@ -188,9 +194,11 @@ impl MqttSession {
         mut taken: mpsc::Receiver<Taken>,
         committing: mpsc::Sender<Committing>,
     ) -> Failure {
-        while let Some(Taken { delivery, ack }) = taken.recv().await {
-            let Ok(receipt) = field.inlet.deliver(delivery).await else { break };
-            if committing.send(Committing { receipt, ack }).await.is_err() {
+        while let Some(Taken { heard, ack }) = taken.recv().await {
+            let Heard { delivery, reply, shed } = heard;
+            let receipt = if shed { at_once() } else { field.inlet.deliver(delivery).await.ok() };
+            let Some(receipt) = receipt else { break };
+            if committing.send(Committing { receipt, ack, reply }).await.is_err() {
                 break;
             }
         }
@@ -204,7 +212,7 @@ impl MqttSession {
         mut committing: mpsc::Receiver<Committing>,
         delivered: &mut bool,
     ) -> Failure {
-        while let Some(Committing { receipt, ack }) = committing.recv().await {
+        while let Some(Committing { receipt, ack, reply }) = committing.recv().await {
             if receipt.await.is_err() {
                 break;
             }
@@ -214,6 +222,12 @@ impl MqttSession {
             {
                 let doing = format!("acknowledging a message to MQTT broker {}", broker.place());
                 return Failure::new(Fault::Internal, doing).because(error);
+            }
+            // At QoS 0: answers in flight would hold up acknowledgements, and a device that misses one asks again.
+            if let Some((topic, payload)) = reply
+                && let Err(error) = client.try_publish(topic, payload, PublishOptions::at_most_once())
+            {
+                tracing::debug!(bus = %broker.bus, %error, "an answer to a device was not sent");
             }
         }
         stopping(broker)
@@ -229,15 +243,16 @@ impl Session for MqttSession {
                 devices: &broker.devices,
                 routes: &broker.routes,
                 max_payload: broker.mqtt.max_payload,
-                mark: self.mark,
                 field,
                 links: Links::default(),
                 wrong_clocks: WrongClocks::default(),
+                floods: Floods::behind_a_broker(),
             };
+            let mark = self.mark;
             let (taken, taken_out) = mpsc::channel(WINDOW);
             let (committing, committing_out) = mpsc::channel(UNANSWERED);
             let failure = tokio::select! {
-                failure = Self::listen(broker, &self.client, &mut self.events, inbound, taken) => failure,
+                failure = Self::listen(broker, &self.client, &mut self.events, inbound, mark, taken) => failure,
                 failure = Self::deliver(broker, field, taken_out, committing) => failure,
                 failure = Self::acknowledge(broker, &self.client, committing_out, &mut self.delivered) => failure,
             };
@@ -297,6 +312,29 @@ impl Broker {
         }
         failure
     }
+}
+
+/// What a message of the broker says.
+fn hear(inbound: &mut Inbound<'_>, publish: &Publish, mark: &Mark) -> Heard {
+    let cut = find_cut(&publish.payload, mark);
+    let (payload, whole_len) =
+        cut.map_or((publish.payload.as_ref(), publish.payload.len()), |cut| (cut.head, cut.whole_len));
+    inbound.delivery(&Arrived {
+        client: "",
+        packet_id: (publish.qos != QoS::AtMostOnce).then_some(publish.pkid),
+        dup: publish.dup,
+        topic: &String::from_utf8_lossy(&publish.topic),
+        payload,
+        whole_len,
+        retained: publish.retain,
+        paced: false,
+    })
+}
+
+/// The receipt of a delivery with nothing in it.
+pub(super) fn at_once() -> Option<Receipt> {
+    let (committed, receipt) = oneshot::channel();
+    committed.send(()).ok().map(|()| receipt)
 }
 
 fn stopping(broker: &Broker) -> Failure {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// The topics of the devices on one broker. Devices are named by their index.
 #[derive(Debug, Default)]
-pub(super) struct Routes {
+pub(in crate::southbound) struct Routes {
     exact: HashMap<String, Vec<usize>>,
     wildcard: Vec<(String, Vec<usize>)>,
     filters: BTreeMap<String, usize>,
@@ -14,7 +14,7 @@ pub(super) struct Routes {
 
 impl Routes {
     /// Asks every device's profile for its topics; the same filter of several devices is subscribed once.
-    pub(super) fn new(devices: &[Device]) -> Self {
+    pub(in crate::southbound) fn new(devices: &[Device]) -> Self {
         let topics = devices.iter().map(|device| device.profile.topics(&device.address));
         Self::from_topics(topics)
     }
@@ -40,12 +40,12 @@ impl Routes {
     }
 
     /// Every filter once, with the first device that wants it.
-    pub(super) fn filters(&self) -> impl Iterator<Item = (&str, usize)> {
+    pub(in crate::southbound) fn filters(&self) -> impl Iterator<Item = (&str, usize)> {
         self.filters.iter().map(|(filter, index)| (filter.as_str(), *index))
     }
 
     /// The devices of a topic: those that name it exactly, else those with a wildcard filter that holds it.
-    pub(super) fn devices_of(&self, topic: &str) -> Vec<usize> {
+    pub(in crate::southbound) fn devices_of(&self, topic: &str) -> Vec<usize> {
         if let Some(exact) = self.exact.get(topic) {
             return exact.clone();
         }

@@ -12,23 +12,23 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Random bits of one connection.
-pub(super) type Mark = [u8; 16];
+pub(in crate::southbound) type Mark = [u8; 16];
 
 /// Longest variable header of a PUBLISH in bytes: topic length, topic, packet id (MQTT 3.1.1, section 3.3.2).
-pub(super) const MAX_VARIABLE_HEADER: usize = 2 + 65_535 + 2;
+pub(in crate::southbound) const MAX_VARIABLE_HEADER: usize = 2 + 65_535 + 2;
 
 const PUBLISH: u8 = 3;
 const READ_CHUNK: usize = 16 * 1024;
 
 /// What was cut: the first bytes of the payload and its whole length.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cut<'a> {
-    pub(super) head: &'a [u8],
-    pub(super) whole_len: usize,
+pub(in crate::southbound) struct Cut<'a> {
+    pub(in crate::southbound) head: &'a [u8],
+    pub(in crate::southbound) whole_len: usize,
 }
 
 /// The cut payload behind a trailer, if there is one.
-pub(super) fn find_cut<'a>(payload: &'a [u8], mark: &Mark) -> Option<Cut<'a>> {
+pub(in crate::southbound) fn find_cut<'a>(payload: &'a [u8], mark: &Mark) -> Option<Cut<'a>> {
     let (rest, found) = payload.split_last_chunk::<16>()?;
     let (head, whole_len) = rest.split_last_chunk::<8>()?;
     let whole_len = usize::try_from(u64::from_be_bytes(*whole_len)).unwrap_or(usize::MAX);
@@ -49,7 +49,7 @@ enum State {
 
 /// The cutting itself, without a socket.
 #[derive(Debug)]
-pub(super) struct Skim {
+pub(in crate::southbound) struct Skim {
     limit: usize,
     mark: Mark,
     head: Vec<u8>,
@@ -58,12 +58,12 @@ pub(super) struct Skim {
 
 impl Skim {
     /// Packets whose remaining length is above `limit` bytes are cut.
-    pub(super) fn new(limit: usize, mark: Mark) -> Self {
+    pub(in crate::southbound) fn new(limit: usize, mark: Mark) -> Self {
         Self { limit, mark, head: Vec::with_capacity(5), state: State::Head }
     }
 
     /// Takes bytes as they came, in pieces of any size, and appends to `out` what goes on.
-    pub(super) fn push(&mut self, mut input: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::southbound) fn push(&mut self, mut input: &[u8], out: &mut Vec<u8>) {
         while let Some((&byte, rest)) = input.split_first() {
             match &mut self.state {
                 State::Head => {
@@ -172,7 +172,7 @@ fn variable_header_len(packet: &[u8], flags: u8) -> Option<usize> {
 }
 
 /// A stream read through a [`Skim`]; writing is untouched.
-pub(super) struct Skimmer<S> {
+pub(in crate::southbound) struct Skimmer<S> {
     inner: S,
     skim: Skim,
     chunk: Box<[u8]>,
@@ -181,7 +181,7 @@ pub(super) struct Skimmer<S> {
 }
 
 impl<S> Skimmer<S> {
-    pub(super) fn new(inner: S, limit: usize, mark: Mark) -> Self {
+    pub(in crate::southbound) fn new(inner: S, limit: usize, mark: Mark) -> Self {
         Self {
             inner,
             skim: Skim::new(limit, mark),

@@ -3,12 +3,12 @@
 
 use super::operations as ops;
 use super::soap::{self, NotSoap, Operation, Reply, SoapFault, Token};
-use super::xml::{MAX_BODY, Node};
 use crate::config::Login;
 use crate::model::Fault;
+use crate::notice::xml::{MAX_BODY, Node};
 use crate::runtime::Clock;
 use crate::runtime::tally::Count;
-use http_auth::{PasswordClient, PasswordParams};
+use crate::southbound::http_login::{HttpLogin, challenge};
 use std::sync::Arc;
 use std::time::Duration;
 use url::{Host, Url};
@@ -92,7 +92,7 @@ pub struct Client {
     /// The camera's clock minus ours, in milliseconds.
     offset_ms: i64,
     /// Set once the camera has asked for HTTP authentication; then no UsernameToken is sent.
-    http_login: Option<PasswordClient>,
+    http_login: Option<HttpLogin>,
 }
 
 impl std::fmt::Debug for Client {
@@ -187,21 +187,15 @@ impl Client {
         judge(self.send(operation, to, references, body, limit).await?)
     }
 
-    /// Whether the challenge can be answered. Basic sends the password readable, so it is answered over TLS only.
+    /// Whether the challenge can be answered.
     fn take_challenge(&mut self, to: &Url, challenge: &str) -> Result<bool, CallError> {
-        match PasswordClient::try_from(challenge) {
-            Ok(PasswordClient::Basic(_)) if to.scheme() != "https" => Err(CallError::Unauthorized {
-                why: "the camera offers only HTTP Basic without TLS, which would send the password readable: switch \
-                      it to Digest, or use https"
-                    .into(),
-                challenge: None,
-            }),
-            Ok(client) => {
-                self.http_login = Some(client);
-                Ok(true)
-            }
-            Err(_) => Ok(false),
+        let refused = |why: String| CallError::Unauthorized { why, challenge: None };
+        let answering = HttpLogin::answering(challenge, to).map_err(|only| refused(only.to_string()))?;
+        let answerable = answering.is_some();
+        if answerable {
+            self.http_login = answering;
         }
+        Ok(answerable)
     }
 
     async fn clock_moved(&mut self) -> bool {
@@ -234,7 +228,12 @@ impl Client {
         let content_type = format!("application/soap+xml; charset=utf-8; action=\"{}\"", operation.action);
         let mut request = self.http.post(to.clone()).timeout(limit).header("content-type", content_type);
         if let (Some(login), Some(http_login), true) = (&self.login, &mut self.http_login, operation.signed) {
-            request = request.header("authorization", authorization(http_login, login, to, &text)?);
+            let answer = http_login.authorization(login, "POST", to, Some(text.as_bytes()));
+            let answer = answer.map_err(|why| CallError::Unauthorized {
+                why: format!("the camera's HTTP authentication cannot be answered: {why}"),
+                challenge: None,
+            })?;
+            request = request.header("authorization", answer);
         }
         let reply = request.body(text).send().await.map_err(|e| sort(e, limit))?;
         read(reply, limit).await
@@ -295,29 +294,6 @@ fn random() -> Result<[u8; 16], CallError> {
     Ok(bytes)
 }
 
-fn authorization(
-    client: &mut PasswordClient,
-    login: &Login,
-    to: &Url,
-    body: &str,
-) -> Result<String, CallError> {
-    let uri = match to.query() {
-        Some(query) => format!("{}?{query}", to.path()),
-        None => to.path().to_owned(),
-    };
-    let answer = client.respond(&PasswordParams {
-        username: &login.username,
-        password: login.password.expose(),
-        uri: &uri,
-        method: "POST",
-        body: Some(body.as_bytes()),
-    });
-    answer.map_err(|why| CallError::Unauthorized {
-        why: format!("the camera's HTTP authentication cannot be answered: {why}"),
-        challenge: None,
-    })
-}
-
 fn sort(error: reqwest::Error, limit: Duration) -> CallError {
     let error = error.without_url();
     if error.is_connect() {
@@ -331,9 +307,7 @@ fn sort(error: reqwest::Error, limit: Duration) -> CallError {
 
 async fn read(mut reply: reqwest::Response, limit: Duration) -> Result<HttpReply, CallError> {
     let status = reply.status().as_u16();
-    let challenges: Vec<&str> =
-        reply.headers().get_all("www-authenticate").iter().filter_map(|v| v.to_str().ok()).collect();
-    let challenge = Some(challenges.join(", ")).filter(|c| !c.is_empty());
+    let challenge = challenge(reply.headers());
     let mut body = Vec::new();
     while let Some(chunk) = reply.chunk().await.map_err(|e| sort(e, limit))? {
         if body.len() + chunk.len() > MAX_BODY {

@@ -9,11 +9,11 @@ pub mod operations;
 pub mod rtsp;
 pub mod session;
 pub mod soap;
-pub mod xml;
 
 #[cfg(test)]
 mod tests;
 
+pub use super::http_login::LOGIN_HOLD;
 use super::{Driver, DriverKind, Failure, Field, Session};
 use crate::config::{Bus, BusKind, Device, Onvif};
 use crate::model::{BusId, DeviceId, Fault, Mono};
@@ -30,10 +30,6 @@ use url::Url;
 /// Cameras that speak ONVIF.
 pub const KIND: DriverKind =
     DriverKind { name: "onvif", doc: "ONVIF cameras: events by PullPoint, picture by RTSP", drivers };
-
-/// After a refused login nothing is tried for so long: at most two tries each time make four bad logins an hour,
-/// where cameras lock an account at five or more.
-pub const LOGIN_HOLD: Duration = Duration::from_secs(30 * 60);
 
 fn drivers(bus: &Bus, devices: &[Device]) -> Vec<Arc<dyn Driver>> {
     let BusKind::Onvif(settings) = &bus.kind else { return Vec::new() };

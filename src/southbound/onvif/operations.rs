@@ -4,8 +4,8 @@
 //! Everything here is pure; what a reply lacks is `None`, and the caller says what that means.
 
 use super::soap::Operation;
-use super::xml::Node;
 use crate::model::Wall;
+use crate::notice::xml::Node;
 use crate::profile::Notification;
 use jiff::Timestamp;
 use jiff::civil::DateTime;

@@ -3,13 +3,13 @@
 use super::client::{CallError, Client};
 use super::operations as ops;
 use super::rtsp::{self, Deadlines, Liveness};
-use super::xml::Node;
 use super::{Found, Memory, failure};
 use crate::config::{Device, Onvif};
 use crate::model::{
     Body, BusId, Delivery, Event, EventKind, Fault, Input, Link, Observation, Phase, Refused, Stamp,
 };
-use crate::profile::{Context, Notification};
+use crate::notice::xml::Node;
+use crate::profile::Notification;
 use crate::runtime::Chain;
 use crate::southbound::{Failure, Field, Session, link_input};
 use futures_util::future::BoxFuture;
@@ -238,8 +238,7 @@ impl Ear {
 
     fn inputs(&self, note: &Notification, field: &Field) -> Vec<Input> {
         let now = field.clock.now().wall;
-        let context =
-            Context { device: &self.device.id, now, site_key: &field.site_key, zone: &field.site.zone };
+        let context = field.context(&self.device.id, now);
         match self.device.profile.decode_notification(&context, note) {
             Ok(all) => all
                 .into_iter()

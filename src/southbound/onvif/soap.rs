@@ -1,8 +1,8 @@
 //! Writes SOAP 1.2 requests with WS-Addressing and WS-Security headers, and opens replies: body or fault.
 
-use super::xml::{BadXml, Node};
 use crate::config::Login;
 use crate::model::Wall;
+use crate::notice::xml::{BadXml, Node};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use quick_xml::escape::escape;

@@ -3,15 +3,13 @@
 use super::client::{CallError, Client, stream_places};
 use super::operations::{self as ops, Services};
 use super::soap::{self, Reply};
-use super::xml::Node;
 use super::{Camera, Driver as _};
-use crate::config::{Device, Login, Onvif, Site};
+use crate::config::{Device, Login, Onvif};
 use crate::document::Problems;
-use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, PlaceId, Secret, SiteKey, Wall};
-use crate::runtime::lanes::{Outlet, lanes};
-use crate::runtime::{Clock, ManualClock, Tally, Tasks, tls};
-use crate::southbound::Field;
-use crate::southbound::polled::CommandBook;
+use crate::model::{Body, BusId, DeviceId, Fault, Input, Link, PlaceId, Secret, Wall};
+use crate::notice::xml::Node;
+use crate::runtime::{Clock, ManualClock, Outlet, Tasks, tls};
+use crate::southbound::{Field, testing};
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -441,26 +439,7 @@ fn field(clock: &Arc<ManualClock>) -> Field {
 }
 
 fn field_and_outlet(clock: &Arc<ManualClock>) -> (Field, Outlet) {
-    let (inlet, outlet) = lanes();
-    let site = Site {
-        gateway: DeviceId::new("gw").unwrap(),
-        name: "school".into(),
-        school_code: None,
-        zone: TimeZone::UTC,
-    };
-    let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    let tally = Arc::new(Tally::default());
-    (
-        Field {
-            inlet,
-            clock,
-            tally,
-            site_key: SiteKey::new([1; 32]),
-            site,
-            commands: CommandBook::default(),
-        },
-        outlet,
-    )
+    testing::field(Arc::clone(clock) as Arc<dyn Clock>)
 }
 
 #[tokio::test]

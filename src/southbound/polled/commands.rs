@@ -60,9 +60,10 @@ pub(super) struct Order {
     pub(super) outcome: oneshot::Sender<Result<Said, CommandError>>,
 }
 
-/// The ways to every polled bus that is connected.
+/// The ways to every polled bus that is connected. Orders are boxed: a channel holds room for 32 from the start, and
+/// there may be thousands of buses.
 #[derive(Debug, Clone, Default)]
-pub struct CommandBook(Arc<Mutex<BTreeMap<BusId, mpsc::Sender<Order>>>>);
+pub struct CommandBook(Arc<Mutex<BTreeMap<BusId, mpsc::Sender<Box<Order>>>>>);
 
 impl CommandBook {
     /// The way to a bus, connected or not.
@@ -72,13 +73,13 @@ impl CommandBook {
     }
 
     /// A session on the bus begins; the one before it gets no more.
-    pub(super) fn open(&self, bus: &BusId) -> mpsc::Receiver<Order> {
+    pub(super) fn open(&self, bus: &BusId) -> mpsc::Receiver<Box<Order>> {
         let (sender, receiver) = mpsc::channel(COMMAND_QUEUE);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(bus.clone(), sender);
         receiver
     }
 
-    fn sender(&self, bus: &BusId) -> Option<mpsc::Sender<Order>> {
+    fn sender(&self, bus: &BusId) -> Option<mpsc::Sender<Box<Order>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(bus).cloned()
     }
 }
@@ -103,7 +104,8 @@ impl Commands {
             return Err(CommandError::NotConnected { bus: bus() });
         };
         let (outcome, told) = oneshot::channel();
-        sender.try_send(Order { device: device.clone(), ask, outcome }).map_err(|refused| match refused {
+        let order = Box::new(Order { device: device.clone(), ask, outcome });
+        sender.try_send(order).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => CommandError::Full { bus: bus() },
             mpsc::error::TrySendError::Closed(_) => CommandError::NotConnected { bus: bus() },
         })?;

@@ -14,9 +14,9 @@ pub(in crate::southbound) fn drivers(bus: &Bus, devices: &[Device]) -> Vec<Arc<d
     let line = match &bus.kind {
         BusKind::ModbusTcp(endpoint) => Line::Tcp(endpoint.clone()),
         BusKind::Serial(settings) => Line::Serial(settings.clone()),
-        BusKind::Mqtt(_) | BusKind::Onvif(_) => return Vec::new(),
+        _ => return Vec::new(),
     };
-    let devices: Vec<Device> = devices.iter().filter(|device| device.bus == bus.id).cloned().collect();
+    let devices: Box<[Device]> = devices.iter().filter(|device| device.bus == bus.id).cloned().collect();
     if devices.is_empty() {
         return Vec::new();
     }
@@ -54,7 +54,7 @@ impl Line {
 struct PolledBus {
     bus: BusId,
     line: Line,
-    devices: Vec<Device>,
+    devices: Box<[Device]>,
 }
 
 impl Driver for PolledBus {

@@ -8,7 +8,7 @@ use super::unit::{PolledUnit, Progress, Round};
 use super::{Ask, Channel, ReadError, Remedy, Said, Station};
 use crate::config::Device;
 use crate::model::{Body, BusId, Delivery, DeviceId, Fault, Input, Link, Mono, Observation, Refused, Stamp};
-use crate::profile::{Context, RegisterTable};
+use crate::profile::RegisterTable;
 use crate::runtime::tally::Count;
 use crate::runtime::{Chain, lanes::Stopping};
 use crate::southbound::{Failure, Field, Links, Session, supervise};
@@ -37,7 +37,7 @@ pub struct Poller {
     unpollable: Vec<DeviceId>,
     schedule: Schedule,
     allowance: Allowance,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Box<Order>>,
     links: Links,
     requests: Arc<Count>,
     stale: Arc<Count>,
@@ -72,6 +72,9 @@ impl Poller {
                 None => unpollable.push(device.id.clone()),
             }
         }
+        // There may be thousands of buses with one device each.
+        units.shrink_to_fit();
+        rounds.shrink_to_fit();
         let now = field.clock.now().mono;
         Self {
             schedule: Schedule::new(rounds.iter().map(|(_, round)| round.rhythm), seed, now),
@@ -131,8 +134,8 @@ impl Poller {
         }
     }
 
-    async fn carry_out(&mut self, order: Order, field: &Field) -> Result<(), Failure> {
-        let Order { device, ask, outcome } = order;
+    async fn carry_out(&mut self, order: Box<Order>, field: &Field) -> Result<(), Failure> {
+        let Order { device, ask, outcome } = *order;
         if outcome.is_closed() {
             return Ok(());
         }
@@ -268,7 +271,7 @@ impl Poller {
         let Some(polled) = self.units.get_mut(*at) else { return Ok(Progress::More) };
         let now = field.clock.now().wall;
         let device = polled.device.id.clone();
-        let cx = Context { device: &device, now, site_key: &field.site_key, zone: &field.site.zone };
+        let cx = field.context(&device, now);
         let profile = &polled.device.profile;
         let decoded = match (ask, said) {
             (Ask::Registers(block), Said::Words(words)) => {

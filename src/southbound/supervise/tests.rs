@@ -1,12 +1,10 @@
 //! Drivers that fail, panic, work and are stopped, in paused time.
 
 use super::*;
-use crate::config::Site;
 use crate::model::BusId;
-use crate::model::{Body, DeviceId, SiteKey};
-use crate::runtime::lanes::lanes;
+use crate::model::{Body, DeviceId};
 use crate::runtime::{Outlet, SystemClock, Tally, Tasks};
-use crate::southbound::polled::CommandBook;
+use crate::southbound::testing::field;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -66,21 +64,6 @@ impl Session for Running {
     }
 }
 
-fn field() -> (Field, Outlet) {
-    let (inlet, outlet) = lanes();
-    let zone = jiff::tz::TimeZone::UTC;
-    let gateway = DeviceId::new("gw").unwrap();
-    let field = Field {
-        inlet,
-        clock: Arc::new(SystemClock::new()),
-        tally: Arc::new(Tally::default()),
-        site_key: SiteKey::new([0; 32]),
-        site: Site { gateway, name: "school".into(), school_code: None, zone },
-        commands: CommandBook::default(),
-    };
-    (field, outlet)
-}
-
 struct Rig {
     tasks: Tasks,
     stop: watch::Sender<bool>,
@@ -89,7 +72,7 @@ struct Rig {
 }
 
 fn rig(tries: &[Try]) -> Rig {
-    let (field, outlet) = field();
+    let (field, outlet) = field(Arc::new(SystemClock::new()));
     let tally = Arc::clone(&field.tally);
     let driver =
         Scripted { bus: BusId::new("bus").unwrap(), tries: Mutex::new(tries.iter().copied().collect()) };

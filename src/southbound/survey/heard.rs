@@ -80,6 +80,11 @@ impl Ear {
         !self.held.is_empty()
     }
 
+    /// Whether nothing came that was no frame, since the noise was last taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.noise == 0
+    }
+
     /// Gives up on what is held; how many bytes belonged to no frame since last asked.
     pub(super) fn take_noise(&mut self) -> usize {
         let noise = self.noise + self.held.len();

@@ -256,7 +256,14 @@ fn vectors(text: &str, runs: &[Run]) -> Result<String, NoSketch> {
     };
     let device = DeviceId::new("sketch").map_err(|error| NoSketch::Broken(error.to_string()))?;
     let (site_key, zone) = (SiteKey::new([0; 32]), jiff::tz::TimeZone::UTC);
-    let cx = Context { device: &device, now: Wall(0), site_key: &site_key, zone: &zone };
+    let cx = Context {
+        device: &device,
+        now: Wall(0),
+        site_key: &site_key,
+        zone: &zone,
+        allow_health: false,
+        withheld: None,
+    };
     let mut vectors = String::from("# The bytes of the capture, and what the profile makes of them.\n");
     for run in runs {
         let words: Vec<String> = run.words.iter().map(|word| format!("{word:04X}")).collect();

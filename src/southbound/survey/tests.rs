@@ -10,71 +10,24 @@ use crate::model::ProfileId;
 use crate::profile;
 use crate::southbound::polled::{Exception, Frame};
 use crate::southbound::serial::rtu::crc;
+use hil::chance::Chance;
+use hil::line::{Device, Line};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 const MS: Duration = Duration::from_millis(1);
-/// One character at 9600 baud, 11 bits.
-const CHAR: Duration = Duration::from_micros(1146);
+/// Lines of each kind.
+const SEEDS: u64 = 40;
 
 fn sealed(body: &[u8]) -> Vec<u8> {
     [body, &crc(body).to_le_bytes()].concat()
 }
 
-/// What a unit does when asked.
-#[derive(Clone)]
-struct Unit {
-    after: Duration,
-    answer: Vec<u8>,
-}
-
-fn unit(id: u8, after: Duration) -> (u8, Unit) {
-    (id, Unit { after, answer: sealed(&[id, 3, 4, 0, id, 0, 1]) })
-}
-
-/// A half-duplex line: bytes of an answer that fall on a question are lost, but for the rest of the last of them, which
-/// is read as another byte; and a question that an answer falls on is not understood.
-async fn line(mut wire: DuplexStream, units: BTreeMap<u8, Unit>) {
-    // Bytes of answers, each with the moment its last bit is over the wire.
-    let mut speaking: BTreeMap<Instant, u8> = BTreeMap::new();
-    let mut held = Vec::new();
-    let mut bytes = [0; 64];
-    loop {
-        let next = speaking.keys().next().copied();
-        tokio::select! {
-            biased;
-            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
-                let later = speaking.split_off(&(Instant::now() + Duration::from_nanos(1)));
-                let said: Vec<u8> = std::mem::replace(&mut speaking, later).into_values().collect();
-                if wire.write_all(&said).await.is_err() {
-                    return;
-                }
-            }
-            read = wire.read(&mut bytes) => {
-                let Ok(n @ 1..) = read else { return };
-                held.extend_from_slice(&bytes[..n]);
-                if held.len() < 8 {
-                    continue;
-                }
-                let asked: Vec<u8> = held.drain(..8).collect();
-                let (from, to) = (Instant::now(), Instant::now() + CHAR * 8);
-                let falls = |end: &Instant| *end > from && *end - CHAR < to;
-                let disturbed = speaking.keys().any(falls);
-                speaking.retain(|end, _| !falls(end) || *end > to);
-                speaking.iter_mut().filter(|(end, _)| falls(end)).for_each(|(_, byte)| *byte = 0xFF);
-                if let Some(unit) = units.get(&asked[0]).filter(|_| !disturbed) {
-                    let mut end = to + unit.after;
-                    for byte in &unit.answer {
-                        end += CHAR;
-                        speaking.insert(end, *byte);
-                    }
-                }
-            }
-        }
-    }
+fn unit(id: u8, after: Duration) -> (u8, Device) {
+    (id, Device { thinks: after, wavers: Duration::ZERO, answer: sealed(&[id, 3, 4, 0, id, 0, 1]) })
 }
 
 struct Scan {
@@ -83,10 +36,14 @@ struct Scan {
     patient: Duration,
 }
 
-async fn scan(units: &[(u8, Unit)]) -> Scan {
+async fn scan(units: &[(u8, Device)]) -> Scan {
+    scan_of(Line::new(9600, units.iter().cloned().collect(), 1)).await
+}
+
+async fn scan_of(line: Line) -> Scan {
     let (mut near, far) = duplex(4096);
     let mut tasks = JoinSet::new();
-    tasks.spawn(line(far, units.iter().cloned().collect()));
+    tasks.spawn(line.serve(far));
     let ids: Vec<u8> = (1..=247).collect();
     let mut sweep = Sweep::new(9600, false);
     let (began, mut steps) = (Instant::now(), 0);
@@ -96,6 +53,87 @@ async fn scan(units: &[(u8, Unit)]) -> Scan {
     let began = Instant::now();
     sweep.patient(&mut near, None, &mut |_| ()).await.unwrap();
     Scan { sweep, quick, patient: began.elapsed() }
+}
+
+/// Lines of 32 meters.
+#[derive(Debug, Clone, Copy)]
+struct Meters {
+    name: &'static str,
+    /// How long they think at least, and at most, in milliseconds.
+    think_ms: (f64, f64),
+    /// And three of them.
+    three_ms: Option<(f64, f64)>,
+    /// How much longer at most an answer takes than the one before.
+    wavers: Duration,
+    /// The adapter hands bytes over only so often.
+    every: Option<Duration>,
+    /// A scan takes no longer, in seconds: with any ids, and with ids 1 to 32.
+    most_s: (f64, f64),
+}
+
+impl Meters {
+    fn line(self, is_contiguous: bool, seed: u64) -> (Line, Vec<u8>) {
+        let mut chance = Chance::seeded(seed);
+        let mut ids: Vec<u8> = (1..=if is_contiguous { 32 } else { 247 }).collect();
+        while ids.len() > 32 {
+            ids.remove(usize::try_from(chance.below(ids.len() as u64)).unwrap());
+        }
+        let thinking = |chance: &mut Chance, (least, most): (f64, f64)| {
+            Duration::from_secs_f64(chance.between(least, most) / 1000.0)
+        };
+        let mut devices: BTreeMap<u8, Device> = BTreeMap::new();
+        for id in &ids {
+            let (_, device) = unit(*id, thinking(&mut chance, self.think_ms));
+            devices.insert(*id, Device { wavers: self.wavers, ..device });
+        }
+        for range in self.three_ms.iter().cycle().take(3) {
+            let id = ids[usize::try_from(chance.below(32)).unwrap()];
+            devices.get_mut(&id).unwrap().thinks = thinking(&mut chance, *range);
+        }
+        let line = Line::new(9600, devices, seed);
+        (if let Some(every) = self.every { line.handed_over_every(every) } else { line }, ids)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_meter_of_full_lines_of_all_kinds_is_found_in_little_time() {
+    let quick = Meters {
+        name: "quick",
+        think_ms: (2.0, 10.0),
+        three_ms: None,
+        wavers: Duration::ZERO,
+        every: None,
+        most_s: (7.0, 7.0),
+    };
+    let ftdi = Some(16 * MS);
+    for meters in [
+        quick,
+        Meters { name: "slow", think_ms: (5.0, 50.0), most_s: (20.0, 13.0), ..quick },
+        Meters { name: "of one slow model", think_ms: (19.0, 21.0), most_s: (20.0, 17.0), ..quick },
+        Meters { name: "wavering", think_ms: (5.0, 40.0), wavers: 10 * MS, most_s: (20.0, 13.0), ..quick },
+        Meters { name: "three very slow", three_ms: Some((50.0, 290.0)), most_s: (10.0, 10.0), ..quick },
+        Meters { name: "all very slow", think_ms: (5.0, 290.0), most_s: (30.0, 20.0), ..quick },
+        Meters { name: "quick, handed over late", every: ftdi, most_s: (18.0, 15.0), ..quick },
+        Meters {
+            name: "slow, handed over late",
+            think_ms: (5.0, 50.0),
+            every: ftdi,
+            most_s: (24.0, 18.0),
+            ..quick
+        },
+    ] {
+        for (is_contiguous, most_s) in [(false, meters.most_s.0), (true, meters.most_s.1)] {
+            for seed in 1..=SEEDS {
+                let (line, ids) = meters.line(is_contiguous, seed);
+                let scan = scan_of(line).await;
+                let what = format!("{}, contiguous: {is_contiguous}, seed {seed}", meters.name);
+                assert_eq!(scan.sweep.answers.keys().copied().collect::<Vec<_>>(), ids, "{what}");
+                assert_eq!(scan.sweep.garbled, [].into(), "{what}");
+                let took = (scan.quick + scan.patient).as_secs_f64();
+                assert!(took < most_s, "{what}: {took:.1} s");
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,10 +168,30 @@ async fn thirty_units_side_by_side_are_all_found() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_of_noise_alone_is_told_and_not_looked_at_for_minutes() {
+    let (mut near, mut far) = duplex(4096);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut asked = [0; 8];
+        while far.read_exact(&mut asked).await.is_ok() {
+            tokio::time::sleep(20 * MS).await;
+            far.write_all(&[0xFF, asked[6], 0]).await.unwrap();
+        }
+    });
+    let ids: Vec<u8> = (1..=247).collect();
+    let mut sweep = Sweep::new(9600, false);
+    let began = Instant::now();
+    sweep.quick(&mut near, &ids, &mut |_| ()).await.unwrap();
+    assert!(sweep.is_only_noise() && sweep.noise > 3 * 247, "{} bytes", sweep.noise);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_an_answer_and_what_cannot_be_read_is_told() {
-    let refusing = (9, Unit { after: 10 * MS, answer: sealed(&[9, 0x83, 2]) });
+    let device = |answer| Device { thinks: 10 * MS, wavers: Duration::ZERO, answer };
+    let refusing = (9, device(sealed(&[9, 0x83, 2])));
     // Two devices with one id garble one another every time.
-    let two = (20, Unit { after: 10 * MS, answer: vec![20, 3, 4, 0x55, 0xAA, 0, 0, 0, 0] });
+    let two = (20, device(vec![20, 3, 4, 0x55, 0xAA, 0, 0, 0, 0]));
     let scan = scan(&[refusing, two]).await;
     let found: Vec<_> = scan.sweep.answers.iter().map(|(id, reply)| (*id, *reply)).collect();
     assert_eq!(found, [(9, Reply::Refused(Exception::IllegalAddress))]);

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const MOST_NAMES: usize = 65_536;
 
 /// What a series is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesName {
     /// Point id.
     pub point: String,

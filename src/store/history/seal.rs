@@ -29,6 +29,7 @@ pub(in crate::store) struct Sealing {
     stage: Stage,
     series: HashMap<i64, Place>,
     devices: Vec<Device>,
+    /// Each once: devices of one model have the same.
     names: Vec<SeriesName>,
     doubts: Vec<String>,
     /// Rows whose series is not known: nobody can read them.
@@ -84,14 +85,18 @@ impl Sealing {
             .prepare_cached("select id, device, point, unit, kind from series order by device, id")
             .doing("reading series")?;
         let mut rows = statement.query([]).doing("reading series")?;
+        let mut known: HashMap<SeriesName, u32> = HashMap::new();
         while let Some(row) = rows.next().doing("reading series")? {
             let text = |i: usize| row.get::<_, String>(i).doing("reading series");
             let device = text(1)?;
             if sealing.devices.last().is_none_or(|last| last.id != device) {
                 sealing.devices.push(Device { id: device, rows: Vec::new() });
             }
-            let name = u32::try_from(sealing.names.len()).unwrap_or(u32::MAX);
-            sealing.names.push(SeriesName { point: text(2)?, unit: text(3)?, kind: text(4)? });
+            let name = SeriesName { point: text(2)?, unit: text(3)?, kind: text(4)? };
+            let name = *known.entry(name).or_insert_with_key(|name| {
+                sealing.names.push(name.clone());
+                u32::try_from(sealing.names.len() - 1).unwrap_or(u32::MAX)
+            });
             let place = Place { device: sealing.devices.len() - 1, name };
             sealing.series.insert(row.get(0).doing("reading series")?, place);
         }

@@ -178,7 +178,7 @@ fn every_way_to_tamper_with_rows_is_found_and_the_store_starts() {
         (
             "event",
             "insert into event select 81, device, arrived, device_at, clock, retained, kind, phase, code, null, \
-          carrier, service, direction, result, person, hash from event where seq = 80",
+          carrier, service, direction, result, person, hash, null, null from event where seq = 80",
             Some(81),
         ),
         ("alarm_change", "update alarm_change set actor = 'nobody' where seq = 3", Some(3)),
@@ -192,6 +192,11 @@ fn every_way_to_tamper_with_rows_is_found_and_the_store_starts() {
         ("reading", "update reading set value = value + 1 where seq = (select max(seq) from reading)", None),
         ("reading", "delete from reading where seq = (select max(seq) - 1 from reading)", None),
         ("roll_up", "update roll_up set sum = sum + 1 where start = (select min(start) from roll_up)", None),
+        ("person", "update person set role = 'staff'", None),
+        ("person", "delete from person where grp = 'class 1'", None),
+        ("event", "update event set reason = null where seq = 5", Some(5)),
+        ("event", "update event set person = null, erased = zeroblob(32) where seq = 5", Some(5)),
+        ("event", "insert into chain select 'event.root', 3, head from chain where name = 'event'", Some(3)),
         ("meta", "update meta set value = '1' where key = 'next_seq'", None),
         ("series", "update series set unit = 'kW' where id = 1", None),
         ("chain", "insert into chain values ('x', 1, zeroblob(32))", None),

@@ -36,12 +36,23 @@ pub fn event(n: i64) -> StoredEvent {
         service: Service::Canteen,
         direction: Direction::In,
         result: AccessResult::Granted,
-        reason: None,
+        reason: (n % 3 == 0).then_some(Reason::WrongTime),
         known: None,
         person: Some(Personal::new(n.to_string()).pseudonym(&SiteKey::new([1; 32]))),
     });
     let stamp = Stamp::new(None, Wall(AT + n * MINUTE));
     StoredEvent { device: DeviceId::new("gate").unwrap(), stamp, retained: false, event }
+}
+
+pub fn person(n: i64) -> (PersonRef, Person) {
+    let person = Person {
+        role: Role::Student,
+        group: Some(format!("class {}", n % 5)),
+        platform_id: None,
+        valid_from: None,
+        valid_until: (n % 2 == 0).then_some(Wall(AT)),
+    };
+    (Personal::new(n.to_string()).pseudonym(&SiteKey::new([1; 32])), person)
 }
 
 pub fn change(n: i64) -> AlarmChange {
@@ -116,6 +127,7 @@ pub fn commit(n: i64) -> Commit {
         }],
         dropped: vec![Dropped { reason: "shed", rows: 1, at: Wall(AT) }],
         fingerprints: vec![Fingerprint { bus, turn: seq, value: seq * 77, at: Wall(AT) }],
+        people: vec![(Wall(AT), PeopleChange::Put(vec![person(n)]))],
         ..Commit::default()
     }
 }

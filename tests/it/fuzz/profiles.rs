@@ -29,7 +29,7 @@ fn text(path: PathBuf) -> String {
 }
 
 /// The shipped profiles of these protocols.
-fn of(protocols: &[Protocol]) -> Vec<Profile> {
+pub(super) fn of(protocols: &[Protocol]) -> Vec<Profile> {
     let parsed = shipped("profile.toml").into_iter().map(|path| {
         let problems = Problems::new();
         let file = path.display().to_string();
@@ -41,19 +41,26 @@ fn of(protocols: &[Protocol]) -> Vec<Profile> {
     profiles
 }
 
-fn chosen<T>(list: &[T], bytes: [u8; 2]) -> Option<&T> {
+pub(super) fn chosen<T>(list: &[T], bytes: [u8; 2]) -> Option<&T> {
     list.get(usize::from(u16::from_be_bytes(bytes)) % list.len().max(1))
 }
 
 /// Decodes with whatever else is needed to know.
-fn with_context<T>(decode: impl FnOnce(&Context<'_>) -> T) -> T {
+pub(super) fn with_context<T>(decode: impl FnOnce(&Context<'_>) -> T) -> T {
     let (device, site_key) = (DeviceId::new("fuzz").expect("an id"), SiteKey::new([7; 32]));
     let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
-    decode(&Context { device: &device, now: Wall(1_790_000_000_000), site_key: &site_key, zone: &zone })
+    decode(&Context {
+        device: &device,
+        now: Wall(1_790_000_000_000),
+        site_key: &site_key,
+        zone: &zone,
+        allow_health: false,
+        withheld: None,
+    })
 }
 
 /// What every decoded thing promises.
-fn promises(profile: &Profile, decoded: &[Decoded], did: &mut Did) {
+pub(super) fn promises(profile: &Profile, decoded: &[Decoded], did: &mut Did) {
     for Decoded { body, .. } in decoded {
         let reading = match body {
             Body::Reading(reading) => reading,

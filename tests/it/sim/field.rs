@@ -205,7 +205,14 @@ impl Field {
 fn decode(config: &Config, message: &Message, wall: Wall) -> Delivery {
     let device = &config.devices[message.device];
     let key = SiteKey::new([9; 32]);
-    let cx = Context { device: &device.id, now: wall, site_key: &key, zone: &config.site.zone };
+    let cx = Context {
+        device: &device.id,
+        now: wall,
+        site_key: &key,
+        zone: &config.site.zone,
+        allow_health: false,
+        withheld: None,
+    };
     let decoded = device
         .profile
         .decode_message(&cx, &device.address, &message.topic, message.payload.as_bytes())

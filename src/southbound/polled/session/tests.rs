@@ -1,14 +1,13 @@
 //! The poll loop over a scripted channel, in paused time: who is asked when, and what comes of it.
 
 use super::*;
-use crate::config::Site;
 use crate::document::Problems;
-use crate::model::{EventKind, Phase, PlaceId, Reading, SiteKey};
+use crate::model::{EventKind, Phase, PlaceId, Reading};
 use crate::profile;
-use crate::runtime::lanes::{Outlet, lanes};
-use crate::runtime::{SystemClock, Tally};
-use crate::southbound::polled::{Block, CommandBook, Exception, Tap};
+use crate::runtime::{Outlet, SystemClock};
+use crate::southbound::polled::{Block, Exception, Tap};
 use crate::southbound::serial::codec::{Refusal, Stray};
+use crate::southbound::testing::field;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use tokio::task::JoinSet;
@@ -116,21 +115,7 @@ fn rig(
     devices: &[Device],
     says: impl FnMut(u8, &Ask) -> (Duration, Result<Said, ReadError>) + Send + 'static,
 ) -> Rig {
-    let (inlet, outlet) = lanes();
-    let site = Site {
-        gateway: DeviceId::new("gw").unwrap(),
-        name: "school".into(),
-        school_code: None,
-        zone: jiff::tz::TimeZone::UTC,
-    };
-    let field = Field {
-        inlet,
-        clock: Arc::new(SystemClock::new()),
-        tally: Arc::new(Tally::default()),
-        site_key: SiteKey::new([0; 32]),
-        site,
-        commands: CommandBook::default(),
-    };
+    let (field, outlet) = field(Arc::new(SystemClock::new()));
     let asked = Arc::default();
     let channel = Scripted { says: Box::new(says), asked: Arc::clone(&asked) };
     let bus = BusId::new("line").unwrap();

@@ -1,9 +1,9 @@
-//! Reading a JSON payload that may be broken or hostile, keeping only the fields a profile names.
+//! Reading a JSON payload that may be broken or hostile, keeping only the fields that are asked for.
 //!
-//! What a profile does not name is skipped by the parser and never held: a photograph in a card reader's message
+//! What nobody asks for is skipped by the parser and never held: a photograph in a card reader's message
 //! is not even copied.
 
-use super::Refusal;
+use super::Unreadable;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_json::error::Category;
@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 /// Deepest nesting of objects and lists. Checked by a scan before parsing, so the parser never recurses further.
-pub(super) const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// One field of a payload. It has no `Debug`: it may name a person.
-pub(super) enum Leaf {
+pub(crate) enum Leaf {
     Null,
     Bool(bool),
     Number(Number),
@@ -25,7 +25,7 @@ pub(super) enum Leaf {
 
 impl Leaf {
     /// What it is, for a refusal's reason.
-    pub(super) fn what(&self) -> &'static str {
+    pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "true or false",
@@ -37,7 +37,7 @@ impl Leaf {
     }
 
     /// The word a profile's value maps look up: texts trimmed, `true`, `1`, `2.5`; none for lists and objects.
-    pub(super) fn word(&self) -> Option<String> {
+    pub(crate) fn word(&self) -> Option<String> {
         match self {
             Self::Bool(flag) => Some(flag.to_string()),
             Self::Number(number) => match number.as_f64() {
@@ -52,35 +52,57 @@ impl Leaf {
 
 /// The fields of one payload by JSON pointer (RFC 6901).
 #[derive(Default)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     found: BTreeMap<String, Leaf>,
-    trouble: Option<Refusal>,
+    trouble: Option<Unreadable>,
 }
 
 impl Fields {
     /// The field at a pointer; null counts as not there.
-    pub(super) fn get(&self, pointer: &str) -> Option<&Leaf> {
+    pub(crate) fn get(&self, pointer: &str) -> Option<&Leaf> {
         self.found.get(pointer).filter(|leaf| !matches!(leaf, Leaf::Null))
     }
 
+    /// The field at a pointer as a short word; `None` when it is missing, empty, no scalar, or over-long.
+    pub(crate) fn word(&self, pointer: &str) -> Option<String> {
+        self.get(pointer)?.word().as_deref().and_then(super::short)
+    }
+
+    /// Takes the elements of the list at `list` apart: each with pointers of its own, in order.
+    pub(crate) fn rows(mut self, list: &str) -> Vec<Self> {
+        let below = format!("{list}/");
+        let mut rows: BTreeMap<usize, Self> = BTreeMap::new();
+        for (pointer, leaf) in std::mem::take(&mut self.found) {
+            let Some(rest) = pointer.strip_prefix(&below) else { continue };
+            let (index, inner) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            if let Ok(index) = index.parse() {
+                rows.entry(index).or_default().found.insert(inner.to_owned(), leaf);
+            }
+        }
+        rows.into_values().collect()
+    }
+
     /// A scalar where a wanted field's parent should be, if there was one.
-    pub(super) fn take_trouble(&mut self) -> Option<Refusal> {
+    pub(crate) fn take_trouble(&mut self) -> Option<Unreadable> {
         self.trouble.take()
     }
 }
 
 /// Strips a byte order mark and checks the encoding.
-pub(super) fn text(payload: &[u8]) -> Result<&str, Refusal> {
+pub(crate) fn text(payload: &[u8]) -> Result<&str, Unreadable> {
     let payload = payload.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(payload);
     std::str::from_utf8(payload).map_err(|error| {
-        Refusal::new("not_utf8", format!("byte {} is not UTF-8; expected JSON in UTF-8", error.valid_up_to()))
+        Unreadable::new(
+            "not_utf8",
+            format!("byte {} is not UTF-8; expected JSON in UTF-8", error.valid_up_to()),
+        )
     })
 }
 
 /// Reads the wanted fields of a payload.
-pub(super) fn read(text: &str, wanted: &BTreeSet<String>) -> Result<Fields, Refusal> {
+pub(crate) fn read(text: &str, wanted: &BTreeSet<String>) -> Result<Fields, Unreadable> {
     if text.trim().is_empty() {
-        return Err(Refusal::new("empty", "the payload is empty; expected JSON"));
+        return Err(Unreadable::new("empty", "the payload is empty; expected JSON"));
     }
     check_depth(text)?;
     let mut fields = Fields::default();
@@ -91,17 +113,17 @@ pub(super) fn read(text: &str, wanted: &BTreeSet<String>) -> Result<Fields, Refu
 }
 
 /// The parser's errors name a position and never quote the payload.
-fn refusal(error: &serde_json::Error) -> Refusal {
+fn refusal(error: &serde_json::Error) -> Unreadable {
     let kind = match error.classify() {
         // The walk takes every type, so the only data error is its own.
         Category::Data => "duplicate_key",
         _ if error.to_string().starts_with("number out of range") => "bad_number",
         Category::Io | Category::Syntax | Category::Eof => "not_json",
     };
-    Refusal::new(kind, error.to_string())
+    Unreadable::new(kind, error.to_string())
 }
 
-fn check_depth(text: &str) -> Result<(), Refusal> {
+fn check_depth(text: &str) -> Result<(), Unreadable> {
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
@@ -114,7 +136,7 @@ fn check_depth(text: &str) -> Result<(), Refusal> {
         }
         if depth > MAX_DEPTH {
             let reason = format!("more than {MAX_DEPTH} objects or lists within each other at byte {at}");
-            return Err(Refusal::new("too_deep", reason));
+            return Err(Unreadable::new("too_deep", reason));
         }
     }
     Ok(())
@@ -138,7 +160,7 @@ impl Walk<'_> {
         if !container && self.fields.trouble.is_none() && self.has_wanted_below(&self.path) {
             let place = if self.path.is_empty() { "the payload" } else { &self.path };
             let reason = format!("{place} is {}; expected an object", leaf.what());
-            self.fields.trouble = Some(Refusal::new("bad_type", reason));
+            self.fields.trouble = Some(Unreadable::new("bad_type", reason));
         }
         if self.wanted.contains(&self.path) {
             self.fields.found.insert(self.path, leaf);

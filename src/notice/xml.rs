@@ -1,4 +1,4 @@
-//! Reads the XML that cameras send into a small tree, with limits on everything, and writes the little that is echoed.
+//! Reads the XML that devices send into a small tree, with limits on everything, and writes the little that is echoed.
 //!
 //! Prefixes are chosen by the camera's maker and are often declared wrongly, so elements are found by local name.
 //! A document type declaration is refused outright: it is the way entity bombs come in, and SOAP forbids it
