@@ -172,7 +172,7 @@ impl Crowd {
         self.anonymous.retain(|_, nameless| !nameless.last.plausible() || nameless.last >= floor);
     }
 
-    pub(super) fn told(&mut self, people: &People) {
+    pub(super) fn know(&mut self, people: &People) {
         for (person, known) in &mut self.known {
             known.who = people.get(person).cloned();
         }

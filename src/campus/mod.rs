@@ -280,9 +280,9 @@ impl Campus {
         Floor { world, at, boarders: &self.settings.boarders }
     }
 
-    /// The school has told anew who is who.
-    pub fn told(&mut self, people: &People) {
-        self.people.told(people);
+    /// What the school says of persons has changed.
+    pub fn know(&mut self, people: &People) {
+        self.people.know(people);
         self.picture = OnceLock::new();
     }
 

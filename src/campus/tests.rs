@@ -203,7 +203,7 @@ fn who_is_forgotten_is_nowhere() {
     p.campus.settle(p.now, &p.world, true);
     p.campus.order(p.now, &order(MusterOrder::SafePersons(vec![who("3a.x")])), &p.world).expect("listed");
     p.campus.settle(p.now, &p.world, true);
-    p.campus.told(&People::new());
+    p.campus.know(&People::new());
     assert_eq!(p.rows(), ["teaching - missing 0 safe 1 left 0"]);
     p.campus.forget(&who("3a.x"));
     let row = p.campus.settle(p.now, &p.world, true).row.expect("a row");

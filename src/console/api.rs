@@ -41,6 +41,11 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/alarms/{id}/reset", post(reset))
         .route("/api/v1/controls", get(controls::list))
         .route("/api/v1/controls/{id}", post(controls::order))
+        .route("/api/v1/presence", get(campus::presence))
+        .route("/api/v1/muster", get(campus::muster))
+        .route("/api/v1/muster/start", post(campus::start))
+        .route("/api/v1/muster/close", post(campus::close))
+        .route("/api/v1/muster/safe", post(campus::safe))
         .route(
             "/api/v1/people",
             get(people::list).post(people::import).layer(DefaultBodyLimit::max(people::MAX_IMPORT)),
@@ -48,11 +53,6 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/people/export", post(people::export))
         .route("/api/v1/people/erase", post(people::erase))
         .route("/api/v1/people/{person}/track", get(people::track))
-        .route("/api/v1/presence", get(campus::presence))
-        .route("/api/v1/muster", get(campus::muster))
-        .route("/api/v1/muster/start", post(campus::start))
-        .route("/api/v1/muster/close", post(campus::close))
-        .route("/api/v1/muster/safe", post(campus::safe))
         .route("/api/v1/destinations", get(destinations))
         .route("/api/v1/destinations/{id}/set-aside", get(set_aside))
         .route("/api/v1/quarantine", get(quarantine))

@@ -122,12 +122,12 @@ pub enum Input {
     Refused(Refused),
     /// Something came from a stranger.
     Unknown(Unknown),
+    /// A person gave an order about the muster.
+    Muster(MusterCommand),
     /// The school told who is who.
     People(PeopleChange),
     /// Somebody did something that is to be written down, in the commit of what comes with it.
     Audit(Audit),
-    /// A person gave an order about the muster.
-    Muster(MusterCommand),
 }
 
 /// How a repeated message is told from a new one that looks the same.

@@ -95,10 +95,10 @@ pub struct Commit {
     pub audit: Vec<Audit>,
     /// What a restart has to know of a control, in its own words; the last one holds.
     pub controls: Vec<(ControlId, String)>,
-    /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
-    pub people: Vec<(Wall, PeopleChange)>,
     /// What a restart has to know of the muster, in its own words; empty when there is none.
     pub muster: Option<String>,
+    /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
+    pub people: Vec<(Wall, PeopleChange)>,
 }
 
 /// Rows that will never be stored, or were given up again.
@@ -128,8 +128,8 @@ impl Commit {
             && self.dropped.is_empty()
             && self.audit.is_empty()
             && self.controls.is_empty()
-            && self.people.is_empty()
             && self.muster.is_none()
+            && self.people.is_empty()
     }
 
     /// How many rows it makes durable.
@@ -146,8 +146,8 @@ impl Commit {
             + self.fingerprints.len()
             + self.audit.len()
             + self.controls.len()
-            + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
             + usize::from(self.muster.is_some())
+            + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
     }
 
     /// Takes in a later commit: both become true together, in this order.
@@ -167,8 +167,8 @@ impl Commit {
         self.dropped.extend(later.dropped);
         self.audit.extend(later.audit);
         self.controls.extend(later.controls);
-        self.people.extend(later.people);
         self.muster = later.muster.or(self.muster.take());
+        self.people.extend(later.people);
     }
 }
 
@@ -363,20 +363,20 @@ impl Pipeline {
             Input::Observed(seen) => self.observe(now, seen, commit),
             Input::Refused(refused) => commit.refused.push(refused),
             Input::Unknown(unknown) => commit.unknown.push(unknown),
+            Input::Muster(command) => {
+                commit.musters.push(self.campus.order(now.wall, &command, &self.world));
+            }
             Input::Audit(entry) => commit.audit.push(entry),
             Input::People(change) => {
                 change.apply(&mut self.people);
+                if let PeopleChange::Erase(who) = &change {
+                    commit.alarm_changes.extend(self.book.forget(now.wall, who));
+                }
                 match &change {
-                    PeopleChange::Erase(who) => {
-                        commit.alarm_changes.extend(self.book.forget(now.wall, who));
-                        self.campus.forget(who);
-                    }
-                    PeopleChange::Replace(_) | PeopleChange::Put(_) => self.campus.told(&self.people),
+                    PeopleChange::Erase(who) => self.campus.forget(who),
+                    _ => self.campus.know(&self.people),
                 }
                 commit.people.push((now.wall, change));
-            }
-            Input::Muster(command) => {
-                commit.musters.push(self.campus.order(now.wall, &command, &self.world));
             }
             Input::Command(command) => {
                 let outcome = self.book.order(now.wall, &command);
@@ -502,15 +502,15 @@ impl Pipeline {
     }
 }
 
+fn is_fire(alarm: &Alarm) -> bool {
+    alarm.class == AlarmClass::Fire
+}
+
 /// Says of an event's person what the school told.
 fn know(people: &People, event: &mut Event) {
     if let Some(credential) = &mut event.credential {
         credential.known = credential.person.as_ref().and_then(|who| people.get(who)).cloned();
     }
-}
-
-fn is_fire(alarm: &Alarm) -> bool {
-    alarm.class == AlarmClass::Fire
 }
 
 fn nature_of(world: &World, device: &DeviceId, reading: &Reading) -> Nature {

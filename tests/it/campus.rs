@@ -56,13 +56,14 @@ async fn presence(school: &School) -> String {
     zones.iter().map(zone).collect::<Vec<_>>().join(" ")
 }
 
-/// Waits until the muster is so: "place missing/safe/left", one for each row.
+/// Waits until the muster is so: "place class missing/safe/left", one for each row.
 async fn muster_is(school: &School, expected: &str) -> Value {
     until(expected, async || {
         let muster = school.get("/api/v1/muster").await["muster"].clone();
         let row = |row: &Value| {
             let place = row["place"].as_str().expect("an id");
-            format!("{place} {}/{}/{}", row["missing"], row["safe"], row["left"])
+            let group = row["group"].as_str().unwrap_or("-");
+            format!("{place} {group} {}/{}/{}", row["missing"], row["safe"], row["left"])
         };
         let rows: Vec<String> = muster["rows"].as_array().into_iter().flatten().map(row).collect();
         (rows.join(", ") == expected).then_some(muster)
@@ -99,19 +100,23 @@ async fn cards_say_who_is_where_and_a_fire_lists_who_is_missing_also_after_a_kil
     assert!(school.cli_ok("presence", &[]).await.contains("PERSONS"));
     assert_eq!(school.cli_ok("muster", &[]).await, "there is no muster\n");
 
+    let list = school.config().with_file_name("list.csv");
+    std::fs::write(
+        &list,
+        "card,role,class\n1001,student,3a\n1002,student,3a\n1003,student,3b\n2001,student,3a\n",
+    )
+    .expect("written");
+    school.cli_ok("people", &["import", list.to_str().expect("a path"), "--as", "zhang"]).await;
+
     broker.publish("zigbee2mqtt/smoke", br#"{"smoke":true}"#, &[]).await;
-    let muster = muster_is(&school, "dorm 1/0/0, east 1/0/0, teaching 3/0/0").await;
+    let begun = "dorm 3a 1/0/0, east - 1/0/0, teaching 3a 2/0/0, teaching 3b 1/0/0";
+    let muster = muster_is(&school, begun).await;
     assert_eq!((&muster["fire"], &muster["called"]), (&json!(true), &Value::Null));
+    assert_eq!(muster["persons"].as_array().map(Vec::len), Some(5), "the school wants them named");
     card(&broker, "yard", 1, "1001", "").await;
-    let missing = muster_is(&school, "dorm 1/0/0, east 1/0/0, teaching 2/1/0").await;
-    let (person, place) = (missing["persons"][0][0].clone(), missing["persons"][0][1].clone());
-    let safe = json!({"actor": "王老师", "persons": [person]});
-    assert_eq!(order(&school, "/api/v1/muster/safe", safe).await.0, 200);
-    let rows = match place.as_str() {
-        Some("dorm") => "dorm 0/1/0, east 1/0/0, teaching 2/1/0",
-        Some("east") => "dorm 1/0/0, east 0/1/0, teaching 2/1/0",
-        _ => "dorm 1/0/0, east 1/0/0, teaching 1/2/0",
-    };
+    muster_is(&school, "dorm 3a 1/0/0, east - 1/0/0, teaching 3a 1/1/0, teaching 3b 1/0/0").await;
+    assert_eq!(school.cli_ok("muster", &["safe", "3b", "--as", "王老师"]).await, "3b: safe\n");
+    let rows = "dorm 3a 1/0/0, east - 1/0/0, teaching 3a 1/1/0, teaching 3b 0/1/0";
     muster_is(&school, rows).await;
 
     daemon.kill().await;
