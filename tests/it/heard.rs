@@ -147,14 +147,14 @@ impl Heard {
     /// Waits until the last that was told of a device's link is this.
     pub async fn link(&self, device: &str, wanted: Link) {
         self.until(&format!("{device} is {wanted:?}"), |inputs| {
-            let links = inputs.iter().filter_map(|input| match input {
+            let mut links = inputs.iter().filter_map(|input| match input {
                 Input::Observed(seen) if seen.device.as_str() == device => match seen.body {
                     Body::Link(link) => Some(link),
                     _ => None,
                 },
                 _ => None,
             });
-            (links.last() == Some(wanted)).then_some(())
+            (links.next_back() == Some(wanted)).then_some(())
         })
         .await;
     }

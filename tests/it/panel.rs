@@ -208,7 +208,7 @@ async fn contact_id_is_acknowledged_refused_or_left_alone() {
     assert_eq!(heard.strangers(), ["ABCD"]);
 }
 
-/// Through the whole daemon: the frame of a transmitter that is not configured at all.
+/// Through the whole daemon and on to its adoption: the frame of a transmitter that is not configured at all.
 #[tokio::test]
 async fn the_golden_frame_is_a_fire_alarm_in_the_daemon() {
     let port = free_port();
@@ -231,6 +231,11 @@ async fn the_golden_frame_is_a_fire_alarm_in_the_daemon() {
     })
     .await;
     daemon.terminate().await;
+    // One command makes it a device.
+    let profile = "gb-t-26875-3-transmitter";
+    let told =
+        school.cli_ok("adopt", &["0", "--profile", profile, "--id", "fire-main", "--place", "gate"]).await;
+    assert!(told.contains("bus = \"fire\"") && told.contains("address = \"0\""), "{told}");
 }
 
 /// A transmitter that is configured, with the profile that is shipped: alarm, link and confirmation.

@@ -104,12 +104,15 @@ fn of_intrusion(frame: &contact_id::Frame) -> Heard {
     }
 }
 
-/// Whether a notice is a fire or a call for help whoever sent it: a fire of GB/T 26875.3 or its manual alarm, or Contact ID's 11x (fire) and
-/// 100 and 12x (medical, panic and duress).
+/// Whether a notice is a fire or a call for help whoever sent it: a fire of GB/T 26875.3 or its manual alarm, or Contact
+/// ID's 11x (fire), 100 (medical) and 12x (panic and duress).
 pub(super) fn cry(notice: &Notice) -> Option<Cry> {
-    let kind = match notice.code.as_bytes() {
-        b"fire" | b"op_manual_alarm" | [b'1', b'1', _] => EventKind::Fire,
-        b"100" | [b'1', b'2', _] => EventKind::Help,
+    let kind = match notice.code.as_str() {
+        "fire" | "op_manual_alarm" => EventKind::Fire,
+        "121" | "124" | "125" => EventKind::Duress,
+        "100" => EventKind::Help,
+        code if code.len() == 3 && code.starts_with("11") => EventKind::Fire,
+        code if code.len() == 3 && code.starts_with("12") => EventKind::Help,
         _ => return None,
     };
     Some(Cry { kind, phase: notice.phase.unwrap_or(Phase::Moment) })
@@ -120,12 +123,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_fire_and_help_of_strangers_are_alarms() {
+    fn only_fire_help_and_duress_of_strangers_are_alarms() {
         for (code, kind) in [
             ("fire", Some(EventKind::Fire)),
             ("110", Some(EventKind::Fire)),
             ("118", Some(EventKind::Fire)),
             ("120", Some(EventKind::Help)),
+            ("121", Some(EventKind::Duress)),
             ("100", Some(EventKind::Help)),
             ("130", None),
             ("401", None),
