@@ -375,7 +375,7 @@ mod tests {
             _ => None,
         });
         let unknown = matches!(inputs.as_slice(), [Input::Unknown(_)]);
-        (up.collect(), unknown, heard.reply.map(|(topic, _)| topic))
+        (up.collect(), unknown, heard.reply.map(|reply| reply.topic))
     }
 
     #[test]
