@@ -136,23 +136,6 @@ fn persons_are_there_after_a_restart_and_replaced_as_a_whole() {
 }
 
 #[test]
-fn the_last_day_of_passes_is_recalled_in_order_and_no_more() {
-    let (_dir, mut store) = school();
-    let passes = store.recall(900).unwrap().passes;
-    assert_eq!(passes.len(), 60);
-    assert!(passes.is_sorted_by_key(|(_, stamp, _)| stamp.gateway));
-    let mut late = pass("a", 1000, None);
-    late.stamp = Stamp::new(None, AT.plus_ms(25 * 3600 * 1000));
-    let mut nobody = pass("a", 1001, None);
-    nobody.stamp = late.stamp;
-    nobody.event.credential.as_mut().unwrap().person = None;
-    let told = StoredEvent { retained: true, ..pass("a", 1002, None) };
-    store.commit(&[&Commit { events: vec![told, late.clone(), nobody], ..Commit::default() }]).unwrap();
-    let passes = store.recall(900).unwrap().passes;
-    assert_eq!(passes, [(late.device, late.stamp, late.event)]);
-}
-
-#[test]
 fn why_a_reader_refused_is_stored_and_proven() {
     let (dir, store) = school();
     let page = Reader::open(dir.path()).unwrap().events(&EventFilter::default(), None, 100).unwrap();
