@@ -9,7 +9,6 @@ use crate::southbound::Field;
 use crate::southbound::noticed::Desk;
 use crate::southbound::noticed::desk::is_cry;
 use crate::southbound::noticed::standing::Standing;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -194,7 +193,7 @@ impl<'a> Office<'a> {
             Poll { .. } | Result { .. } => "OK".to_owned(),
             Records { sn, table, stamp } => {
                 let count = notices.len() + unreadable.len();
-                let notices = notices.into_iter().map(|notice| self.numbered(notice)).collect();
+                let notices = notices.into_iter().map(|notice| self.aged(notice)).collect();
                 inputs.extend(self.desk.take(sn, notices, None));
                 let origin = format!("/iclock/cdata table={table}");
                 inputs.extend(self.summed(sn, &origin, unreadable, len));
@@ -224,20 +223,10 @@ impl<'a> Office<'a> {
         told.collect()
     }
 
-    /// These terminals number nothing and, after a restart, send everything again: time, code and person make a number.
-    /// What is old was kept by the terminal.
-    fn numbered(&self, mut notice: Notice) -> Notice {
-        let at = self.wall(&notice);
+    /// After a restart these terminals send everything again: what is old was kept by them.
+    fn aged(&self, mut notice: Notice) -> Notice {
         let now = self.field.clock.now().wall;
-        notice.late |= at.is_some_and(|at| now.since(at) > LATE_MS);
-        if let (None, Some(at), Some(subject)) = (&notice.serial, at, &notice.subject) {
-            let mut hash = Sha256::new();
-            hash.update(at.0.to_be_bytes());
-            hash.update(notice.code.as_bytes());
-            hash.update([0]);
-            hash.update(subject.pseudonym(&self.field.site_key).as_str().as_bytes());
-            notice.serial = Some(hash.finalize().iter().take(10).map(|b| format!("{b:02x}")).collect());
-        }
+        notice.late |= self.wall(&notice).is_some_and(|at| now.since(at) > LATE_MS);
         notice
     }
 
