@@ -11,6 +11,8 @@
 mod bare;
 #[path = "figures/daemon.rs"]
 mod daemon;
+#[path = "figures/events.rs"]
+mod events;
 #[path = "figures/figure.rs"]
 mod figure;
 #[path = "figures/ingest.rs"]
@@ -58,6 +60,8 @@ const BENCHES: &[Bench] = &[
     Bench { figures: meters::DEAD, measure: meters::dead },
     Bench { figures: scan::FIGURES, measure: scan::measure },
     Bench { figures: meters::STRETCH, measure: meters::stretch },
+    Bench { figures: events::RATE, measure: events::rate },
+    Bench { figures: events::BURST, measure: events::burst },
     Bench { figures: store::INGEST, measure: store::ingest },
     Bench { figures: store_sealed::FIGURES, measure: store_sealed::measure },
     Bench { figures: store_years::FIGURES, measure: store_years::measure },

@@ -20,7 +20,7 @@ use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
 use crate::runtime::lanes::{OrderDesk, PeopleDesk};
 use crate::runtime::{Chain, Clock, ControlDesk, Tally};
-use crate::store::Handle;
+use crate::store::WeakHandle;
 use axum::Router;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub struct Console {
     /// Where changes to the table of persons go.
     pub people: PeopleDesk,
     /// The store, for what an erasure has to do to its files.
-    pub store: Handle,
+    pub store: WeakHandle,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Tracks of persons may be asked for.

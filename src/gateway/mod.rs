@@ -119,7 +119,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         orders: inlet.desk(),
         controls: desk,
         people: inlet.people_desk(),
-        store: handle.clone(),
+        store: handle.weak(),
         clock: Arc::clone(&clock),
         track: config.privacy.track,
     };

@@ -73,9 +73,7 @@ pub(super) fn start(
 
 impl Handle {
     async fn ask<T>(&self, make: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
-        let (answer, reply) = oneshot::channel();
-        self.requests.send(make(answer)).await.map_err(|_| StoreError::Closed)?;
-        reply.await.map_err(|_| StoreError::Closed)?
+        ask(&self.requests, make).await
     }
 
     /// Makes a commit durable. While the disk is full or read-only this waits; [`Handle::health`] says so.
@@ -116,20 +114,10 @@ impl Handle {
         self.ask(|reply| Request::Settle(to.clone(), answer, reply)).await
     }
 
-    /// Empties the write-ahead log into the file; `false` while somebody reads in it.
-    ///
-    /// # Errors
-    /// When the disk refuses, a commit that failed is tried again first, or the store is closed.
-    pub async fn flush(&self) -> Result<bool, StoreError> {
-        self.ask(Request::Flush).await
-    }
-
-    /// Writes the file anew, so that nothing lies between its rows; `false` where it is too large for that.
-    ///
-    /// # Errors
-    /// As [`Handle::flush`].
-    pub async fn rewrite(&self) -> Result<bool, StoreError> {
-        self.ask(Request::Rewrite).await
+    /// A way to the store that does not hold it open.
+    #[must_use]
+    pub fn weak(&self) -> WeakHandle {
+        WeakHandle(self.requests.downgrade())
     }
 
     /// Changes whenever a commit adds records to the outbox.
@@ -143,6 +131,42 @@ impl Handle {
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }
+}
+
+/// A way to the store for what may outlive it, such as a connection to the API: the store closes all the same.
+#[derive(Debug, Clone)]
+pub struct WeakHandle(mpsc::WeakSender<Request>);
+
+impl WeakHandle {
+    /// Empties the write-ahead log into the file; `false` while somebody reads in it.
+    ///
+    /// # Errors
+    /// When the disk refuses, a commit that failed is tried again first, or the store is closed.
+    pub async fn flush(&self) -> Result<bool, StoreError> {
+        self.ask(Request::Flush).await
+    }
+
+    /// Writes the file anew, so that nothing lies between its rows; `false` where it is too large for that.
+    ///
+    /// # Errors
+    /// As [`WeakHandle::flush`].
+    pub async fn rewrite(&self) -> Result<bool, StoreError> {
+        self.ask(Request::Rewrite).await
+    }
+
+    async fn ask<T>(&self, make: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
+        let requests = self.0.upgrade().ok_or(StoreError::Closed)?;
+        ask(&requests, make).await
+    }
+}
+
+async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    make: impl FnOnce(Answer<T>) -> Request,
+) -> Result<T, StoreError> {
+    let (answer, reply) = oneshot::channel();
+    requests.send(make(answer)).await.map_err(|_| StoreError::Closed)?;
+    reply.await.map_err(|_| StoreError::Closed)?
 }
 
 #[cfg(test)]

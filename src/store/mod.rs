@@ -39,7 +39,7 @@ pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backu
 pub use budget::{DEFAULT_BUDGET_MB, Room};
 pub use export::{ExportError, Exported, Format, What, export};
 pub use fault::StoreFault;
-pub use handle::{Handle, PendingCommit, open};
+pub use handle::{Handle, PendingCommit, WeakHandle, open};
 pub use health::{Health, Rescued};
 pub use history::{
     Chunk, ChunkPlace, Damage, Disk, Dropped, HistoryFile, Machine, Row, Sealed, SeriesName, Span,

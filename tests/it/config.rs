@@ -229,8 +229,8 @@ fn files_that_cannot_be_a_configuration_are_refused() {
 fn every_key_and_rule_kind_is_in_the_manual() {
     let manual = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let temp = tempfile::tempdir().unwrap();
-    let once =
-        ["site", "store", "http", "uploads", "profiles", "controls"].map(|t| format!("[{t}]\nzzz = 1\n"));
+    let once = ["site", "store", "http", "uploads", "profiles", "controls", "privacy", "campus"]
+        .map(|t| format!("[{t}]\nzzz = 1\n"));
     let sources = ["http-push", "isapi", "dahua", "fire-receiver", "panel-receiver"];
     let kinds = [&["modbus-tcp", "mqtt", "mqtt-listener", "onvif"][..], &sources].concat();
     let bus: Vec<String> = kinds.into_iter().map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n")).collect();
@@ -241,7 +241,7 @@ fn every_key_and_rule_kind_is_in_the_manual() {
     fs::write(temp.path().join("gateway.toml"), text).unwrap();
     let (_, said) = check(temp.path());
     let lists: Vec<&str> = said.split("-> write one of: ").skip(1).filter_map(|s| s.lines().next()).collect();
-    assert_eq!(lists.len(), 19, "{said}");
+    assert_eq!(lists.len(), 26, "{said}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = [format!("`{key}`"), format!("[{key}]")].iter().any(|form| manual.contains(form));
         assert!(written, "'{key}' is missing in docs/configuration.md");

@@ -129,6 +129,8 @@ async fn promtool_finds_nothing_to_complain_about() {
         "shed_unknown",
         "refused_logins",
         "not_allowed",
+        "gaps",
+        "gaps_left",
         "stale_replies",
         "skipped_polls",
         "set_aside",
