@@ -102,6 +102,7 @@ fn build(runtime: &Runtime, config: Config) -> Result<Plant, Failure> {
         gateway: config.site.gateway.clone(),
         aggregate_secs: config.aggregate_secs,
         destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
+        campus: config.campus.clone(),
     };
     let engine = Engine::new(config.rules);
     let pipeline = Pipeline::start(clock.now(), settings, Arc::new(config.world), engine, remembered);

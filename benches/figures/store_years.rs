@@ -278,6 +278,7 @@ fn ready(dir: &Path) -> Result<Lines, Failure> {
         gateway: config.site.gateway.clone(),
         aggregate_secs: config.aggregate_secs,
         destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
+        campus: schoolgate::campus::Settings::default(),
     };
     let now = Now { mono: Mono(0), wall: Wall(sealed_until() + HOT_MINUTES * MINUTE_MS) };
     let recalled = remembered.recent.as_ref().map_or(0, |recent| recent.readings.len());

@@ -58,7 +58,7 @@ fn leads(device: &str, direction: Direction) -> Option<(bool, Option<&'static st
 fn latest(passes: &[Plain]) -> Option<&Plain> {
     let newest = passes.iter().map(|pass| pass.at).max()?;
     let of_moment = || passes.iter().filter(|pass| pass.at == newest);
-    let arrived = of_moment().filter(|pass| pass.arrival_counts).last();
+    let arrived = of_moment().rfind(|pass| pass.arrival_counts);
     arrived.or_else(|| of_moment().max_by_key(|pass| (pass.inward, pass.zone)))
 }
 

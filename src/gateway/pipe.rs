@@ -63,6 +63,8 @@ struct Taken {
     musters: Vec<oneshot::Sender<MusterOutcome>>,
     /// People wait for something in it.
     urgent: bool,
+    /// A device itself waits for something in it.
+    direct: bool,
     /// Polled deliveries that were pushed out of their lane.
     shed: u64,
 }
@@ -248,6 +250,9 @@ impl Turning {
         let waiting = Waiting { receipts: taken.receipts, orders, musters };
         self.announce(&commit);
         self.staged.add(now.mono, commit, waiting, taken.urgent);
+        if taken.direct {
+            self.staged.answer_device(now.mono);
+        }
     }
 
     /// Sends what is due to the store, unless enough is on its way already.
@@ -339,6 +344,7 @@ async fn landing(flights: &mut VecDeque<Flight>) -> Result<Committed, StoreError
 impl Taken {
     fn parcel(&mut self, parcel: Parcel) {
         self.urgent |= urgent(&parcel.delivery);
+        self.direct |= parcel.direct;
         self.deliveries.push(parcel.delivery);
         self.receipts.extend(parcel.committed);
     }

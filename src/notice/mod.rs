@@ -95,6 +95,15 @@ impl Notice {
     }
 }
 
+/// How pictures begin: as a data URL, as a JPEG in base64 behind a quotation mark, as the bytes of a JPEG or PNG.
+const PICTURES: [&[u8]; 4] = [b"data:image/", b"\"/9j/", b"\xFF\xD8\xFF", b"\x89PNG\r\n"];
+
+/// Whether there is a picture in what came. It is left behind by whoever reads it; this is to count it.
+#[must_use]
+pub fn holds_picture(bytes: &[u8]) -> bool {
+    PICTURES.iter().any(|begin| bytes.windows(begin.len()).any(|window| window == *begin))
+}
+
 /// Why bytes are no notice of their form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]

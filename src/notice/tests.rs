@@ -203,3 +203,16 @@ fn hostile_input_is_told_by_its_kind() {
     let part = format!("Code=VideoMotion;action=Start;index=0;data={deep}");
     assert!(dahua::read(part.as_bytes()).unwrap().is_some(), "what stands behind data never costs the event");
 }
+
+#[test]
+fn a_picture_is_known_by_how_it_begins() {
+    for (bytes, expected) in [
+        (&br#"{"pic":"data:image/jpeg;base64,AAAA"}"#[..], true),
+        (br#"{"pic":"/9j/4AAQSkZJRg"}"#, true),
+        (b"--part\r\n\r\n\xFF\xD8\xFF\xE0", true),
+        (br#"{"path":"a/9j/b","cardNo":"123"}"#, false),
+        (b"", false),
+    ] {
+        assert_eq!(holds_picture(bytes), expected, "{}", String::from_utf8_lossy(bytes));
+    }
+}

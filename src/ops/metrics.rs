@@ -74,7 +74,7 @@ const REFUSED: Metric =
 const WRONG_CLOCKS: Metric =
     ("schoolgate_wrong_clocks_total", &["bus"], "Readings and events whose device time cannot be true.");
 const WITHHELD: Metric =
-    ("schoolgate_withheld_values_total", &["what"], "Values that the school did not allow to be taken.");
+    ("schoolgate_withheld_values_total", &["what"], "Values of health and pictures that were not taken.");
 const UNKNOWN: Metric =
     ("schoolgate_unknown_total", &["bus"], "Messages from devices that are not configured.");
 const AT_MOST_ONCE: Metric = (
@@ -154,7 +154,8 @@ pub(super) fn render(
     page.total(SHED, tally.shed_deliveries.get())?;
     page.totals(REFUSED, tally.refused.all().iter().map(|((bus, kind), n)| ([bus.as_str(), *kind], *n)))?;
     page.totals(WRONG_CLOCKS, tally.wrong_clocks.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
-    page.totals(WITHHELD, [(["health"], tally.withheld_health.get())])?;
+    let withheld = [(["health"], tally.withheld_health.get()), (["picture"], tally.withheld_pictures.get())];
+    page.totals(WITHHELD, withheld)?;
     page.totals(UNKNOWN, tally.unknown.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     let at_most_once = tally.at_most_once.all();
     page.totals(AT_MOST_ONCE, at_most_once.iter().map(|(device, n)| ([device.as_str()], *n)))?;

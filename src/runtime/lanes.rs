@@ -24,6 +24,8 @@ pub struct Parcel {
     pub delivery: Delivery,
     /// Told after the commit.
     pub committed: Option<oneshot::Sender<()>>,
+    /// A device itself waits for the answer, and not a broker.
+    pub direct: bool,
 }
 
 /// What became of an order: the alarm after it, or why not.
@@ -90,8 +92,20 @@ impl Inlet {
     /// # Errors
     /// [`Stopping`] when nobody takes deliveries any more.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Receipt, Stopping> {
+        self.hand_over(delivery, false).await
+    }
+
+    /// The same for a device that waits for the answer itself, and may do nothing else meanwhile.
+    ///
+    /// # Errors
+    /// As [`Inlet::deliver`].
+    pub async fn deliver_direct(&self, delivery: Delivery) -> Result<Receipt, Stopping> {
+        self.hand_over(delivery, true).await
+    }
+
+    async fn hand_over(&self, delivery: Delivery, direct: bool) -> Result<Receipt, Stopping> {
         let (committed, receipt) = oneshot::channel();
-        let parcel = Parcel { delivery, committed: Some(committed) };
+        let parcel = Parcel { delivery, committed: Some(committed), direct };
         self.events.send(parcel).await.map_err(|_| Stopping)?;
         Ok(receipt)
     }
@@ -126,7 +140,10 @@ impl PeopleDesk {
         let (committed, receipt) = oneshot::channel();
         let delivery = Delivery { bus: None, key: None, inputs };
         let events = self.0.upgrade().ok_or(Stopping)?;
-        events.send(Parcel { delivery, committed: Some(committed) }).await.map_err(|_| Stopping)?;
+        events
+            .send(Parcel { delivery, committed: Some(committed), direct: false })
+            .await
+            .map_err(|_| Stopping)?;
         drop(events);
         receipt.await.map_err(|_| Stopping)
     }

@@ -86,6 +86,8 @@ pub struct Tally {
     pub refused: Family<(BusId, &'static str)>,
     /// Values of somebody's health that were not taken.
     pub withheld_health: Count,
+    /// Messages with a picture, which was thrown away unread.
+    pub withheld_pictures: Count,
     /// Messages from devices that are not configured, by bus.
     pub unknown: Family<BusId>,
     /// Messages that came without wanting an acknowledgement, by device: what is lost of them, nobody misses.

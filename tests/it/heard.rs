@@ -78,7 +78,7 @@ impl Heard {
             loop {
                 tokio::select! {
                     parcel = outlet.events.recv() => {
-                        let Some(Parcel { delivery, committed }) = parcel else { return };
+                        let Some(Parcel { delivery, committed, .. }) = parcel else { return };
                         kept.lock().unwrap().extend(delivery.inputs);
                         waiting.extend(committed);
                     }

@@ -358,7 +358,7 @@ fn pushed(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
                     "telephone": child.phone, "idCardInfo": {"name": child.name, "idNumber": child.identity},
                 }
             });
-            let pass = if n % 5 == 4 { pass.to_string()[..300].to_owned() } else { pass.to_string() };
+            let pass = if n % 5 == 4 { pass.to_string().chars().take(300).collect() } else { pass.to_string() };
             let part = "Content-Disposition: form-data; name=\"e\"\r\nContent-Type: application/json";
             let picture = "Content-Disposition: form-data; name=\"p\"\r\nContent-Type: image/jpeg";
             let body = format!("--b\r\n{part}\r\n\r\n{pass}\r\n--b\r\n{picture}\r\n\r\n{}\r\n--b--\r\n", child.photo);

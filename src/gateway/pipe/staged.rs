@@ -13,6 +13,9 @@ const URGENT: Duration = Duration::from_millis(5);
 /// Telemetry waits this long for company: one commit costs the card 10 KB however little it holds, so a school that
 /// commits five seconds together writes a sixth of what one does that commits each reading.
 const TELEMETRY: Duration = Duration::from_secs(5);
+/// What a device itself waits for: small clients give up an answer after a second, and say nothing else meanwhile, not
+/// even an alarm.
+const DIRECT: Duration = Duration::from_millis(800);
 /// Rows with which a commit does not wait any longer: more do not make it cheaper.
 const ROWS: usize = 500;
 /// Waiting senders from which on they may all be waiting for us: the smallest in-flight window of the brokers in use
@@ -58,6 +61,8 @@ pub(super) struct Staged {
     since: Option<Mono>,
     /// Since when something waits that people wait for.
     urgent: Option<Mono>,
+    /// Since when a device itself waits.
+    direct: Option<Mono>,
     /// When the first and the last of the senders came that wait.
     senders: Option<(Mono, Mono)>,
     /// Most senders that ever waited at once, up to [`WINDOW`].
@@ -87,6 +92,11 @@ impl Staged {
         self.most = self.most.max(self.waiting.receipts.len()).min(WINDOW);
     }
 
+    /// A device waits for the answer to what was just added.
+    pub(super) fn answer_device(&mut self, now: Mono) {
+        self.direct.get_or_insert(now);
+    }
+
     /// Adds a row of the audit trail.
     pub(super) fn note(&mut self, now: Mono, entry: Audit) {
         self.add(now, Commit { audit: vec![entry], ..Commit::default() }, Waiting::default(), false);
@@ -114,6 +124,9 @@ impl Staged {
         let mut due = since.plus(TELEMETRY);
         if let Some(urgent) = self.urgent {
             due = due.min(urgent.plus(URGENT));
+        }
+        if let Some(direct) = self.direct {
+            due = due.min(direct.plus(DIRECT));
         }
         if let Some((first, last)) = self.senders
             && self.waiting.receipts.len() >= self.most
@@ -213,6 +226,19 @@ mod tests {
             assert_eq!(staged.due(), Some(Mono(due)), "{n} at {at}");
             staged.take();
         }
+    }
+
+    #[test]
+    fn a_device_that_waits_itself_is_answered_within_a_second() {
+        let mut staged = Staged { most: WINDOW, ..Staged::default() };
+        staged.add(Mono(100), telemetry(1), senders(0), false);
+        staged.add(Mono(300), telemetry(1), senders(1), false);
+        staged.answer_device(Mono(300));
+        staged.answer_device(Mono(900));
+        assert_eq!(staged.due(), Some(Mono(1100)));
+        staged.take();
+        staged.add(Mono(2000), telemetry(1), senders(1), false);
+        assert_eq!(staged.due(), Some(Mono(7000)));
     }
 
     #[test]

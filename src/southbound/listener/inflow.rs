@@ -80,7 +80,7 @@ pub(super) async fn deliver(
         };
         let Heard { delivery, reply, shed } = heard;
         let nothing = delivery.inputs.is_empty() && delivery.key.is_none();
-        let receipt = if nothing { at_once() } else { field.inlet.deliver(delivery).await.ok() };
+        let receipt = if nothing { at_once() } else { field.inlet.deliver_direct(delivery).await.ok() };
         let Some(receipt) = receipt else { break };
         let fate = if shed { Fate::Shed } else { Fate::Stored };
         let settled = taken.map(|taken| Settled { taken, fate, reply });

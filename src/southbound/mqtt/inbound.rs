@@ -8,6 +8,7 @@ use crate::model::{
     Body, BusId, ClockQuality, Delivery, DeviceId, EventKind, Input, Link, MessageKey, Observation, Refused,
     Stamp, Unknown, Wall,
 };
+use crate::notice;
 use crate::profile::{Decoded, Refusal, Reply};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -108,6 +109,9 @@ impl Inbound<'_> {
         }
         if arrived.packet_id.is_none() && !retained {
             admitted.iter().for_each(|device| self.field.tally.at_most_once.of(&device.id).one());
+        }
+        if admitted.iter().any(|device| device.profile.personal()) && notice::holds_picture(payload) {
+            self.field.tally.withheld_pictures.one();
         }
         let shed = inputs.is_empty() && admitted.is_empty();
         // On a topic that several share, the one that sent it is answered.

@@ -3,7 +3,7 @@
 use super::{MARGIN_MS, Source};
 use crate::model::{Fault, Wall};
 use crate::notice::parts::Parts;
-use crate::notice::{At, Notice};
+use crate::notice::{self, At, Notice};
 use crate::runtime::lanes::Stopping;
 use crate::runtime::{Chain, Receipt};
 use crate::southbound::noticed::Desk;
@@ -154,6 +154,9 @@ impl Hearing<'_> {
     async fn hear(&mut self, parts: &mut Parts) -> Result<(), Stopping> {
         while let Some(part) = parts.next() {
             let len = part.as_ref().map_or(0, |part| part.body.len());
+            if part.as_ref().is_ok_and(|part| notice::holds_picture(&part.body)) {
+                self.field.tally.withheld_pictures.one();
+            }
             match part.and_then(|part| self.source.form.read(&part)) {
                 Ok(notices) => {
                     let all = notices.is_empty() || self.desk.admits(Some(&self.source.address));

@@ -175,8 +175,8 @@ impl Session for PushSession {
             let desk = Desk::new(roll, field, push.heartbeat * HEARTBEATS);
             let mut office =
                 Office::new(desk, field, push.end_after, pull.keys().cloned().collect(), missing);
-            let shared =
-                Arc::new(Shared::new(push.max_body, self.guard.clone(), asks, Arc::clone(&field.clock)));
+            let (clock, tally) = (Arc::clone(&field.clock), Arc::clone(&field.tally));
+            let shared = Arc::new(Shared::new(push.max_body, self.guard.clone(), asks, clock, tally));
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {

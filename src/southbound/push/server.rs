@@ -2,8 +2,8 @@
 
 use super::guard::{Guard, Verdict};
 use super::{Answer, Ask, What};
-use crate::notice::{Unreadable, isapi, zkteco};
-use crate::runtime::Clock;
+use crate::notice::{self, Unreadable, isapi, zkteco};
+use crate::runtime::{Clock, Tally};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
@@ -43,6 +43,7 @@ pub(super) struct Shared {
     guard: Option<Arc<Guard>>,
     asks: mpsc::Sender<Ask>,
     clock: Arc<dyn Clock>,
+    tally: Arc<Tally>,
     stock: Arc<Semaphore>,
 }
 
@@ -52,8 +53,9 @@ impl Shared {
         guard: Option<Arc<Guard>>,
         asks: mpsc::Sender<Ask>,
         clock: Arc<dyn Clock>,
+        tally: Arc<Tally>,
     ) -> Self {
-        Self { max_body, guard, asks, clock, stock: Arc::new(Semaphore::new(PIECES)) }
+        Self { max_body, guard, asks, clock, tally, stock: Arc::new(Semaphore::new(PIECES)) }
     }
 }
 
@@ -122,6 +124,9 @@ impl Shared {
             (request.method().as_str().to_owned(), request.uri().query().unwrap_or_default().to_owned());
         let (what, len) = match self.body(request.into_body()).await {
             Ok((body, _held)) => {
+                if notice::holds_picture(&body) {
+                    self.tally.withheld_pictures.one();
+                }
                 let what = match door {
                     Door::Isapi => What::Isapi(isapi::read(&content_type, &body)),
                     Door::Iclock => iclock(&method, &path, &query, &body),
