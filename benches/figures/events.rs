@@ -17,9 +17,9 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-pub(crate) const RATE: &[&str] = &["events.committed_per_s", "events.ratio_mosquitto"];
+pub(crate) const RATE: &[&str] = &["events.committed_per_s", "events.ratio_mosquitto", "events.cpu_us"];
 pub(crate) const BURST: &[&str] =
-    &["events.burst_lost", "events.burst_alarm_p99_ms", "events.cpu_us", "events.burst_rss_mb"];
+    &["events.burst_lost", "events.burst_alarm_p99_ms", "events.burst_cpu_us", "events.burst_rss_mb"];
 
 /// Publishers at full speed, what each publishes, and how many of it may be unanswered.
 const PUBLISHERS: usize = 30;
@@ -42,7 +42,7 @@ const PASSWORD: &str = "bench-password-of-one-device";
 
 pub(crate) fn rate(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
     runtime.block_on(async {
-        let (mut rates, mut ratios) = (Vec::new(), Vec::new());
+        let (mut rates, mut ratios, mut costs) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..PAIRS {
             let broker = Mosquitto::start().await?;
             let theirs = full_speed(broker.address).await?;
@@ -50,7 +50,9 @@ pub(crate) fn rate(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
             let dir = scratch()?;
             let (config, address) = configure(dir.path(), PUBLISHERS)?;
             let daemon = Daemon::start(&config).await?;
+            let before = daemon.look().await?;
             let ours = full_speed(address).await?;
+            let after = daemon.look().await?;
             daemon.stop().await?;
             let stored = stored(dir.path())?;
             if stored != (PUBLISHERS * EACH, PUBLISHERS * EACH) {
@@ -58,6 +60,7 @@ pub(crate) fn rate(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
             }
             rates.push(ours);
             ratios.push(ours / theirs);
+            costs.push((after.cpu_secs - before.cpu_secs) * 1e6 / (PUBLISHERS * EACH) as f64);
         }
         Ok(vec![
             Figure::new(
@@ -81,6 +84,13 @@ pub(crate) fn rate(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
                      hands on; {}",
                     spread(&ratios)
                 ),
+            ),
+            Figure::new(
+                "events.cpu_us",
+                median(&costs),
+                "us",
+                Goal::AtMost(25.0),
+                format!("user and system time of the daemon for one of these events; {}", spread(&costs)),
             ),
         ])
     })
@@ -147,11 +157,13 @@ fn burst_figures(
             ),
         ),
         Figure::new(
-            "events.cpu_us",
+            "events.burst_cpu_us",
             (last.cpu_secs - first.cpu_secs) * 1e6 / events,
             "us",
-            Goal::AtMost(25.0),
-            format!("user and system time of the daemon for one of {load}"),
+            Goal::Info,
+            format!(
+                "user and system time of the daemon for one of {load}: a commit holds what came within 5 ms"
+            ),
         ),
         Figure::new(
             "events.burst_rss_mb",
@@ -177,7 +189,7 @@ fn configure(dir: &Path, terminals: usize) -> Result<(std::path::PathBuf, Socket
     let mut text = format!(
         "[site]\ngateway = \"gw-bench\"\nname = \"早高峰学校\"\nschool_code = \"2134000001\"\n[store]\ndir = \"data\"\n\
          [profiles]\ndir = \"{}\"\n[http]\nlisten = \"{http}\"\n\
-         [[place]]\nid = \"gate\"\nkind = \"gate\"\nname = \"校门\"\n\
+         [[place]]\nid = \"gate\"\nkind = \"room\"\nname = \"校门\"\n\
          [[bus]]\nid = \"campus\"\nkind = \"mqtt-listener\"\nplain_listen = \"{mqtt}\"\n\
          [[device]]\nid = \"help\"\nname = \"求助按钮\"\nprofile = \"tuya-ts0215a\"\nbus = \"campus\"\n\
          address = \"help\"\nplace = \"gate\"\npassword_file = \"password\"\n",
