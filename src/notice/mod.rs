@@ -101,7 +101,7 @@ const PICTURES: [&[u8]; 4] = [b"data:image/", b"\"/9j/", b"\xFF\xD8\xFF", b"\x89
 /// Whether there is a picture in what came. It is left behind by whoever reads it; this is to count it.
 #[must_use]
 pub fn holds_picture(bytes: &[u8]) -> bool {
-    PICTURES.iter().any(|begin| bytes.windows(begin.len()).any(|window| window == *begin))
+    PICTURES.iter().any(|begin| memchr::memmem::find(bytes, begin).is_some())
 }
 
 /// Why bytes are no notice of their form.

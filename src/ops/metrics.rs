@@ -1,8 +1,9 @@
 //! The only file that names a metric.
 
-use crate::model::{DestinationId, Lane, Link};
+use crate::config::Device;
+use crate::model::{DestinationId, DeviceId, Lane, Link};
 use crate::northbound::DestinationStatus;
-use crate::pipeline::Live;
+use crate::pipeline::{DeviceLive, Live};
 use crate::runtime::Tally;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
@@ -38,6 +39,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     CONNECTS,
     FAULTS,
     DEVICES,
+    PLACE_DEVICES,
     ALARMS_RAISED,
     ALARMS_OPEN,
     CONTROL_ORDERS,
@@ -108,6 +110,8 @@ const STALE: Metric =
 const CONNECTS: Metric = ("schoolgate_connects_total", &["bus"], "Sessions opened.");
 const FAULTS: Metric = ("schoolgate_device_faults_total", &["device", "fault"], "Failures of devices.");
 const DEVICES: Metric = ("schoolgate_devices", &["state"], "Configured devices by state.");
+const PLACE_DEVICES: Metric =
+    ("schoolgate_place_devices", &["place", "state"], "Configured devices of a place by state.");
 const ALARMS_RAISED: Metric = ("schoolgate_alarms_raised_total", &["class"], "Alarms raised.");
 const ALARMS_OPEN: Metric =
     ("schoolgate_alarms_open", &["class", "priority", "acknowledged"], "Alarms that are not over.");
@@ -144,6 +148,7 @@ const BUILD: Metric = ("schoolgate_build_info", &["version"], "Always 1.");
 pub(super) fn render(
     tally: &Tally,
     live: &Live,
+    devices: &BTreeMap<DeviceId, Device>,
     destinations: &BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>,
 ) -> Result<String, prometheus::Error> {
     let page = Page(Registry::new());
@@ -173,7 +178,7 @@ pub(super) fn render(
     page.totals(CONNECTS, tally.connects.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
     let faults = tally.device_faults.all();
     page.totals(FAULTS, faults.iter().map(|((device, fault), n)| ([device.as_str(), fault.as_str()], *n)))?;
-    page.devices(live)?;
+    page.devices(live, devices)?;
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
     page.totals(CONTROL_ORDERS, tally.control_orders.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
@@ -246,14 +251,21 @@ impl Page {
         self.add(gauges)
     }
 
-    fn devices(&self, live: &Live) -> Result<(), prometheus::Error> {
-        let states = live.devices.values().map(|device| match device.link {
-            None => (["unknown"], 1),
-            Some((Link::Up, _)) => (["up"], 1),
-            Some((Link::Down(_), _)) => (["down"], 1),
+    /// Every state is there even when no device is in it, so that a rule on it never lacks its series.
+    fn devices(&self, live: &Live, devices: &BTreeMap<DeviceId, Device>) -> Result<(), prometheus::Error> {
+        const STATES: [&str; 3] = ["unknown", "up", "down"];
+        let state = |device: &DeviceLive| match device.link {
+            None => "unknown",
+            Some((Link::Up, _)) => "up",
+            Some((Link::Down(_), _)) => "down",
+        };
+        let none = STATES.map(|state| ([state], 0));
+        self.levels(DEVICES, none.into_iter().chain(live.devices.values().map(|d| ([state(d)], 1))))?;
+        let places = devices.iter().filter_map(|(id, device)| {
+            let state = state(live.devices.get(id)?);
+            Some(STATES.map(|one| ([device.place.as_str(), one], u64::from(one == state))))
         });
-        // Every state is there even when no device is in it, so that a rule on it never lacks its series.
-        self.levels(DEVICES, [(["unknown"], 0), (["up"], 0), (["down"], 0)].into_iter().chain(states))
+        self.levels(PLACE_DEVICES, places.flatten())
     }
 
     fn open_alarms(&self, live: &Live) -> Result<(), prometheus::Error> {

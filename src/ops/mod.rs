@@ -26,7 +26,7 @@ type Watched = (Console, Arc<Tally>);
 
 async fn metrics(State((console, tally)): State<Watched>) -> Result<impl IntoResponse, Problem> {
     let live = console.live.borrow().clone();
-    let text = metrics::render(&tally, &live, &console.destinations).map_err(|error| {
+    let text = metrics::render(&tally, &live, &console.devices, &console.destinations).map_err(|error| {
         tracing::error!(error = %error, "the metrics could not be written");
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

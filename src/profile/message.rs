@@ -5,7 +5,7 @@ use super::onvif::{Notifications, mqtt};
 use super::pointer::{POINTER_ADVICE, Pointers, check_pointer, place};
 use super::reply::Template;
 use super::topic::{check_filter, check_shared, topic_matches};
-use super::{Context, Decoded, Point, Refusal, Reply};
+use super::{Context, Decoded, Point, Refusal, Said};
 use crate::document::Reader;
 use crate::model::{Body, EventKind, Fault, Link, PointId};
 use crate::notice::json::{self, Fields, Leaf};
@@ -126,62 +126,60 @@ impl Message {
         }
     }
 
-    fn reply(&self, address: &str, payload: &[u8]) -> Option<Reply> {
-        let reply = self.reply.as_ref()?;
-        let fields = json::read(json::text(payload).ok()?, &self.wanted).ok()?;
-        self.check_sender(address, &fields).ok()?;
-        reply.fill(address, &fields)
-    }
-
-    fn decode(&self, cx: &Context<'_>, address: &str, payload: &[u8]) -> Result<Vec<Decoded>, Refusal> {
-        let text = json::text(payload)?;
-        match &self.content {
-            Content::Notifications => Ok(Vec::new()),
-            Content::Alive => {
-                // Nothing is wanted of it but who sends, so of a message that names no sender not even JSON is.
-                if self.sender.is_some() {
-                    self.check_sender(address, &json::read(text, &self.wanted)?)?;
-                }
-                Ok(vec![Decoded { device_time: None, body: Body::Link(Link::Up) }])
-            }
-            Content::Fields { points, events } => self.decode_fields(cx, address, text, points, events),
-            Content::Availability { at, online, offline } => {
-                let up = Body::Link(Link::Up);
-                let down = Body::Link(Link::Down(Fault::Unreachable));
-                let judge = |word: &str| {
-                    let is = |words: &[String]| words.iter().any(|w| w == word);
-                    if is(online) { Some(up.clone()) } else { is(offline).then(|| down.clone()) }
-                };
-                // The bare word, or JSON with the word in a field.
-                let body = match judge(text.trim()).filter(|_| self.sender.is_none()) {
-                    Some(body) => body,
-                    None => {
-                        let fields = json::read(text, &self.wanted)?;
-                        self.check_sender(address, &fields)?;
-                        let word = fields.get(at).and_then(Leaf::word);
-                        word.and_then(|word| judge(&word)).ok_or_else(|| {
-                            let known = online.iter().chain(offline).map(|w| format!("\"{w}\""));
-                            let known = known.collect::<Vec<_>>().join(", ");
-                            let reason = format!("{} is not one of {known}", place(at));
-                            Refusal::new("unknown_value", reason)
-                        })?
-                    }
-                };
-                Ok(vec![Decoded { device_time: None, body }])
-            }
+    /// What a message says, and what its device waits for. Its JSON is read once for both, and not at all where nothing
+    /// is wanted of it: a bare word, or a sign of life on a topic of the device's own.
+    fn hear(&self, cx: &Context<'_>, address: &str, payload: &[u8]) -> Said {
+        let text = match json::text(payload) {
+            Ok(text) => text,
+            Err(unreadable) => return Said::refused(unreadable.into()),
+        };
+        let bare = match &self.content {
+            _ if self.sender.is_some() => None,
+            Content::Alive => Some(Body::Link(Link::Up)),
+            Content::Availability { online, offline, .. } => link(text.trim(), online, offline),
+            Content::Fields { .. } | Content::Notifications => None,
+        };
+        if let (Some(body), None) = (&bare, &self.reply) {
+            return Said {
+                decoded: Ok(vec![Decoded { device_time: None, body: body.clone() }]),
+                reply: None,
+            };
         }
+        let mut fields = json::read(text, &self.wanted).map_err(Refusal::from);
+        if let Ok(read) = &fields
+            && let Err(refusal) = self.check_sender(address, read)
+        {
+            fields = Err(refusal);
+        }
+        let reply = self.reply.as_ref().zip(fields.as_ref().ok());
+        let reply = reply.and_then(|(reply, fields)| reply.fill(address, fields));
+        let alone = |body| vec![Decoded { device_time: None, body }];
+        let decoded = match (bare, &self.content) {
+            (Some(body), _) => Ok(alone(body)),
+            (None, Content::Fields { points, events }) => {
+                fields.and_then(|fields| self.decode_fields(cx, fields, points, events))
+            }
+            (None, Content::Availability { at, online, offline }) => fields.and_then(|fields| {
+                let word = fields.get(at).and_then(Leaf::word);
+                word.and_then(|word| link(&word, online, offline)).map(alone).ok_or_else(|| {
+                    let known = online.iter().chain(offline).map(|w| format!("\"{w}\""));
+                    let known = known.collect::<Vec<_>>().join(", ");
+                    Refusal::new("unknown_value", format!("{} is not one of {known}", place(at)))
+                })
+            }),
+            (None, Content::Alive) => fields.map(|_| alone(Body::Link(Link::Up))),
+            (None, Content::Notifications) => Ok(Vec::new()),
+        };
+        Said { decoded, reply }
     }
 
     fn decode_fields(
         &self,
         cx: &Context<'_>,
-        address: &str,
-        text: &str,
+        mut fields: Fields,
         points: &[PointField],
         events: &[EventField],
     ) -> Result<Vec<Decoded>, Refusal> {
-        let mut fields = json::read(text, &self.wanted)?;
-        self.check_sender(address, &fields)?;
         let mut trouble = fields.take_trouble().map(Refusal::from);
         let mut known = false;
         let mut bodies = Vec::new();
@@ -228,6 +226,13 @@ impl Message {
         let some: Vec<&str> = self.wanted.iter().map(|p| place(p)).take(8).collect();
         format!("none of the fields that the profile knows is there; expected {}", some.join(", "))
     }
+}
+
+/// What a word says of the device's availability.
+fn link(word: &str, online: &[String], offline: &[String]) -> Option<Body> {
+    let is = |words: &[String]| words.iter().any(|w| w == word);
+    let down = || is(offline).then_some(Link::Down(Fault::Unreachable));
+    if is(online) { Some(Link::Up) } else { down() }.map(Body::Link)
 }
 
 fn availability(reader: &Reader<'_>, pointers: &mut Pointers<'_>) -> Option<Content> {
@@ -320,27 +325,21 @@ impl Messages {
         self.messages.iter().map(|m| m.filter.replace("{address}", address)).collect()
     }
 
-    pub(super) fn decode(
-        &self,
-        cx: &Context<'_>,
-        address: &str,
-        topic: &str,
-        payload: &[u8],
-    ) -> Result<Vec<Decoded>, Refusal> {
-        let message = self.messages.iter().find(|m| m.is_on(address, topic));
-        let wrong = || Refusal::new("wrong_topic", "the profile names no such topic for this device");
-        let message = message.ok_or_else(wrong)?;
+    pub(super) fn hear(&self, cx: &Context<'_>, address: &str, topic: &str, payload: &[u8]) -> Said {
+        let Some(message) = self.messages.iter().find(|m| m.is_on(address, topic)) else {
+            let reason = "the profile names no such topic for this device";
+            return Said::refused(Refusal::new("wrong_topic", reason));
+        };
+        let said = message.hear(cx, address, payload);
         match (&message.content, &self.notifications) {
-            (Content::Notifications, Some(notifications)) => mqtt::decode(notifications, cx, topic, payload),
-            _ => message.decode(cx, address, payload),
+            (Content::Notifications, Some(notifications)) => {
+                Said { decoded: mqtt::decode(notifications, cx, topic, payload), ..said }
+            }
+            _ => said,
         }
     }
 
     pub(super) fn reply_topics(&self, address: &str) -> Vec<String> {
         self.messages.iter().filter_map(|m| Some(m.reply.as_ref()?.topic(address))).collect()
-    }
-
-    pub(super) fn reply(&self, address: &str, topic: &str, payload: &[u8]) -> Option<Reply> {
-        self.messages.iter().find(|m| m.is_on(address, topic))?.reply(address, payload)
     }
 }

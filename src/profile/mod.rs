@@ -132,6 +132,24 @@ pub struct Reply {
     pub payload: Vec<u8>,
 }
 
+/// What came of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// What it says. An empty list is a message that says nothing new (an empty action).
+    pub decoded: Result<Vec<Decoded>, Refusal>,
+    /// What its device waits for, once the message is kept; `None` where it needs no answer or what the answer repeats
+    /// is not in the message.
+    pub reply: Option<Reply>,
+}
+
+impl Said {
+    /// It could not be understood, and nobody is answered.
+    #[must_use]
+    pub fn refused(refusal: Refusal) -> Self {
+        Self { decoded: Err(refusal), reply: None }
+    }
+}
+
 /// Why a sample could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -479,34 +497,16 @@ impl Profile {
         }
     }
 
-    /// MQTT: decodes one message. An empty list is a message that says nothing new (an empty action).
+    /// MQTT: decodes one message.
     ///
     /// A message that holds a help or fire event gives at least that event, whatever else is wrong with it.
-    ///
-    /// # Errors
-    /// [`Refusal`] when it cannot be understood.
-    pub fn decode_message(
-        &self,
-        cx: &Context<'_>,
-        address: &str,
-        topic: &str,
-        payload: &[u8],
-    ) -> Result<Vec<Decoded>, Refusal> {
-        match &self.wire {
-            Wire::Mqtt(messages) => messages.decode(cx, address, topic, payload),
-            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => {
-                Err(Refusal::new("wrong_topic", "a device of this profile sends no MQTT messages"))
-            }
-        }
-    }
-
-    /// MQTT: what the device waits for as the answer to a message, once that message is kept; `None` for one that needs
-    /// none or does not have in it what the answer repeats.
     #[must_use]
-    pub fn reply(&self, address: &str, topic: &str, payload: &[u8]) -> Option<Reply> {
+    pub fn hear(&self, cx: &Context<'_>, address: &str, topic: &str, payload: &[u8]) -> Said {
         match &self.wire {
-            Wire::Mqtt(messages) => messages.reply(address, topic, payload),
-            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => None,
+            Wire::Mqtt(messages) => messages.hear(cx, address, topic, payload),
+            Wire::Modbus(_) | Wire::Digits(_) | Wire::Onvif(_) | Wire::Noticed(_) => {
+                Said::refused(Refusal::new("wrong_topic", "a device of this profile sends no MQTT messages"))
+            }
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) fn readings(profile: &Profile, address: u16, words: &[u16]) -> Vec<Re
 }
 
 fn message(profile: &Profile, payload: &[u8]) -> Result<Vec<Decoded>, Refusal> {
-    with_context(|cx| profile.decode_message(cx, "a1", "t/a1", payload))
+    with_context(|cx| profile.hear(cx, "a1", "t/a1", payload).decoded)
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use super::notices;
 use super::register::Register;
-use super::{Context, Decoded, Notification, Profile, Protocol, Refusal, Wire, cell};
+use super::{Context, Decoded, Notification, Profile, Protocol, Refusal, Reply, Said, Wire, cell};
 use crate::document::{Document, Problems, Reader, Spot};
 use crate::model::{
     Body, DeviceId, Event, EventKind, Fault, Link, Personal, PointId, Quality, Reading, SiteKey, Wall,
@@ -148,23 +148,11 @@ impl Run<'_> {
             vector.text("payload").map(String::into_bytes)
         };
         let (address, topic, payload) = (address?, topic?, payload?);
+        let Said { decoded, reply } = self.profile.hear(&self.cx, &address, &topic, &payload);
         if vector.has("reply") {
-            self.reply(vector, &address, &topic, &payload);
+            answered(vector, reply);
         }
-        Some(self.profile.decode_message(&self.cx, &address, &topic, &payload))
-    }
-
-    /// What the device is answered: topic and JSON.
-    fn reply(&self, vector: &Reader<'_>, address: &str, topic: &str, payload: &[u8]) {
-        let Some(table) = vector.table("reply") else { return };
-        let (topic_wanted, payload_wanted) = (table.text("topic"), table.text("payload"));
-        table.finish();
-        let got = self.profile.reply(address, topic, payload);
-        let said = got.map(|reply| format!("{} {}", reply.topic, String::from_utf8_lossy(&reply.payload)));
-        let wanted = format!("{} {}", topic_wanted.unwrap_or_default(), payload_wanted.unwrap_or_default());
-        if said.as_ref() != Some(&wanted) {
-            mismatch(vector, &vector.spot("reply"), &wanted, said.as_deref().unwrap_or("no reply"));
-        }
+        Some(decoded)
     }
 
     fn notification(&self, vector: &Reader<'_>) -> Option<Outcome> {
@@ -369,6 +357,18 @@ fn bytes(reader: &Reader<'_>, key: &str) -> Option<Vec<u8>> {
 
 fn wall(text: &str) -> Result<Wall, jiff::Error> {
     text.parse::<Timestamp>().map(|t| Wall(t.as_millisecond()))
+}
+
+/// Compares what the device is answered: topic and JSON.
+fn answered(vector: &Reader<'_>, got: Option<Reply>) {
+    let Some(table) = vector.table("reply") else { return };
+    let (topic_wanted, payload_wanted) = (table.text("topic"), table.text("payload"));
+    table.finish();
+    let said = got.map(|reply| format!("{} {}", reply.topic, String::from_utf8_lossy(&reply.payload)));
+    let wanted = format!("{} {}", topic_wanted.unwrap_or_default(), payload_wanted.unwrap_or_default());
+    if said.as_ref() != Some(&wanted) {
+        mismatch(vector, &vector.spot("reply"), &wanted, said.as_deref().unwrap_or("no reply"));
+    }
 }
 
 fn mismatch(vector: &Reader<'_>, spot: &Spot, expected: &str, got: &str) {

@@ -92,7 +92,12 @@ async fn promtool_finds_nothing_to_complain_about() {
             "upload_failures_total",
             "device_faults_total",
         ];
-        rare.iter().all(|name| page.contains(&format!("\nschoolgate_{name}{{"))).then_some(())
+        let gate = [("up", 2), ("down", 1), ("unknown", 0)];
+        let counted = gate.iter().all(|(state, n)| {
+            page.contains(&format!("\nschoolgate_place_devices{{place=\"gate\",state=\"{state}\"}} {n}\n"))
+        });
+        let told = rare.iter().all(|name| page.contains(&format!("\nschoolgate_{name}{{")));
+        (counted && told).then_some(())
     })
     .await;
     let page = school.metrics().await;

@@ -353,10 +353,9 @@ fn nothing_that_names_a_person_leaves_a_shipped_profile() {
         let file = root().join("device-profiles").join(at).join("profile.toml");
         let profile = profile::parse(at, &std::fs::read_to_string(file).unwrap(), &Problems::new()).unwrap();
         assert!(profile.personal(), "{at}: its bytes may be kept");
-        let whole = profile.decode_message(&cx, "r1", topic, payload.as_bytes()).unwrap();
-        assert!(!whole.is_empty(), "{at}");
-        let answered = profile.reply("r1", topic, payload.as_bytes());
-        assert_eq!(answered.is_some(), at.contains("face"), "{at}");
+        let whole = profile.hear(&cx, "r1", topic, payload.as_bytes());
+        assert!(!whole.decoded.unwrap().is_empty(), "{at}");
+        assert_eq!(whole.reply.is_some(), at.contains("face"), "{at}");
         let mut tried = vec![payload.as_bytes().to_vec()];
         for cut in 0..payload.len() {
             tried.push(payload.as_bytes()[..cut].to_vec());
@@ -365,9 +364,9 @@ fn nothing_that_names_a_person_leaves_a_shipped_profile() {
             tried.push(damaged);
         }
         for bytes in tried {
-            clean(at, &profile.decode_message(&cx, "r1", topic, &bytes));
-            let reply = profile.reply("r1", topic, &bytes);
-            clean(at, &reply.map(|reply| (reply.topic, String::from_utf8(reply.payload))));
+            let said = profile.hear(&cx, "r1", topic, &bytes);
+            clean(at, &said.decoded);
+            clean(at, &said.reply.map(|reply| (reply.topic, String::from_utf8(reply.payload))));
         }
     }
 }

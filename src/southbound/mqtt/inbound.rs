@@ -9,7 +9,7 @@ use crate::model::{
     Stamp, Unknown, Wall,
 };
 use crate::notice;
-use crate::profile::{Decoded, Refusal, Reply};
+use crate::profile::{Decoded, Refusal, Reply, Said};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -97,10 +97,10 @@ impl Inbound<'_> {
         let (admitted, late): (Vec<&Device>, Vec<&Device>) = owners.iter().copied().partition(|device| {
             arrived.paced || self.floods.admits(self.bus, Some(&device.id), now.mono, &self.field.tally)
         });
-        let mut inputs = match (owners.as_slice(), admitted.as_slice()) {
-            ([], _) if !self.floods.admits(self.bus, None, now.mono, &self.field.tally) => Vec::new(),
-            ([], _) => vec![self.unknown(&message)],
-            (_, []) => Vec::new(),
+        let (mut inputs, reply) = match (owners.as_slice(), admitted.as_slice()) {
+            ([], _) if !self.floods.admits(self.bus, None, now.mono, &self.field.tally) => (Vec::new(), None),
+            ([], _) => (vec![self.unknown(&message)], None),
+            (_, []) => (Vec::new(), None),
             ([_], [device]) => self.inputs_of_one(device, &message),
             (_, several) => self.inputs_of_several(several, &message),
         };
@@ -114,9 +114,8 @@ impl Inbound<'_> {
             self.field.tally.withheld_pictures.one();
         }
         let shed = inputs.is_empty() && admitted.is_empty();
-        // On a topic that several share, the one that sent it is answered.
-        let whole = admitted.iter().filter(|_| whole_len == payload.len());
-        let reply = whole.filter_map(|device| device.profile.reply(&device.address, topic, payload)).next();
+        // Of a message that was cut short nothing is repeated.
+        let reply = reply.filter(|_| whole_len == payload.len());
         let key = arrived.packet_id.filter(|_| !shed).map(|id| MessageKey {
             fingerprint: fingerprint(arrived.client, id, topic, payload, whole_len),
             redelivered: arrived.dup,
@@ -138,7 +137,7 @@ impl Inbound<'_> {
         if !device.profile.events.iter().any(urgent) {
             return;
         }
-        let said = self.decode(device, message).unwrap_or_default();
+        let said = self.hear(device, message).decoded.unwrap_or_default();
         let said: Vec<Decoded> = said
             .into_iter()
             .filter(|decoded| matches!(&decoded.body, Body::Event(event) if urgent(&event.kind)))
@@ -148,9 +147,10 @@ impl Inbound<'_> {
         }
     }
 
-    fn inputs_of_one(&mut self, device: &Device, message: &Message<'_>) -> Vec<Input> {
+    fn inputs_of_one(&mut self, device: &Device, message: &Message<'_>) -> (Vec<Input>, Option<Reply>) {
         let mut inputs = Vec::new();
-        match self.decode(device, message) {
+        let Said { decoded, reply } = self.hear(device, message);
+        match decoded {
             Ok(said) => self.observe(device, said, message, &mut inputs),
             Err(refusal) if refusal.kind == Refusal::OTHER_DEVICE => inputs.push(self.unknown(message)),
             Err(refusal) => {
@@ -159,17 +159,25 @@ impl Inbound<'_> {
                 inputs.extend(self.refuse(Some(device), refusal, message, keep_raw));
             }
         }
-        inputs
+        (inputs, reply)
     }
 
     /// A topic that several devices share (a heartbeat with the sender's number inside): it is a sign of life
     /// only of those whose profile finds something in it, and refused once if none does.
-    fn inputs_of_several(&mut self, devices: &[&Device], message: &Message<'_>) -> Vec<Input> {
+    fn inputs_of_several(
+        &mut self,
+        devices: &[&Device],
+        message: &Message<'_>,
+    ) -> (Vec<Input>, Option<Reply>) {
         let mut inputs = Vec::new();
         let mut first_refusal: Option<Refusal> = None;
         let mut understood = false;
+        let mut answer = None;
         for device in devices {
-            match self.decode(device, message) {
+            let Said { decoded, reply } = self.hear(device, message);
+            // The one that sent it is answered.
+            answer = answer.or(reply);
+            match decoded {
                 Ok(said) => {
                     understood = true;
                     if !said.is_empty() {
@@ -185,17 +193,17 @@ impl Inbound<'_> {
         }
         if let (false, Some(refusal)) = (understood, first_refusal) {
             if refusal.kind == Refusal::OTHER_DEVICE {
-                return vec![self.unknown(message)];
+                return (vec![self.unknown(message)], answer);
             }
             let keep_raw = !devices.iter().any(|device| device.profile.personal());
             inputs.extend(self.refuse(None, refusal, message, keep_raw));
         }
-        inputs
+        (inputs, answer)
     }
 
-    fn decode(&self, device: &Device, message: &Message<'_>) -> Result<Vec<Decoded>, Refusal> {
+    fn hear(&self, device: &Device, message: &Message<'_>) -> Said {
         if message.whole_len > self.max_payload {
-            return Err(Refusal {
+            return Said::refused(Refusal {
                 kind: "too_large",
                 reason: format!(
                     "the payload has {} bytes; max_payload of bus '{}' is {}",
@@ -204,7 +212,7 @@ impl Inbound<'_> {
             });
         }
         let cx = self.field.context(&device.id, message.now);
-        device.profile.decode_message(&cx, &device.address, message.topic, message.payload)
+        device.profile.hear(&cx, &device.address, message.topic, message.payload)
     }
 
     fn observe(

@@ -459,7 +459,7 @@ pub fn replies() -> Target {
             let topic = topic.replace(['+', '#'], "x");
             let mut did = Did::default();
             did.step((profile.id.as_str(), size(payload.len())));
-            if let Some(reply) = profile.reply("1001", &topic, payload) {
+            if let Some(reply) = with_context(|cx| profile.hear(cx, "1001", &topic, payload)).reply {
                 assert!(reply.topic.contains("1001") && reply.payload.len() <= 4_000, "{reply:?}");
                 let json: serde_json::Value =
                     serde_json::from_slice(&reply.payload).expect("an answer is JSON");

@@ -244,7 +244,7 @@ pub fn messages() -> Target {
             let topic = topic.replace(['+', '#'], "x");
             let mut did = Did::default();
             did.step(profile.id.as_str());
-            match with_context(|cx| profile.decode_message(cx, "1001", &topic, payload)) {
+            match with_context(|cx| profile.hear(cx, "1001", &topic, payload).decoded) {
                 Ok(decoded) => promises(profile, &decoded, &mut did),
                 Err(refusal) => did.step((refusal.kind, plain(&refusal.reason))),
             }

@@ -215,7 +215,8 @@ fn decode(config: &Config, message: &Message, wall: Wall) -> Delivery {
     };
     let decoded = device
         .profile
-        .decode_message(&cx, &device.address, &message.topic, message.payload.as_bytes())
+        .hear(&cx, &device.address, &message.topic, message.payload.as_bytes())
+        .decoded
         .expect("a good message");
     let inputs = decoded
         .into_iter()
