@@ -5,15 +5,25 @@
 
 mod always;
 mod anti_passback;
+mod balance;
+mod budget;
 mod coverage_lost;
 mod curfew;
+mod demand;
+mod deviation;
 mod door_forced;
+mod dormitory_load;
 mod engine;
 mod event;
 mod exam_watch;
 mod hours;
+mod imbalance;
+mod min_flow;
+mod night_base;
 mod outside_hours;
 mod patrol;
+mod periods;
+mod power_factor;
 mod repeated_denied;
 mod silent;
 mod subject;
@@ -21,6 +31,7 @@ mod subject;
 mod testing;
 mod threshold;
 mod timers;
+mod together;
 mod visitor_overstay;
 mod zones;
 
@@ -174,6 +185,15 @@ pub const RULE_KINDS: &[RuleKind] = &[
     curfew::KIND,
     patrol::KIND,
     event::KIND,
+    night_base::KIND,
+    min_flow::KIND,
+    deviation::KIND,
+    balance::KIND,
+    budget::KIND,
+    demand::KIND,
+    imbalance::KIND,
+    power_factor::KIND,
+    dormitory_load::KIND,
 ];
 
 #[cfg(test)]
