@@ -4,7 +4,10 @@
 //! rings the bells of the weekday it stands for. Periods are local time; each becomes a span between two instants,
 //! so a change to summer time inside a lesson makes it shorter or longer and nothing else.
 
+mod cycle;
 mod parse;
+
+pub use cycle::Cycle;
 
 use crate::document::Reader;
 use crate::model::Wall;

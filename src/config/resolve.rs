@@ -61,7 +61,12 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let destinations =
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
 
-    let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
+    let world = World {
+        devices: devices.watched,
+        places: places.clone(),
+        calendar: Arc::new(calendar),
+        aggregate_secs,
+    };
     let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
     let always = rules::always(&world);
     let rule_names = rule_names(&documents, &always);
