@@ -6,11 +6,13 @@
 mod always;
 mod anti_passback;
 mod coverage_lost;
+mod calendar_end;
 mod curfew;
 mod door_forced;
 mod engine;
 mod event;
 mod exam_watch;
+mod expression;
 mod hours;
 mod outside_hours;
 mod patrol;
@@ -26,6 +28,7 @@ mod zones;
 
 pub use always::always;
 pub use engine::Engine;
+pub use expression::{Formula, Sort, Value};
 pub use zones::Door;
 
 use crate::calendar::Calendar;
@@ -112,8 +115,10 @@ pub struct World {
     pub devices: BTreeMap<DeviceId, Watched>,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
-    /// The school's calendar.
+    /// The school's calendar, called `main`.
     pub calendar: Arc<Calendar>,
+    /// Others by name.
+    pub calendars: BTreeMap<String, Arc<Calendar>>,
 }
 
 /// A device as rules see it.
@@ -157,6 +162,7 @@ pub const RULE_KINDS: &[RuleKind] = &[
     curfew::KIND,
     patrol::KIND,
     event::KIND,
+    expression::KIND,
 ];
 
 #[cfg(test)]
