@@ -11,7 +11,7 @@ mod parse;
 mod written;
 
 pub use day::{Day, DayKind};
-pub use parse::weekday_word;
+pub use parse::{weekday as weekday_named, weekday_word};
 pub use written::Written;
 
 use crate::document::Reader;

@@ -18,7 +18,9 @@ pub(super) fn date(text: &str) -> Result<Date, String> {
     day.ok_or_else(|| format!("\"{text}\" is not a day of the calendar"))
 }
 
-pub(super) fn weekday(text: &str) -> Option<Weekday> {
+/// The weekday of a word: `mon`.
+#[must_use]
+pub fn weekday(text: &str) -> Option<Weekday> {
     WEEKDAYS.iter().find(|(word, _)| *word == text).map(|(_, day)| *day)
 }
 

@@ -11,6 +11,7 @@ use crate::profile;
 use crate::rules::{Watched, World};
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, offset};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +103,7 @@ pub(super) fn world() -> World {
             counts,
             assembly,
             overnight,
+            calendar: None,
         };
         (place(name), new)
     });

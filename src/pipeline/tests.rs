@@ -35,6 +35,7 @@ fn world() -> Arc<World> {
         counts: false,
         assembly: false,
         overnight: false,
+        calendar: None,
     };
     let watched = |name: &str| Watched {
         name: name.into(),

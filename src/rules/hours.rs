@@ -116,3 +116,6 @@ impl Hours {
         self.ask
     }
 }
+
+#[cfg(test)]
+mod tests;

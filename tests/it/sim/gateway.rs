@@ -108,6 +108,7 @@ impl Gateway {
             devices: std::mem::take(&mut config.world.devices),
             places: std::mem::take(&mut config.world.places),
             calendar: Arc::clone(&config.world.calendar),
+            calendars: std::mem::take(&mut config.world.calendars),
         };
         let engine = Engine::new(std::mem::take(&mut config.rules));
         let pipeline = Pipeline::start(now, settings, Arc::new(world), engine, remembered);
