@@ -294,13 +294,13 @@ fn an_exception_has_its_own_bells_and_nights_between_two_days_only() {
     let text = EXAMPLE.replace("last = \"2027-01-22\"", "last = \"2027-07-09\"");
     let calendar = read(&text, &china()).unwrap_or_else(|problems| panic!("{problems:#?}"));
     for (times, time, expected) in [
-        (Times::Teaching, "2027-04-30T14:10", true), // Friday before
+        (Times::Teaching, "2027-04-30T14:10", true),  // Friday before
         (Times::Teaching, "2027-05-03T14:10", false), // in summer the afternoon begins later
         (Times::Teaching, "2027-05-03T17:50", true),
         (Times::Teaching, "2027-05-03T20:00", false), // and has no self-study
         (Times::Teaching, "2027-07-12T10:00", false), // after the term: the summer timetable does not ring
-        (Times::Teaching, "2027-07-20T10:00", true), // the camp does
-        (Times::Teaching, "2027-07-24T10:00", true), // on Saturdays, too
+        (Times::Teaching, "2027-07-20T10:00", true),  // the camp does
+        (Times::Teaching, "2027-07-24T10:00", true),  // on Saturdays, too
         (Times::Teaching, "2027-07-31T11:59", true),
         (Times::Teaching, "2027-08-02T10:00", false), // it is over
         (Times::Curfew, "2027-07-19T22:00", false),
@@ -326,7 +326,10 @@ fn of_two_exceptions_the_later_counts_and_bells_may_be_taken_away() {
     assert!(!calendar.is_teaching_time(at(&china(), "2026-06-01T09:30")));
     assert!(calendar.holds(Times::Curfew, at(&china(), "2026-06-02T23:00")));
     assert!(!calendar.holds(Times::Curfew, at(&china(), "2026-06-01T23:00")));
-    assert!(!calendar.holds(Times::Curfew, at(&china(), "2026-06-02T05:00")), "that night is the first of June's");
+    assert!(
+        !calendar.holds(Times::Curfew, at(&china(), "2026-06-02T05:00")),
+        "that night is the first of June's"
+    );
     assert!(calendar.holds(Times::Curfew, at(&china(), "2026-06-01T05:00")), "and this the last of May's");
 }
 
@@ -362,12 +365,19 @@ fn the_turn_of_the_year_and_how_long_the_calendar_will_do() {
     assert_eq!(change, Some(at(&china(), "2027-01-04T08:00")));
     assert_eq!(calendar.last_term_day(), Some("2027-01-22".parse().expect("a day")));
     let known = calendar.holidays_known_until().expect("known");
-    assert_eq!(known.to_string(), "2026-12-31", "a holiday over the turn of the year says nothing of the next");
+    assert_eq!(
+        known.to_string(),
+        "2026-12-31",
+        "a holiday over the turn of the year says nothing of the next"
+    );
     for (now, days) in [("2026-12-31T23:59", 0), ("2026-12-30T00:00", 1), ("2027-01-01T00:00", -1)] {
         assert_eq!(calendar.days_until(known, at(&china(), now)), Some(days), "{now}");
     }
     let nothing = Calendar::default_school(china());
-    assert_eq!((nothing.last_term_day(), nothing.holidays_known_until(), nothing.extent()), (None, None, None));
+    assert_eq!(
+        (nothing.last_term_day(), nothing.holidays_known_until(), nothing.extent()),
+        (None, None, None)
+    );
 }
 
 #[test]
@@ -414,7 +424,8 @@ fn another_calendar_takes_over_what_it_does_not_write_and_takes_further_days() {
 
 #[test]
 fn slips_in_exceptions_and_further_days_are_told() {
-    let exception = "[calendar]\n[[calendar.exception]]\nname = \"x\"\nfirst = \"2027-07-01\"\nlast = \"2027-07-31\"\n";
+    let exception =
+        "[calendar]\n[[calendar.exception]]\nname = \"x\"\nfirst = \"2027-07-01\"\nlast = \"2027-07-31\"\n";
     let bell = "[[calendar.exception.bell]]\ndays = [\"mon\"]\nperiods = [\"08:00-09:00\"]\n";
     for (text, expected) in [
         (exception.to_owned(), "this exception changes nothing"),
@@ -423,11 +434,17 @@ fn slips_in_exceptions_and_further_days_are_told() {
         (format!("{exception}{bell}").replace("2027-07-31", "2027-06-31"), "is not a day"),
         (format!("{exception}{bell}").replace("08:00-09:00", "9-10"), "does not begin with a time"),
         (
-            format!("[calendar]\nmakeup = [\"2027-07-03\"]\n{}", format!("{exception}{bell}").replace("[calendar]\n", "")),
+            format!(
+                "[calendar]\nmakeup = [\"2027-07-03\"]\n{}",
+                format!("{exception}{bell}").replace("[calendar]\n", "")
+            ),
             "which ring on 2027-07-03",
         ),
     ] {
         let found = read(&text, &china()).expect_err(&text);
-        assert!(found.len() == 1 && found[0].contains(expected), "{text}\nexpected {expected}\nfound {found:#?}");
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{text}\nexpected {expected}\nfound {found:#?}"
+        );
     }
 }

@@ -111,7 +111,10 @@ fn in_order(key: &str, written: Option<&[(Span, Spot)]>, problems: &Problems) ->
         {
             problems.at(
                 spot,
-                format!("{key} '{}' begins on {}, while '{}' still lasts", later.name, later.first, earlier.name),
+                format!(
+                    "{key} '{}' begins on {}, while '{}' still lasts",
+                    later.name, later.first, earlier.name
+                ),
                 format!(
                     "'{}' lasts from {} to {}; let them not overlap",
                     earlier.name, earlier.first, earlier.last

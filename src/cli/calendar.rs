@@ -99,7 +99,11 @@ fn rings(text: &str) -> Result<(Date, Weekday), String> {
 fn file_name(text: &str) -> Result<String, String> {
     let plain = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
     let good = plain && !text.starts_with('.') && text.ends_with(".toml") && text.len() <= 200;
-    if good { Ok(text.to_owned()) } else { Err("expected the name of a file such as holidays-2027.toml".into()) }
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the name of a file such as holidays-2027.toml".into())
+    }
 }
 
 /// The calendar of this name, or what is told instead.
@@ -211,7 +215,10 @@ impl Take {
         if self.write && there && !self.replace {
             let name = path.display();
             let zh = format!("已有文件 {name}：用 --replace 替换，或用 --to 另起名");
-            return refuse(&say(zh, format!("there is {name} already: --replace it, or choose another name with --to")));
+            return refuse(&say(
+                zh,
+                format!("there is {name} already: --replace it, or choose another name with --to"),
+            ));
         }
         let bytes = match read(&self.file) {
             Ok(bytes) => bytes,
@@ -242,7 +249,11 @@ impl Take {
         import.leave_out(known);
         if import.is_empty() {
             let zh = "文件中没有校历还不知道的日期，没有写入";
-            writeln!(out, "{}", say(zh, "the calendar knows every day of the file already: nothing was written"))?;
+            writeln!(
+                out,
+                "{}",
+                say(zh, "the calendar knows every day of the file already: nothing was written")
+            )?;
             return Ok(ExitCode::SUCCESS);
         }
         let name = (self.name != MAIN_CALENDAR).then_some(self.name.as_str());
@@ -282,7 +293,8 @@ impl Take {
         let dir = config.parent().unwrap_or(Path::new("")).join("conf.d");
         let made = || {
             let stem = self.file.file_stem()?.to_str()?;
-            let stem: String = stem.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect();
+            let stem: String =
+                stem.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect();
             file_name(&format!("calendar-{stem}.toml")).ok()
         };
         Some(dir.join(self.to.clone().or_else(made)?))
@@ -329,7 +341,11 @@ fn remarks(out: &mut impl Write, remarks: &[Remark], what: &str) -> io::Result<(
 fn tell(out: &mut impl Write, changes: &[Change]) -> io::Result<()> {
     for change in changes {
         let days = if change.first == change.last {
-            format!("{} {}", change.first, say(weekday_zh(change.first.weekday()), weekday_word(change.first.weekday())))
+            format!(
+                "{} {}",
+                change.first,
+                say(weekday_zh(change.first.weekday()), weekday_word(change.first.weekday()))
+            )
         } else {
             format!("{} – {}", change.first, change.last)
         };
@@ -393,8 +409,12 @@ fn ending(name: &str, calendar: &Calendar, now: Wall) -> Vec<String> {
         && near(last).is_some()
     {
         let year = last.year().saturating_add(1);
-        let zh = format!("注意：校历“{name}”没有 {year} 年的节假日；国务院通知公布后请录入（schoolgate calendar import）");
-        let en = format!("note: the calendar '{name}' knows no holidays of {year}: enter them once they are published (schoolgate calendar import)");
+        let zh = format!(
+            "注意：校历“{name}”没有 {year} 年的节假日；国务院通知公布后请录入（schoolgate calendar import）"
+        );
+        let en = format!(
+            "note: the calendar '{name}' knows no holidays of {year}: enter them once they are published (schoolgate calendar import)"
+        );
         notes.push(say(zh, en));
     }
     notes

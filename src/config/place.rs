@@ -63,7 +63,8 @@ fn read(reader: &Reader<'_>, names: &mut Names, calendars: &Calendars) -> Option
 fn calendar(reader: &Reader<'_>, calendars: &Calendars) -> Option<String> {
     let name = reader.text_opt("calendar")?;
     if name != MAIN && !calendars.others.contains_key(&name) {
-        let known: Vec<&str> = std::iter::once(MAIN).chain(calendars.others.keys().map(String::as_str)).collect();
+        let known: Vec<&str> =
+            std::iter::once(MAIN).chain(calendars.others.keys().map(String::as_str)).collect();
         reader.problem("calendar", format!("there is no calendar '{name}'"), one_of(&name, &known));
     }
     Some(name)

@@ -6,7 +6,8 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, calendar, campus, control, destination, device, listener, place, privacy, rule, site, source,
+    Config, Site, bus, calendar, campus, control, destination, device, listener, place, privacy, rule, site,
+    source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};

@@ -131,7 +131,9 @@ fn words(name: &str, last: Date, over: bool, level: Level) -> Text {
         ),
         (_, true) => Text::new(
             format!("校历“{name}”已于 {last} 用完，此后没有教学时间；请录入新学期"),
-            format!("calendar '{name}' ran out on {last}, no time since is teaching time; enter the new term"),
+            format!(
+                "calendar '{name}' ran out on {last}, no time since is teaching time; enter the new term"
+            ),
         ),
     }
 }

@@ -212,8 +212,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         header,
         kind,
         watching: chosen.into_iter().map(|(subject, _)| watch(subject)).collect(),
-        only_outside: only_outside
-            .then(|| (Hours::new(Arc::clone(&calendar)), calendar)),
+        only_outside: only_outside.then(|| (Hours::new(Arc::clone(&calendar)), calendar)),
     };
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }

@@ -206,7 +206,8 @@ impl Expression {
             return;
         }
         watching.said = Some(holds);
-        let (level, zh, en) = if holds { (Level::Holds, "", "") } else { (Level::Ended, "不再：", "no longer: ") };
+        let (level, zh, en) =
+            if holds { (Level::Holds, "", "") } else { (Level::Ended, "不再：", "no longer: ") };
         let (mut zh, mut en) = (format!("{zh}{}", self.words.zh), format!("{en}{}", self.words.en));
         for (point, name, unit) in &self.points {
             if let Some(value) = watching.values.get(point) {
@@ -268,11 +269,13 @@ fn sort(device: &DeviceId, watched: &Watched, name: &str) -> Option<Sort> {
         "device.id" => Some(Sort::Text(device.to_string())),
         "device.class" => Some(Sort::Text(watched.profile.class.clone())),
         "device.place" => Some(Sort::Text(watched.place.to_string())),
-        _ => OF_CALENDAR.iter().find(|(known, _)| *known == name).map(|(_, sort)| sort.clone()).or_else(|| {
-            let point = watched.profile.point(name)?;
-            let (low, high) = point.range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
-            Some(Sort::Number(low, high))
-        }),
+        _ => {
+            OF_CALENDAR.iter().find(|(known, _)| *known == name).map(|(_, sort)| sort.clone()).or_else(|| {
+                let point = watched.profile.point(name)?;
+                let (low, high) = point.range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+                Some(Sort::Number(low, high))
+            })
+        }
     }
 }
 
@@ -318,7 +321,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
 fn text(reader: &Reader<'_>, key: &str) -> Option<String> {
     reader.parsed_opt(key, "write 1 to 100 characters on one line", |text| {
         let text = text.trim();
-        let good = (1..=MAX_TEXT_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        let good =
+            (1..=MAX_TEXT_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         if good { Ok(text.to_owned()) } else { Err("the text is empty, too long or has control characters") }
     })
 }

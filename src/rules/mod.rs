@@ -5,8 +5,8 @@
 
 mod always;
 mod anti_passback;
-mod coverage_lost;
 mod calendar_end;
+mod coverage_lost;
 mod curfew;
 mod door_forced;
 mod engine;

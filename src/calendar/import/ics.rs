@@ -5,9 +5,9 @@
 
 use super::{Entry, Import, Kind, Remark};
 use crate::model::Text;
+use jiff::ToSpan;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use jiff::ToSpan;
 
 /// Longest line after unfolding, bytes; what is longer is cut, which no date or summary is.
 const MAX_LINE_BYTES: usize = 4_096;
@@ -63,7 +63,8 @@ pub(super) fn read(import: &mut Import, text: &str, zone: &TimeZone) {
                     return;
                 }
                 open.pop();
-                if value == "VEVENT" && open == ["VCALENDAR"]
+                if value == "VEVENT"
+                    && open == ["VCALENDAR"]
                     && let Some(event) = event.take()
                 {
                     judge(import, event);
@@ -99,7 +100,10 @@ fn unfolded(text: &str) -> Vec<(usize, String)> {
                 }
             }
             _ => {
-                let cut = line.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_LINE_BYTES);
+                let cut = line
+                    .char_indices()
+                    .map(|(at, c)| at + c.len_utf8())
+                    .take_while(|end| *end <= MAX_LINE_BYTES);
                 let kept = line.get(..cut.last().unwrap_or(0)).unwrap_or_default();
                 lines.push((number + 1, kept.to_owned()));
             }
@@ -138,10 +142,8 @@ fn note(event: &mut Event, content: &Content<'_>, zone: &TimeZone) {
         "DURATION" => {
             event.days = days(content.value.trim());
             if event.days.is_none() {
-                event.wrong = Some(Text::new(
-                    "DURATION 应是整天，例如 P7D",
-                    "DURATION must be whole days such as P7D",
-                ));
+                event.wrong =
+                    Some(Text::new("DURATION 应是整天，例如 P7D", "DURATION must be whole days such as P7D"));
             }
         }
         "SUMMARY" => event.summary = unescaped(content.value),
@@ -193,7 +195,13 @@ fn judge(import: &mut Import, event: Event) {
     };
     // DTEND is the day after the last, or a moment; some write the last day itself where it is also the first.
     let last = match (end, days) {
-        (Some((end, None)), _) => if end > first { end.yesterday().unwrap_or(end) } else { end },
+        (Some((end, None)), _) => {
+            if end > first {
+                end.yesterday().unwrap_or(end)
+            } else {
+                end
+            }
+        }
         (Some((end, Some(at))), _) if at == Time::midnight() && end > first => end.yesterday().unwrap_or(end),
         (Some((end, Some(_))), _) => end,
         (None, Some(days)) => first.checked_add((days - 1).days()).unwrap_or(first),

@@ -73,7 +73,8 @@ fn columns(import: &mut Import, line: usize, heads: &[String]) -> Vec<Option<Col
     for head in heads {
         let head = head.trim();
         let lower = head.to_lowercase();
-        let found = COLUMNS.iter().find(|(_, names)| names.contains(&lower.as_str())).map(|(column, _)| *column);
+        let found =
+            COLUMNS.iter().find(|(_, names)| names.contains(&lower.as_str())).map(|(column, _)| *column);
         if found.is_none() && !head.is_empty() {
             let head: String = head.chars().take(40).collect();
             import.slip(
@@ -83,7 +84,11 @@ fn columns(import: &mut Import, line: usize, heads: &[String]) -> Vec<Option<Col
             );
         }
         if found.is_some() && columns.contains(&found) {
-            import.slip(line, format!("列“{head}”出现了两次"), format!("the column '{head}' stands here twice"));
+            import.slip(
+                line,
+                format!("列“{head}”出现了两次"),
+                format!("the column '{head}' stands here twice"),
+            );
         }
         columns.push(found);
         if import.slips.len() > 10 {
@@ -115,10 +120,7 @@ fn entry(line: usize, columns: &[Option<Column>], cells: &[String]) -> Result<En
     let kind = cell(Column::Kind).unwrap_or_default().to_lowercase();
     let kind = KINDS.iter().find(|(_, words)| words.contains(&kind.as_str())).map(|(kind, _)| *kind);
     let kind = kind.ok_or_else(|| {
-        Text::new(
-            "类型应是：学期、放假、调休上班、考试",
-            "the kind must be term, holiday, makeup or exam",
-        )
+        Text::new("类型应是：学期、放假、调休上班、考试", "the kind must be term, holiday, makeup or exam")
     })?;
     let first = day(Column::First, "开始日期", "first")?
         .ok_or_else(|| Text::new("缺少开始日期", "the first day is missing"))?;
@@ -133,7 +135,9 @@ fn entry(line: usize, columns: &[Option<Column>], cells: &[String]) -> Result<En
         }
     }
     let wrong = match kind {
-        Kind::MakeUp if first != last => Some(("补班要一天写一行", "write each make-up workday on a line of its own")),
+        Kind::MakeUp if first != last => {
+            Some(("补班要一天写一行", "write each make-up workday on a line of its own"))
+        }
         Kind::Exam if periods.is_empty() => Some(("考试要有时段", "an examination needs periods")),
         Kind::Exam | Kind::MakeUp => None,
         _ if !periods.is_empty() => Some(("只有考试有时段", "only examinations have periods")),

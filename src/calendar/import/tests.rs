@@ -80,7 +80,8 @@ fn holidays_and_make_up_days_in_the_forms_in_which_they_are_published() {
 
 #[test]
 fn what_does_not_say_what_it_is_is_listed_and_not_guessed() {
-    for summary in ["教师节", "国庆节", "调休", "放假通知：10月10日上班", "First day of school"] {
+    for summary in ["教师节", "国庆节", "调休", "放假通知：10月10日上班", "First day of school"]
+    {
         let import = read(&event(&format!("DTSTART;VALUE=DATE:20260910\r\nSUMMARY:{summary}")));
         assert!(import.is_empty() && import.slips.is_empty(), "{summary}: {import:?}");
         assert_eq!(import.unclear.len(), 1, "{summary}");
@@ -97,7 +98,11 @@ fn what_does_not_say_what_it_is_is_listed_and_not_guessed() {
 fn slips_in_an_icalendar_file_are_told_with_their_line() {
     let good = "DTSTART;VALUE=DATE:20261001\r\nSUMMARY:国庆节（休）";
     for (text, line, expected) in [
-        (event(&format!("{good}\r\nRRULE:FREQ=YEARLY")), 3, "an event that repeats (RRULE, RDATE) is not read"),
+        (
+            event(&format!("{good}\r\nRRULE:FREQ=YEARLY")),
+            3,
+            "an event that repeats (RRULE, RDATE) is not read",
+        ),
         (event(&good.replace("20261001", "20261301")), 3, "DTSTART is not a day"),
         (event(&good.replace("20261001", "2026-10-01")), 3, "DTSTART is not a day"),
         (event(&format!("{good}\r\nDURATION:PT5H")), 3, "whole days such as P7D"),
@@ -108,7 +113,10 @@ fn slips_in_an_icalendar_file_are_told_with_their_line() {
         (event(good).replace("END:VCALENDAR\r\n", ""), 6, "END:VCALENDAR is missing"),
         (event(good).replace("END:VEVENT", "END:VTODO"), 6, "END:VTODO ends nothing"),
         (
-            event(good).replace("END:VCALENDAR", "BEGIN:VEVENT\r\nSUMMARY:班\r\nDTSTART:20261001T090000\r\nEND:VEVENT\r\nEND:VCALENDAR"),
+            event(good).replace(
+                "END:VCALENDAR",
+                "BEGIN:VEVENT\r\nSUMMARY:班\r\nDTSTART:20261001T090000\r\nEND:VEVENT\r\nEND:VCALENDAR",
+            ),
             7,
             "2026-10-01 is a holiday on line 3 and a make-up workday here",
         ),
@@ -117,7 +125,10 @@ fn slips_in_an_icalendar_file_are_told_with_their_line() {
     ] {
         let import = read(&text);
         let told: Vec<_> = import.slips.iter().map(|slip| (slip.line, slip.what.en.as_str())).collect();
-        assert!(told.len() == 1 && told[0].0 == line && told[0].1.contains(expected), "{text}\n{expected}: {told:?}");
+        assert!(
+            told.len() == 1 && told[0].0 == line && told[0].1.contains(expected),
+            "{text}\n{expected}: {told:?}"
+        );
     }
 }
 
@@ -165,7 +176,10 @@ fn slips_in_a_table_are_told_with_their_line() {
     ] {
         let import = read(text);
         let told: Vec<_> = import.slips.iter().map(|slip| (slip.line, slip.what.en.as_str())).collect();
-        assert!(told.len() == 1 && told[0].0 == line && told[0].1.contains(expected), "{text}\n{expected}: {told:?}");
+        assert!(
+            told.len() == 1 && told[0].0 == line && told[0].1.contains(expected),
+            "{text}\n{expected}: {told:?}"
+        );
     }
     assert_eq!(Import::read(b"\x81\x20\xff\n", &china()).slips.len(), 1);
     assert_eq!(Import::read(&vec![b'a'; super::MAX_BYTES + 1], &china()).slips.len(), 1);
@@ -185,7 +199,10 @@ fn what_is_known_already_is_left_out_and_what_changes_is_told() {
     let old = Calendar::default_school(china());
     let told = changes(&old, &known);
     let national = told.iter().find(|change| change.first == day("2026-10-05")).expect("Monday to Wednesday");
-    assert_eq!((national.last, national.from, national.to), (day("2026-10-07"), DayKind::Teaching, DayKind::Holiday));
+    assert_eq!(
+        (national.last, national.from, national.to),
+        (day("2026-10-07"), DayKind::Teaching, DayKind::Holiday)
+    );
     assert!(told.iter().any(|change| change.first == day("2026-10-10") && change.from == DayKind::Free));
     assert!(told.iter().any(|change| change.first == day("2027-01-18") && change.exams));
     assert_eq!(changes(&known, &known), []);

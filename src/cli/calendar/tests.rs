@@ -28,7 +28,8 @@ fn school() -> TempDir {
 fn run(dir: &TempDir, args: &[&str]) -> (bool, String) {
     let config = dir.path().join("gateway.toml");
     let config = config.to_str().expect("text");
-    let line = Line::try_parse_from(["calendar", "--config", config].iter().chain(args)).expect("good arguments");
+    let line =
+        Line::try_parse_from(["calendar", "--config", config].iter().chain(args)).expect("good arguments");
     let mut out = Vec::new();
     let code = line.calendars.run(&mut out).expect("it can print");
     (code == ExitCode::SUCCESS, String::from_utf8(out).expect("text"))
@@ -51,7 +52,10 @@ fn a_month_as_json_and_as_a_table() {
     assert_eq!(days[3]["date"], "2026-09-04");
     assert_eq!((&days[3]["weekday"], &days[3]["kind"]), (&json!("fri"), &json!("teaching")));
     assert_eq!((&days[3]["bells"], &days[3]["curfew"]), (&json!(["08:00-17:30"]), &json!(["21:00-06:00"])));
-    assert_eq!((&days[4]["kind"], &days[4]["bells"], &days[4]["curfew"]), (&json!("free"), &json!([]), &json!([])));
+    assert_eq!(
+        (&days[4]["kind"], &days[4]["bells"], &days[4]["curfew"]),
+        (&json!("free"), &json!([]), &json!([]))
+    );
     let (good, told) = run(&dir, &["show", "--month", "2027-02"]);
     assert!(good && told.lines().count() == 29 && told.contains("2027-02-28"), "{told}");
     assert!(!run(&dir, &["show", "--name", "dormitory"]).0);
@@ -66,7 +70,10 @@ fn a_file_is_shown_first_and_written_when_told_and_never_over_another() {
     let written = dir.path().join("conf.d/calendar-2026.toml");
     let (good, told) = take(&dir, "2026.csv", HOLIDAYS, &[]);
     assert!(good && !written.exists(), "{told}");
-    assert!(told.contains("2026-10-05 – 2026-10-07") && told.contains("国庆节") && told.contains("2026-10-10"), "{told}");
+    assert!(
+        told.contains("2026-10-05 – 2026-10-07") && told.contains("国庆节") && told.contains("2026-10-10"),
+        "{told}"
+    );
 
     let (good, told) = take(&dir, "2026.csv", HOLIDAYS, &["--write", "--as", "2026-10-10=wed"]);
     assert!(good, "{told}");
@@ -76,13 +83,20 @@ fn a_file_is_shown_first_and_written_when_told_and_never_over_another() {
     assert_eq!(left.len(), 1, "nothing is left beside it");
     let (_, told) = run(&dir, &["show", "--month", "2026-10", "--name", "dorm", "--json"]);
     let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
-    assert_eq!((&told["days"][0]["kind"], &told["days"][9]["as"]), (&json!("holiday"), &json!("wed")), "the dorm is like main");
+    assert_eq!(
+        (&told["days"][0]["kind"], &told["days"][9]["as"]),
+        (&json!("holiday"), &json!("wed")),
+        "the dorm is like main"
+    );
 
     let shorter = HOLIDAYS.replace("2026-10-07", "2026-10-03");
     assert!(!take(&dir, "2026.csv", &shorter, &["--write"]).0, "it is there already");
     assert_eq!(fs::read_to_string(&written).expect("there"), text);
     let (good, told) = take(&dir, "2026.csv", &shorter, &["--write", "--replace"]);
-    assert!(good && told.contains("2026-10-05 – 2026-10-07"), "the days that are no holidays any more: {told}");
+    assert!(
+        good && told.contains("2026-10-05 – 2026-10-07"),
+        "the days that are no holidays any more: {told}"
+    );
     assert!(!fs::read_to_string(&written).expect("there").contains("2026-10-07"));
 
     let (good, told) = take(&dir, "again.csv", &shorter, &["--write"]);
@@ -102,7 +116,11 @@ fn a_file_that_is_wrong_or_does_not_fit_is_not_written() {
     assert!(!take(&dir, "c.csv", HOLIDAYS, &["--write", "--as", "2026-10-11=wed"]).0, "no make-up day");
     assert!(!dir.path().join("conf.d").exists());
     let bells = "[[calendar.bell]]\ndays = [\"mon\"]\nperiods = [\"08:00-09:00\"]\n";
-    fs::write(dir.path().join("gateway.toml"), GATEWAY.replace("[[calendars]]", &format!("{bells}[[calendars]]"))).expect("written");
+    fs::write(
+        dir.path().join("gateway.toml"),
+        GATEWAY.replace("[[calendars]]", &format!("{bells}[[calendars]]")),
+    )
+    .expect("written");
     let (good, told) = take(&dir, "d.csv", HOLIDAYS, &["--write"]);
     assert!(!good && told.contains("which ring on 2026-10-10") && told.contains("--as"), "{told}");
     assert!(take(&dir, "d.csv", HOLIDAYS, &["--write", "--as", "2026-10-10=mon", "--to", "x.toml"]).0);

@@ -3,13 +3,14 @@
 use super::rule;
 use crate::calendar::Calendar;
 use crate::document::{Document, Problems};
-use crate::model::Priority;
+use crate::model::{Priority, RuleId};
 use crate::rules::World;
 use crate::rules::testing::{Player, local, world, zone};
 use std::sync::Arc;
 
 fn until(last: &str) -> World {
-    let text = format!("[calendar]\n[[calendar.term]]\nname = \"a\"\nfirst = \"2026-09-01\"\nlast = \"{last}\"\n");
+    let text =
+        format!("[calendar]\n[[calendar.term]]\nname = \"a\"\nfirst = \"2026-09-01\"\nlast = \"{last}\"\n");
     let problems = Problems::new();
     let document = Document::parse("gateway.toml", &text, &problems);
     let table = document.reader(&problems).table("calendar").expect("a table");
@@ -41,8 +42,8 @@ fn thirty_days_before_the_end_and_when_it_is_over() {
 fn a_newer_calendar_ends_it_and_a_school_without_terms_has_no_such_alarm() {
     let mut player = player("2027-07-09", "2027-01-23T00:00");
     assert_eq!(player.wait(60).said(), ["main ended", "main/over ended", "dorm ended", "dorm/over ended"]);
-    assert!(player.engine.judges(&"always.calendar".parse().expect("an id"), "main/over"));
-    assert!(!player.engine.judges(&"always.calendar".parse().expect("an id"), "all year"));
+    let id = RuleId::new("always.calendar").expect("an id");
+    assert!(player.engine.judges(&id, "main/over") && !player.engine.judges(&id, "all year"));
     assert!(rule(&world()).is_none());
 }
 

@@ -77,7 +77,9 @@ impl Formula {
         if chars > MAX_CHARS {
             return Err(format!("the expression has {chars} characters, at most {MAX_CHARS} are allowed"));
         }
-        if let Some(odd) = text.chars().find(|c| matches!(c, '（' | '）' | '＞' | '＜' | '＝' | '＆' | '“' | '”')) {
+        if let Some(odd) =
+            text.chars().find(|c| matches!(c, '（' | '）' | '＞' | '＜' | '＝' | '＆' | '“' | '”'))
+        {
             return Err(format!("'{odd}' is a full-width character: write it with the English keyboard"));
         }
         let parser = Parser::new().max_recursion_depth(PARSER_DEPTH);
@@ -85,7 +87,8 @@ impl Formula {
             let first = errors.errors.first();
             let (column, why) = first.map_or((1, ""), |error| (error.pos.1, error.msg.as_str()));
             // What was expected instead is a list of tokens that says less than the place.
-            let why = why.split(" expecting ").next().unwrap_or_default().trim_start_matches("Syntax error: ");
+            let why =
+                why.split(" expecting ").next().unwrap_or_default().trim_start_matches("Syntax error: ");
             format!("this is no expression: at character {column}, {why}")
         })?;
         let mut admitted = Admitted { nodes: 0, names: BTreeSet::new() };
@@ -265,7 +268,8 @@ fn reach(node: &IdedExpr, known: &dyn Fn(&str) -> Option<Sort>) -> Result<Reach,
                 }
                 return Ok(any);
             }
-            let parts: Vec<Reach> = call.args.iter().map(|part| reach(part, known)).collect::<Result<_, _>>()?;
+            let parts: Vec<Reach> =
+                call.args.iter().map(|part| reach(part, known)).collect::<Result<_, _>>()?;
             applied(&call.func_name, &parts)
         }
         _ => Err("this cannot be used here".into()),
@@ -305,9 +309,7 @@ fn applied(operator: &str, parts: &[Reach]) -> Result<Reach, String> {
             Ok(Reach::Flag { true_: *a && *c, false_: *b || *d })
         }
         [left, right] if operator == op::EQUALS => equal(left, right, sign),
-        [left, right] if operator == op::NOT_EQUALS => {
-            applied(op::LOGICAL_NOT, &[equal(left, right, sign)?])
-        }
+        [left, right] if operator == op::NOT_EQUALS => applied(op::LOGICAL_NOT, &[equal(left, right, sign)?]),
         [Reach::Flag { true_, false_ }, then, other] if operator == op::CONDITIONAL => {
             union(then, other, *true_, *false_)
         }
@@ -355,7 +357,10 @@ fn union(then: &Reach, other: &Reach, first: bool, second: bool) -> Result<Reach
             true_: (*a && first) || (*c && second),
             false_: (*b && first) || (*d && second),
         }),
-        _ => Err("on both sides of ':' stands the same sort of thing: two numbers, or two that are true or false".into()),
+        _ => Err(
+            "on both sides of ':' stands the same sort of thing: two numbers, or two that are true or false"
+                .into(),
+        ),
     }
 }
 

@@ -92,14 +92,18 @@ fn true_for_a_while() {
     player.power("m1", 700.0).wait(59).power("m1", 800.0);
     assert!(player.said().is_empty());
     assert_eq!(player.wait(1).said(), ["m1 holds"], "further readings do not lengthen the wait");
-    let points = parse(&format!("[[rule]]\nid = \"r\"\nkind = \"expression\"\n{body}"), &world()).expect("good");
+    let points =
+        parse(&format!("[[rule]]\nid = \"r\"\nkind = \"expression\"\n{body}"), &world()).expect("good");
     assert_eq!(points[0].points().len(), 2);
 }
 
 #[test]
 fn slips_are_told_with_what_to_write() {
     for (when, expected) in [
-        ("power_totl > 5", ["the profile 'acme-w' has no point 'power_totl'", "teaching, exam, curfew, holiday, hour"]),
+        (
+            "power_totl > 5",
+            ["the profile 'acme-w' has no point 'power_totl'", "teaching, exam, curfew, holiday, hour"],
+        ),
         ("device.floor == \"2\" && power_total > 1", ["no point 'device.floor'", "device.place"]),
         ("power_total > 70000", ["can never be true", "ranges"]),
         ("power_total >= 0", ["is always true", "ranges"]),
@@ -128,7 +132,11 @@ fn slips_are_told_with_what_to_write() {
     }
     let mixed = "class = \"energy-meter\"\nwhen = \"power_total > 5\"\n";
     one_slip("expression", mixed, &["'power_total' is in", "one rule for each unit"]);
-    one_slip("expression", &(rule("power_total > 5") + "calendar = \"dorm\"\n"), &["there is no calendar 'dorm'"]);
+    one_slip(
+        "expression",
+        &(rule("power_total > 5") + "calendar = \"dorm\"\n"),
+        &["there is no calendar 'dorm'"],
+    );
     one_slip("expression", &(rule("power_total > 5") + "text = \"\"\n"), &["the text is empty"]);
 }
 
@@ -159,9 +167,54 @@ fn nesting_and_length_have_limits() {
 }
 
 const TOKENS: [&str; 48] = [
-    "a", "b", "t", "s", "x", "device", ".place", ".", "1", "2.5", "0", "1e308", "1e999", "9223372036854775808",
-    "0x1F", "7u", "\"x\"", "'y'", "\"", "b'z'", "r'q'", "true", "false", "null", "+", "-", "*", "/", "%", "==",
-    "!=", "<", "<=", ">", ">=", "&&", "||", "!", "?", ":", "in", "(", ")", "[", "]", ",", ".map(a, a)", "has(",
+    "a",
+    "b",
+    "t",
+    "s",
+    "x",
+    "device",
+    ".place",
+    ".",
+    "1",
+    "2.5",
+    "0",
+    "1e308",
+    "1e999",
+    "9223372036854775808",
+    "0x1F",
+    "7u",
+    "\"x\"",
+    "'y'",
+    "\"",
+    "b'z'",
+    "r'q'",
+    "true",
+    "false",
+    "null",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "==",
+    "!=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "&&",
+    "||",
+    "!",
+    "?",
+    ":",
+    "in",
+    "(",
+    ")",
+    "[",
+    "]",
+    ",",
+    ".map(a, a)",
+    "has(",
 ];
 
 /// No text panics, takes long, or breaks the limits; and what is taken keeps its promises.
@@ -183,14 +236,23 @@ fn any_text_at_all_is_refused_or_judged_in_time() {
             taken += 1;
             let reach = formula.reach(&known);
             let values = |a: f64, b: f64, t: bool| {
-                BTreeMap::from([("a", Value::Number(a)), ("b", Value::Number(b)), ("t", Value::Flag(t)), ("s", Value::Text("x"))])
+                BTreeMap::from([
+                    ("a", Value::Number(a)),
+                    ("b", Value::Number(b)),
+                    ("t", Value::Flag(t)),
+                    ("s", Value::Text("x")),
+                ])
             };
-            for (a, b, t) in [(0.0, 0.0, true), (-10.0, 10.0, false), (10.0, 2.5, true), (1.0, -10.0, false)] {
+            for (a, b, t) in [(0.0, 0.0, true), (-10.0, 10.0, false), (10.0, 2.5, true), (1.0, -10.0, false)]
+            {
                 let given = values(a, b, t);
                 let says = formula.judge(&|name| given.get(name).copied());
                 if let (Ok((ever_true, ever_false)), Some(says)) = (&reach, says) {
                     judged += 1;
-                    assert!(if says { *ever_true } else { *ever_false }, "{case}: {text} is {says} at {a}, {b}, {t}");
+                    assert!(
+                        if says { *ever_true } else { *ever_false },
+                        "{case}: {text} is {says} at {a}, {b}, {t}"
+                    );
                 }
             }
             let _missing = formula.judge(&|_| None);

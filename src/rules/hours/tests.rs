@@ -29,11 +29,11 @@ fn named_or_of_the_places_where_they_agree() {
     let world = two_calendars();
     let friday = local("2026-10-09T20:30");
     for (body, dorm) in [
-        ("devices = [\"m1\"]\n", true),                                   // in b1
-        ("devices = [\"m1\", \"m2\"]\n", true),                           // both are
-        ("devices = [\"m1\", \"k1\"]\n", false),                          // one is at the gate
-        ("class = \"energy-meter\"\n", false),                            // so is one of these
-        ("class = \"energy-meter\"\nplace = \"b1\"\n", true),             // here it is not
+        ("devices = [\"m1\"]\n", true),                       // in b1
+        ("devices = [\"m1\", \"m2\"]\n", true),               // both are
+        ("devices = [\"m1\", \"k1\"]\n", false),              // one is at the gate
+        ("class = \"energy-meter\"\n", false),                // so is one of these
+        ("class = \"energy-meter\"\nplace = \"b1\"\n", true), // here it is not
         ("place = \"campus\"\n", false),
         ("zone = \"b1\"\n", true),
         ("zone = \"campus\"\n", false),
@@ -68,7 +68,10 @@ fn the_boarding_house_has_its_own_night_over_midnight() {
     player.set_wall(local("2026-10-10T04:59")).card("card2", "r", Out);
     assert!(player.said().contains(&"card2 happened".to_owned()), "Friday's night, on Saturday");
     player.set_wall(local("2026-10-10T23:00")).card("card2", "s", Out);
-    assert!(!player.said().contains(&"card2 happened".to_owned()), "Saturday has none, though the main calendar has");
+    assert!(
+        !player.said().contains(&"card2 happened".to_owned()),
+        "Saturday has none, though the main calendar has"
+    );
 }
 
 #[test]
@@ -80,7 +83,8 @@ fn a_load_is_judged_by_the_bells_of_its_own_building() {
              above = 2\nunit = \"kW\"\nfor_secs = 0\n"
         )
     };
-    let mut player = Player::new(parse(&(rule("m1") + &rule("k1")), &world).expect("good"), local("2026-10-09T12:00"));
+    let mut player =
+        Player::new(parse(&(rule("m1") + &rule("k1")), &world).expect("good"), local("2026-10-09T12:00"));
     player.wait_ms(0).said();
     player.power("m1", 3000.0).power("k1", 3.0).wait_ms(1);
     assert_eq!(player.said(), ["m1 holds"], "there are no bells in b1, and there are at the gate");

@@ -2,7 +2,7 @@
 
 use super::engine::{Did, Target, plain, size};
 use schoolgate::calendar::Written;
-use schoolgate::calendar::import::{Import, changes};
+use schoolgate::calendar::import::Import;
 use schoolgate::document::{Document, Problems};
 use schoolgate::rules::{Formula, Sort, Value};
 
@@ -29,8 +29,30 @@ pub fn expressions() -> Target {
         "{'a': b'c'}.a != null && hour % 2 == 0 || r'x'.matches('y')",
     ];
     let words = [
-        "power_total", "hour", "teaching", "device.place", "&&", "||", "!", "==", "!=", ">=", "<", " in ", "[1,2]",
-        "(", ")", "?", ":", "1e308", "9223372036854775807", "-", "true", "'r201'", ".map(x, x)", "\"\\u{1F600}\"",
+        "power_total",
+        "hour",
+        "teaching",
+        "device.place",
+        "&&",
+        "||",
+        "!",
+        "==",
+        "!=",
+        ">=",
+        "<",
+        " in ",
+        "[1,2]",
+        "(",
+        ")",
+        "?",
+        ":",
+        "1e308",
+        "9223372036854775807",
+        "-",
+        "true",
+        "'r201'",
+        ".map(x, x)",
+        "\"\\u{1F600}\"",
     ];
     Target {
         name: "expressions",
@@ -50,7 +72,8 @@ pub fn expressions() -> Target {
                 }
             };
             let reach = formula.reach(&known);
-            for (power, hour, teaching) in [(0.0, 0.0, false), (60_000.0, 23.0, true), (2_500.0, 7.0, false)] {
+            for (power, hour, teaching) in [(0.0, 0.0, false), (60_000.0, 23.0, true), (2_500.0, 7.0, false)]
+            {
                 let says = formula.judge(&|name| match name {
                     "power_total" => Some(Value::Number(power)),
                     "hour" => Some(Value::Number(hour)),
@@ -81,9 +104,31 @@ pub fn calendars() -> Target {
          RRULE:FREQ=YEARLY\nSTATUS:CANCELLED\nEND:VEVENT\nEND:VCALENDAR\n",
     ];
     let words = [
-        "20261001", "99991231", "00010101", "T240000", "P400D", "P9999999999W", "休", "班", "调休", "BEGIN:VEVENT\n",
-        "END:VEVENT\n", "\r\n ", "\"", ",", ";", "\\n", "holiday", "2100-12-31", "2000-01-01", "24:00-24:00", "\u{feff}",
-        "\u{0}", "周日", "DTEND:", "DURATION:",
+        "20261001",
+        "99991231",
+        "00010101",
+        "T240000",
+        "P400D",
+        "P9999999999W",
+        "休",
+        "班",
+        "调休",
+        "BEGIN:VEVENT\n",
+        "END:VEVENT\n",
+        "\r\n ",
+        "\"",
+        ",",
+        ";",
+        "\\n",
+        "holiday",
+        "2100-12-31",
+        "2000-01-01",
+        "24:00-24:00",
+        "\u{feff}",
+        "\u{0}",
+        "周日",
+        "DTEND:",
+        "DURATION:",
     ];
     Target {
         name: "calendars",
@@ -118,10 +163,9 @@ fn taken(import: &Import, zone: &jiff::tz::TimeZone, did: &mut Did) {
     let tables = root.tables("calendar_days");
     let [table] = tables.as_slice() else { panic!("one table: {text}") };
     let _name = table.text_opt("calendar");
-    let calendar = Written::read(table).calendar(zone, &problems);
+    let _calendar = Written::read(table).calendar(zone, &problems);
     let told = problems.into_sorted();
     // Terms may overlap, and a make-up day be no weekend: that is told with the place in the file, and not written.
     did.step(told.first().map(|problem| plain(&problem.message)));
     assert!(told.iter().all(|problem| !problem.message.contains("TOML")), "{text}\n{told:?}");
-    assert_eq!(changes(&calendar, &calendar), []);
 }
