@@ -44,6 +44,7 @@ pub(super) const KIND: RuleKind = RuleKind {
           then nothing is judged. One that can never be true, or never false, is refused. A fixed limit is better \
           written as `threshold`, which has a deadband.",
     example: r#"class = "energy-meter"         # which devices; see "Which devices"
+place = "b1"
 when = "power_total > 2000 && !teaching && (hour >= 22 || hour < 6)"   # in the points' own units
 for_secs = 600                 # true for this long; 0 unless told otherwise
 text = "夜间大功率用电"          # what the alarm says; the expression unless told otherwise
