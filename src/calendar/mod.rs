@@ -21,6 +21,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use std::collections::BTreeMap;
 
+/// What the school's own calendar is called where a name is asked for.
+pub const MAIN: &str = "main";
+
 /// The curfew of a school that told us nothing.
 const NIGHT: Period = Period { start: 22 * 60 + 30, end: 30 * 60 };
 

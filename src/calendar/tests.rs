@@ -381,15 +381,15 @@ fn the_turn_of_the_year_and_how_long_the_calendar_will_do() {
 #[test]
 fn a_night_over_the_change_of_clocks_is_shorter_or_longer() {
     let calendar = Calendar::default_school(eastern());
-    for (evening, morning, hours) in [
-        ("2026-03-07T22:30", "2026-03-08T06:00", 6.5),
-        ("2026-10-31T22:30", "2026-11-01T06:00", 8.5),
-        ("2026-12-31T22:30", "2027-01-01T06:00", 7.5),
+    for (evening, morning, minutes) in [
+        ("2026-03-07T22:30", "2026-03-08T06:00", 390),
+        ("2026-10-31T22:30", "2026-11-01T06:00", 510),
+        ("2026-12-31T22:30", "2027-01-01T06:00", 450),
     ] {
         let (evening, morning) = (at(&eastern(), evening), at(&eastern(), morning));
         assert!(calendar.holds(Times::Curfew, evening));
         assert_eq!(calendar.next_change(Times::Curfew, evening), Some(morning));
-        assert_eq!(morning.since(evening) as f64 / 3_600_000.0, hours);
+        assert_eq!(morning.since(evening), minutes * 60_000);
     }
 }
 

@@ -3,8 +3,8 @@
 use super::words::{lang, say};
 use super::{At, EXIT_USAGE, complain, configured, table};
 use crate::calendar::import::{Change, Import, MAX_BYTES, Remark, changes};
-use crate::calendar::{Calendar, Day, DayKind, Period, weekday_named, weekday_word};
-use crate::config::{self, Config, MAIN_CALENDAR};
+use crate::calendar::{Calendar, Day, DayKind, MAIN, Period, weekday_named, weekday_word};
+use crate::config::{self, Config};
 use crate::document::one_of;
 use crate::model::{Lang, Wall};
 use crate::runtime::{Clock, SystemClock};
@@ -47,7 +47,7 @@ struct Show {
     #[arg(long, value_parser = month)]
     month: Option<Date>,
     /// Which calendar
-    #[arg(long, default_value = MAIN_CALENDAR)]
+    #[arg(long, default_value = MAIN)]
     name: String,
     /// Print JSON instead of a table
     #[arg(long)]
@@ -59,7 +59,7 @@ struct Take {
     /// CSV with the columns 类型 (kind), 开始日期 (first), 结束日期 (last), 名称 (name), 按周几上课 (as), 时段 (periods); or .ics
     file: PathBuf,
     /// Into which calendar
-    #[arg(long, default_value = MAIN_CALENDAR)]
+    #[arg(long, default_value = MAIN)]
     name: String,
     /// Whose bells ring on a make-up workday, such as 2026-10-10=wed; may be given several times
     #[arg(long = "as", value_name = "DAY=WEEKDAY", value_parser = rings)]
@@ -110,7 +110,7 @@ fn file_name(text: &str) -> Result<String, String> {
 fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Arc<Calendar>, String> {
     config.world.calendar_named(name).ok_or_else(|| {
         let others = config.world.calendars.keys().map(String::as_str);
-        let known: Vec<&str> = std::iter::once(MAIN_CALENDAR).chain(others).collect();
+        let known: Vec<&str> = std::iter::once(MAIN).chain(others).collect();
         let advice = one_of(name, &known);
         let zh = format!("没有校历“{name}”；已有：{}", known.join("、"));
         say(zh, format!("there is no calendar '{name}': {advice}"))
@@ -133,8 +133,8 @@ impl Show {
             Err(told) => return refuse(&told),
         };
         let now = SystemClock::new().now().wall;
-        let today = calendar.local(now).map_or(Date::constant(2026, 1, 1), |(today, _)| today);
-        let first = self.month.unwrap_or(today).first_of_month();
+        let today = || calendar.local(now).map(|(today, _)| today);
+        let first = self.month.or_else(today).unwrap_or(Date::MIN).first_of_month();
         let last = first.last_of_month();
         let days: Vec<Day> =
             first.series(1.day()).take_while(|day| *day <= last).map(|day| calendar.day(day)).collect();
@@ -246,6 +246,9 @@ impl Take {
             return Ok(ExitCode::from(EXIT_WRONG));
         }
         remarks(out, &import.unclear, &say("未采用", "left out"))?;
+        let (many, encoding) = (import.len(), import.encoding);
+        let zh = format!("文件中有 {many} 项（{encoding}）");
+        writeln!(out, "{}", say(zh, format!("the file has {many} entries ({encoding})")))?;
         import.leave_out(known);
         if import.is_empty() {
             let zh = "文件中没有校历还不知道的日期，没有写入";
@@ -256,7 +259,7 @@ impl Take {
             )?;
             return Ok(ExitCode::SUCCESS);
         }
-        let name = (self.name != MAIN_CALENDAR).then_some(self.name.as_str());
+        let name = (self.name != MAIN).then_some(self.name.as_str());
         let text = import.toml(&self.head(), name);
         let after = match config::load_with(config, Some((&path, &text))) {
             Ok(after) => after,
@@ -387,7 +390,7 @@ fn put(path: &Path, text: &str, replace: bool) -> io::Result<()> {
 /// What `check` says of calendars that are about to run out.
 pub(super) fn notes(config: &Config, now: Wall) -> Vec<String> {
     let others = config.world.calendars.iter().map(|(name, calendar)| (name.as_str(), calendar));
-    let all = std::iter::once((MAIN_CALENDAR, &config.world.calendar)).chain(others);
+    let all = std::iter::once((MAIN, &config.world.calendar)).chain(others);
     all.flat_map(|(name, calendar)| ending(name, calendar, now)).collect()
 }
 

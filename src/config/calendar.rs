@@ -1,14 +1,11 @@
 //! `[calendar]`, `[[calendars]]` and `[[calendar_days]]`: the school's calendar, others by name, and days that were
 //! imported.
 
-use crate::calendar::{Calendar, Written};
+use crate::calendar::{Calendar, MAIN, Written};
 use crate::document::{Problems, Reader, one_of};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// What the school's calendar is called where a name is asked for.
-pub const MAIN: &str = "main";
 
 /// Most calendars besides the main one.
 const MAX_CALENDARS: usize = 32;

@@ -22,7 +22,6 @@ mod site;
 mod source;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
-pub use calendar::MAIN as MAIN_CALENDAR;
 pub use control::Controls;
 pub use listener::{server_tls, valid_filter};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles, load_with};

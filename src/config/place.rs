@@ -1,8 +1,9 @@
 //! `[[place]]`: campus, building, floor, room, and who holds whom.
 
-use super::calendar::{Calendars, MAIN};
+use super::calendar::Calendars;
 use super::fields::{finish, name_opt};
 use super::names::Names;
+use crate::calendar::MAIN;
 use crate::document::{Problems, Reader, Spot, one_of};
 use crate::model::{Place, PlaceId, PlaceKind, Text};
 use std::collections::{BTreeMap, BTreeSet};

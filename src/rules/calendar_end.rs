@@ -2,7 +2,7 @@
 
 use super::subject::Header;
 use super::{Finding, Level, Rule, Watch, World};
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, MAIN};
 use crate::model::{AlarmClass, AlarmKey, Mono, Now, Observation, Priority, RuleId, Text, Wall};
 use jiff::civil::Date;
 use std::time::Duration;
@@ -34,7 +34,7 @@ struct CalendarEnd {
 /// The rule `always.calendar`, if any calendar has terms.
 pub(super) fn rule(world: &World) -> Option<Box<dyn Rule>> {
     let others = world.calendars.iter().map(|(name, calendar)| (name.as_str(), calendar));
-    let all = std::iter::once(("main", &world.calendar)).chain(others);
+    let all = std::iter::once((MAIN, &world.calendar)).chain(others);
     let ends: Vec<End> = all.filter_map(|(name, calendar)| End::of(name, calendar)).collect();
     if ends.is_empty() {
         return None;

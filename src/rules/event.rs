@@ -204,6 +204,13 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let only_outside = reader.flag_opt("only_outside_hours").unwrap_or(false);
     let (class, priority) = ranked(kind.unwrap_or(EventKind::Other));
     let calendar = hours::calendar(reader, world);
+    if reader.has("calendar") && !only_outside {
+        reader.problem(
+            "calendar",
+            "this rule asks no calendar",
+            "add only_outside_hours = true, or take calendar out",
+        );
+    }
     let header = Header::parse(reader, id, class, priority);
     let kind = kind?;
     subject::gives(reader, "event", kind, &chosen);

@@ -39,9 +39,9 @@ pub(super) const KIND: RuleKind = RuleKind {
     doc: "An expression is true. Names are the points of the devices (each in the unit of its profile), `teaching`, \
           `exam`, `curfew`, `holiday` (also between terms), `hour` (0 to 23), `weekday` (1 is Monday, 7 is Sunday), \
           `device.id`, `device.class` and `device.place`. Operators are `+ - * / == != < <= > >= && || ! ?: in`; there \
-          are no functions and no loops. All numbers are floating-point numbers. A value that is not there (not yet \
-          read, doubted, the device does not answer, the gateway's clock is not set) leaves open what it would decide: \
-          then nothing is judged. One that can never be true, or never false, is refused. A fixed limit is better \
+          are no functions and no loops. All numbers are floating-point numbers. A value that is not \
+          there (not yet read, the device does not answer, the gateway's clock is not set) leaves open what it would \
+          decide: then nothing is judged. Doubted and retained values are passed over. One that can never be true, or never false, is refused. A fixed limit is better \
           written as `threshold`, which has a deadband.",
     example: r#"class = "energy-meter"         # which devices; see "Which devices"
 place = "b1"
@@ -297,7 +297,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     }
     let zh = zh.unwrap_or_else(|| written.clone());
     let en = en.unwrap_or_else(|| zh.clone());
-    let calendar = formula.names().any(is_of_calendar).then_some(calendar);
+    let asks = formula.names().any(is_of_calendar);
+    if reader.has("calendar") && !asks {
+        let advice = "name one of its words in the expression, such as teaching, or take calendar out";
+        reader.problem("calendar", "this rule asks no calendar", advice);
+    }
     let watch = |(subject, watched): (Subject, &Watched)| {
         let (class, place) = (watched.profile.class.clone(), watched.place.to_string());
         let watching = Watching { subject, class, place, values: BTreeMap::new(), said: None };
@@ -309,7 +313,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         words: Text::new(zh, en),
         hold,
         points,
-        calendar,
+        calendar: asks.then_some(calendar),
         moment: None,
         look: None,
         watching: chosen.into_iter().map(watch).collect(),

@@ -2,14 +2,11 @@
 
 use super::World;
 use super::subject;
-use crate::calendar::{Calendar, Times};
+use crate::calendar::{Calendar, MAIN, Times};
 use crate::document::{Reader, one_of};
 use crate::model::{Mono, Now, PlaceId};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The name of the school's own calendar.
-const MAIN: &str = "main";
 
 /// The calendar is asked again at least this often: a step of the wall clock moves the bell without a word.
 pub(super) const RECHECK: Duration = Duration::from_secs(60);

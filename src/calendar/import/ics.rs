@@ -11,6 +11,8 @@ use jiff::tz::TimeZone;
 
 /// Longest line after unfolding, bytes; what is longer is cut, which no date or summary is.
 const MAX_LINE_BYTES: usize = 4_096;
+/// Most make-up workdays in a row.
+const MAX_MAKEUP_DAYS: i32 = 14;
 /// Most slips that are told.
 const MAX_SLIPS: usize = 100;
 
@@ -217,16 +219,18 @@ fn judge(import: &mut Import, event: Event) {
         return;
     }
     let name = if kind == Kind::MakeUp { "补班".to_owned() } else { name_of(&summary) };
-    if kind == Kind::MakeUp {
-        // One entry for each day: each may ring the bells of another weekday.
-        if first <= last && first.until(last).is_ok_and(|span| span.get_days() <= 31) {
-            for day in first.series(1.day()).take_while(|day| *day <= last) {
-                import.take(super::single(line, kind, name.clone(), day));
-            }
-            return;
-        }
+    if kind != Kind::MakeUp || last <= first {
+        import.take(Entry { line, kind, name, first, last, rings: None, periods: Vec::new() });
+        return;
     }
-    import.take(Entry { line, kind, name, first, last, rings: None, periods: Vec::new() });
+    // One entry for each day: each may ring the bells of another weekday.
+    if first.until(last).is_ok_and(|span| span.get_days() >= MAX_MAKEUP_DAYS) {
+        import.slip(line, "补班不会有这么多天", "there are no make-up workdays for so long");
+        return;
+    }
+    for day in first.series(1.day()).take_while(|day| *day <= last) {
+        import.take(super::single(line, kind, name.clone(), day));
+    }
 }
 
 /// Whether people rest or work, by the words in use: 休, 假 and 班.

@@ -241,7 +241,7 @@ impl Import {
             let zh = format!("{first} 不在 2000 年到 2100 年之间");
             self.slip(line, zh, format!("{first} is not within the years 2000 to 2100"));
         } else if self.entries.len() >= MAX_ENTRIES {
-            if self.entries.len() == MAX_ENTRIES && self.slips.last().is_none_or(|slip| slip.line != 0) {
+            if !self.slips.iter().any(|slip| slip.line == 0) {
                 let zh = format!("超过 {MAX_ENTRIES} 项");
                 self.slip(0, zh, format!("there are more than {MAX_ENTRIES} entries"));
             }

@@ -120,6 +120,11 @@ fn slips_in_an_icalendar_file_are_told_with_their_line() {
             7,
             "2026-10-01 is a holiday on line 3 and a make-up workday here",
         ),
+        (
+            event(&format!("{good}\r\nDTEND;VALUE=DATE:20261101").replace('休', "班")),
+            3,
+            "no make-up workdays for so long",
+        ),
         ("BEGIN:VCALENDAR\n".repeat(20), 9, "too deep"),
         ("BEGIN:VCALENDAR\nEND:VCALENDAR\n".to_owned(), 1, "there is no day in the file"),
     ] {
