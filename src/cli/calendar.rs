@@ -220,10 +220,14 @@ impl Take {
                 format!("there is {name} already: --replace it, or choose another name with --to"),
             ));
         }
-        let bytes = match read(&self.file) {
-            Ok(bytes) => bytes,
-            Err(error) => return complain(&error, EXIT_USAGE),
-        };
+        if there && !imported(&path) {
+            let name = path.display();
+            let zh = format!("{name} 里不只有导入的日期，不替换：用 --to 另起名");
+            return refuse(&say(
+                zh,
+                format!("there is more than imported days in {name}: choose another name with --to"),
+            ));
+        }
         let without = match loaded(config, Some((&path, "")), out)? {
             Ok(config) => config,
             Err(code) => return Ok(code),
@@ -232,23 +236,10 @@ impl Take {
             Ok(calendar) => calendar,
             Err(told) => return refuse(&told),
         };
-        let mut import = Import::read(&bytes, &without.site.zone);
-        for (day, weekday) in &self.rings {
-            if !import.ring(*day, *weekday) {
-                let zh = format!("文件中 {day} 不是调休上班日");
-                return refuse(&say(zh, format!("{day} is no make-up workday of the file")));
-            }
-        }
-        remarks(out, &import.slips, &say("错误", "wrong"))?;
-        if !import.slips.is_empty() {
-            let zh = "文件有错误，没有写入";
-            writeln!(out, "{}", say(zh, "the file is wrong: nothing was written"))?;
-            return Ok(ExitCode::from(EXIT_WRONG));
-        }
-        remarks(out, &import.unclear, &say("未采用", "left out"))?;
-        let (many, encoding) = (import.len(), import.encoding);
-        let zh = format!("文件中有 {many} 项（{encoding}）");
-        writeln!(out, "{}", say(zh, format!("the file has {many} entries ({encoding})")))?;
+        let mut import = match self.import(&without, out)? {
+            Ok(import) => import,
+            Err(code) => return Ok(code),
+        };
         import.leave_out(known);
         if import.is_empty() {
             let zh = "文件中没有校历还不知道的日期，没有写入";
@@ -291,6 +282,32 @@ impl Take {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// What the file says, or the exit code after what is wrong with it was told.
+    fn import(&self, config: &Config, out: &mut impl Write) -> io::Result<Result<Import, ExitCode>> {
+        let bytes = match read(&self.file) {
+            Ok(bytes) => bytes,
+            Err(error) => return complain(&error, EXIT_USAGE).map(Err),
+        };
+        let mut import = Import::read(&bytes, &config.site.zone);
+        remarks(out, &import.slips, &say("错误", "wrong"))?;
+        if !import.slips.is_empty() {
+            let zh = "文件有错误，没有写入";
+            writeln!(out, "{}", say(zh, "the file is wrong: nothing was written"))?;
+            return Ok(Err(ExitCode::from(EXIT_WRONG)));
+        }
+        for (day, weekday) in &self.rings {
+            if !import.ring(*day, *weekday) {
+                let zh = format!("文件中 {day} 不是调休上班日");
+                return Ok(Err(refuse(&say(zh, format!("{day} is no make-up workday of the file")))?));
+            }
+        }
+        remarks(out, &import.unclear, &say("未采用", "left out"))?;
+        let (many, encoding) = (import.len(), import.encoding);
+        let zh = format!("文件中有 {many} 项（{encoding}）");
+        writeln!(out, "{}", say(zh, format!("the file has {many} entries ({encoding})")))?;
+        Ok(Ok(import))
+    }
+
     /// The file in `conf.d`; `None` where no name can be made of that of the file.
     fn target(&self, config: &Path) -> Option<PathBuf> {
         let dir = config.parent().unwrap_or(Path::new("")).join("conf.d");
@@ -316,6 +333,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether nothing but imported days stands in a file.
+fn imported(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.parse::<toml::Table>().is_ok_and(|table| table.keys().all(|key| key == "calendar_days"))
 }
 
 fn loaded(

@@ -39,10 +39,10 @@ pub(super) const KIND: RuleKind = RuleKind {
     doc: "An expression is true. Names are the points of the devices (each in the unit of its profile), `teaching`, \
           `exam`, `curfew`, `holiday` (also between terms), `hour` (0 to 23), `weekday` (1 is Monday, 7 is Sunday), \
           `device.id`, `device.class` and `device.place`. Operators are `+ - * / == != < <= > >= && || ! ?: in`; there \
-          are no functions and no loops. All numbers are floating-point numbers. A value that is not \
-          there (not yet read, the device does not answer, the gateway's clock is not set) leaves open what it would \
-          decide: then nothing is judged. Doubted and retained values are passed over. One that can never be true, or never false, is refused. A fixed limit is better \
-          written as `threshold`, which has a deadband.",
+          are no functions and no loops. All numbers are floating-point numbers. A value that is not there (not yet \
+          read, the device does not answer, the gateway's clock is not set) leaves open what it would decide: then \
+          nothing is judged. Doubted and retained values are passed over. An expression that can never be true, or \
+          never false, is refused. A fixed limit is better written as `threshold`, which has a deadband.",
     example: r#"class = "energy-meter"         # which devices; see "Which devices"
 place = "b1"
 when = "power_total > 2000 && !teaching && (hour >= 22 || hour < 6)"   # in the points' own units

@@ -195,20 +195,7 @@ fn judge(import: &mut Import, event: Event) {
         import.slip(line, "日程没有 DTSTART", "the event has no DTSTART");
         return;
     };
-    // DTEND is the day after the last, or a moment; some write the last day itself where it is also the first.
-    let last = match (end, days) {
-        (Some((end, None)), _) => {
-            if end > first {
-                end.yesterday().unwrap_or(end)
-            } else {
-                end
-            }
-        }
-        (Some((end, Some(at))), _) if at == Time::midnight() && end > first => end.yesterday().unwrap_or(end),
-        (Some((end, Some(_))), _) => end,
-        (None, Some(days)) => first.checked_add((days - 1).days()).unwrap_or(first),
-        (None, None) => first,
-    };
+    let last = last_day(first, end, days);
     let whole_days = time.is_none() || kind == Kind::MakeUp;
     if !whole_days && first == last && time.is_some_and(|at| at != Time::midnight()) {
         import.slip(
@@ -230,6 +217,18 @@ fn judge(import: &mut Import, event: Event) {
     }
     for day in first.series(1.day()).take_while(|day| *day <= last) {
         import.take(super::single(line, kind, name.clone(), day));
+    }
+}
+
+/// DTEND is the day after the last, or a moment; some write the last day itself where it is also the first.
+fn last_day(first: Date, end: Option<(Date, Option<Time>)>, days: Option<i32>) -> Date {
+    match (end, days) {
+        (Some((end, at)), _) if end > first && at.is_none_or(|at| at == Time::midnight()) => {
+            end.yesterday().unwrap_or(end)
+        }
+        (Some((end, _)), _) => end,
+        (None, Some(days)) => first.checked_add((days - 1).days()).unwrap_or(first),
+        (None, None) => first,
     }
 }
 

@@ -99,6 +99,10 @@ fn a_file_is_shown_first_and_written_when_told_and_never_over_another() {
     );
     assert!(!fs::read_to_string(&written).expect("there").contains("2026-10-07"));
 
+    let rules = dir.path().join("conf.d/10-rules.toml");
+    fs::write(&rules, "# kept\n[http]\n").expect("written");
+    assert!(!take(&dir, "2026.csv", HOLIDAYS, &["--to", "10-rules.toml", "--write", "--replace"]).0);
+    assert!(fs::read_to_string(&rules).expect("there").starts_with("# kept"));
     let (good, told) = take(&dir, "again.csv", &shorter, &["--write"]);
     assert!(good && !dir.path().join("conf.d/calendar-again.toml").exists(), "all of it is known: {told}");
 }
