@@ -4,6 +4,7 @@
 
 mod attached;
 mod bus;
+mod calendar;
 mod campus;
 mod control;
 mod destination;
@@ -23,7 +24,7 @@ mod source;
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
+pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles, load_with};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse};
@@ -61,7 +62,7 @@ pub struct Config {
     pub buses: Vec<Bus>,
     /// Devices by id.
     pub devices: BTreeMap<DeviceId, Device>,
-    /// What rules may refer to: devices, places and the calendar.
+    /// What rules may refer to: devices, places and calendars.
     pub world: World,
     /// The rules that were written and those that are always on.
     pub rules: Vec<Box<dyn Rule>>,

@@ -1,12 +1,54 @@
 //! Whether it is teaching time, an examination or curfew now, for rules that must notice the bell as well as readings.
 
-use crate::calendar::{Calendar, Times};
-use crate::model::{Mono, Now};
+use super::World;
+use super::subject;
+use crate::calendar::{Calendar, MAIN, Times};
+use crate::document::{Reader, one_of};
+use crate::model::{Mono, Now, PlaceId};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The calendar is asked again at least this often: a step of the wall clock moves the bell without a word.
 pub(super) const RECHECK: Duration = Duration::from_secs(60);
+
+impl World {
+    /// The calendar of this name.
+    #[must_use]
+    pub fn calendar_named(&self, name: &str) -> Option<&Arc<Calendar>> {
+        if name == MAIN { Some(&self.calendar) } else { self.calendars.get(name) }
+    }
+
+    /// The name of the calendar that holds at a place.
+    #[must_use]
+    pub fn calendar_at(&self, place: &PlaceId) -> &str {
+        self.up(place).find_map(|place| place.calendar.as_deref()).unwrap_or(MAIN)
+    }
+}
+
+/// Reads `calendar`, the name of one. Unless it is told, it is the calendar of the rule's zone or of the places of its
+/// devices if these have one and the same, else the main one.
+pub(super) fn calendar(reader: &Reader<'_>, world: &World) -> Arc<Calendar> {
+    let told = reader.text_opt("calendar");
+    let name = told.as_deref().unwrap_or_else(|| common(reader, world));
+    if let Some(calendar) = world.calendar_named(name) {
+        return Arc::clone(calendar);
+    }
+    let known: Vec<&str> = std::iter::once(MAIN).chain(world.calendars.keys().map(String::as_str)).collect();
+    reader.problem("calendar", format!("there is no calendar '{name}'"), one_of(name, &known));
+    Arc::clone(&world.calendar)
+}
+
+/// The name of the calendar that all places of a rule share.
+fn common<'w>(reader: &Reader<'_>, world: &'w World) -> &'w str {
+    let mut places: Vec<&PlaceId> = match reader.text_opt("zone") {
+        Some(zone) => world.places.get_key_value(zone.as_str()).map(|(id, _)| id).into_iter().collect(),
+        None => subject::chosen(reader, world).into_iter().map(|(_, watched)| &watched.place).collect(),
+    };
+    places.dedup();
+    let mut names = places.into_iter().map(|place| world.calendar_at(place));
+    let first = names.next().unwrap_or(MAIN);
+    if names.all(|name| name == first) { first } else { MAIN }
+}
 
 /// The calendar's present answer and when to ask again.
 #[derive(Debug)]
@@ -71,3 +113,6 @@ impl Hours {
         self.ask
     }
 }
+
+#[cfg(test)]
+mod tests;

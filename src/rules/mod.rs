@@ -7,6 +7,7 @@ mod always;
 mod anti_passback;
 mod balance;
 mod budget;
+mod calendar_end;
 mod coverage_lost;
 mod curfew;
 mod demand;
@@ -16,6 +17,7 @@ mod dormitory_load;
 mod engine;
 mod event;
 mod exam_watch;
+mod expression;
 mod hours;
 mod imbalance;
 mod min_flow;
@@ -37,6 +39,7 @@ mod zones;
 
 pub use always::always;
 pub use engine::Engine;
+pub use expression::{Formula, Sort, Value};
 pub use zones::Door;
 
 use crate::calendar::Calendar;
@@ -138,10 +141,12 @@ pub struct World {
     pub devices: BTreeMap<DeviceId, Watched>,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
-    /// The school's calendar.
+    /// The school's calendar, called `main`.
     pub calendar: Arc<Calendar>,
     /// Length of the periods that rules are shown, seconds; it divides an hour.
     pub aggregate_secs: u32,
+    /// Others by name.
+    pub calendars: BTreeMap<String, Arc<Calendar>>,
 }
 
 /// A device as rules see it.
@@ -194,6 +199,7 @@ pub const RULE_KINDS: &[RuleKind] = &[
     imbalance::KIND,
     power_factor::KIND,
     dormitory_load::KIND,
+    expression::KIND,
 ];
 
 #[cfg(test)]

@@ -75,4 +75,6 @@ fn slips_are_told_with_what_to_write() {
     one_slip("event", &RULE.replace("motion", "gas"), &["gives no 'gas' events", "motion, tamper"]);
     one_slip("event", &RULE.replace("motion", "fire"), &["'rule.event' cannot be \"fire\""]);
     one_slip("event", "devices = [\"cam1\"]\n", &["'rule.event' is missing"]);
+    let by_day = "devices = [\"cam1\"]\nevent = \"motion\"\ncalendar = \"main\"\n";
+    one_slip("event", by_day, &["this rule asks no calendar", "only_outside_hours"]);
 }

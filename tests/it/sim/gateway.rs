@@ -109,6 +109,7 @@ impl Gateway {
             places: std::mem::take(&mut config.world.places),
             calendar: Arc::clone(&config.world.calendar),
             aggregate_secs: config.aggregate_secs,
+            calendars: std::mem::take(&mut config.world.calendars),
         };
         let engine = Engine::new(std::mem::take(&mut config.rules));
         let mut pipeline = Pipeline::start(now, settings, Arc::new(world), engine, remembered);
