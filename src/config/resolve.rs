@@ -97,6 +97,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         rules,
         controls,
         destinations,
+        channels: Vec::new(),
         privacy,
     })
 }
