@@ -37,6 +37,8 @@ pub mod runtime;
 pub mod store;
 // edge: devices
 pub mod southbound;
+// edge: telling people
+pub mod notify;
 // edge: platforms
 pub mod northbound;
 // edge: the API

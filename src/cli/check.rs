@@ -72,6 +72,13 @@ fn understood(config: &Config) -> String {
             format!("; {}, {en}", counted(many, "control")),
         ));
     }
+    let channels = config.channels.len();
+    if channels > 0 {
+        line.push_str(&say(
+            format!("；通知渠道 {channels} 个"),
+            format!("; {}", counted(channels, "channel")),
+        ));
+    }
     line.push_str(&privacy(&config.privacy));
     if !names.is_empty() {
         let zh = format!("；尚未经真机确认的设备模板：{names}");

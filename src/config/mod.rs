@@ -6,6 +6,7 @@ mod attached;
 mod bus;
 mod calendar;
 mod campus;
+mod channel;
 mod control;
 mod destination;
 mod device;
@@ -22,6 +23,10 @@ mod site;
 mod source;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
+pub use channel::{
+    Channel, ChannelKind, Charset, Content, Control as ControlChannel, DingTalk, Feishu, Hours, Languages,
+    MailTls, Method, MqttTopic, Piece, Robot, Smtp, Sound, Success, Template, Templated, WeCom, Web, Webhook,
+};
 pub use control::Controls;
 pub use listener::{server_tls, valid_filter};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles, load_with};
@@ -70,6 +75,8 @@ pub struct Config {
     pub controls: Controls,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
+    /// Ways to tell people.
+    pub channels: Vec<Channel>,
     /// What may be done with persons, and how long data are kept.
     pub privacy: Privacy,
 }

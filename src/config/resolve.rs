@@ -6,7 +6,7 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, calendar, campus, control, destination, device, listener, place, privacy, rule, site,
+    Config, Site, bus, calendar, campus, channel, control, destination, device, listener, place, privacy, rule, site,
     source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
@@ -77,6 +77,9 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let rule_names = rule_names(&documents, &always);
     let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
     let controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
+    let control_names = every(&roots, "control").iter().filter_map(|table| table.text_opt("id")).collect();
+    let around = channel::Around { gateway, controls: &controls, control_names: &control_names, sources };
+    let channels = channel::channels(every(&roots, "channel"), &mut Names::of("channel"), &around);
     for root in roots {
         let _rules = root.has("rule");
         root.finish();
@@ -107,6 +110,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         rules,
         controls,
         destinations,
+        channels,
         privacy,
     })
 }

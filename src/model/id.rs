@@ -103,6 +103,8 @@ ids! {
     ProfileId,
     /// Something that may be switched.
     ControlId,
+    /// A way to tell people: a robot of a chat, a mailbox, a loudspeaker.
+    ChannelId,
 }
 
 #[cfg(test)]

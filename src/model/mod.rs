@@ -23,7 +23,9 @@ pub mod unit;
 pub use alarm::{Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Priority};
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Reason, Service};
 pub use fault::Fault;
-pub use id::{BadId, BusId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId};
+pub use id::{
+    BadId, BusId, ChannelId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId,
+};
 pub use input::{
     Audit, Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown,
 };

@@ -1,6 +1,6 @@
 //! Counters that edges add to and `ops` reads; the names people see are given there.
 
-use crate::model::{BusId, DestinationId, DeviceId, Fault};
+use crate::model::{BusId, ChannelId, DestinationId, DeviceId, Fault};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,6 +116,10 @@ pub struct Tally {
     pub connects: Family<BusId>,
     /// Alarms raised, by class word.
     pub alarms_raised: Family<&'static str>,
+    /// Tries to tell people, by channel and the word of the verdict.
+    pub notify_attempts: Family<(ChannelId, &'static str)>,
+    /// What they took together, milliseconds, by channel.
+    pub notify_millis: Family<ChannelId>,
     /// Orders to switch something, by the word of their outcome.
     pub control_orders: Family<&'static str>,
     /// Rows that were given up, by reason word.

@@ -12,6 +12,7 @@ mod notices;
 mod profiles;
 mod tcp;
 mod written;
+mod verdicts;
 
 use engine::fuzz;
 
@@ -113,4 +114,9 @@ fn expressions() {
 #[test]
 fn calendars() {
     fuzz(written::calendars());
+}
+
+#[test]
+fn verdicts() {
+    fuzz(verdicts::verdicts());
 }
