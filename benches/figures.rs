@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed for people")]
 #![expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
 
+#[path = "figures/alarms.rs"]
+mod alarms;
 #[path = "figures/bare.rs"]
 mod bare;
 #[path = "figures/daemon.rs"]
@@ -52,6 +54,7 @@ struct Bench {
 }
 
 const BENCHES: &[Bench] = &[
+    Bench { figures: alarms::RULES, measure: alarms::rules },
     Bench { figures: ingest::FIGURES, measure: ingest::measure },
     Bench { figures: modbus::FIGURES, measure: modbus::measure },
     Bench { figures: school::FIGURES, measure: school::measure },

@@ -8,6 +8,9 @@ mod anti_passback;
 mod balance;
 mod budget;
 mod calendar_end;
+mod band;
+mod cold_chain;
+mod count;
 mod coverage_lost;
 mod curfew;
 mod demand;
@@ -18,6 +21,7 @@ mod engine;
 mod event;
 mod exam_watch;
 mod expression;
+mod held;
 mod hours;
 mod imbalance;
 mod min_flow;
@@ -26,9 +30,17 @@ mod outside_hours;
 mod patrol;
 mod periods;
 mod power_factor;
+mod pattern;
+mod rate_of_change;
+#[cfg(test)]
+mod reference;
 mod repeated_denied;
+mod scope;
+mod sequence;
+mod series;
 mod silent;
 mod subject;
+mod sum;
 #[cfg(test)]
 mod testing;
 mod threshold;
@@ -179,6 +191,12 @@ pub struct RuleKind {
 /// Every kind of rule. [`always`] gives those that nobody writes and nobody can switch off.
 pub const RULE_KINDS: &[RuleKind] = &[
     threshold::KIND,
+    rate_of_change::KIND,
+    sum::KIND,
+    count::KIND,
+    held::KIND,
+    sequence::KIND,
+    cold_chain::KIND,
     outside_hours::KIND,
     silent::KIND,
     coverage_lost::KIND,

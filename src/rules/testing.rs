@@ -46,12 +46,13 @@ fn profile(id: &str, class: &str, points: &[(&str, Unit, (f64, f64))], events: &
     profile.class = class.into();
     let names = |id: &str| match id {
         "power_total" => Text::new("有功功率", "active power"),
+        "volume" => Text::new("用水量", "volume"),
         _ => Text::new("温度", "temperature"),
     };
     profile.points = points
         .iter()
         .map(|(id, unit, range)| {
-            let point = Point::new(PointId::new(id).expect("an id"), names(id), *unit, PointKind::Gauge);
+            let point = Point::new(PointId::new(id).expect("an id"), names(id), *unit, kind_of(id));
             Point { range: Some(*range), ..point }
         })
         .collect();
@@ -101,6 +102,10 @@ pub(super) fn eastern() -> TimeZone {
     TimeZone::posix("EST5EDT,M3.2.0,M11.1.0").expect("a rule")
 }
 
+fn kind_of(point: &str) -> PointKind {
+    if point == "volume" { PointKind::Counter } else { PointKind::Gauge }
+}
+
 /// Zone of the small school.
 pub(super) fn zone() -> TimeZone {
     TimeZone::fixed(offset(8))
@@ -148,6 +153,8 @@ pub(super) fn world() -> World {
         .chain(["voltage_a", "voltage_b", "voltage_c"].map(|id| gauge(id, "电压", Unit::Volt)));
     let total = [gauge("power_total", "有功功率", Unit::Watt), gauge("power_factor", "功率因数", Unit::One)];
     let phased = metering(&watts, "acme-3", "three-phase-meter", phases.chain(total).collect());
+    let volume = profile("acme-u", "water-meter", &[("volume", Unit::CubicMetre, (0.0, 1e6))], &[]);
+    let detector = profile("acme-i", "detector", &[], &[EventKind::Intrusion]);
     let devices = [
         ("e0", "总表", &counting, "plant"),
         ("e1", "照明分表", &counting, "plant"),
@@ -163,6 +170,8 @@ pub(super) fn world() -> World {
         ("card2", "读卡器2", &reader, "b1"),
         ("card3", "读卡器3", &reader, "r101"),
         ("door1", "门磁", &contact, "b1"),
+        ("v1", "水表", &volume, "gate"),
+        ("pir1", "红外探测器", &detector, "gate"),
         ("cam1", "摄像机", &camera, "gate"),
         ("help1", "求助按钮", &button, "r201"),
     ];
@@ -204,6 +213,11 @@ pub(super) fn world() -> World {
 
 pub(super) fn device(id: &str) -> crate::model::DeviceId {
     crate::model::DeviceId::new(id).expect("an id")
+}
+
+/// A good value of a point.
+pub(super) fn reading(point: &str, value: f64, unit: Unit) -> Reading {
+    Reading::new(PointId::new(point).expect("an id"), value, unit, kind_of(point))
 }
 
 /// A card that is let through, at the device's time and ours.
@@ -371,7 +385,11 @@ impl Player {
 
     /// Lets time pass while the pipeline is stuck.
     pub(super) fn stall(&mut self, secs: u64) -> &mut Self {
-        self.pass(self.now.mono.plus(Duration::from_secs(secs)));
+        self.stall_ms(secs * 1000)
+    }
+
+    pub(super) fn stall_ms(&mut self, ms: u64) -> &mut Self {
+        self.pass(self.now.mono.plus(Duration::from_millis(ms)));
         self
     }
 
@@ -413,9 +431,23 @@ impl Player {
 
     pub(super) fn power(&mut self, id: &str, value: f64) -> &mut Self {
         let unit = if id == "k1" { Unit::Kilowatt } else { Unit::Watt };
-        let reading =
-            Reading::new(PointId::new("power_total").expect("an id"), value, unit, PointKind::Gauge);
-        self.see(&self.observation(id, Body::Reading(reading)))
+        self.see(&self.observation(id, Body::Reading(reading("power_total", value, unit))))
+    }
+
+    /// The temperature of `t1`.
+    pub(super) fn celsius(&mut self, value: f64) -> &mut Self {
+        self.see(&self.observation("t1", Body::Reading(reading("temperature", value, Unit::Celsius))))
+    }
+
+    /// The counter of `w1`.
+    pub(super) fn volume(&mut self, value: f64) -> &mut Self {
+        self.see(&self.observation("w1", Body::Reading(reading("volume", value, Unit::CubicMetre))))
+    }
+
+    /// So long ago by the device's own clock.
+    pub(super) fn see_late(&mut self, mut seen: Observation, secs: i64) -> &mut Self {
+        seen.stamp = Stamp::new(Some(self.now.wall.plus_ms(-1000 * secs)), self.now.wall);
+        self.see(&seen)
     }
 
     pub(super) fn event(&mut self, id: &str, kind: EventKind, phase: Phase) -> &mut Self {
