@@ -37,6 +37,8 @@ pub mod runtime;
 pub mod store;
 // edge: devices
 pub mod southbound;
+// edge: pictures of what an alarm is about
+pub mod capture;
 // edge: platforms
 pub mod northbound;
 // edge: the API

@@ -69,6 +69,8 @@ pub struct Config {
     pub controls: Controls,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
+    /// What cameras see besides the place where they are.
+    pub views: BTreeMap<DeviceId, Vec<PlaceId>>,
     /// What may be done with persons, and how long data are kept.
     pub privacy: Privacy,
 }

@@ -75,7 +75,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         return None;
     }
     rules.extend(always);
-    let (mut buses, pull, mut devices) = (buses.good, devices.pull, devices.good);
+    let (mut buses, pull, views, mut devices) = (buses.good, devices.pull, devices.views, devices.good);
     source::hand_over(&mut buses, &devices, pull);
     let judged = rules.iter().flat_map(|rule| rule.points());
     for (device, point) in judged.chain(controls.all.iter().flat_map(|control| control.points())) {
@@ -97,6 +97,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         rules,
         controls,
         destinations,
+        views,
         privacy,
     })
 }

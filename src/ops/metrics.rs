@@ -42,6 +42,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     PLACE_DEVICES,
     ALARMS_RAISED,
     ALARMS_OPEN,
+    PICTURES,
     CONTROL_ORDERS,
     COMMITS,
     COMMIT_SECONDS,
@@ -115,6 +116,8 @@ const PLACE_DEVICES: Metric =
 const ALARMS_RAISED: Metric = ("schoolgate_alarms_raised_total", &["class"], "Alarms raised.");
 const ALARMS_OPEN: Metric =
     ("schoolgate_alarms_open", &["class", "priority", "acknowledged"], "Alarms that are not over.");
+const PICTURES: Metric =
+    ("schoolgate_pictures_total", &["outcome"], "Pictures for alarms by what became of them.");
 const CONTROL_ORDERS: Metric =
     ("schoolgate_control_orders_total", &["outcome"], "Orders to switch something, by what became of them.");
 const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made durable.");
@@ -181,6 +184,7 @@ pub(super) fn render(
     page.devices(live, devices)?;
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
+    page.totals(PICTURES, tally.pictures.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.totals(CONTROL_ORDERS, tally.control_orders.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.total(COMMITS, tally.commits.get())?;
     let spent = Counter::new(COMMIT_SECONDS.0, COMMIT_SECONDS.2)?;
