@@ -39,6 +39,8 @@ pub mod store;
 pub mod southbound;
 // edge: telling people
 pub mod notify;
+// edge: pictures of what an alarm is about
+pub mod capture;
 // edge: platforms
 pub mod northbound;
 // edge: the API

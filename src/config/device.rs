@@ -38,6 +38,8 @@ pub(super) struct Devices {
     pub(super) watched: BTreeMap<DeviceId, Watched>,
     /// Where devices that push are asked for what they missed.
     pub(super) pull: BTreeMap<DeviceId, PullFrom>,
+    /// What cameras see besides the place where they are.
+    pub(super) views: BTreeMap<DeviceId, Vec<PlaceId>>,
     /// How those on a listener log in.
     pub(super) logins: Vec<DeviceLogin>,
 }
@@ -96,6 +98,7 @@ fn device(
     let leads_to = reader.parsed_opt("leads_to", advice, PlaceId::new);
     let leads_to = leads_to.filter(|place| around.places.check(reader, "leads_to", place.as_str()));
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
+    let views = views(reader, wiring, around.places);
     let (Some(id), Some(profile)) = (id, profile) else { return wiring };
     let name = name.unwrap_or_else(|| id.to_string());
     // A rule may choose by place, so a place that was written is told, whether it exists or not.
@@ -107,6 +110,9 @@ fn device(
     if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {
         let alarmed = BTreeSet::new();
         devices.pull.extend(pull.map(|pull| (id.clone(), pull)));
+        if !views.is_empty() {
+            devices.views.insert(id.clone(), views);
+        }
         devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed });
     }
     wiring
@@ -176,6 +182,23 @@ fn place(reader: &Reader<'_>, places: &Names) -> Option<PlaceId> {
     }
     let place = reader.parsed_opt("place", "write the id of a [[place]]", PlaceId::new)?;
     places.check(reader, "place", place.as_str()).then_some(place)
+}
+
+/// Places that a camera sees besides its own: it is asked for a picture when there is an alarm.
+fn views(reader: &Reader<'_>, wiring: Option<Wiring>, places: &Names) -> Vec<PlaceId> {
+    let written = reader.texts("views");
+    if reader.has("views") && wiring.is_some_and(|wiring| wiring != Wiring::Onvif) {
+        reader.problem("views", "only an ONVIF camera is asked for pictures", "remove `views`");
+        return Vec::new();
+    }
+    let place = |(text, spot): (String, Spot)| match PlaceId::new(&text) {
+        Ok(place) if places.has(&text) => Some(place),
+        _ => {
+            reader.problems().at(&spot, format!("no place has the id '{text}'"), "write ids of [[place]]");
+            None
+        }
+    };
+    written.into_iter().filter_map(place).collect()
 }
 
 fn check_protocol(reader: &Reader<'_>, profile: &Profile, bus: &BusId, wiring: Wiring) {

@@ -77,6 +77,8 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// Ways to tell people.
     pub channels: Vec<Channel>,
+    /// What cameras see besides the place where they are.
+    pub views: BTreeMap<DeviceId, Vec<PlaceId>>,
     /// What may be done with persons, and how long data are kept.
     pub privacy: Privacy,
 }

@@ -28,6 +28,8 @@ pub struct Keep {
 pub struct Privacy {
     /// How long data are kept.
     pub keep: Keep,
+    /// Pictures of alarms are kept so long, days. 30 unless told otherwise.
+    pub pictures_days: u32,
     /// The track of a person may be asked for. Not unless told.
     pub track: bool,
     /// Values of a person's health may be taken. Not unless told.
@@ -43,7 +45,7 @@ impl Default for Privacy {
             quarantine_days: 30,
             persons_days: 30,
         };
-        Self { keep, track: false, allow_health: false }
+        Self { keep, pictures_days: 30, track: false, allow_health: false }
     }
 }
 
@@ -62,8 +64,9 @@ pub(super) fn privacy(reader: Option<Reader<'_>>) -> Privacy {
         quarantine_days: days("quarantine_days", 1, default.keep.quarantine_days),
         persons_days: days("persons_days", 1, default.keep.persons_days),
     };
+    let pictures_days = days("pictures_days", 1, default.pictures_days);
     let track = reader.flag_opt("track").unwrap_or(default.track);
     let allow_health = reader.flag_opt("allow_health").unwrap_or(default.allow_health);
     finish(reader, None);
-    Privacy { keep, track, allow_health }
+    Privacy { keep, pictures_days, track, allow_health }
 }

@@ -6,8 +6,8 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, calendar, campus, channel, control, destination, device, listener, place, privacy, rule, site,
-    source,
+    Config, Site, bus, calendar, campus, channel, control, destination, device, listener, place, privacy,
+    rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -88,7 +88,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         return None;
     }
     rules.extend(always);
-    let (mut buses, pull, mut devices) = (buses.good, devices.pull, devices.good);
+    let (mut buses, pull, views, mut devices) = (buses.good, devices.pull, devices.views, devices.good);
     source::hand_over(&mut buses, &devices, pull);
     let judged = rules.iter().flat_map(|rule| rule.points());
     for (device, point) in judged.chain(controls.all.iter().flat_map(|control| control.points())) {
@@ -111,6 +111,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         controls,
         destinations,
         channels,
+        views,
         privacy,
     })
 }

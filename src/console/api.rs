@@ -1,6 +1,6 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, campus, controls, people, views};
+use super::{Console, Problem, campus, controls, people, pictures, views};
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
 use crate::profile::Nature;
@@ -39,6 +39,8 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/alarms/{id}", get(alarm))
         .route("/api/v1/alarms/{id}/acknowledge", post(acknowledge))
         .route("/api/v1/alarms/{id}/reset", post(reset))
+        .route("/api/v1/alarms/{id}/pictures", get(pictures::list))
+        .route("/api/v1/alarms/{id}/pictures/{name}", get(pictures::picture))
         .route("/api/v1/controls", get(controls::list))
         .route("/api/v1/controls/{id}", post(controls::order))
         .route("/api/v1/presence", get(campus::presence))

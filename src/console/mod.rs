@@ -8,12 +8,14 @@ mod campus;
 mod controls;
 mod guard;
 mod people;
+mod pictures;
 mod problem;
 mod views;
 
 pub use api::router;
 pub use problem::Problem;
 
+use crate::capture::Shelf;
 use crate::config::Device;
 use crate::model::{DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
@@ -52,6 +54,8 @@ pub struct Console {
     pub people: PeopleDesk,
     /// The store, for what an erasure has to do to its files.
     pub store: WeakHandle,
+    /// Pictures of alarms.
+    pub pictures: Shelf,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Tracks of persons may be asked for.

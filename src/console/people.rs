@@ -28,7 +28,7 @@ const ERASED_WITHIN: Duration = Duration::from_secs(50);
 /// Pause between two attempts at emptying the log.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-fn bad(zh: impl Into<String>, en: impl Into<String>) -> Problem {
+pub(super) fn bad(zh: impl Into<String>, en: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, zh, en)
 }
 
@@ -47,7 +47,7 @@ fn not_understood(error: &JsonRejection, example: &str) -> Problem {
     bad(format!("请提交 {example}"), format!("send {example}"))
 }
 
-fn actor(text: &str) -> Result<Actor, Problem> {
+pub(super) fn actor(text: &str) -> Result<Actor, Problem> {
     Actor::named(text).ok_or_else(|| bad("“actor”不能为空", "'actor' must not be empty: who are you?"))
 }
 
@@ -68,13 +68,13 @@ fn person(text: &str) -> Result<PersonRef, Problem> {
     })
 }
 
-fn entry(at: Wall, actor: &Actor, action: &'static str, subject: String, detail: String) -> Input {
+pub(super) fn entry(at: Wall, actor: &Actor, action: &'static str, subject: String, detail: String) -> Input {
     let actor = actor.as_str().to_owned().into();
     Input::Audit(Audit { at, actor, action, subject: subject.into(), detail })
 }
 
 /// Makes it true, and answers when it is.
-async fn settle(console: &Console, inputs: Vec<Input>) -> Result<(), Problem> {
+pub(super) async fn settle(console: &Console, inputs: Vec<Input>) -> Result<(), Problem> {
     console.people.deliver(inputs).await.map_err(|_| stopping())
 }
 

@@ -5,9 +5,10 @@ mod switchboard;
 
 pub use pipe::Pipe;
 
-use crate::config::{Config, Destination, Device};
+use crate::capture::{self, Capture, Shelf};
+use crate::config::{Bus, BusKind, Config, Destination, Device};
 use crate::console::{self, Console};
-use crate::model::{DestinationId, DeviceId, Now};
+use crate::model::{DestinationId, DeviceId, Now, PlaceId};
 use crate::northbound::{DestinationStatus, Uplink, UplinkError};
 use crate::ops;
 use crate::pipeline::{Pipeline, Settings};
@@ -109,10 +110,11 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     )?;
 
     let devices = Arc::new(config.devices);
+    let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let console = Console {
         devices: Arc::clone(&devices),
-        places,
+        places: Arc::clone(&places),
         data_dir: config.data_dir.clone(),
         live: live_seen.clone(),
         tally: Arc::clone(&tally),
@@ -121,6 +123,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         controls: desk,
         people: inlet.people_desk(),
         store: handle.weak(),
+        pictures: pictures.clone(),
         clock: Arc::clone(&clock),
         track: config.privacy.track,
     };
@@ -137,6 +140,12 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         allow_health: config.privacy.allow_health,
     };
     start_drivers(&mut edges, &config.buses, &devices, &field, &edges_stopped);
+    let cameras = cameras(&config.buses, &devices, &config.views);
+    if !cameras.is_empty() {
+        let with = (Arc::clone(&clock), Arc::clone(&field.tally));
+        let capture = Capture::new(cameras, places, pictures, with, live_seen.clone());
+        edges.spawn("capture", capture.run(edges_stopped));
+    }
     let parts = Parts {
         controls: config.controls,
         remembered: noted,
@@ -215,7 +224,7 @@ async fn start_api(
 
 fn start_drivers(
     edges: &mut Tasks,
-    buses: &[crate::config::Bus],
+    buses: &[Bus],
     devices: &BTreeMap<DeviceId, Device>,
     field: &Field,
     stopped: &watch::Receiver<bool>,
@@ -226,6 +235,28 @@ fn start_drivers(
             edges.spawn("driver", southbound::supervise(driver, field.clone(), stopped.clone()));
         }
     }
+}
+
+/// Pictures take at most this much of the room that all data may take, bytes.
+fn picture_room(budget_mb: u32) -> u64 {
+    const MIB: u64 = 1024 * 1024;
+    (u64::from(budget_mb) * MIB / 8).min(256 * MIB)
+}
+
+fn cameras(
+    buses: &[Bus],
+    devices: &BTreeMap<DeviceId, Device>,
+    views: &BTreeMap<DeviceId, Vec<PlaceId>>,
+) -> Vec<capture::Camera> {
+    let onvif = |device: &Device| match &buses.iter().find(|bus| bus.id == device.bus)?.kind {
+        BusKind::Onvif(settings) => Some(capture::Camera {
+            device: device.clone(),
+            settings: settings.clone(),
+            views: views.get(&device.id).cloned().unwrap_or_default(),
+        }),
+        _ => None,
+    };
+    devices.values().filter_map(onvif).collect()
 }
 
 /// What is switched is written down by a clerk of its own, who ends after the last note.

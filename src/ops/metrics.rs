@@ -44,6 +44,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     ALARMS_OPEN,
     NOTIFY_ATTEMPTS,
     NOTIFY_SECONDS,
+    PICTURES,
     CONTROL_ORDERS,
     COMMITS,
     COMMIT_SECONDS,
@@ -124,6 +125,8 @@ const NOTIFY_ATTEMPTS: Metric = (
 );
 const NOTIFY_SECONDS: Metric =
     ("schoolgate_notify_seconds_total", &["channel"], "Time spent on tries to tell people.");
+const PICTURES: Metric =
+    ("schoolgate_pictures_total", &["outcome"], "Pictures for alarms by what became of them.");
 const CONTROL_ORDERS: Metric =
     ("schoolgate_control_orders_total", &["outcome"], "Orders to switch something, by what became of them.");
 const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made durable.");
@@ -191,6 +194,7 @@ pub(super) fn render(
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
     page.notified(tally)?;
+    page.totals(PICTURES, tally.pictures.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.totals(CONTROL_ORDERS, tally.control_orders.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.total(COMMITS, tally.commits.get())?;
     let spent = Counter::new(COMMIT_SECONDS.0, COMMIT_SECONDS.2)?;

@@ -6,9 +6,9 @@
 mod always;
 mod anti_passback;
 mod balance;
+mod band;
 mod budget;
 mod calendar_end;
-mod band;
 mod cold_chain;
 mod count;
 mod coverage_lost;
@@ -28,9 +28,9 @@ mod min_flow;
 mod night_base;
 mod outside_hours;
 mod patrol;
+mod pattern;
 mod periods;
 mod power_factor;
-mod pattern;
 mod rate_of_change;
 #[cfg(test)]
 mod reference;

@@ -88,6 +88,8 @@ pub struct Tally {
     pub withheld_health: Count,
     /// Messages with a picture, which was thrown away unread.
     pub withheld_pictures: Count,
+    /// Pictures for alarms, by the word of what became of them.
+    pub pictures: Family<&'static str>,
     /// Messages from devices that are not configured, by bus.
     pub unknown: Family<BusId>,
     /// Messages that came without wanting an acknowledgement, by device: what is lost of them, nobody misses.

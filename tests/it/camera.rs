@@ -129,7 +129,7 @@ async fn the_oxvif_server_tells_clock_device_services_stream_and_events() {
         let ask =
             if uri.action.contains("ver20") { ops::ask_stream_2(profile) } else { ops::ask_stream(profile) };
         let reply = client.call(uri, &place, &[], &ask, zero).await.unwrap();
-        assert!(ops::stream_uri(&reply).unwrap().starts_with("rtsp://127.0.0.1"));
+        assert!(ops::media_uri(&reply).unwrap().starts_with("rtsp://127.0.0.1"));
     }
     let events = client.on_camera(services.events.as_deref().unwrap()).unwrap();
     let reply =
@@ -145,7 +145,7 @@ async fn the_oxvif_server_tells_clock_device_services_stream_and_events() {
 
 #[tokio::test]
 async fn the_onvif_server_crate_accepts_our_login_and_gets_its_reference_parameters_back() {
-    let server = Onvifd::start("rtsp://127.0.0.1:8554/stream").await.unwrap();
+    let server = Onvifd::start("rtsp://127.0.0.1:8554/stream", "http://127.0.0.1/").await.unwrap();
     // Our clock is at 1976 and theirs is right; they refuse a login that is minutes old.
     let clock = Arc::new(ManualClock::new(Wall(200_000_000_000)));
     let (user, password) = ONVIFD_LOGIN;
@@ -176,8 +176,10 @@ async fn the_onvif_server_crate_accepts_our_login_and_gets_its_reference_paramet
 
 #[tokio::test]
 async fn a_wrong_password_is_unauthorized_at_both_servers() {
-    let (oxvif, onvifd) =
-        (Oxvif::start(true).await.unwrap(), Onvifd::start("rtsp://127.0.0.1/").await.unwrap());
+    let (oxvif, onvifd) = (
+        Oxvif::start(true).await.unwrap(),
+        Onvifd::start("rtsp://127.0.0.1/", "http://127.0.0.1/").await.unwrap(),
+    );
     for url in [oxvif.url(), onvifd.url()] {
         let mut client = client(url, Some(login("admin", "wrong")), Arc::new(SystemClock::new()));
         client.measure_clock().await.unwrap();
@@ -292,7 +294,7 @@ async fn a_picture_that_goes_is_told_and_its_return_too() {
     let gstreamer = Gstreamer::start().await;
     let stream = gstreamer.url("digest", "/cam0");
     let (user, password) = ONVIFD_LOGIN;
-    let server = Onvifd::start(stream.as_str()).await.unwrap();
+    let server = Onvifd::start(stream.as_str(), "http://127.0.0.1/").await.unwrap();
     let mut rig = Rig::start(server.url(), login(user, password));
     let found = rig.wait_for(|o| event(o, EventKind::VideoLoss, Phase::End).is_some()).await;
     assert!(found.retained, "a stream found playing is a state, not news");

@@ -11,8 +11,8 @@ mod frames;
 mod notices;
 mod profiles;
 mod tcp;
-mod written;
 mod verdicts;
+mod written;
 
 use engine::fuzz;
 

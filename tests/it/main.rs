@@ -5,6 +5,7 @@
 mod api;
 mod camera;
 mod campus;
+mod capture;
 mod config;
 mod control;
 mod crash_states;

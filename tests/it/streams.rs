@@ -21,9 +21,15 @@ pub struct Streams {
 
 impl Streams {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With arguments of the script.
+    pub async fn start_with(args: &[&str]) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/streams.py");
         let mut child = Command::new("python3")
             .arg(script)
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -6,6 +6,9 @@ Prints its port, then one line of JSON for each request: {"path", "status"}. Ord
 {"heartbeat": bool}  whether streams tell every 0.1 s that they live
 {"close": true}      ends every open stream
 {"passes": [..]}     what the terminal has kept, rows of AcsEvent
+{"still": path}      the file that /still.jpg?main gives
+
+An argument is the password, else it is right-1.
 """
 
 import hashlib
@@ -15,7 +18,8 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-USER, PASSWORD, REALM, NONCE = "admin", "right-1", "camera", "4f2d9a"
+USER, REALM, NONCE = "admin", "camera", "4f2d9a"
+PASSWORD = sys.argv[1] if len(sys.argv) > 1 else "right-1"
 HEARTBEATS = {
     "isapi": "<EventNotificationAlert version=\"2.0\"><eventType>videoloss</eventType>"
     "<eventState>inactive</eventState><activePostCount>0</activePostCount></EventNotificationAlert>",
@@ -24,7 +28,7 @@ HEARTBEATS = {
 
 lock = threading.Lock()
 streams = []
-state = {"heartbeat": True, "passes": []}
+state = {"heartbeat": True, "passes": [], "still": None}
 
 
 def tell(what):
@@ -67,7 +71,22 @@ class Device(BaseHTTPRequestHandler):
         self.end_headers()
         return False
 
+    def still(self):
+        if not self.welcome():
+            return
+        with open(state["still"], "rb") as file:
+            picture = file.read()
+        tell({"path": self.path, "status": 200})
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Content-Length", str(len(picture)))
+        self.end_headers()
+        self.wfile.write(picture)
+
     def do_GET(self):
+        if self.path == "/still.jpg?main":
+            self.still()
+            return
         if self.path == "/ISAPI/Event/notification/alertStream":
             form, boundary, kind = "isapi", "MIME_boundary", "application/xml; charset=\"UTF-8\""
         elif self.path.startswith("/cgi-bin/eventManager.cgi?action=attach&codes=[All]&heartbeat="):
@@ -145,7 +164,7 @@ def main():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for line in sys.stdin:
         order = json.loads(line)
-        if "heartbeat" in order or "passes" in order:
+        if order.keys() & state.keys():
             state.update(order)
             continue
         with lock:

@@ -48,6 +48,7 @@ pub const ONVIFD_LOGIN: (&str, &str) = ("admin", "camera1");
 #[derive(Clone)]
 struct TestCamera {
     stream: String,
+    still: String,
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, OnvifError>> + Send + 'a>>;
@@ -77,19 +78,27 @@ impl MediaService for TestCamera {
         let stream = self.stream.clone();
         Box::pin(async move { Ok(stream) })
     }
+
+    fn get_snapshot_uri<'a: 'c, 'b: 'c, 'c>(&'a self, _profile: &'b str) -> Answer<'c, String>
+    where
+        Self: 'c,
+    {
+        let still = self.still.clone();
+        Box::pin(async move { Ok(still) })
+    }
 }
 
 impl EventService for TestCamera {}
 
 impl Onvifd {
-    /// Starts a camera with [`ONVIFD_LOGIN`] that says its stream is at `stream`.
+    /// Starts a camera with [`ONVIFD_LOGIN`] that says its stream is at `stream` and its still pictures at `still`.
     ///
     /// # Errors
     /// When it cannot listen or start.
-    pub async fn start(stream: &str) -> io::Result<Self> {
+    pub async fn start(stream: &str, still: &str) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let camera = TestCamera { stream: stream.to_owned() };
+        let camera = TestCamera { stream: stream.to_owned(), still: still.to_owned() };
         let (username, password) = ONVIFD_LOGIN;
         let built = OnvifServer::builder()
             .port(port)

@@ -1,6 +1,6 @@
 //! Asks an access terminal for the passes of a span of time, page by page (ISAPI, `AcsEvent`).
 
-use super::web::{Web, WebError};
+use super::web::{MAX_ANSWER, Web, WebError};
 use crate::model::{Mono, Wall};
 use crate::notice::isapi::{self, Page};
 use jiff::tz::TimeZone;
@@ -43,7 +43,7 @@ impl Search {
         let question = isapi::ask(&self.id, self.position, &self.from, &self.to);
         let path = "/ISAPI/AccessControl/AcsEvent?format=json";
         let answer = web.ask(Method::POST, path, Some(question), now).await?;
-        let page = isapi::page(&web.whole(answer).await?).map_err(WebError::Unreadable)?;
+        let page = isapi::page(&web.whole(answer, MAX_ANSWER).await?).map_err(WebError::Unreadable)?;
         let step = page.count.max(u64::try_from(page.notices.len()).unwrap_or(0));
         self.position = self.position.saturating_add(step);
         self.pages += 1;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
-/// Largest answer that is read whole, bytes.
-const MAX_ANSWER: usize = 1_048_576;
+/// Largest answer to a question that is read whole, bytes.
+pub(crate) const MAX_ANSWER: usize = 1_048_576;
 
 /// Why a device did not answer as it should.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +39,8 @@ pub(crate) enum WebError {
     Challenge(String),
     #[error("HTTP status {0}: expected 200")]
     Status(u16),
-    #[error("the answer is larger than {MAX_ANSWER} bytes")]
-    TooLarge,
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
     #[error("the answer cannot be read")]
     Unreadable(#[source] Unreadable),
 }
@@ -53,7 +53,7 @@ impl WebError {
             Self::Timeout(_) => Fault::Timeout,
             Self::Gone(_) => Fault::Gone,
             Self::Unauthorized | Self::NoLogin | Self::Held | Self::OnlyBasic(_) => Fault::Unauthorized,
-            Self::Challenge(_) | Self::Status(_) | Self::TooLarge | Self::Unreadable(_) => Fault::Protocol,
+            Self::Challenge(_) | Self::Status(_) | Self::TooLarge(_) | Self::Unreadable(_) => Fault::Protocol,
         }
     }
 
@@ -148,13 +148,13 @@ impl Web {
         }
     }
 
-    /// Reads an answer whole.
-    pub(crate) async fn whole(&self, mut answer: Response) -> Result<Vec<u8>, WebError> {
+    /// Reads an answer of at most `most` bytes whole.
+    pub(crate) async fn whole(&self, mut answer: Response, most: usize) -> Result<Vec<u8>, WebError> {
         let reading = async {
             let mut whole = Vec::new();
             while let Some(chunk) = answer.chunk().await.map_err(|error| self.sorted(error))? {
-                if whole.len() + chunk.len() > MAX_ANSWER {
-                    return Err(WebError::TooLarge);
+                if whole.len() + chunk.len() > most {
+                    return Err(WebError::TooLarge(most));
                 }
                 whole.extend_from_slice(&chunk);
             }

@@ -9,6 +9,7 @@ pub mod operations;
 pub mod rtsp;
 pub mod session;
 pub mod soap;
+pub mod still;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use futures_util::future::BoxFuture;
 use operations as ops;
 use rtsp::Liveness;
 use session::CameraSession;
+use soap::Operation;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,22 +97,6 @@ impl Camera {
         Self { bus, settings, device, memory: Arc::default() }
     }
 
-    fn address(&self) -> Result<Url, Failure> {
-        let told = &self.device.address;
-        let wrong = |cause| Failure {
-            fault: Fault::Misconfigured,
-            doing: format!(
-                "reading the camera's address: expected the URL of its device service, as in \
-                 http://192.168.1.64/onvif/device_service (device {})",
-                self.device.id
-            ),
-            cause,
-        };
-        let url = Url::parse(told).map_err(|e| wrong(Some(Box::new(e) as _)))?;
-        let fits = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-        if fits { Ok(url) } else { Err(wrong(None)) }
-    }
-
     async fn connect(&self, field: &Field) -> Result<CameraSession, Failure> {
         let now = field.clock.now().mono;
         if Memory::held(&self.memory.login_held, now) {
@@ -120,7 +106,7 @@ impl Camera {
                  account",
             ));
         }
-        let url = self.address()?;
+        let url = device_url(&self.device)?;
         let requests = field.tally.requests.of(&self.bus);
         let (login, limit) = (self.settings.login.clone(), self.settings.timeout);
         let mut client = Client::new(url, login, limit, Arc::clone(&field.clock), requests)
@@ -144,7 +130,7 @@ impl Camera {
         let about =
             tolerate("GetDeviceInformation", reply)?.map(|r| ops::device_information(&r)).unwrap_or_default();
         let services = services(client, &device).await?;
-        let streams = match stream_address(client, &services).await? {
+        let streams = match media_address(client, &services, &STREAM).await? {
             Some(told) => client::stream_places(&device, &told),
             None => Vec::new(),
         };
@@ -175,6 +161,22 @@ impl Camera {
         }
         failure(doing, error)
     }
+}
+
+/// The URL of a camera's device service.
+fn device_url(device: &Device) -> Result<Url, Failure> {
+    let wrong = |cause| Failure {
+        fault: Fault::Misconfigured,
+        doing: format!(
+            "reading the camera's address: expected the URL of its device service, as in \
+             http://192.168.1.64/onvif/device_service (device {})",
+            device.id
+        ),
+        cause,
+    };
+    let url = Url::parse(&device.address).map_err(|e| wrong(Some(Box::new(e) as _)))?;
+    let fits = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    if fits { Ok(url) } else { Err(wrong(None)) }
 }
 
 /// What a camera has that can be used.
@@ -219,30 +221,41 @@ async fn services(client: &mut Client, device: &Url) -> Result<ops::Services, (&
     Ok(services)
 }
 
-/// The RTSP address of the first profile with video, by Media, else by Media2.
-async fn stream_address(
+/// An address that Media and Media2 tell of a profile: how each is asked.
+struct Wanted {
+    media: (Operation, fn(&str) -> String),
+    media2: (Operation, fn(&str) -> String),
+}
+
+const STREAM: Wanted = Wanted {
+    media: (ops::GET_STREAM_URI, ops::ask_stream),
+    media2: (ops::GET_STREAM_URI_2, ops::ask_stream_2),
+};
+const STILL: Wanted = Wanted {
+    media: (ops::GET_SNAPSHOT_URI, ops::ask_snapshot),
+    media2: (ops::GET_SNAPSHOT_URI_2, ops::ask_snapshot_2),
+};
+
+/// The address of the first profile with video, by Media, else by Media2.
+async fn media_address(
     client: &mut Client,
     services: &ops::Services,
+    wanted: &Wanted,
 ) -> Result<Option<String>, (&'static str, CallError)> {
-    let zero = Duration::ZERO;
-    if let Some(media) = services.media.as_deref().and_then(|told| client.on_camera(told)) {
-        let reply = client.call(ops::GET_PROFILES, &media, &[], ops::ASK_PROFILES, zero).await;
-        let profiles = tolerate("GetProfiles", reply)?;
-        if let Some(profile) = profiles.as_ref().and_then(ops::video_profile) {
-            let reply = client.call(ops::GET_STREAM_URI, &media, &[], &ops::ask_stream(profile), zero).await;
-            if let Some(uri) = tolerate("GetStreamUri", reply)?.as_ref().and_then(ops::stream_uri) {
-                return Ok(Some(uri.to_owned()));
-            }
+    for (told, (profiles, ask_profiles), (operation, ask)) in [
+        (&services.media, (ops::GET_PROFILES, ops::ASK_PROFILES), wanted.media),
+        (&services.media2, (ops::GET_PROFILES_2, ops::ASK_PROFILES_2), wanted.media2),
+    ] {
+        let Some(media) = told.as_deref().and_then(|told| client.on_camera(told)) else { continue };
+        let reply = client.call(profiles, &media, &[], ask_profiles, Duration::ZERO).await;
+        let profiles = tolerate(profiles.name, reply)?;
+        let Some(profile) = profiles.as_ref().and_then(ops::video_profile) else { continue };
+        let reply = client.call(operation, &media, &[], &ask(profile), Duration::ZERO).await;
+        if let Some(uri) = tolerate(operation.name, reply)?.as_ref().and_then(ops::media_uri) {
+            return Ok(Some(uri.to_owned()));
         }
     }
-    let Some(media) = services.media2.as_deref().and_then(|told| client.on_camera(told)) else {
-        return Ok(None);
-    };
-    let reply = client.call(ops::GET_PROFILES_2, &media, &[], ops::ASK_PROFILES_2, zero).await;
-    let profiles = tolerate("GetProfiles of Media2", reply)?;
-    let Some(profile) = profiles.as_ref().and_then(ops::video_profile) else { return Ok(None) };
-    let reply = client.call(ops::GET_STREAM_URI_2, &media, &[], &ops::ask_stream_2(profile), zero).await;
-    Ok(tolerate("GetStreamUri of Media2", reply)?.as_ref().and_then(ops::stream_uri).map(str::to_owned))
+    Ok(None)
 }
 
 impl Driver for Camera {

@@ -30,8 +30,10 @@ operations! {
     GET_CAPABILITIES = true, "http://www.onvif.org/ver10/device/wsdl", "GetCapabilities";
     GET_PROFILES = true, "http://www.onvif.org/ver10/media/wsdl", "GetProfiles";
     GET_STREAM_URI = true, "http://www.onvif.org/ver10/media/wsdl", "GetStreamUri";
+    GET_SNAPSHOT_URI = true, "http://www.onvif.org/ver10/media/wsdl", "GetSnapshotUri";
     GET_PROFILES_2 = true, "http://www.onvif.org/ver20/media/wsdl", "GetProfiles";
     GET_STREAM_URI_2 = true, "http://www.onvif.org/ver20/media/wsdl", "GetStreamUri";
+    GET_SNAPSHOT_URI_2 = true, "http://www.onvif.org/ver20/media/wsdl", "GetSnapshotUri";
     CREATE_PULL_POINT =
         true, "http://www.onvif.org/ver10/events/wsdl/EventPortType", "CreatePullPointSubscription", "Request";
     PULL_MESSAGES = true, "http://www.onvif.org/ver10/events/wsdl/PullPointSubscription", "PullMessages", "Request";
@@ -82,6 +84,24 @@ pub fn ask_stream(profile: &str) -> String {
 pub fn ask_stream_2(profile: &str) -> String {
     format!(
         "<tr2:GetStreamUri><tr2:Protocol>RTSP</tr2:Protocol><tr2:ProfileToken>{}</tr2:ProfileToken></tr2:GetStreamUri>",
+        escape(profile)
+    )
+}
+
+/// `GetSnapshotUri` (Media).
+#[must_use]
+pub fn ask_snapshot(profile: &str) -> String {
+    format!(
+        "<trt:GetSnapshotUri><trt:ProfileToken>{}</trt:ProfileToken></trt:GetSnapshotUri>",
+        escape(profile)
+    )
+}
+
+/// `GetSnapshotUri` (Media2).
+#[must_use]
+pub fn ask_snapshot_2(profile: &str) -> String {
+    format!(
+        "<tr2:GetSnapshotUri><tr2:ProfileToken>{}</tr2:ProfileToken></tr2:GetSnapshotUri>",
         escape(profile)
     )
 }
@@ -212,9 +232,9 @@ pub fn video_profile(reply: &Node) -> Option<&str> {
     reply.each("Profiles").find(has_video).or_else(first)?.attribute("token").filter(|t| !t.is_empty())
 }
 
-/// The stream's address (`MediaUri/Uri` of Media, `Uri` of Media2).
+/// The address of a stream or a still picture (`MediaUri/Uri` of Media, `Uri` of Media2).
 #[must_use]
-pub fn stream_uri(reply: &Node) -> Option<&str> {
+pub fn media_uri(reply: &Node) -> Option<&str> {
     reply.text_at(&["MediaUri", "Uri"]).or_else(|| reply.text_at(&["Uri"]))
 }
 

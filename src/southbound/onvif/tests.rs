@@ -163,8 +163,8 @@ fn finds_services_profiles_streams_and_subscriptions() {
     assert_eq!(ops::video_profile(&profiles), Some("main"));
     assert_eq!(ops::video_profile(&opened(r#"<R><Profiles token="only"/></R>"#)), Some("only"));
     assert_eq!(ops::video_profile(&opened("<R><Profiles/></R>")), None);
-    assert_eq!(ops::stream_uri(&opened("<R><MediaUri><Uri>rtsp://a</Uri></MediaUri></R>")), Some("rtsp://a"));
-    assert_eq!(ops::stream_uri(&opened("<R><Uri> rtsp://b </Uri></R>")), Some("rtsp://b"));
+    assert_eq!(ops::media_uri(&opened("<R><MediaUri><Uri>rtsp://a</Uri></MediaUri></R>")), Some("rtsp://a"));
+    assert_eq!(ops::media_uri(&opened("<R><Uri> rtsp://b </Uri></R>")), Some("rtsp://b"));
 
     let made = opened(
         r#"<R xmlns:d="urn:d"><SubscriptionReference><Address>http://a/s</Address><ReferenceParameters><d:Id>7</d:Id>
