@@ -23,10 +23,10 @@ mod source;
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 pub use control::Controls;
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
+pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
-pub use resolve::{Sources, parse};
+pub use resolve::{Sources, parse, rules};
 pub use source::mac;
 
 use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, PointId, Secret};

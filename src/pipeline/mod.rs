@@ -4,10 +4,12 @@
 //! when the store has made its [`Commit`] durable, and only then is anybody answered.
 
 mod live;
+mod player;
 mod seen;
 
 pub use crate::model::Audit;
 pub use live::{DeviceLive, Live, PointLive};
+pub use player::Player;
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
 use crate::aggregate::{Aggregates, Counted, Nature, Standing};
