@@ -109,6 +109,7 @@ pub(super) fn world() -> World {
         devices: devices.into_iter().collect(),
         places: places.into_iter().collect(),
         calendar: Arc::new(Calendar::default_school(TimeZone::fixed(offset(8)))),
+        aggregate_secs: 900,
     }
 }
 

@@ -63,7 +63,12 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let destinations =
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
 
-    let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
+    let world = World {
+        devices: devices.watched,
+        places: places.clone(),
+        calendar: Arc::new(calendar),
+        aggregate_secs,
+    };
     let other: Vec<Document<'_>> = sources
         .rules
         .unwrap_or_default()

@@ -7,14 +7,14 @@ pub use pipe::Pipe;
 
 use crate::config::{Config, Destination, Device};
 use crate::console::{self, Console};
-use crate::model::{DestinationId, DeviceId};
+use crate::model::{DestinationId, DeviceId, Now};
 use crate::northbound::{DestinationStatus, Uplink, UplinkError};
 use crate::ops;
 use crate::pipeline::{Pipeline, Settings};
 use crate::rules::Engine;
 use crate::runtime::lanes::lanes;
 use crate::runtime::tasks::Ended;
-use crate::runtime::{Clock, Inlet, SystemClock, Tally, Tasks, control_desk, service};
+use crate::runtime::{Chain, Clock, Inlet, SystemClock, Tally, Tasks, control_desk, service};
 use crate::southbound::polled::CommandBook;
 use crate::southbound::{self, Field};
 use crate::store::{self, Store, StoreError};
@@ -72,7 +72,6 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     store.set_keep(config.privacy.keep);
     let site_key = store.site_key()?;
     let (forgetful, noted) = (store.rescued().is_some(), std::mem::take(&mut remembered.controls));
-    let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
 
     let places = Arc::new(config.world.places.clone());
     let world = Arc::new(config.world);
@@ -83,7 +82,9 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         campus: config.campus,
     };
     let engine = Engine::new(config.rules);
-    let pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
+    let mut pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
+    warm(&mut pipeline, &store, clock.now());
+    let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
     let (inlet, outlet) = lanes();
     let (live, live_seen) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
     let (findings, findings_out) = mpsc::channel(switchboard::FINDINGS);
@@ -171,6 +172,14 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         uplinks_stop,
     };
     running.until(stop, thread).await
+}
+
+/// Shows the rules the stored periods that they look back on. Without them they begin anew: no reason not to start.
+fn warm(pipeline: &mut Pipeline, store: &Store, now: Now) {
+    let wanted = pipeline.recalls();
+    if let Err(error) = store.periods(&wanted, now.wall, |period| pipeline.recall(now, period)) {
+        tracing::error!(error = %Chain(&error), "rules begin without some of the periods before the start");
+    }
 }
 
 type Statuses = BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>;

@@ -17,14 +17,16 @@ use crate::alarm::{AlarmBook, OrderRefused};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
     Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event,
-    EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointKind,
-    Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointId,
+    PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long a call for help or a fire that may be a repeat is taken for one, milliseconds (10 minutes).
 const URGENT_REPEAT_MS: i64 = 10 * 60 * 1000;
@@ -317,6 +319,17 @@ impl Pipeline {
         }
     }
 
+    /// The points of which the rules want to know closed periods of the runs before, and how far back each.
+    #[must_use]
+    pub fn recalls(&self) -> BTreeMap<(DeviceId, PointId), Duration> {
+        self.engine.periods()
+    }
+
+    /// A period of a run before, oldest first; all of them before the first step.
+    pub fn recall(&mut self, now: Now, period: &RollUp) {
+        self.engine.recall(now, period);
+    }
+
     /// Turns deliveries into one commit. An empty batch is a tick: deadlines and periods that have passed.
     pub fn step(&mut self, now: Now, batch: impl IntoIterator<Item = Delivery>) -> Commit {
         let mut commit = Commit::default();
@@ -337,9 +350,12 @@ impl Pipeline {
         }
         let mut findings = Vec::new();
         self.engine.expire(now, &mut findings);
+        commit.roll_ups = self.aggregates.close(now.wall);
+        for period in &commit.roll_ups {
+            self.engine.close(now, period, &mut findings);
+        }
         self.settle_findings(now, &findings, &mut commit);
         self.settle_campus(now, &mut commit);
-        commit.roll_ups = self.aggregates.close(now.wall);
         self.owe(now.wall, &mut commit);
         commit
     }
@@ -492,7 +508,7 @@ impl Pipeline {
     /// When `step` wants to be called next even if nothing arrives.
     #[must_use]
     pub fn next_deadline(&self, now: Now) -> Mono {
-        let close = now.mono.plus(std::time::Duration::from_millis(self.aggregates.next_close_ms(now.wall)));
+        let close = now.mono.plus(Duration::from_millis(self.aggregates.next_close_ms(now.wall)));
         self.engine.next_deadline().map_or(close, |deadline| deadline.min(close))
     }
 

@@ -47,6 +47,7 @@ fn world() -> Arc<World> {
         devices: BTreeMap::from([(id("m"), watched("表")), (id("b"), watched("按钮"))]),
         places: BTreeMap::from([(place.id.clone(), place)]),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
+        aggregate_secs: 60,
     })
 }
 

@@ -2,8 +2,9 @@
 
 use super::timers::Timers;
 use super::{Finding, Rule, Watch};
-use crate::model::{DeviceId, Mono, Now, Observation, RuleId};
+use crate::model::{DeviceId, Mono, Now, Observation, PointId, RollUp, RuleId};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Owns the rules and their deadlines.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub struct Engine {
     /// Rules that watch every device; they are asked first.
     everywhere: Vec<usize>,
     by_device: BTreeMap<DeviceId, Vec<usize>>,
+    /// Who wants to see the closed periods of a device's points.
+    periods: BTreeMap<DeviceId, Vec<(PointId, usize)>>,
     deadlines: Timers<usize>,
 }
 
@@ -21,7 +24,11 @@ impl Engine {
     pub fn new(rules: Vec<Box<dyn Rule>>) -> Self {
         let mut everywhere = Vec::new();
         let mut by_device: BTreeMap<DeviceId, Vec<usize>> = BTreeMap::new();
+        let mut periods: BTreeMap<DeviceId, Vec<(PointId, usize)>> = BTreeMap::new();
         for (index, rule) in rules.iter().enumerate() {
+            for (device, point) in rule.periods() {
+                periods.entry(device).or_default().push((point, index));
+            }
             match rule.watches() {
                 Watch::All => everywhere.push(index),
                 Watch::Devices(devices) => {
@@ -31,7 +38,7 @@ impl Engine {
                 }
             }
         }
-        Self { rules, everywhere, by_device, deadlines: Timers::new() }
+        Self { rules, everywhere, by_device, periods, deadlines: Timers::new() }
     }
 
     /// Whether there is a rule of this id that watches this device (any device, if none is named).
@@ -76,6 +83,47 @@ impl Engine {
         for index in self.everywhere.iter().chain(here) {
             if let Some(rule) = self.rules.get_mut(*index) {
                 rule.observe(now, seen, out);
+                self.deadlines.set(index, rule.next_deadline());
+            }
+        }
+    }
+
+    /// The points of which closed periods are wanted, and how far back from the start each is.
+    #[must_use]
+    pub fn periods(&self) -> BTreeMap<(DeviceId, PointId), Duration> {
+        let mut wanted = BTreeMap::new();
+        for (device, points) in &self.periods {
+            for (point, index) in points {
+                let back = self.rules.get(*index).map_or(Duration::ZERO, |rule| rule.looks_back());
+                let longest = wanted.entry((device.clone(), point.clone())).or_insert(back);
+                *longest = back.max(*longest);
+            }
+        }
+        wanted
+    }
+
+    /// How far back from the start the rule that looks back furthest wants to know closed periods.
+    #[must_use]
+    pub fn looks_back(&self) -> Duration {
+        self.rules.iter().map(|rule| rule.looks_back()).max().unwrap_or_default()
+    }
+
+    /// A period that was closed before the start, oldest first; call it between [`Engine::start`] and the first
+    /// observation.
+    pub fn recall(&mut self, now: Now, period: &RollUp) {
+        self.each_of(period, |rule| rule.recall(now, period));
+    }
+
+    /// A period was closed just now, or a late value changed it.
+    pub fn close(&mut self, now: Now, period: &RollUp, out: &mut Vec<Finding>) {
+        self.each_of(period, |rule| rule.close(now, period, out));
+    }
+
+    fn each_of(&mut self, period: &RollUp, mut shows: impl FnMut(&mut dyn Rule)) {
+        let wanted = self.periods.get(&period.device).into_iter().flatten();
+        for (_, index) in wanted.filter(|(point, _)| *point == period.point) {
+            if let Some(rule) = self.rules.get_mut(*index) {
+                shows(rule.as_mut());
                 self.deadlines.set(index, rule.next_deadline());
             }
         }

@@ -31,11 +31,13 @@ pub use zones::Door;
 use crate::calendar::Calendar;
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, AlarmKey, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RuleId, Text,
+    AlarmClass, AlarmKey, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RollUp,
+    RuleId, Text,
 };
 use crate::profile::Profile;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a rule says of a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,19 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     fn remember(&mut self, _now: Now, _seen: &Observation) {}
     /// Something was observed. Deadlines up to `now` have been expired before.
     fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>);
+    /// Closed periods of which points it wants to see; asked once.
+    fn periods(&self) -> Vec<(DeviceId, PointId)> {
+        Vec::new()
+    }
+    /// How far back from the start it wants to know closed periods.
+    fn looks_back(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// A period that was closed before the start, oldest first; nothing is reported of it. It may be longer than those
+    /// that follow: what is older is recalled by the hour and by the day.
+    fn recall(&mut self, _now: Now, _period: &RollUp) {}
+    /// A period of such a point was closed just now, or a late value changed it (then with a higher revision).
+    fn close(&mut self, _now: Now, _period: &RollUp, _out: &mut Vec<Finding>) {}
     /// When [`Rule::expire`] wants to be called next.
     fn next_deadline(&self) -> Option<Mono>;
     /// A deadline has passed (or not: calling too early or too often does nothing).
@@ -114,6 +129,21 @@ pub struct World {
     pub places: BTreeMap<PlaceId, Place>,
     /// The school's calendar.
     pub calendar: Arc<Calendar>,
+    /// Length of the periods that rules are shown, seconds; it divides an hour.
+    pub aggregate_secs: u32,
+}
+
+impl World {
+    /// The same with another calendar.
+    #[must_use]
+    pub fn with_calendar(&self, calendar: Calendar) -> Self {
+        Self {
+            devices: self.devices.clone(),
+            places: self.places.clone(),
+            calendar: Arc::new(calendar),
+            aggregate_secs: self.aggregate_secs,
+        }
+    }
 }
 
 /// A device as rules see it.
@@ -126,7 +156,7 @@ pub struct Watched {
     /// Where it is.
     pub place: PlaceId,
     /// How often it is polled or expected to speak.
-    pub poll: std::time::Duration,
+    pub poll: Duration,
     /// The place behind a reader: whoever passes is in it then.
     pub leads_to: Option<PlaceId>,
 }

@@ -120,6 +120,7 @@ pub(super) fn world() -> World {
         devices: devices.into_iter().map(watched).collect(),
         places: places.into_iter().map(place).collect(),
         calendar: Arc::new(Calendar::default_school(zone())),
+        aggregate_secs: 900,
     }
 }
 

@@ -85,6 +85,11 @@ impl Levels {
         Self { zone, work: None }
     }
 
+    /// The school day that holds a moment: its first moment and the next day's.
+    pub(super) fn day_of(&self, at: Wall) -> (Wall, Wall) {
+        day_of(&self.zone, at)
+    }
+
     /// Notes which hours and days the parts of a commit are in; part of its transaction.
     pub(super) fn note<'a>(
         &self,
@@ -96,7 +101,7 @@ impl Levels {
         for start in starts {
             let hour = start.period_start(HOUR_MS);
             periods.insert((Level::Hour.as_str(), hour.0, hour.plus_ms(HOUR_MS).0));
-            let (day, ends) = day_of(&self.zone, start);
+            let (day, ends) = self.day_of(start);
             periods.insert((Level::Day.as_str(), day.0, ends.0));
         }
         for (level, start, ends) in periods {

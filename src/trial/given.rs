@@ -76,7 +76,7 @@ fn one(entry: &Reader<'_>, start: Wall, (world, zone): (&World, &TimeZone), know
         let ids: Vec<&str> = world.devices.keys().map(DeviceId::as_str).collect();
         entry.problem("device", format!("no device has the id '{device}'"), one_of(device, &ids));
     }
-    let what = what(entry, found.map(|(_, watched)| watched), start, (zone, known));
+    let what = what(entry, found.map(|(_, watched)| watched), start, (zone, &mut *known));
     let (Some(at), Some((device, _)), Some(what)) = (at, found, what) else { return };
     let last = until.unwrap_or(at);
     let pause = every.unwrap_or(1).max(1);

@@ -30,6 +30,7 @@ fn plant(medium: &Medium, clock: Arc<dyn Clock>) -> Plant {
         devices: BTreeMap::new(),
         places: BTreeMap::new(),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
+        aggregate_secs: 900,
     });
     let settings = Settings {
         gateway: DeviceId::new("gw").unwrap(),

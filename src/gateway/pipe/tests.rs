@@ -33,6 +33,7 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
         devices: BTreeMap::new(),
         places: BTreeMap::new(),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
+        aggregate_secs: 900,
     };
     let engine = Engine::new(Vec::new());
     let pipeline = Pipeline::start(clock.now(), settings, Arc::new(world), engine, Remembered::default());

@@ -108,9 +108,11 @@ impl Gateway {
             devices: std::mem::take(&mut config.world.devices),
             places: std::mem::take(&mut config.world.places),
             calendar: Arc::clone(&config.world.calendar),
+            aggregate_secs: config.aggregate_secs,
         };
         let engine = Engine::new(std::mem::take(&mut config.rules));
-        let pipeline = Pipeline::start(now, settings, Arc::new(world), engine, remembered);
+        let mut pipeline = Pipeline::start(now, settings, Arc::new(world), engine, remembered);
+        store.periods(&pipeline.recalls(), now.wall, |period| pipeline.recall(now, period)).unwrap();
         let sender = Sender::from(&config.site);
         let limits = Limits { max_records: 10, max_bytes: 60_000 };
         let pumps = config

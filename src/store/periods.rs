@@ -1,0 +1,228 @@
+//! Closed periods of the runs before, for rules that compare with them: as fine as the store has them for the last
+//! days, by the hour for the last months, by the school's day before that.
+//!
+//! A start must be quick on a slow card, and parts and hours lie by time: whoever reads two months of them for some
+//! points has nearly all pages of two months in hand. Hours are a quarter of the pages that quarter hours are.
+
+use super::read::roll_up_of;
+use super::rows::get;
+use super::{Doing, Store, StoreError};
+use crate::model::{DeviceId, PointId, RollUp, Wall};
+use crate::runtime::Chain;
+use rusqlite::{Connection, Row, named_params};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Roll-ups of the upload period are recalled of so many school days before the newest. Late values change none that
+/// is older.
+pub const RECALLED_PARTS_DAYS: i64 = 3;
+/// Before them, hours of so many school days before the newest; days before that.
+pub const RECALLED_HOURS_DAYS: i64 = 60;
+/// Days of this long are gone through at once: a year of a few hundred points is some thousand rows each.
+const DAYS_AT_ONCE: i64 = 31;
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Which points' series, and from when on each is wanted.
+type Wanted = BTreeMap<i64, Wall>;
+
+/// A table of roll-ups by time, and what its rows say of their length.
+struct Table {
+    name: &'static str,
+    length: &'static str,
+}
+
+const PARTS: Table = Table { name: "roll_up", length: "r.period_secs" };
+const HOURS: Table = Table { name: "roll_up_hour", length: "3600" };
+
+impl Store {
+    /// Shows the stored periods of these points, oldest first, each point as far back as is asked: the last
+    /// [`RECALLED_PARTS_DAYS`] as they were closed, the last [`RECALLED_HOURS_DAYS`] by the hour, and what is older by
+    /// the day. No moment of a point is in two of them. `now` is believed only when it is earlier than what is stored:
+    /// a clock that is not set yet shortens nothing.
+    ///
+    /// # Errors
+    /// When the database cannot be read. Rows that make no sense are left out and told to the log.
+    pub fn periods(
+        &self,
+        points: &BTreeMap<(DeviceId, PointId), Duration>,
+        now: Wall,
+        mut show: impl FnMut(&RollUp),
+    ) -> Result<(), StoreError> {
+        if points.is_empty() {
+            return Ok(());
+        }
+        // As of one moment: hours and what is still due of them belong together.
+        let tx = self.db.unchecked_transaction().doing("beginning to read")?;
+        let newest: Option<i64> = tx
+            .query_row("select max(start) from roll_up", [], |row| row.get(0))
+            .doing("looking for the newest roll-up")?;
+        let Some(newest) = newest.map(Wall) else { return Ok(()) };
+        let newest = if now.plausible() { newest.min(now) } else { newest };
+        let day = |days: i64| self.levels.day_of(newest.plus_ms(-days * DAY_MS)).0;
+        let (hours_from, parts_from) = (day(RECALLED_HOURS_DAYS), day(RECALLED_PARTS_DAYS));
+        let wanted = wanted(&tx, points, newest)?;
+        let Some(oldest) = wanted.values().min().map(|from| self.levels.day_of(*from).0) else {
+            return Ok(());
+        };
+
+        let mut reading = Reading { db: &tx, rows: Vec::new(), bad: 0 };
+        let mut at = oldest;
+        while at < hours_from {
+            let to = self.levels.day_of(at.plus_ms(DAYS_AT_ONCE * DAY_MS)).0.min(hours_from);
+            reading.days(&wanted, at, to)?;
+            reading.show(&mut show);
+            at = to;
+        }
+        while at < parts_from {
+            let to = self.levels.day_of(at).1.min(parts_from);
+            reading.hours(&wanted, at, to)?;
+            reading.show(&mut show);
+            at = to;
+        }
+        while at <= newest {
+            let to = self.levels.day_of(at).1;
+            reading.parts(&wanted, at, to)?;
+            reading.show(&mut show);
+            at = to;
+        }
+        if reading.bad > 0 {
+            tracing::error!(rows = reading.bad, "roll-ups cannot be read back and are left out");
+        }
+        Ok(())
+    }
+}
+
+/// A point that changed its unit has several series.
+fn wanted(
+    db: &Connection,
+    points: &BTreeMap<(DeviceId, PointId), Duration>,
+    newest: Wall,
+) -> Result<Wanted, StoreError> {
+    let named: BTreeMap<(&str, &str), Duration> =
+        points.iter().map(|((device, point), back)| ((device.as_str(), point.as_str()), *back)).collect();
+    let mut statement = db.prepare_cached("select id, device, point from series").doing("reading series")?;
+    let mut rows = statement.query([]).doing("reading series")?;
+    let mut wanted = Wanted::new();
+    while let Some(row) = rows.next().doing("reading series")? {
+        let (device, point): (String, String) = (get(row, "device")?, get(row, "point")?);
+        if let Some(back) = named.get(&(device.as_str(), point.as_str())) {
+            let back = i64::try_from(back.as_millis()).unwrap_or(i64::MAX);
+            wanted.insert(get(row, "id")?, newest.plus_ms(back.saturating_neg()));
+        }
+    }
+    Ok(wanted)
+}
+
+/// Rows of one stretch of time, to be shown in order.
+struct Reading<'c> {
+    db: &'c Connection,
+    rows: Vec<RollUp>,
+    bad: u64,
+}
+
+impl Reading<'_> {
+    fn show(&mut self, show: &mut impl FnMut(&RollUp)) {
+        self.rows.sort_by_key(|row| row.start);
+        self.rows.drain(..).for_each(|row| show(&row));
+    }
+
+    fn take(&mut self, row: &Row<'_>) {
+        match roll_up_of(row) {
+            Ok(roll_up) => self.rows.push(roll_up),
+            Err(error) => {
+                if self.bad == 0 {
+                    tracing::error!(error = %Chain(&error), "a roll-up cannot be read back");
+                }
+                self.bad += 1;
+            }
+        }
+    }
+
+    fn parts(&mut self, wanted: &Wanted, from: Wall, to: Wall) -> Result<(), StoreError> {
+        self.by_time(&PARTS, wanted, from, to, &BTreeSet::new())
+    }
+
+    /// Hours that are not made yet, or not made again, are given by their parts.
+    fn hours(&mut self, wanted: &Wanted, from: Wall, to: Wall) -> Result<(), StoreError> {
+        let due = self.due("hour", from, to)?;
+        self.by_time(&HOURS, wanted, from, to, &due.iter().map(|(start, _)| *start).collect())?;
+        for (start, ends) in due {
+            self.parts(wanted, start, ends)?;
+        }
+        Ok(())
+    }
+
+    fn days(&mut self, wanted: &Wanted, from: Wall, to: Wall) -> Result<(), StoreError> {
+        let due = self.due("day", from, to)?;
+        let starts: BTreeSet<Wall> = due.iter().map(|(start, _)| *start).collect();
+        let db = self.db;
+        let mut statement = db
+            .prepare_cached(
+                "select r.*, (r.ends - r.start) / 1000 as period_secs, s.device, s.point, s.unit, s.kind \
+                 from roll_up_day r join series s on s.id = r.series \
+                 where r.series = ?1 and r.start >= ?2 and r.start < ?3",
+            )
+            .doing("reading days")?;
+        for (series, since) in wanted.iter().filter(|(_, since)| **since < to) {
+            let mut rows = statement.query([*series, from.max(*since).0, to.0]).doing("reading days")?;
+            while let Some(row) = rows.next().doing("reading days")? {
+                if !starts.contains(&Wall(get(row, "start")?)) {
+                    self.take(row);
+                }
+            }
+        }
+        for (start, ends) in due {
+            self.parts(wanted, start, ends)?;
+        }
+        Ok(())
+    }
+
+    fn due(&self, level: &str, from: Wall, to: Wall) -> Result<Vec<(Wall, Wall)>, StoreError> {
+        super::recall::each(
+            self.db,
+            "select start, ends from level_due where level = :level and start >= :from and start < :to",
+            named_params! { ":level": level, ":from": from.0, ":to": to.0 },
+            |row| Ok((Wall(get(row, "start")?), Wall(get(row, "ends")?))),
+        )
+    }
+
+    /// From one start to the next, and at each the wanted series.
+    fn by_time(
+        &mut self,
+        table: &Table,
+        wanted: &Wanted,
+        from: Wall,
+        to: Wall,
+        without: &BTreeSet<Wall>,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<String> =
+            wanted.iter().filter(|(_, since)| **since < to).map(|(id, _)| id.to_string()).collect();
+        let ids = format!("[{}]", ids.join(","));
+        let Table { name, length } = table;
+        let db = self.db;
+        let mut statement = db
+            .prepare_cached(&format!(
+                "with recursive moment (at) as (select min(start) from {name} where start >= :from and start < :to \
+                 union all select (select min(start) from {name} where start > moment.at and start < :to) \
+                 from moment where moment.at is not null) \
+                 select r.*, {length} as period_secs, s.device, s.point, s.unit, s.kind \
+                 from moment cross join json_each(:ids) wanted cross join {name} r \
+                 on r.start = moment.at and r.series = wanted.value cross join series s on s.id = r.series"
+            ))
+            .doing("reading roll-ups")?;
+        let mut rows = statement
+            .query(named_params! { ":from": from.0, ":to": to.0, ":ids": ids })
+            .doing("reading roll-ups")?;
+        while let Some(row) = rows.next().doing("reading roll-ups")? {
+            let start = Wall(get(row, "start")?);
+            let since = wanted.get(&get::<i64>(row, "series")?);
+            if !without.contains(&start) && since.is_none_or(|since| start >= *since) {
+                self.take(row);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
