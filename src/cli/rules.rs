@@ -1,7 +1,10 @@
 //! `schoolgate rules test|list|replay|explain`: rules tried before they are switched on, and asked afterwards.
 
 mod cases;
+mod explain;
 mod list;
+mod past;
+mod replay;
 
 use super::words::say;
 use super::{At, EXIT_USAGE};
@@ -29,6 +32,10 @@ pub(super) struct Rules {
 enum Action {
     /// Run the cases that stand beside the rules
     Test(cases::Test),
+    /// Show rules the past once more: which alarms they would have raised, and which were raised
+    Replay(replay::Replay),
+    /// Show what made an alarm: the rule, what was observed, and what became of it
+    Explain(explain::Explain),
     /// List the rules: what they watch, and when they last raised an alarm
     List(list::List),
 }
@@ -38,6 +45,8 @@ impl Rules {
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
         match &self.action {
             Action::Test(test) => test.run(&self.at.config, out),
+            Action::Replay(replay) => replay.run(&self.at.config, out),
+            Action::Explain(explain) => explain.run(&self.at.config, out),
             Action::List(list) => list.run(&self.at.config, out),
         }
     }

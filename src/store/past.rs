@@ -179,7 +179,7 @@ impl Reader {
         })
     }
 
-    /// What is stored of a stretch of time, for rules that need this much of it. At each start of the gateway the
+    /// What is stored of a stretch of time, for rules that need this much of it. It begins with a start. At each start of the gateway the
     /// periods of `recalled` are given, as far back as each says, by the school's days in `zone`.
     ///
     /// # Errors
@@ -202,7 +202,11 @@ impl Reader {
             })?))
         })?;
         let steps = self.alarm_steps(from, to)?;
-        let marks = self.marks(&wanted, (from, to), &steps)?;
+        let mut marks = self.marks(&wanted, (from, to), &steps)?;
+        if !matches!(marks.front(), Some((at, Mark::Started)) if *at == from) {
+            // Whatever ran then, what is shown begins here.
+            marks.push_front((from, Mark::Started));
+        }
         let dones = steps.into_iter().filter_map(done).collect();
         Ok(Past {
             reader: self,
@@ -228,6 +232,13 @@ impl Reader {
             kept: None,
             count: 0,
         })
+    }
+
+    /// The number of the first event that arrived at a moment or later; beyond the last if there is none.
+    fn first_event_from(&self, at: Wall) -> Result<i64, StoreError> {
+        let sql = "select min(seq) as seq from event where arrived >= ?1";
+        let rows = each(&self.db, sql, [at.0], |row| get::<Option<i64>>(row, "seq"))?;
+        Ok(rows.into_iter().flatten().next().unwrap_or(i64::MAX))
     }
 
     /// Starts, links and settings of the clock, in their order.
@@ -447,7 +458,10 @@ impl Past<'_> {
                 Told::Seen(self.seen.insert(seen))
             }
             Mark::Started => {
-                let before = self.events.front().map_or(self.last_event + 1, |(seq, _)| *seq);
+                let before = match self.events.front() {
+                    Some((seq, _)) => *seq,
+                    None => self.reader.first_event_from(at)?,
+                };
                 self.passes = passes_since(&self.reader.db, before)?;
                 for (_, _, event) in &mut self.passes {
                     if let Some(credential) = &mut event.credential {

@@ -106,6 +106,8 @@ impl Again {
                     self.engine.remember(self.now, &Observation { device, stamp: *stamp, body, retained: false });
                 }
                 periods.iter().for_each(|period| self.engine.recall(self.now, period));
+                self.engine.expire(self.now, &mut self.findings);
+                self.settle(each);
             }
             Told::ClockSet(by_ms) => {
                 self.pass(at.plus_ms(by_ms.saturating_neg()), each);
