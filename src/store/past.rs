@@ -259,13 +259,15 @@ impl Reader {
                 Ok((Wall(get(row, "at")?), texts))
             },
         )?;
-        let mut marks = VecDeque::new();
+        let mut marks: VecDeque<(Wall, Mark)> = VecDeque::new();
         for (at, (action, subject, detail)) in rows {
             match action.as_str() {
                 "started" => {
                     // What was due before the gateway stopped has left its step; nothing was due after.
                     let alive = steps.partition_point(|step| step.at < at);
-                    if let Some(last) = alive.checked_sub(1).and_then(|last| steps.get(last)) {
+                    let last = alive.checked_sub(1).and_then(|last| steps.get(last));
+                    let news = |last: &&AlarmStep| marks.back().is_none_or(|(before, _)| *before <= last.at);
+                    if let Some(last) = last.filter(news) {
                         marks.push_back((last.at, Mark::Alive));
                     }
                     marks.push_back((at, Mark::Started));
