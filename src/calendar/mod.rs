@@ -1,10 +1,18 @@
 //! Terms, holidays with make-up workdays, bell schedule: "is this teaching time?"
 //!
 //! A day's bells ring when it lies in a term (or no terms are given) and is no holiday; a make-up workday (调休)
-//! rings the bells of the weekday it stands for. Periods are local time; each becomes a span between two instants,
-//! so a change to summer time inside a lesson makes it shorter or longer and nothing else.
+//! rings the bells of the weekday it stands for. An exception has bells or nights of its own from one day to another: a
+//! summer timetable, a camp in the holidays. Periods are local time; each becomes a span between two instants, so a
+//! change to summer time inside a lesson makes it shorter or longer and nothing else.
 
+mod day;
+pub mod import;
 mod parse;
+mod written;
+
+pub use day::{Day, DayKind};
+pub use parse::{weekday as weekday_named, weekday_word};
+pub use written::Written;
 
 use crate::document::Reader;
 use crate::model::Wall;
@@ -52,6 +60,29 @@ periods = ["08:30-11:30", "14:00-16:30"]
 [[calendar.curfew]]          # nights for rules of the kind curfew; none at all: every evening 22:30-06:00
 days = ["sun", "mon", "tue", "wed", "thu"]   # the weekday of the evening
 hours = "22:30-06:00"        # may go past midnight
+
+[[calendar.exception]]       # other bells, or other nights, from one day to another
+name = "summer timetable"
+first = "2027-05-01"
+last = "2027-09-30"
+
+[[calendar.exception.bell]]  # instead of every [[calendar.bell]] on these days
+days = ["mon", "tue", "wed", "thu", "fri"]
+periods = ["08:00-11:40", "14:30-18:00"]
+
+[[calendar.exception]]
+name = "summer camp"
+first = "2027-07-20"
+last = "2027-07-31"
+also_in_holidays = true      # its bells ring outside terms and on holidays, too
+
+[[calendar.exception.bell]]
+days = ["mon", "tue", "wed", "thu", "fri", "sat"]
+periods = ["09:00-12:00"]
+
+[[calendar.exception.curfew]]   # instead of every [[calendar.curfew]] in these nights
+days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+hours = "21:30-06:30"
 "#;
 
 /// Which hours of the calendar are asked for.
@@ -65,34 +96,50 @@ pub enum Times {
     Curfew,
 }
 
-/// The school's calendar.
+/// By days since Monday: periods in order.
+type Week = BTreeMap<i8, Vec<Period>>;
+
+/// A calendar: the school's, or another one such as that of a second campus or of the boarding house.
 #[derive(Debug, Clone)]
 pub struct Calendar {
     zone: TimeZone,
     /// Empty: the whole year.
-    terms: Vec<Days>,
-    holidays: Vec<Days>,
+    terms: Vec<Span>,
+    holidays: Vec<Span>,
     /// Make-up workdays and the weekday whose bells ring.
     makeup: BTreeMap<Date, Weekday>,
-    /// By days since Monday; each list in order and without overlaps.
-    bells: BTreeMap<i8, Vec<Period>>,
+    /// Without overlaps.
+    bells: Week,
     /// Days with examinations, and when.
-    exams: Vec<(Days, Vec<Period>)>,
-    /// By days since Monday: when the curfew of that evening begins and ends.
-    curfew: BTreeMap<i8, Vec<Period>>,
+    exams: Vec<(Span, Vec<Period>)>,
+    /// When the curfew of each evening begins and ends.
+    curfew: Week,
+    /// Of several that hold on a day the last counts.
+    exceptions: Vec<Exception>,
 }
 
-/// Days from the first to the last, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Days {
+/// Days from the first to the last, both included, by their name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Span {
+    name: String,
     first: Date,
     last: Date,
 }
 
-impl Days {
-    fn hold(&self, day: Date) -> bool {
+impl Span {
+    fn holds(&self, day: Date) -> bool {
         (self.first..=self.last).contains(&day)
     }
+}
+
+/// Other bells or nights for some time.
+#[derive(Debug, Clone)]
+struct Exception {
+    span: Span,
+    bells: Option<Week>,
+    curfew: Option<Week>,
+    /// Its bells ring outside terms and on holidays, too.
+    also_in_holidays: bool,
 }
 
 /// Local time from `start` up to but not including `end`, in minutes since midnight; an end past 1440 is on the next
@@ -133,7 +180,9 @@ impl Calendar {
     /// finishes the reader.
     #[must_use]
     pub fn parse(reader: &Reader<'_>, zone: &TimeZone) -> Option<Self> {
-        parse::calendar(reader, zone)
+        let before = reader.problems().len();
+        let calendar = Written::read(reader).calendar(zone, reader.problems());
+        (reader.problems().len() == before).then_some(calendar)
     }
 
     /// A school that told us nothing: Monday to Friday 08:00 to 17:30, the whole year.
@@ -148,6 +197,7 @@ impl Calendar {
             bells: (0..5).map(|weekday| (weekday, day.clone())).collect(),
             exams: Vec::new(),
             curfew: (0..7).map(|weekday| (weekday, vec![NIGHT])).collect(),
+            exceptions: Vec::new(),
         }
     }
 
@@ -214,11 +264,9 @@ impl Calendar {
     fn spans(&self, times: Times, at: Wall, days: usize) -> impl Iterator<Item = (Wall, Wall)> {
         self.days(at, days).flat_map(move |day| {
             let periods = match times {
-                Times::Teaching => self.periods(day).to_vec(),
-                Times::Exam => self.exam_periods(day),
-                Times::Curfew => {
-                    self.curfew.get(&day.weekday().to_monday_zero_offset()).cloned().unwrap_or_default()
-                }
+                Times::Teaching => self.bells_of(day).to_vec(),
+                Times::Exam => self.exams_of(day),
+                Times::Curfew => self.curfew_of(day).to_vec(),
             };
             periods
                 .into_iter()
@@ -227,33 +275,62 @@ impl Calendar {
         })
     }
 
-    fn exam_periods(&self, day: Date) -> Vec<Period> {
-        let mut periods: Vec<Period> = self
-            .exams
-            .iter()
-            .filter(|(days, _)| days.hold(day))
-            .flat_map(|(_, periods)| periods.iter().copied())
-            .collect();
+    fn exams_of(&self, day: Date) -> Vec<Period> {
+        let here = self.exams.iter().filter(|(span, _)| span.holds(day));
+        let mut periods: Vec<Period> = here.flat_map(|(_, periods)| periods.iter().copied()).collect();
         periods.sort_unstable();
         periods
     }
 
-    fn periods(&self, day: Date) -> &[Period] {
-        if !self.terms.is_empty() && !self.terms.iter().any(|term| term.hold(day)) {
+    /// The nights that begin on this day.
+    fn curfew_of(&self, day: Date) -> &[Period] {
+        let exception = self.exceptions.iter().rev().filter(|exception| exception.span.holds(day));
+        let other = exception.into_iter().find_map(|exception| exception.curfew.as_ref());
+        on(other.unwrap_or(&self.curfew), day.weekday())
+    }
+
+    fn bells_of(&self, day: Date) -> &[Period] {
+        let stands_for = self.school_day(day);
+        let exception = self.ringing(day);
+        if stands_for.is_none() && !exception.is_some_and(|exception| exception.also_in_holidays) {
             return &[];
         }
-        let weekday = match self.makeup.get(&day) {
-            Some(weekday) => *weekday,
-            None if self.holidays.iter().any(|holiday| holiday.hold(day)) => return &[],
-            None => day.weekday(),
-        };
-        self.bells.get(&weekday.to_monday_zero_offset()).map_or(&[], Vec::as_slice)
+        let bells = exception.and_then(|exception| exception.bells.as_ref()).unwrap_or(&self.bells);
+        on(bells, stands_for.unwrap_or(day.weekday()))
+    }
+
+    /// The exception whose bells ring on this day instead of the usual ones.
+    fn ringing(&self, day: Date) -> Option<&Exception> {
+        let school_day = self.school_day(day).is_some();
+        self.exceptions.iter().rev().find(|exception| {
+            exception.span.holds(day)
+                && exception.bells.is_some()
+                && (school_day || exception.also_in_holidays)
+        })
+    }
+
+    /// The weekday whose bells ring on this day; `None` outside terms and on holidays.
+    fn school_day(&self, day: Date) -> Option<Weekday> {
+        if !self.terms.is_empty() && !self.terms.iter().any(|term| term.holds(day)) {
+            return None;
+        }
+        let makeup = self.makeup.get(&day).copied();
+        makeup.or_else(|| self.holiday(day).is_none().then(|| day.weekday()))
+    }
+
+    fn holiday(&self, day: Date) -> Option<&Span> {
+        self.holidays.iter().find(|holiday| holiday.holds(day))
     }
 
     fn instant(&self, day: Date, minutes: i64) -> Option<Wall> {
         let local = day.to_datetime(Time::midnight()).checked_add(SignedDuration::from_mins(minutes)).ok()?;
         Some(Wall(self.zone.to_timestamp(local).ok()?.as_millisecond()))
     }
+}
+
+/// The periods of a weekday.
+fn on(week: &Week, day: Weekday) -> &[Period] {
+    week.get(&day.to_monday_zero_offset()).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

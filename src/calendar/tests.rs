@@ -1,9 +1,9 @@
 //! Bells, terms, holidays, make-up workdays, clock changes, and slips.
 
-use super::{Calendar, EXAMPLE, Period, Times, time_of_day};
+use super::{Calendar, DayKind, EXAMPLE, Period, Times, Written, time_of_day};
 use crate::document::{Document, Problems};
 use crate::model::Wall;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::{TimeZone, offset};
 
 fn china() -> TimeZone {
@@ -86,11 +86,9 @@ fn the_next_change_is_the_next_bell_that_rings() {
             "{from}"
         );
     }
-    assert_eq!(
-        calendar.next_change(Times::Teaching, at(&china(), "2027-01-22T17:30")),
-        None,
-        "no further term is known"
-    );
+    let after = |from| calendar.next_change(Times::Teaching, at(&china(), from));
+    assert_eq!(after("2027-01-22T17:30"), Some(at(&china(), "2027-07-20T09:00")), "the camp");
+    assert_eq!(after("2027-07-31T12:00"), None, "no further term is known");
     assert_eq!(calendar.next_change(Times::Teaching, Wall(i64::MAX)), None);
     assert!(!calendar.is_teaching_time(Wall(i64::MIN)));
 }
@@ -281,5 +279,170 @@ fn slips_in_examinations_and_nights_are_told() {
     .expect_err("slips");
     for expected in ["ends on 2027-01-18", "\"8-9\"", "no periods", "not a weekday", "22:30", "no days"] {
         assert!(slips.iter().any(|slip| slip.contains(expected)), "{expected}: {slips:#?}");
+    }
+}
+
+fn days_of(calendar: &Calendar, from: &str, days: usize) -> Vec<DayKind> {
+    let first: Date = from.parse().expect("a day");
+    first.series(jiff::ToSpan::day(1)).take(days).map(|day| calendar.day(day).kind).collect()
+}
+
+#[test]
+fn an_exception_has_its_own_bells_and_nights_between_two_days_only() {
+    let text = EXAMPLE.replace("last = \"2027-01-22\"", "last = \"2027-07-09\"");
+    let calendar = read(&text, &china()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    for (times, time, expected) in [
+        (Times::Teaching, "2027-04-30T14:10", true),  // Friday before
+        (Times::Teaching, "2027-05-03T14:10", false), // in summer the afternoon begins later
+        (Times::Teaching, "2027-05-03T17:50", true),
+        (Times::Teaching, "2027-05-03T20:00", false), // and has no self-study
+        (Times::Teaching, "2027-07-12T10:00", false), // after the term: the summer timetable does not ring
+        (Times::Teaching, "2027-07-20T10:00", true),  // the camp does
+        (Times::Teaching, "2027-07-24T10:00", true),  // on Saturdays, too
+        (Times::Teaching, "2027-07-31T11:59", true),
+        (Times::Teaching, "2027-08-02T10:00", false), // it is over
+        (Times::Curfew, "2027-07-19T22:00", false),
+        (Times::Curfew, "2027-07-20T22:00", true), // the camp's night begins earlier
+        (Times::Curfew, "2027-08-01T06:20", true), // and its last ends after the camp
+        (Times::Curfew, "2027-08-01T06:30", false),
+        (Times::Curfew, "2027-08-01T22:00", false),
+    ] {
+        assert_eq!(calendar.holds(times, at(&china(), time)), expected, "{times:?} {time}");
+    }
+    let after = calendar.next_change(Times::Teaching, at(&china(), "2027-07-09T18:00"));
+    assert_eq!(after, Some(at(&china(), "2027-07-20T09:00")), "from the end of term to the camp");
+}
+
+#[test]
+fn of_two_exceptions_the_later_counts_and_bells_may_be_taken_away() {
+    let text = "[calendar]\n[[calendar.exception]]\nname = \"summer\"\nfirst = \"2026-05-01\"\nlast = \"2026-09-30\"\n\
+                [[calendar.exception.bell]]\ndays = [\"mon\"]\nperiods = [\"09:00-10:00\"]\n\
+                [[calendar.exception]]\nname = \"flood\"\nfirst = \"2026-06-01\"\nlast = \"2026-06-01\"\nbell = []\n\
+                curfew = []\n";
+    let calendar = read(text, &china()).expect("good");
+    assert!(calendar.is_teaching_time(at(&china(), "2026-06-08T09:30")));
+    assert!(!calendar.is_teaching_time(at(&china(), "2026-06-01T09:30")));
+    assert!(calendar.holds(Times::Curfew, at(&china(), "2026-06-02T23:00")));
+    assert!(!calendar.holds(Times::Curfew, at(&china(), "2026-06-01T23:00")));
+    assert!(
+        !calendar.holds(Times::Curfew, at(&china(), "2026-06-02T05:00")),
+        "that night is the first of June's"
+    );
+    assert!(calendar.holds(Times::Curfew, at(&china(), "2026-06-01T05:00")), "and this the last of May's");
+}
+
+#[test]
+fn a_day_says_what_it_is() {
+    let calendar = example();
+    assert_eq!(
+        days_of(&calendar, "2026-09-18", 3),
+        [DayKind::Teaching, DayKind::Free, DayKind::MakeUp(Weekday::Friday)]
+    );
+    assert_eq!(days_of(&calendar, "2026-09-30", 2), [DayKind::Teaching, DayKind::Holiday]);
+    assert_eq!(days_of(&calendar, "2027-01-22", 2), [DayKind::Teaching, DayKind::OutsideTerms]);
+    let day = calendar.day("2027-01-18".parse().expect("a day"));
+    assert_eq!(day.names, ["2026 autumn", "final examination"]);
+    let texts = |periods: &[Period]| periods.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    assert_eq!(texts(&day.bells), "08:00-11:40 14:00-17:30 19:00-21:00");
+    assert_eq!(texts(&day.exams), "08:30-11:30 14:00-16:30");
+    assert_eq!(texts(&day.curfew), "22:30-06:00");
+}
+
+#[test]
+fn the_turn_of_the_year_and_how_long_the_calendar_will_do() {
+    let text = "[calendar]\n[[calendar.term]]\nname = \"a\"\nfirst = \"2026-09-01\"\nlast = \"2027-01-22\"\n\
+                [[calendar.holiday]]\nname = \"元旦\"\nfirst = \"2026-12-31\"\nlast = \"2027-01-02\"\n";
+    let calendar = read(text, &china()).expect("good");
+    let kinds = days_of(&calendar, "2026-12-30", 5);
+    assert_eq!(
+        kinds,
+        [DayKind::Teaching, DayKind::Holiday, DayKind::Holiday, DayKind::Holiday, DayKind::Free],
+        "Wednesday to Sunday"
+    );
+    let change = calendar.next_change(Times::Teaching, at(&china(), "2026-12-30T18:00"));
+    assert_eq!(change, Some(at(&china(), "2027-01-04T08:00")));
+    assert_eq!(calendar.last_term_day(), Some("2027-01-22".parse().expect("a day")));
+    let known = calendar.holidays_known_until().expect("known");
+    assert_eq!(
+        known.to_string(),
+        "2026-12-31",
+        "a holiday over the turn of the year says nothing of the next"
+    );
+    for (now, days) in [("2026-12-31T23:59", 0), ("2026-12-30T00:00", 1), ("2027-01-01T00:00", -1)] {
+        assert_eq!(calendar.days_until(known, at(&china(), now)), Some(days), "{now}");
+    }
+    let nothing = Calendar::default_school(china());
+    assert_eq!(
+        (nothing.last_term_day(), nothing.holidays_known_until(), nothing.extent()),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn a_night_over_the_change_of_clocks_is_shorter_or_longer() {
+    let calendar = Calendar::default_school(eastern());
+    for (evening, morning, hours) in [
+        ("2026-03-07T22:30", "2026-03-08T06:00", 6.5),
+        ("2026-10-31T22:30", "2026-11-01T06:00", 8.5),
+        ("2026-12-31T22:30", "2027-01-01T06:00", 7.5),
+    ] {
+        let (evening, morning) = (at(&eastern(), evening), at(&eastern(), morning));
+        assert!(calendar.holds(Times::Curfew, evening));
+        assert_eq!(calendar.next_change(Times::Curfew, evening), Some(morning));
+        assert_eq!(morning.since(evening) as f64 / 3_600_000.0, hours);
+    }
+}
+
+#[test]
+fn another_calendar_takes_over_what_it_does_not_write_and_takes_further_days() {
+    let problems = Problems::new();
+    let text = EXAMPLE.to_owned()
+        + "[[calendars]]\nname = \"dorm\"\n[[calendars.curfew]]\ndays = [\"fri\"]\nhours = \"21:00-05:00\"\n\
+           [[calendar_days]]\nmakeup = [\"2027-02-06 as tue\"]\n[[calendar_days.term]]\nname = \"spring\"\n\
+           first = \"2027-02-01\"\nlast = \"2027-07-01\"\n";
+    let document = Document::parse("gateway.toml", &text, &problems);
+    let root = document.reader(&problems);
+    let mut main = Written::read(&root.table("calendar").expect("a table"));
+    let [days] = root.tables("calendar_days").try_into().ok().expect("one");
+    main.add_days(&days);
+    let [dorm] = root.tables("calendars").try_into().ok().expect("one");
+    let dorm = Written::read(&dorm).like(&main);
+    let (main, dorm) = (main.calendar(&china(), &problems), dorm.calendar(&china(), &problems));
+    assert!(problems.is_empty(), "{:#?}", problems.into_sorted());
+    for calendar in [&main, &dorm] {
+        assert!(calendar.is_teaching_time(at(&china(), "2026-10-10T20:00")), "its make-up day");
+        assert!(calendar.is_teaching_time(at(&china(), "2027-02-06T20:00")), "the further one");
+        assert!(!calendar.is_teaching_time(at(&china(), "2027-01-25T10:00")), "between terms");
+    }
+    let friday = at(&china(), "2026-09-04T21:30");
+    assert!(!main.holds(Times::Curfew, friday) && dorm.holds(Times::Curfew, friday));
+    let thursday = at(&china(), "2026-09-03T23:00");
+    assert!(main.holds(Times::Curfew, thursday) && !dorm.holds(Times::Curfew, thursday));
+}
+
+#[test]
+fn slips_in_exceptions_and_further_days_are_told() {
+    let exception =
+        "[calendar]\n[[calendar.exception]]\nname = \"x\"\nfirst = \"2027-07-01\"\nlast = \"2027-07-31\"\n";
+    let bell = "[[calendar.exception.bell]]\ndays = [\"mon\"]\nperiods = [\"08:00-09:00\"]\n";
+    for (text, expected) in [
+        (exception.to_owned(), "this exception changes nothing"),
+        (format!("{exception}also_in_holidays = true\ncurfew = []\n"), "no bells that could ring"),
+        (format!("{exception}holidays = true\n{bell}"), "'holidays' is not a key"),
+        (format!("{exception}{bell}").replace("2027-07-31", "2027-06-31"), "is not a day"),
+        (format!("{exception}{bell}").replace("08:00-09:00", "9-10"), "does not begin with a time"),
+        (
+            format!(
+                "[calendar]\nmakeup = [\"2027-07-03\"]\n{}",
+                format!("{exception}{bell}").replace("[calendar]\n", "")
+            ),
+            "which ring on 2027-07-03",
+        ),
+    ] {
+        let found = read(&text, &china()).expect_err(&text);
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{text}\nexpected {expected}\nfound {found:#?}"
+        );
     }
 }

@@ -11,6 +11,7 @@ use crate::profile;
 use crate::rules::{Watched, World};
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, offset};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +103,7 @@ pub(super) fn world() -> World {
             counts,
             assembly,
             overnight,
+            calendar: None,
         };
         (place(name), new)
     });
@@ -110,6 +112,7 @@ pub(super) fn world() -> World {
         places: places.into_iter().collect(),
         calendar: Arc::new(Calendar::default_school(TimeZone::fixed(offset(8)))),
         aggregate_secs: 900,
+        calendars: BTreeMap::new(),
     }
 }
 

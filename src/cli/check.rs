@@ -1,8 +1,9 @@
 //! `schoolgate check`: tells everything that is wrong in the configuration, or what was understood.
 
 use super::words::say;
-use super::{At, EXIT_USAGE};
+use super::{At, EXIT_USAGE, calendar};
 use crate::config::{self, Config, Privacy};
+use crate::runtime::{Clock, SystemClock};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -20,6 +21,12 @@ impl Check {
         match config::load(&self.at.config) {
             Ok(config) => {
                 writeln!(out, "{}", understood(&config))?;
+                for caution in &config.cautions {
+                    writeln!(out, "{}{caution}", say("注意：", "note: "))?;
+                }
+                for note in calendar::notes(&config, SystemClock::new().now().wall) {
+                    writeln!(out, "{note}")?;
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Err(problems) => {

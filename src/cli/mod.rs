@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod alarms;
+mod calendar;
 mod campus;
 mod capture;
 mod check;
@@ -52,6 +53,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Alarms(alarms::Alarms),
+    Calendar(calendar::Calendars),
     Presence(campus::Presence),
     Muster(campus::Muster),
     Control(control::Control),
@@ -85,6 +87,7 @@ pub fn run() -> ExitCode {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
+            Command::Calendar(calendar) => calendar.run(out),
             Command::Presence(presence) => presence.run(out),
             Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),

@@ -53,7 +53,11 @@ impl Rules {
 }
 
 /// The configuration with the rules that are tried, or the exit code after its problems are printed.
-fn trial(config: &std::path::Path, tried: &[PathBuf], out: &mut impl Write) -> io::Result<Result<Trial, ExitCode>> {
+fn trial(
+    config: &std::path::Path,
+    tried: &[PathBuf],
+    out: &mut impl Write,
+) -> io::Result<Result<Trial, ExitCode>> {
     match config::load_trial(config, tried) {
         Ok(trial) => Ok(Ok(trial)),
         Err(problems) => tell(&problems, out).map(Err),

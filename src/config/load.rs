@@ -44,9 +44,24 @@ pub struct Trial {
 /// # Errors
 /// Every problem, sorted by file, line and column.
 pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
+    load_with(path, None)
+}
+
+/// As [`load`], where a file of `conf.d` has another text, or is there as well.
+///
+/// # Errors
+/// Every problem, sorted by file, line and column.
+pub fn load_with(path: &Path, other: Option<(&Path, &str)>) -> Result<Config, Vec<Problem>> {
     let problems = Problems::new();
     let base = path.parent().unwrap_or(Path::new(""));
-    let Some(files) = read_files(path, base, &problems) else { return Err(problems.into_sorted()) };
+    let Some(mut files) = read_files(path, base, &problems) else { return Err(problems.into_sorted()) };
+    if let Some((other, text)) = other {
+        let name = other.display().to_string();
+        match files.iter_mut().find(|(file, _)| *file == name) {
+            Some((_, old)) => text.clone_into(old),
+            None => files.push((name, text.to_owned())),
+        }
+    }
     let profiles = read_profiles(base, &files, &problems);
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let read = |path: &Path, what| match credential(credentials.as_deref(), base, path) {

@@ -4,6 +4,7 @@
 
 mod attached;
 mod bus;
+mod calendar;
 mod campus;
 mod control;
 mod destination;
@@ -21,14 +22,16 @@ mod site;
 mod source;
 
 pub use attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
+pub use calendar::MAIN as MAIN_CALENDAR;
 pub use control::Controls;
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial};
+pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
 pub use source::mac;
 
+use crate::document::Problem;
 use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, PointId, Secret};
 use crate::profile::Profile;
 use crate::rules::{Rule, World};
@@ -61,7 +64,7 @@ pub struct Config {
     pub buses: Vec<Bus>,
     /// Devices by id.
     pub devices: BTreeMap<DeviceId, Device>,
-    /// What rules may refer to: devices, places and the calendar.
+    /// What rules may refer to: devices, places and calendars.
     pub world: World,
     /// The rules that were written and those that are always on.
     pub rules: Vec<Box<dyn Rule>>,
@@ -71,6 +74,8 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// What may be done with persons, and how long data are kept.
     pub privacy: Privacy,
+    /// What is allowed and hardly meant: nothing of it keeps the gateway from starting.
+    pub cautions: Vec<Problem>,
 }
 
 /// The school.

@@ -1,8 +1,9 @@
 //! `[[place]]`: campus, building, floor, room, and who holds whom.
 
+use super::calendar::{Calendars, MAIN};
 use super::fields::{finish, name_opt};
 use super::names::Names;
-use crate::document::{Problems, Reader, Spot};
+use crate::document::{Problems, Reader, Spot, one_of};
 use crate::model::{Place, PlaceId, PlaceKind, Text};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,18 +14,20 @@ struct Written {
     counts: bool,
     assembly: bool,
     overnight: bool,
+    calendar: Option<String>,
 }
 
 /// Reads every place and works out its path.
 pub(super) fn places(
     readers: Vec<Reader<'_>>,
     names: &mut Names,
+    calendars: &Calendars,
     problems: &Problems,
 ) -> BTreeMap<PlaceId, Place> {
     let mut written = BTreeMap::new();
     let mut tables = Vec::new();
     for reader in readers {
-        if let Some((id, place)) = read(&reader, names) {
+        if let Some((id, place)) = read(&reader, names, calendars) {
             written.insert(id, place);
         }
         tables.push(reader);
@@ -41,7 +44,7 @@ pub(super) fn places(
     written.iter().map(|(id, place)| (id.clone(), resolve(id, place, &written))).collect()
 }
 
-fn read(reader: &Reader<'_>, names: &mut Names) -> Option<(PlaceId, Written)> {
+fn read(reader: &Reader<'_>, names: &mut Names, calendars: &Calendars) -> Option<(PlaceId, Written)> {
     let id = names.declare(reader, PlaceId::new);
     let kinds: Vec<(&str, PlaceKind)> = PlaceKind::ALL.iter().map(|k| (k.as_str(), *k)).collect();
     let kind = reader.word("kind", &kinds);
@@ -49,10 +52,22 @@ fn read(reader: &Reader<'_>, names: &mut Names) -> Option<(PlaceId, Written)> {
     let parent = reader.parsed_opt("parent", "write the id of the place that holds it", PlaceId::new);
     let flag = |key| reader.flag_opt(key).unwrap_or(false);
     let (counts, assembly, overnight) = (flag("counts"), flag("assembly"), flag("overnight"));
+    let calendar = calendar(reader, calendars);
     let id = id?;
     let name = name.unwrap_or_else(|| id.to_string());
     let parent = parent.map(|parent| (parent, reader.spot("parent")));
-    Some((id, Written { kind: kind?, name, parent, counts, assembly, overnight }))
+    Some((id, Written { kind: kind?, name, parent, counts, assembly, overnight, calendar }))
+}
+
+/// The calendar that holds here; one that does not exist is noted.
+fn calendar(reader: &Reader<'_>, calendars: &Calendars) -> Option<String> {
+    let name = reader.text_opt("calendar")?;
+    if name != MAIN && !calendars.others.contains_key(&name) {
+        let known: Vec<&str> =
+            std::iter::once(MAIN).chain(calendars.others.keys().map(String::as_str)).collect();
+        reader.problem("calendar", format!("there is no calendar '{name}'"), one_of(&name, &known));
+    }
+    Some(name)
 }
 
 /// The places above `id`, nearest first; ends where the chain ends or meets itself.
@@ -109,5 +124,6 @@ fn resolve(id: &PlaceId, place: &Written, written: &BTreeMap<PlaceId, Written>) 
         counts: place.counts,
         assembly: place.assembly,
         overnight: place.overnight,
+        calendar: place.calendar.clone(),
     }
 }

@@ -6,15 +6,13 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, campus, control, destination, device, listener, place, privacy, rule, site, source,
+    Config, Site, bus, calendar, campus, control, destination, device, listener, place, privacy, rule, site,
+    source,
 };
-use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
-use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 /// What a configuration is made of.
 pub struct Sources<'a> {
@@ -49,11 +47,17 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         let _dir = profiles.text_opt("dir");
         profiles.finish();
     }
-    let calendar = read_calendar(&roots, zone);
+    let calendars = calendar::calendars(
+        once(&roots, "calendar"),
+        every(&roots, "calendars"),
+        every(&roots, "calendar_days"),
+        &zone,
+        problems,
+    );
 
     let campus = campus::campus(once(&roots, "campus"));
     let mut place_names = Names::of("place");
-    let places = place::places(every(&roots, "place"), &mut place_names, problems);
+    let places = place::places(every(&roots, "place"), &mut place_names, &calendars, problems);
     let mut bus_names = Names::of("bus");
     let mut buses = bus::buses(every(&roots, "bus"), &mut bus_names, gateway, sources);
     let mut device_names = Names::of("device");
@@ -66,7 +70,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let world = World {
         devices: devices.watched,
         places: places.clone(),
-        calendar: Arc::new(calendar),
+        calendar: calendars.main,
+        calendars: calendars.others,
         aggregate_secs,
     };
     let other: Vec<Document<'_>> = sources
@@ -77,6 +82,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         .collect();
     let ruling = if sources.rules.is_some() { &other } else { &documents };
     let mut rules = read_rules(ruling, &device_names, &place_names, &world, problems);
+    let cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
     let always = rules::always(&world);
     let rule_names = rule_names(documents.iter().chain(&other), &always);
     let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
@@ -112,6 +118,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         controls,
         destinations,
         privacy,
+        cautions,
     })
 }
 
@@ -160,6 +167,10 @@ fn rule_names<'d>(
     written.chain(always.iter().map(|rule| rule.id().to_string())).collect()
 }
 
+fn readers<'d>(documents: &'d [Document<'d>], problems: &'d Problems) -> Vec<Reader<'d>> {
+    documents.iter().map(|d| d.reader(problems)).collect()
+}
+
 /// The table `[key]` of whichever file has it; a second one is a problem.
 fn once<'d>(roots: &[Reader<'d>], key: &str) -> Option<Reader<'d>> {
     let mut found: Option<Reader<'d>> = None;
@@ -196,13 +207,4 @@ fn read_site(roots: &[Reader<'_>], sources: &Sources<'_>, problems: &Problems) -
         });
     }
     None
-}
-
-fn read_calendar(roots: &[Reader<'_>], zone: TimeZone) -> Calendar {
-    let written = once(roots, "calendar").and_then(|table| {
-        let calendar = Calendar::parse(&table, &zone);
-        table.finish();
-        calendar
-    });
-    written.unwrap_or_else(|| Calendar::default_school(zone))
 }

@@ -6,6 +6,7 @@
 
 mod problem;
 mod reader;
+pub mod sheet;
 
 pub use problem::{Problem, Problems, Spot};
 pub use reader::{Reader, one_of};

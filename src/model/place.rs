@@ -37,4 +37,6 @@ pub struct Place {
     pub assembly: bool,
     /// People sleep here: who is in it in the night is not taken for forgotten.
     pub overnight: bool,
+    /// The calendar that holds here and in every place below; `None` is that of the place above, at the top the main one.
+    pub calendar: Option<String>,
 }

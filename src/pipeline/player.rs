@@ -44,11 +44,7 @@ impl Player {
     }
 
     /// This arrives now.
-    pub fn take(
-        &mut self,
-        batch: impl IntoIterator<Item = Delivery>,
-        each: &mut impl FnMut(&AlarmChange),
-    ) {
+    pub fn take(&mut self, batch: impl IntoIterator<Item = Delivery>, each: &mut impl FnMut(&AlarmChange)) {
         self.pipeline.step(self.now, batch).alarm_changes.iter().for_each(each);
     }
 

@@ -35,6 +35,7 @@ fn world() -> Arc<World> {
         counts: false,
         assembly: false,
         overnight: false,
+        calendar: None,
     };
     let watched = |name: &str| Watched {
         name: name.into(),
@@ -48,6 +49,7 @@ fn world() -> Arc<World> {
         places: BTreeMap::from([(place.id.clone(), place)]),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
         aggregate_secs: 60,
+        calendars: BTreeMap::new(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! `curfew`: somebody passes a dormitory's readers in the night, or has not come back when it begins.
 
-use super::hours::Hours;
+use super::hours::{self, Hours};
 use super::subject::{self, Header, Subject};
 use super::zones::{Bounds, Tracked};
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
@@ -75,6 +75,10 @@ impl Rule for Curfew {
             out.extend(found);
             self.judge(now, out);
         }
+    }
+
+    fn never(&self) -> Option<Text> {
+        self.hours.never(true, Duration::from_millis(1))
     }
 
     fn next_deadline(&self) -> Option<Mono> {
@@ -165,6 +169,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         }
     }
     let grace = subject::secs_opt(reader, "grace_secs", 0..=6 * 3600).unwrap_or(DEFAULT_GRACE);
+    let calendar = hours::calendar(reader, world);
     let header = Header::parse(reader, id, AlarmClass::Security, Priority::Medium);
     let bounds = bounds?;
     let subjects = subject::all_of(bounds.readers(), world);
@@ -173,8 +178,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         bounds,
         roles,
         grace,
-        calendar: Arc::clone(&world.calendar),
-        hours: Hours::of(Times::Curfew, Arc::clone(&world.calendar)),
+        hours: Hours::of(Times::Curfew, Arc::clone(&calendar)),
+        calendar,
         subjects,
         tracked: Tracked::default(),
         due: None,

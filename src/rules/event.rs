@@ -1,6 +1,6 @@
 //! `event`: a device says that something happened, or that a state began or ended.
 
-use super::hours::Hours;
+use super::hours::{self, Hours};
 use super::subject::{self, Header, Subject};
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::calendar::Calendar;
@@ -10,6 +10,7 @@ use crate::model::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) const KIND: RuleKind = RuleKind {
     name: "event",
@@ -88,6 +89,10 @@ impl Rule for OnEvent {
             let what = watching.subject.says(words(self.kind).zh, words(self.kind).en);
             out.push(self.header.finding(&watching.subject, Level::Happened, what));
         }
+    }
+
+    fn never(&self) -> Option<Text> {
+        self.only_outside.as_ref().and_then(|(hours, _)| hours.never(false, Duration::from_millis(1)))
     }
 
     fn next_deadline(&self) -> Option<Mono> {
@@ -203,6 +208,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let kind = reader.word("event", &written);
     let only_outside = reader.flag_opt("only_outside_hours").unwrap_or(false);
     let (class, priority) = ranked(kind.unwrap_or(EventKind::Other));
+    let calendar = hours::calendar(reader, world);
     let header = Header::parse(reader, id, class, priority);
     let kind = kind?;
     subject::gives(reader, "event", kind, &chosen);
@@ -211,8 +217,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         header,
         kind,
         watching: chosen.into_iter().map(|(subject, _)| watch(subject)).collect(),
-        only_outside: only_outside
-            .then(|| (Hours::new(Arc::clone(&world.calendar)), Arc::clone(&world.calendar))),
+        only_outside: only_outside.then(|| (Hours::new(Arc::clone(&calendar)), calendar)),
     };
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }

@@ -1,16 +1,15 @@
 //! `exam_watch`: a camera or another device is not there while an examination is sat.
 
-use super::hours::Hours;
+use super::hours::{self, Hours};
 use super::subject::{self, Header, Subject};
 use super::timers::Timers;
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::calendar::Times;
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, Body, DeviceId, EventKind, Fault, Link, Mono, Now, Observation, Phase, Priority, RuleId,
+    AlarmClass, Body, DeviceId, EventKind, Fault, Link, Mono, Now, Observation, Phase, Priority, RuleId, Text,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_AFTER: Duration = Duration::from_secs(20);
@@ -85,6 +84,10 @@ impl Rule for ExamWatch {
         self.judge(&device, now, out);
     }
 
+    fn never(&self) -> Option<Text> {
+        self.hours.never(true, self.after)
+    }
+
     fn next_deadline(&self) -> Option<Mono> {
         self.timers.next().into_iter().chain(self.hours.deadline()).min()
     }
@@ -156,6 +159,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let before = reader.problems().len();
     let chosen = subject::devices(reader, world);
     let after = subject::secs_opt(reader, "after_secs", 0..=600).unwrap_or(DEFAULT_AFTER);
+    let calendar = hours::calendar(reader, world);
     let header = Header::parse(reader, id, AlarmClass::Equipment, Priority::High);
     let watch = |subject: Subject| {
         let device = subject.device.clone();
@@ -164,7 +168,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let rule = ExamWatch {
         header,
         after,
-        hours: Hours::of(Times::Exam, Arc::clone(&world.calendar)),
+        hours: Hours::of(Times::Exam, calendar),
         watching: chosen.into_iter().map(|(subject, _)| watch(subject)).collect(),
         timers: Timers::new(),
     };

@@ -1,12 +1,63 @@
 //! Whether it is teaching time, an examination or curfew now, for rules that must notice the bell as well as readings.
 
-use crate::calendar::{Calendar, Times};
-use crate::model::{Mono, Now};
+use super::World;
+use super::subject;
+use crate::calendar::{Calendar, MAX_LOOKAHEAD_DAYS, Times};
+use crate::document::{Reader, one_of};
+use crate::model::time::EARLIEST_TRUE_WALL;
+use crate::model::{Mono, Now, PlaceId, Text};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The name of the school's own calendar.
+const MAIN: &str = "main";
+
+/// Hours are looked for so many times over the calendar's longest look ahead: 16 years.
+const SEARCHED_STEPS: usize = 15;
+/// And through so many bells: those of half a year.
+const SEARCHED_CHANGES: usize = 1_000;
+
 /// The calendar is asked again at least this often: a step of the wall clock moves the bell without a word.
 pub(super) const RECHECK: Duration = Duration::from_secs(60);
+
+impl World {
+    /// The calendar of this name.
+    #[must_use]
+    pub fn calendar_named(&self, name: &str) -> Option<&Arc<Calendar>> {
+        if name == MAIN { Some(&self.calendar) } else { self.calendars.get(name) }
+    }
+
+    /// The name of the calendar that holds at a place.
+    #[must_use]
+    pub fn calendar_at(&self, place: &PlaceId) -> &str {
+        self.up(place).find_map(|place| place.calendar.as_deref()).unwrap_or(MAIN)
+    }
+}
+
+/// Reads `calendar`, the name of one. Unless it is told, it is the calendar of the rule's zone or of the places of its
+/// devices if these have one and the same, else the main one.
+pub(super) fn calendar(reader: &Reader<'_>, world: &World) -> Arc<Calendar> {
+    let told = reader.text_opt("calendar");
+    let name = told.as_deref().unwrap_or_else(|| common(reader, world));
+    if let Some(calendar) = world.calendar_named(name) {
+        return Arc::clone(calendar);
+    }
+    let known: Vec<&str> = std::iter::once(MAIN).chain(world.calendars.keys().map(String::as_str)).collect();
+    reader.problem("calendar", format!("there is no calendar '{name}'"), one_of(name, &known));
+    Arc::clone(&world.calendar)
+}
+
+/// The name of the calendar that all places of a rule share.
+fn common<'w>(reader: &Reader<'_>, world: &'w World) -> &'w str {
+    let mut places: Vec<&PlaceId> = match reader.text_opt("zone") {
+        Some(zone) => world.places.get_key_value(zone.as_str()).map(|(id, _)| id).into_iter().collect(),
+        None => subject::chosen(reader, world).into_iter().map(|(_, watched)| &watched.place).collect(),
+    };
+    places.dedup();
+    let mut names = places.into_iter().map(|place| world.calendar_at(place));
+    let first = names.next().unwrap_or(MAIN);
+    if names.all(|name| name == first) { first } else { MAIN }
+}
 
 /// The calendar's present answer and when to ask again.
 #[derive(Debug)]
@@ -27,6 +78,46 @@ impl Hours {
 
     pub(super) fn of(times: Times, calendar: Arc<Calendar>) -> Self {
         Self { calendar, times, within: None, bell: None, ask: None }
+    }
+
+    /// Why a condition that has to hold for `least` within these hours (or outside them) never does.
+    pub(super) fn never(&self, within: bool, least: Duration) -> Option<Text> {
+        let least_ms = i64::try_from(least.as_millis()).unwrap_or(i64::MAX);
+        let (mut at, mut longest) = (EARLIEST_TRUE_WALL, None);
+        let step = 24 * 3_600_000 * i64::try_from(MAX_LOOKAHEAD_DAYS - 10).unwrap_or(0);
+        let (mut steps, mut changes) = (0, 0);
+        while steps < SEARCHED_STEPS && changes < SEARCHED_CHANGES {
+            let holds = self.calendar.holds(self.times, at) == within;
+            let next = self.calendar.next_change(self.times, at);
+            let span = next.map_or(step, |next| next.since(at));
+            if holds && span >= least_ms {
+                return None;
+            }
+            if holds {
+                longest = longest.max(Some(span));
+            }
+            match next {
+                Some(next) => (at, changes) = (next, changes + 1),
+                None => (at, steps) = (at.plus_ms(step), steps + 1),
+            }
+        }
+        let (zh, en) = match self.times {
+            Times::Teaching if within => ("教学时间", "teaching time"),
+            Times::Teaching => ("非教学时间", "time outside teaching"),
+            Times::Exam => ("考试时间", "examination"),
+            Times::Curfew => ("宿舍关门时间", "curfew"),
+        };
+        Some(match longest {
+            None => Text::new(format!("校历里没有{zh}"), format!("there is no {en} in the calendar")),
+            Some(ms) => Text::new(
+                format!("{zh}最长 {} 分钟，短于规则要求的 {} 分钟", ms / 60_000, least_ms / 60_000),
+                format!(
+                    "the longest {en} lasts {} min, and the rule wants {} min",
+                    ms / 60_000,
+                    least_ms / 60_000
+                ),
+            ),
+        })
     }
 
     /// Forgets the answer and asks at once.
@@ -71,3 +162,6 @@ impl Hours {
         self.ask
     }
 }
+
+#[cfg(test)]
+mod tests;

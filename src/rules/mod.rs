@@ -5,12 +5,14 @@
 
 mod always;
 mod anti_passback;
+mod calendar_end;
 mod coverage_lost;
 mod curfew;
 mod door_forced;
 mod engine;
 mod event;
 mod exam_watch;
+mod expression;
 mod hours;
 mod outside_hours;
 mod patrol;
@@ -26,6 +28,7 @@ mod zones;
 
 pub use always::always;
 pub use engine::Engine;
+pub use expression::{Formula, Sort, Value};
 pub use zones::Door;
 
 use crate::calendar::Calendar;
@@ -105,6 +108,10 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     fn recall(&mut self, _now: Now, _period: &RollUp) {}
     /// A period of such a point was closed just now, or a late value changed it (then with a higher revision).
     fn close(&mut self, _now: Now, _period: &RollUp, _out: &mut Vec<Finding>) {}
+    /// Why it can never raise an alarm, if that is certain: the hours in which it judges never come, or are too short.
+    fn never(&self) -> Option<Text> {
+        None
+    }
     /// When [`Rule::expire`] wants to be called next.
     fn next_deadline(&self) -> Option<Mono>;
     /// A deadline has passed (or not: calling too early or too often does nothing).
@@ -127,8 +134,10 @@ pub struct World {
     pub devices: BTreeMap<DeviceId, Watched>,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
-    /// The school's calendar.
+    /// The school's calendar, called `main`.
     pub calendar: Arc<Calendar>,
+    /// Others by name.
+    pub calendars: BTreeMap<String, Arc<Calendar>>,
     /// Length of the periods that rules are shown, seconds; it divides an hour.
     pub aggregate_secs: u32,
 }
@@ -141,6 +150,7 @@ impl World {
             devices: self.devices.clone(),
             places: self.places.clone(),
             calendar: Arc::new(calendar),
+            calendars: self.calendars.clone(),
             aggregate_secs: self.aggregate_secs,
         }
     }
@@ -187,6 +197,7 @@ pub const RULE_KINDS: &[RuleKind] = &[
     curfew::KIND,
     patrol::KIND,
     event::KIND,
+    expression::KIND,
 ];
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! `outside_hours`: a load runs while the calendar says that nobody is taught.
 
-use super::hours::Hours;
+use super::hours::{self, Hours};
 use super::subject::{self, Header, Measured};
 use super::timers::Timers;
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::document::Reader;
-use crate::model::{AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, PointId, Priority, RuleId};
+use crate::model::{
+    AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, PointId, Priority, RuleId, Text,
+};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_FOR: Duration = Duration::from_secs(900);
@@ -21,6 +22,7 @@ point = "power_total"
 above = 2.0
 unit = "kW"                    # any unit of the point's quantity
 for_secs = 900                 # this long outside teaching time; 900 unless told otherwise
+calendar = "main"              # that of the devices' places unless told otherwise; see "Which calendar"
 alarm_class = "energy"         # energy unless told otherwise
 priority = "low"               # low unless told otherwise
 "#,
@@ -83,6 +85,10 @@ impl Rule for OutsideHours {
         }
         let device = seen.device.clone();
         self.judge(&device, now, out);
+    }
+
+    fn never(&self) -> Option<Text> {
+        self.hours.never(false, self.hold)
     }
 
     fn next_deadline(&self) -> Option<Mono> {
@@ -160,6 +166,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let limit = subject::limit(reader, "above");
     let unit = subject::unit(reader);
     let hold = subject::secs_opt(reader, "for_secs", 0..=24 * 3600).unwrap_or(DEFAULT_FOR);
+    let calendar = hours::calendar(reader, world);
     let header = Header::parse(reader, id, AlarmClass::Energy, Priority::Low);
     let (limit, unit) = (limit?, unit?);
     let mut watching = BTreeMap::new();
@@ -179,7 +186,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         let device = measured.subject.device.clone();
         watching.insert(device, Watching { measured, limit, value: None, said: None });
     }
-    let hours = Hours::new(Arc::clone(&world.calendar));
+    let hours = Hours::new(calendar);
     let rule = OutsideHours { header, hold, hours, watching, timers: Timers::new() };
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }

@@ -163,17 +163,37 @@ fn by_class_and_place<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w Dev
         );
         return Vec::new();
     }
-    let fits = |watched: &Watched| {
-        class.as_ref().is_none_or(|class| watched.profile.class == *class)
-            && place.as_ref().is_none_or(|place| lies_in(&watched.place, place, world))
-    };
-    let chosen: Vec<_> = world.devices.iter().filter(|(_, watched)| fits(watched)).collect();
+    let chosen = matching(class.as_deref(), place.as_deref(), world);
     if chosen.is_empty() {
         let classes: BTreeSet<&str> = world.devices.values().map(|w| w.profile.class.as_str()).collect();
         let key = if class.is_some() { "class" } else { "place" };
         reader.problem(key, "no device is chosen by class and place", known("classes", classes));
     }
     chosen
+}
+
+fn matching<'w>(
+    class: Option<&str>,
+    place: Option<&str>,
+    world: &'w World,
+) -> Vec<(&'w DeviceId, &'w Watched)> {
+    let fits = |watched: &Watched| {
+        class.is_none_or(|class| watched.profile.class == *class)
+            && place.is_none_or(|place| lies_in(&watched.place, place, world))
+    };
+    world.devices.iter().filter(|(_, watched)| fits(watched)).collect()
+}
+
+/// The devices that [`devices`] gives, without a word of what is wrong.
+pub(super) fn chosen<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w DeviceId, &'w Watched)> {
+    let text = |key| if reader.has(key) { reader.text_opt(key) } else { None };
+    match (text("class"), text("place")) {
+        (None, None) => {
+            let written = reader.texts("devices").into_iter();
+            written.filter_map(|(text, _)| world.devices.get_key_value(text.as_str())).collect()
+        }
+        (class, place) => matching(class.as_deref(), place.as_deref(), world),
+    }
 }
 
 /// Whether `place` is `above` or somewhere below it.

@@ -11,6 +11,7 @@ use crate::model::{
 use crate::profile::{self, Point, Profile};
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, offset};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,13 +115,14 @@ pub(super) fn world() -> World {
             _ => (PlaceKind::Room, false),
         };
         let (name, path, assembly, overnight) = (path.into(), Text::same(path), false, false);
-        (id.clone(), Place { id, kind, name, parent, path, counts, assembly, overnight })
+        (id.clone(), Place { id, kind, name, parent, path, counts, assembly, overnight, calendar: None })
     };
     World {
         devices: devices.into_iter().map(watched).collect(),
         places: places.into_iter().map(place).collect(),
         calendar: Arc::new(Calendar::default_school(zone())),
         aggregate_secs: 900,
+        calendars: BTreeMap::new(),
     }
 }
 

@@ -49,6 +49,12 @@ Either `devices = ["meter-1", "meter-2"]`, or `class = "energy-meter"` (the clas
 `place = "building-1"`, which includes every place below it. A rule that chooses no device is refused, and so is one
 that chooses a device without the point or event that the rule is about.
 
+## Which calendar
+
+Rules that ask for teaching time, examinations or nights take the calendar named by `calendar = "main"` or
+`calendar = "dormitory"` ([calendar.md](calendar.md)). Unless it is told, it is the calendar that holds at the places of
+the rule's devices (or of its zone) if that is one and the same, else the main one.
+
 ## Always on
 
 `always.help`, `always.duress`, `always.fire` and `always.smoke` need no `[[rule]]` and cannot be switched off: each help,
@@ -56,6 +62,9 @@ duress, fire or smoke event of any device raises a critical alarm, whatever the 
 retained is not raised a second time. Smoke of a detector that is behind no fire panel is an alarm of the class `fire`.
 An alarm of `always.duress` (somebody opened under threat) is silent: the API gives it with `"silent": true`, and nothing
 may sound or show at that door.
+
+`always.calendar` is there where a calendar has terms: a low alarm from 30 days before the last of them ends until the
+gateway starts with a newer calendar, and another once it is over. It has no device.
 
 ## Zones
 
@@ -67,7 +76,8 @@ const TAIL: &str = r#"
 # Calendar
 
 `[calendar]` says when teaching time is, in the school's time zone. A day's bells ring when it lies in a term and is
-no holiday; a make-up workday in a term rings the bells of the weekday it stands for.
+no holiday; a make-up workday in a term rings the bells of the weekday it stands for. More, and how to take the holidays
+from a file: [calendar.md](calendar.md).
 "#;
 
 #[test]

@@ -9,8 +9,8 @@ use super::recall::{each, passes_since};
 use super::rows::{clock_of, get, link_of, quality_of, word};
 use super::{Doing, Reader, StoreError};
 use crate::model::{
-    Actor, Alarm, AlarmKey, Body, ChangeKind, ClockQuality, DeviceId, Doubt, Event, Link, Observation, People,
-    PointId, PointKind, Quality, Reading, RollUp, RuleId, Stamp, Unit, Wall,
+    Actor, Alarm, AlarmKey, Body, ChangeKind, ClockQuality, DeviceId, Doubt, Event, Link, Observation,
+    People, PointId, PointKind, Quality, Reading, RollUp, RuleId, Stamp, Unit, Wall,
 };
 use crate::pipeline::StoredEvent;
 use crate::trial::{Done, Told, Want, Wanted};
@@ -195,11 +195,18 @@ impl Reader {
             self.people()?.into_iter().map(|(who, person)| (who, Arc::new(person))).collect();
         let series = each(&self.db, "select id, device, point, unit, kind from series", [], |row| {
             let id: i64 = get(row, "id")?;
-            Ok((id, Series::of(id, &get::<String>(row, "device")?, &SeriesWords {
-                point: &get::<String>(row, "point")?,
-                unit: &get::<String>(row, "unit")?,
-                kind: &get::<String>(row, "kind")?,
-            })?))
+            Ok((
+                id,
+                Series::of(
+                    id,
+                    &get::<String>(row, "device")?,
+                    &SeriesWords {
+                        point: &get::<String>(row, "point")?,
+                        unit: &get::<String>(row, "unit")?,
+                        kind: &get::<String>(row, "kind")?,
+                    },
+                )?,
+            ))
         })?;
         let steps = self.alarm_steps(from, to)?;
         let mut marks = self.marks(&wanted, (from, to), &steps)?;
@@ -558,7 +565,8 @@ impl Past<'_> {
                 (want != Want::No).then(|| (batch.series(series), want))
             });
             let Some((place, want)) = *place else { continue };
-            if self.counts(&value, want, last.entry(series.device.clone()).or_insert((Wall(i64::MIN), false))) {
+            if self.counts(&value, want, last.entry(series.device.clone()).or_insert((Wall(i64::MIN), false)))
+            {
                 self.readings.rows.push(Value { series: place, ..value });
             }
         }

@@ -4,9 +4,9 @@
 //! A start must be quick on a slow card, and parts and hours lie by time: whoever reads two months of them for some
 //! points has nearly all pages of two months in hand. Hours are a quarter of the pages that quarter hours are.
 
+use super::levels::Levels;
 use super::read::roll_up_of;
 use super::rows::get;
-use super::levels::Levels;
 use super::{Doing, Reader, Store, StoreError};
 use crate::model::{DeviceId, PointId, RollUp, Wall};
 use crate::runtime::Chain;
@@ -81,9 +81,11 @@ impl Reader {
         }
         let tx = self.db.unchecked_transaction().doing("beginning to read")?;
         let newest: Option<i64> = tx
-            .query_row("select max(start) from roll_up where start + period_secs * 1000 <= ?1", [at.0], |row| {
-                row.get(0)
-            })
+            .query_row(
+                "select max(start) from roll_up where start + period_secs * 1000 <= ?1",
+                [at.0],
+                |row| row.get(0),
+            )
             .doing("looking for the newest roll-up")?;
         if let Some(newest) = newest.map(Wall) {
             let levels = Levels::in_zone(zone.clone());

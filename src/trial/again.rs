@@ -103,7 +103,8 @@ impl Again {
                 self.engine.start(self.now);
                 for (device, stamp, event) in *passes {
                     let (device, body) = (device.clone(), Body::Event(event.clone()));
-                    self.engine.remember(self.now, &Observation { device, stamp: *stamp, body, retained: false });
+                    self.engine
+                        .remember(self.now, &Observation { device, stamp: *stamp, body, retained: false });
                 }
                 periods.iter().for_each(|period| self.engine.recall(self.now, period));
                 self.engine.expire(self.now, &mut self.findings);
@@ -171,7 +172,8 @@ impl Again {
         }
         let device = self.world.devices.get(&seen.device);
         let point = device.and_then(|device| device.profile.point(reading.point.as_str()));
-        let nature = point.filter(|_| reading.kind == PointKind::Counter).map_or_else(Nature::default, Nature::from);
+        let nature =
+            point.filter(|_| reading.kind == PointKind::Counter).map_or_else(Nature::default, Nature::from);
         self.aggregates.replay(&seen.device, &seen.stamp, reading, nature);
     }
 

@@ -86,8 +86,10 @@ fn case(reader: Reader<'_>, rules: &[&str], world: &World, zone: &TimeZone) -> O
         reader.problem("rule", format!("there is no rule '{rule}'"), one_of(rule.as_str(), rules));
     }
     let name = reader.text("name").unwrap_or_default();
-    let start = reader.parsed("start", "write a local date and time: \"2026-10-09T12:00\"", |t| local(t, zone));
-    let until_written = start.and_then(|start| reader.parsed_opt("until", MOMENT, |t| moment(t, start, zone)));
+    let start =
+        reader.parsed("start", "write a local date and time: \"2026-10-09T12:00\"", |t| local(t, zone));
+    let until_written =
+        start.and_then(|start| reader.parsed_opt("until", MOMENT, |t| moment(t, start, zone)));
     let calendar = reader.table_opt("calendar").and_then(|table| {
         let calendar = Calendar::parse(&table, zone);
         table.finish();

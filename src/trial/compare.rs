@@ -126,7 +126,8 @@ mod tests {
             seen.note(&key(subject), kind, Wall(at));
         }
         let seen: Vec<_> = seen.into_sorted().into_iter().map(|e| (e.key.subject, e.from.0, e.to)).collect();
-        let expected = [("a".to_owned(), 2, Some(Wall(5))), ("b".to_owned(), 3, None), ("a".to_owned(), 7, None)];
+        let expected =
+            [("a".to_owned(), 2, Some(Wall(5))), ("b".to_owned(), 3, None), ("a".to_owned(), 7, None)];
         assert_eq!(seen, expected);
     }
 

@@ -33,7 +33,12 @@ pub(super) struct Known {
 /// What one entry gives, before its times.
 enum What {
     /// The values in turn, in the point's unit, and by how much more each time.
-    Values { point: crate::profile::Point, values: Vec<f64>, grow: f64, quality: Worth },
+    Values {
+        point: crate::profile::Point,
+        values: Vec<f64>,
+        grow: f64,
+        quality: Worth,
+    },
     Other(Body),
 }
 
@@ -82,7 +87,11 @@ fn one(entry: &Reader<'_>, start: Wall, (world, zone): (&World, &TimeZone), know
     let pause = every.unwrap_or(1).max(1);
     let times = usize::try_from(last.since(at).max(0) / pause).unwrap_or(MAX_STEPS).saturating_add(1);
     if known.steps.len().saturating_add(times) > MAX_STEPS {
-        entry.problem("every", format!("this gives {times} observations"), format!("at most {MAX_STEPS} in one case"));
+        entry.problem(
+            "every",
+            format!("this gives {times} observations"),
+            format!("at most {MAX_STEPS} in one case"),
+        );
         return;
     }
     for turn in 0..times {
@@ -106,7 +115,9 @@ impl What {
                 Some(Body::Reading(match quality {
                     Worth::Good => good,
                     Worth::Uncertain => good.doubted(Doubt::DeviceSays),
-                    Worth::Bad => Reading::absent(point.id.clone(), point.unit, point.kind, Doubt::DeviceSays),
+                    Worth::Bad => {
+                        Reading::absent(point.id.clone(), point.unit, point.kind, Doubt::DeviceSays)
+                    }
                 }))
             }
         }
@@ -158,7 +169,11 @@ fn reading(entry: &Reader<'_>, watched: Option<&Watched>) -> Option<What> {
     let profile = &watched?.profile;
     let Some(point) = profile.point(&id) else {
         let ids: Vec<&str> = profile.points.iter().map(|p| p.id.as_str()).collect();
-        entry.problem("point", format!("the profile '{}' has no point '{id}'", profile.id), one_of(&id, &ids));
+        entry.problem(
+            "point",
+            format!("the profile '{}' has no point '{id}'", profile.id),
+            one_of(&id, &ids),
+        );
         return None;
     };
     if let Some(unit) = unit {

@@ -5,8 +5,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 
 /// What to write for a moment.
-pub(super) const MOMENT: &str =
-    "write a span from the beginning (\"+30s\", \"+1h30m\", \"+2d\"), a time of the first day (\"17:30\"), or a \
+pub(super) const MOMENT: &str = "write a span from the beginning (\"+30s\", \"+1h30m\", \"+2d\"), a time of the first day (\"17:30\"), or a \
      date and time (\"2026-10-09T17:30\")";
 /// What to write for a span.
 pub(super) const SPAN: &str = "write numbers with d, h, m or s: \"30s\", \"1h30m\"";

@@ -41,7 +41,10 @@ fn check_with(dir: &Path, variables: &[(&str, &OsStr)]) -> (Option<i32>, String)
     command.envs(variables.iter().copied());
     let done = command.args(["check", "--config", "gateway.toml"]).current_dir(dir).output().unwrap();
     assert!(done.stderr.is_empty(), "stderr: {}", String::from_utf8_lossy(&done.stderr));
-    (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    // What it notes of a calendar that runs out depends on the day of the test.
+    let said = String::from_utf8(done.stdout).unwrap();
+    let kept = said.split_inclusive('\n').filter(|line| !line.starts_with("note: "));
+    (done.status.code(), kept.collect())
 }
 
 /// Every golden configuration whose name begins with `good-`, or every other.

@@ -11,6 +11,7 @@ mod frames;
 mod notices;
 mod profiles;
 mod tcp;
+mod written;
 
 use engine::fuzz;
 
@@ -102,4 +103,14 @@ fn contact_id() {
 #[test]
 fn replies() {
     fuzz(notices::replies());
+}
+
+#[test]
+fn expressions() {
+    fuzz(written::expressions());
+}
+
+#[test]
+fn calendars() {
+    fuzz(written::calendars());
 }

@@ -2,10 +2,10 @@
 //!
 //! What stands in a cell may name somebody, so no message repeats it.
 
+use crate::document::sheet;
 use crate::model::person::MAX_PEOPLE;
 use crate::model::{Person, PersonRef, Personal, Role, SiteKey, Text, Wall};
-use encoding_rs::{Encoding, GB18030, UTF_8};
-use jiff::civil::{Date, DateTime};
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 
@@ -107,7 +107,7 @@ impl Roster {
     /// Reads a list; times are those of `zone`, pseudonyms those of `key`.
     pub(super) fn read(bytes: &[u8], key: &SiteKey, zone: &TimeZone) -> Self {
         let mut roster = Self::default();
-        let Some((text, encoding)) = decoded(bytes) else {
+        let Some((text, encoding)) = sheet::decoded(bytes) else {
             let line = bytes.iter().filter(|b| **b == b'\n').count().min(1);
             roster.slip(
                 line,
@@ -118,7 +118,7 @@ impl Roster {
             return roster;
         };
         roster.encoding = encoding;
-        let mut lines = Lines::of(&text).into_iter();
+        let mut lines = sheet::lines(&text).into_iter();
         let Some((line, heads)) = lines.next() else {
             roster.slip(1, 0, "文件是空的", "the file is empty");
             return roster;
@@ -314,15 +314,7 @@ fn moment(cell: &str, zone: &TimeZone, end: bool) -> Result<Wall, Text> {
             "expected a day (2026-09-01) or a moment (2026-09-01 08:00)",
         )
     };
-    let written: Vec<String> = cell
-        .split([' ', 'T'])
-        .next()
-        .unwrap_or_default()
-        .split(['/', '.', '-', '年', '月', '日'])
-        .filter(|part| !part.is_empty())
-        .map(|part| format!("{part:0>2}"))
-        .collect();
-    let day: Date = written.join("-").parse().map_err(|_| wrong())?;
+    let day = cell.split([' ', 'T']).next().and_then(sheet::day).ok_or_else(wrong)?;
     let time = cell.split([' ', 'T']).nth(1);
     let at: DateTime = match time {
         Some(time) => {
@@ -335,57 +327,6 @@ fn moment(cell: &str, zone: &TimeZone, end: bool) -> Result<Wall, Text> {
     };
     let zoned = at.to_zoned(zone.clone()).map_err(|_| wrong())?;
     Ok(Wall(zoned.timestamp().as_millisecond()))
-}
-
-/// The text of a file and the name of its encoding: by its mark, else UTF-8 if it is, else GBK if it is.
-fn decoded(bytes: &[u8]) -> Option<(String, &'static str)> {
-    let marked = Encoding::for_bom(bytes).map(|(encoding, _)| encoding);
-    let tried = marked.map_or_else(|| vec![UTF_8, GB18030], |encoding| vec![encoding]);
-    tried.into_iter().find_map(|encoding| {
-        let (text, used, bad) = encoding.decode(bytes);
-        (!bad).then(|| (text.into_owned(), if used == GB18030 { "GBK" } else { used.name() }))
-    })
-}
-
-/// The lines of a table and where each begins; cells may stand in quotes (RFC 4180).
-struct Lines;
-
-impl Lines {
-    fn of(text: &str) -> Vec<(usize, Vec<String>)> {
-        let first = text.lines().next().unwrap_or_default();
-        // Spreadsheets write tabs or semicolons where told so, or where the machine is.
-        let comma = [',', '\t', ';', '，'].into_iter().max_by_key(|c| (first.matches(*c).count(), *c == ','));
-        let comma = comma.unwrap_or(',');
-        let (mut lines, mut cells, mut cell) = (Vec::new(), Vec::new(), String::new());
-        let (mut line, mut begun, mut quoted) = (1, 1, false);
-        let mut letters = text.chars().peekable();
-        while let Some(letter) = letters.next() {
-            match letter {
-                '"' if quoted && letters.peek() == Some(&'"') => {
-                    letters.next();
-                    cell.push('"');
-                }
-                '"' if quoted || cell.is_empty() => quoted = !quoted,
-                '\r' if !quoted && letters.peek() == Some(&'\n') => {}
-                '\n' | '\r' if !quoted => {
-                    cells.push(std::mem::take(&mut cell));
-                    lines.push((begun, std::mem::take(&mut cells)));
-                    line += 1;
-                    begun = line;
-                }
-                letter if letter == comma && !quoted => cells.push(std::mem::take(&mut cell)),
-                letter => {
-                    line += usize::from(letter == '\n');
-                    cell.push(letter);
-                }
-            }
-        }
-        if !cell.is_empty() || !cells.is_empty() {
-            cells.push(cell);
-            lines.push((begun, cells));
-        }
-        lines
-    }
 }
 
 #[cfg(test)]

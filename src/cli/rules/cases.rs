@@ -53,7 +53,8 @@ impl Test {
             Ok(cases) => cases,
             Err(problems) => return tell(&problems, out),
         };
-        let wanted = |case: &&Case| self.only.is_empty() || self.only.iter().any(|id| id == case.rule.as_str());
+        let wanted =
+            |case: &&Case| self.only.is_empty() || self.only.iter().any(|id| id == case.rule.as_str());
         let wanted: Vec<&Case> = written.iter().filter(wanted).collect();
         let mut tally = Tally::default();
         let mut progress = Progress::new();
@@ -81,7 +82,11 @@ impl Test {
         writeln!(out, "{}", say(zh, format!("cases: {good} ok, {bad} failed")))?;
         if wanted.is_empty() {
             let zh = "没有用例：写在规则文件旁边的 <名称>.cases.toml 里";
-            writeln!(out, "{}", say(zh, "there are no cases: write some into <name>.cases.toml beside the rules"))?;
+            writeln!(
+                out,
+                "{}",
+                say(zh, "there are no cases: write some into <name>.cases.toml beside the rules")
+            )?;
         }
         let well = bad == 0 && untried.is_empty() && !wanted.is_empty();
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DIFFERS) })
@@ -96,7 +101,11 @@ impl Test {
         } else {
             tally.bad += 1;
             let at = format!("{}:{}", case.spot.file, case.spot.line);
-            writeln!(out, "{}", say(format!("不符  {rule}  {name}  ({at})"), format!("FAILED  {rule}  {name}  ({at})")))?;
+            writeln!(
+                out,
+                "{}",
+                say(format!("不符  {rule}  {name}  ({at})"), format!("FAILED  {rule}  {name}  ({at})"))
+            )?;
         }
         if self.verbose || !outcome.good() {
             differences(&outcome, &trial.config.site.zone, out)?;
@@ -157,7 +166,10 @@ fn differences(outcome: &Outcome, zone: &TimeZone, out: &mut impl Write) -> io::
     for (mark, all) in [("+", &outcome.surplus), ("=", &outcome.fits)] {
         for Happened { at, raised, subject, priority, what } in all {
             let what = said(what);
-            add(*at, format!("    {mark} {} {} {subject} ({priority}): {what}", at.in_zone(zone), word(*raised)));
+            add(
+                *at,
+                format!("    {mark} {} {} {subject} ({priority}): {what}", at.in_zone(zone), word(*raised)),
+            );
         }
     }
     lines.into_values().try_for_each(|line| writeln!(out, "{line}"))

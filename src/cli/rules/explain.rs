@@ -111,7 +111,10 @@ fn written(trial: &Trial, alarm: &Alarm, out: &mut impl Write) -> io::Result<()>
     let text = if trial.config.rules.iter().any(|rule| rule.id().as_str() == id) {
         say("  始终有效，没有可写的限值", "  always on; it has no limits to write")
     } else {
-        say("  已不在配置中，或由网关自身产生", "  no longer in the configuration, or made by the gateway itself")
+        say(
+            "  已不在配置中，或由网关自身产生",
+            "  no longer in the configuration, or made by the gateway itself",
+        )
     };
     writeln!(out, "{text}")
 }
@@ -123,7 +126,8 @@ fn again(trial: Trial, reader: &Reader, alarm: &Alarm) -> Result<Option<Shown>, 
     if rules.is_empty() {
         return Ok(None);
     }
-    let judged: Vec<_> = rules.iter().flat_map(|rule| rule.points().into_iter().chain(rule.periods())).collect();
+    let judged: Vec<_> =
+        rules.iter().flat_map(|rule| rule.points().into_iter().chain(rule.periods())).collect();
     let to = alarm.raised_at.plus_ms(WITHIN_MS);
     let stretch = Stretch::around(reader, alarm.raised_at, to)?;
     let (world, zone) = (Arc::new(trial.config.world), trial.config.site.zone);
@@ -134,7 +138,9 @@ fn again(trial: Trial, reader: &Reader, alarm: &Alarm) -> Result<Option<Shown>, 
                 // Of a rule for many devices, what the others said is not asked.
                 let own = alarm.device.as_ref() == Some(&seen.device);
                 let asked = own || alarm.device.is_none();
-                let judged = |point: &PointId| judged.is_empty() || judged.iter().any(|(d, p)| *d == seen.device && p == point);
+                let judged = |point: &PointId| {
+                    judged.is_empty() || judged.iter().any(|(d, p)| *d == seen.device && p == point)
+                };
                 let text = if asked { words(seen, judged) } else { None };
                 if let Some(text) = text {
                     shown.lines.push_back(Line { at, text, own });
@@ -192,7 +198,12 @@ fn words(seen: &Observation, judged: impl Fn(&PointId) -> bool) -> Option<String
     Some(text)
 }
 
-fn observations(alarm: &Alarm, shown: Option<Shown>, zone: &TimeZone, out: &mut impl Write) -> io::Result<()> {
+fn observations(
+    alarm: &Alarm,
+    shown: Option<Shown>,
+    zone: &TimeZone,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let Some(Shown { lines, left_out, found }) = shown else { return Ok(()) };
     writeln!(out, "\n{}", say("经过：", "what happened:"))?;
     if left_out > 0 {

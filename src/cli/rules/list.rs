@@ -40,9 +40,15 @@ impl List {
         }
     }
 
-    fn print(&self, trial: &Trial, raised: &BTreeMap<String, Raised>, out: &mut impl Write) -> io::Result<()> {
+    fn print(
+        &self,
+        trial: &Trial,
+        raised: &BTreeMap<String, Raised>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let kinds = kinds(&trial.rules);
-        let kind = |rule: &dyn Rule| kinds.get(rule.id().as_str()).map_or("always", String::as_str).to_owned();
+        let kind =
+            |rule: &dyn Rule| kinds.get(rule.id().as_str()).map_or("always", String::as_str).to_owned();
         if self.json {
             let rows = trial.config.rules.iter().map(|rule| {
                 let (devices, points) = watched(rule.as_ref());

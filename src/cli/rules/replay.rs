@@ -77,7 +77,9 @@ impl Replay {
         let zone = trial.config.site.zone.clone();
         let (from, to) = match (moment(&self.from, &zone), moment(&self.to, &zone)) {
             (Ok(from), Ok(to)) if from < to => (from, to),
-            (Ok(_), Ok(_)) => return wired::refuse(&say("--to 必须晚于 --from", "--to must be later than --from")),
+            (Ok(_), Ok(_)) => {
+                return wired::refuse(&say("--to 必须晚于 --from", "--to must be later than --from"));
+            }
             (Err(wrong), _) | (_, Err(wrong)) => return wired::refuse(&wrong),
         };
         let known: BTreeSet<String> = trial.config.rules.iter().map(|rule| rule.id().to_string()).collect();
@@ -87,14 +89,19 @@ impl Replay {
             let zh = format!("没有规则“{wrong}”；{advice}");
             return wired::refuse(&say(zh, format!("there is no rule '{wrong}': {advice}")));
         }
-        trial.config.rules.retain(|rule| {
-            self.only.is_empty() || self.only.iter().any(|id| id == rule.id().as_str())
-        });
+        trial
+            .config
+            .rules
+            .retain(|rule| self.only.is_empty() || self.only.iter().any(|id| id == rule.id().as_str()));
         let dir = self.dir.clone().unwrap_or_else(|| trial.config.data_dir.clone());
         match self.report(trial, dir, (from, to)) {
             Ok(report) => {
                 let stopped = report.reached < to;
-                if self.json { print_json(&report, out)? } else { print(&report, &zone, out)? }
+                if self.json {
+                    print_json(&report, out)?
+                } else {
+                    print(&report, &zone, out)?
+                }
                 Ok(if stopped { ExitCode::from(EXIT_STOPPED) } else { ExitCode::SUCCESS })
             }
             Err(error) => complain(&error, EXIT_DIFFERS),
@@ -303,9 +310,8 @@ fn print(report: &Report, zone: &TimeZone, out: &mut impl Write) -> io::Result<(
         writeln!(out, "! {told}")?;
     }
     let by_rule = sums(report, |episode| episode.key.rule.to_string());
-    let cells = |sum: &Sum| {
-        [sum.times, sum.then, sum.same, sum.only_now, sum.only_then].map(|n| n.to_string())
-    };
+    let cells =
+        |sum: &Sum| [sum.times, sum.then, sum.same, sum.only_now, sum.only_then].map(|n| n.to_string());
     let rows: Vec<[String; 7]> = report
         .rules
         .iter()
@@ -351,7 +357,13 @@ fn print(report: &Report, zone: &TimeZone, out: &mut impl Write) -> io::Result<(
         writeln!(out, "\n{}", say(zh, en))?;
         for episode in all.iter().take(LISTED) {
             let lasting = length(episode.ms());
-            writeln!(out, "  {}  {}  {}  {lasting}", episode.from.in_zone(zone), episode.key.rule, of(&episode.key))?;
+            writeln!(
+                out,
+                "  {}  {}  {}  {lasting}",
+                episode.from.in_zone(zone),
+                episode.key.rule,
+                of(&episode.key)
+            )?;
         }
         more(out, all.len().saturating_sub(LISTED))?;
     }
@@ -374,7 +386,8 @@ fn print_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
         })
     };
     let episodes = |all: &[Episode]| -> Value {
-        let one = |e: &Episode| json!({"rule": e.key.rule, "subject": of(&e.key), "from": e.from, "to": e.to});
+        let one =
+            |e: &Episode| json!({"rule": e.key.rule, "subject": of(&e.key), "from": e.from, "to": e.to});
         all.iter().map(one).collect()
     };
     let by_rule = sums(report, |episode| episode.key.rule.to_string());

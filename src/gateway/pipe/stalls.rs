@@ -31,6 +31,7 @@ fn plant(medium: &Medium, clock: Arc<dyn Clock>) -> Plant {
         places: BTreeMap::new(),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
         aggregate_secs: 900,
+        calendars: BTreeMap::new(),
     });
     let settings = Settings {
         gateway: DeviceId::new("gw").unwrap(),

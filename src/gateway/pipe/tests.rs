@@ -34,6 +34,7 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
         places: BTreeMap::new(),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
         aggregate_secs: 900,
+        calendars: BTreeMap::new(),
     };
     let engine = Engine::new(Vec::new());
     let pipeline = Pipeline::start(clock.now(), settings, Arc::new(world), engine, Remembered::default());

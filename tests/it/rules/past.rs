@@ -80,6 +80,7 @@ fn world(config: &mut Config) -> Arc<World> {
         devices: std::mem::take(&mut config.world.devices),
         places: std::mem::take(&mut config.world.places),
         calendar: Arc::clone(&config.world.calendar),
+        calendars: std::mem::take(&mut config.world.calendars),
         aggregate_secs: config.aggregate_secs,
     })
 }
@@ -233,7 +234,8 @@ impl Live<'_> {
     fn order(&mut self) -> Option<Input> {
         let open: Vec<Alarm> = self.open.values().cloned().collect();
         let alarm = (!open.is_empty()).then(|| self.dice.pick(&open))?;
-        let order = if alarm.acknowledged.is_some() { Order::Reset(alarm.id) } else { Order::Acknowledge(alarm.id) };
+        let order =
+            if alarm.acknowledged.is_some() { Order::Reset(alarm.id) } else { Order::Acknowledge(alarm.id) };
         let actor = Actor::named("guard").unwrap();
         Some(Input::Command(Command { order, actor, note: String::new() }))
     }
@@ -347,8 +349,20 @@ fn what_is_raised_again_is_what_was_raised() {
     }
     // A test in which nothing happens shows nothing.
     for rule in [
-        "overload", "cold", "night", "silent", "coverage", "exam", "refused", "forced", "opened", "twice",
-        "overstay", "curfew", "round", "always.help",
+        "overload",
+        "cold",
+        "night",
+        "silent",
+        "coverage",
+        "exam",
+        "refused",
+        "forced",
+        "opened",
+        "twice",
+        "overstay",
+        "curfew",
+        "round",
+        "always.help",
     ] {
         let raised = seen.get(&format!("{rule} raised")).copied().unwrap_or(0);
         assert!(raised > 0, "{rule} was never raised: {seen:#?}");

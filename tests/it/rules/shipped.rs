@@ -28,7 +28,9 @@ fn texts(ending: &str) -> BTreeMap<String, String> {
     files
         .filter(|path| path.is_file())
         .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path))
-        .filter(|(name, _)| name.ends_with(ending) && (ending == ".cases.toml" || !name.ends_with(".cases.toml")))
+        .filter(|(name, _)| {
+            name.ends_with(ending) && (ending == ".cases.toml" || !name.ends_with(".cases.toml"))
+        })
         .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
         .collect()
 }

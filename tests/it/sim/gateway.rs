@@ -50,7 +50,8 @@ fn load() -> Config {
     let files = [("gateway.toml".to_owned(), include_str!("gateway.toml").to_owned())];
     let read = |_: &Path, _| Ok("shared".to_owned());
     let problems = Problems::new();
-    let sources = Sources { files: &files, base: Path::new(""), profiles: &PROFILES, read: &read, rules: None };
+    let sources =
+        Sources { files: &files, base: Path::new(""), profiles: &PROFILES, read: &read, rules: None };
     config::parse(&sources, &problems).unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()))
 }
 
@@ -109,6 +110,7 @@ impl Gateway {
             places: std::mem::take(&mut config.world.places),
             calendar: Arc::clone(&config.world.calendar),
             aggregate_secs: config.aggregate_secs,
+            calendars: std::mem::take(&mut config.world.calendars),
         };
         let engine = Engine::new(std::mem::take(&mut config.rules));
         let mut pipeline = Pipeline::start(now, settings, Arc::new(world), engine, remembered);
