@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed for people")]
 #![expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
 
+#[path = "figures/alarms.rs"]
+mod alarms;
 #[path = "figures/bare.rs"]
 mod bare;
 #[path = "figures/daemon.rs"]
@@ -21,6 +23,8 @@ mod ingest;
 mod meters;
 #[path = "figures/modbus.rs"]
 mod modbus;
+#[path = "figures/replay.rs"]
+mod replay;
 #[path = "figures/scan.rs"]
 mod scan;
 #[path = "figures/school.rs"]
@@ -52,6 +56,8 @@ struct Bench {
 }
 
 const BENCHES: &[Bench] = &[
+    Bench { figures: alarms::RULES, measure: alarms::rules },
+    Bench { figures: replay::FIGURES, measure: replay::measure },
     Bench { figures: ingest::FIGURES, measure: ingest::measure },
     Bench { figures: modbus::FIGURES, measure: modbus::measure },
     Bench { figures: school::FIGURES, measure: school::measure },

@@ -1,14 +1,9 @@
 //! Roll-ups: what a point did in each period. Only good values count; late ones reopen their period with a higher
 //! revision.
 
-mod counting;
-mod few;
-
-pub use counting::{Counted, Nature};
-pub use few::Few;
-
+use crate::model::few::Few;
 use crate::model::{DeviceId, PointId, PointKind, Reading, RollUp, Stamp, Unit, Wall};
-use counting::{Counting, countable};
+use crate::profile::{Counted, Counting, Nature, countable};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Periods of one point that late data can still change.

@@ -1,9 +1,9 @@
 //! The routes under `/api/v1/`.
 
 use super::{Console, Problem, campus, controls, people, views};
-use crate::aggregate::Nature;
 use crate::alarm::OrderRefused;
 use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
+use crate::profile::Nature;
 use crate::runtime::Chain;
 use crate::store::{
     AlarmFilter, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader, StoreError,

@@ -5,6 +5,7 @@
 pub mod alarm;
 pub mod event;
 pub mod fault;
+pub mod few;
 pub mod id;
 pub mod input;
 pub mod muster;

@@ -150,6 +150,12 @@ impl Stamp {
             _ => self.gateway,
         }
     }
+
+    /// How long after it happened it arrived, as far as its clock can be believed.
+    #[must_use]
+    pub fn late(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.gateway.since(self.effective())).unwrap_or(0))
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +174,9 @@ mod tests {
         assert_eq!(Stamp::new(None, NOW).clock, ClockQuality::NoDeviceTime);
         assert_eq!(Stamp::new(Some(NOW), Wall(5)).clock, ClockQuality::GatewayUnset);
         assert_eq!(Stamp::new(Some(Wall(0)), NOW).effective(), NOW);
+        for (device, late_ms) in [(NOW.plus_ms(-1500), 1500), (NOW.plus_ms(1000), 0), (Wall(0), 0)] {
+            assert_eq!(Stamp::new(Some(device), NOW).late(), Duration::from_millis(late_ms));
+        }
     }
 
     #[test]

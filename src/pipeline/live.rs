@@ -1,8 +1,8 @@
 //! How everything stands now: the last value of each point, which devices answer, which alarms are open.
 
 use super::LinkChange;
-use crate::aggregate::Few;
 use crate::campus::Picture;
+use crate::model::few::Few;
 use crate::model::{
     Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
 };

@@ -12,7 +12,7 @@ pub use live::{DeviceLive, Live, PointLive};
 pub use player::Player;
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
-use crate::aggregate::{Aggregates, Counted, Nature, Standing};
+use crate::aggregate::{Aggregates, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
@@ -21,6 +21,7 @@ use crate::model::{
     PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
+use crate::profile::{Counted, Nature};
 use crate::rules::{Engine, Finding, Level, World};
 use live::LiveBoard;
 use seen::Seen;

@@ -4,6 +4,7 @@
 //! `vectors.toml`. It is loaded at start; a new meter model needs no new program.
 
 mod cell;
+mod counting;
 mod credential;
 mod digits;
 mod fields;
@@ -28,6 +29,7 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
+pub use counting::{Counted, Counting, Nature, countable};
 pub use digits::Identifier;
 pub use likeness::{Likeness, likeness};
 pub use orders::{Guess, orders};

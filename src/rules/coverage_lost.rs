@@ -1,8 +1,9 @@
 //! `coverage_lost`: no device of an area is there any more.
 
+use super::scope::area;
 use super::subject::{self, Header};
 use super::timers::Timers;
-use super::{Finding, Level, Rule, RuleKind, Watch, Watched, World};
+use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::document::Reader;
 use crate::model::{
     AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, Place, PlaceId, PlaceKind, Priority, RuleId,
@@ -124,12 +125,6 @@ impl CoverageLost {
         };
         out.push(self.header.of_place(place, level, what));
     }
-}
-
-/// The nearest place of a kind around a device, or its own.
-fn area(watched: &Watched, per: PlaceKind, world: &World) -> Option<Place> {
-    let around = world.up(&watched.place).find(|place| place.kind == per);
-    around.or_else(|| world.places.get(&watched.place)).cloned()
 }
 
 fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule>> {

@@ -106,8 +106,7 @@ impl Rule for DoorForced {
 impl DoorForced {
     /// Whether somebody is let through now: by a credential, or by a button at the door.
     fn lets_through(&self, seen: &Observation, kind: EventKind) -> bool {
-        let late_ms = i64::try_from(self.within.as_millis()).unwrap_or(i64::MAX);
-        let late = seen.stamp.gateway.since(seen.stamp.effective()) > late_ms;
+        let late = seen.stamp.late() > self.within;
         let button = kind == EventKind::Other;
         !seen.retained && !late && (button || Pass::of(seen).is_some_and(|pass| pass.moves))
     }
@@ -126,7 +125,6 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             );
         }
     }
-    let mut readers = BTreeSet::new();
     let written = reader.texts("readers");
     if written.is_empty() {
         reader.problem(
@@ -135,16 +133,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             "add readers = [\"…\"] with the ids of devices",
         );
     }
-    for (text, spot) in written {
-        match world.devices.get_key_value(text.as_str()) {
-            Some((id, _)) => drop(readers.insert(id.clone())),
-            None => reader.problems().at(
-                &spot,
-                format!("no device has the id '{text}'"),
-                subject::known("devices", world.devices.keys()),
-            ),
-        }
-    }
+    let readers = subject::named(reader, written, world).into_iter().map(|(id, _)| id.clone()).collect();
     let within = subject::secs_opt(reader, "within_secs", 1..=300).unwrap_or(DEFAULT_WITHIN);
     let wait = subject::secs_opt(reader, "wait_secs", 0..=60).unwrap_or(DEFAULT_WAIT);
     let header = Header::parse(reader, id, AlarmClass::Intrusion, Priority::High);

@@ -140,7 +140,8 @@ impl Watching {
     }
 }
 
-fn words(kind: EventKind) -> Text {
+/// What a kind of event is called.
+pub(super) fn words(kind: EventKind) -> Text {
     match kind {
         EventKind::Credential => Text::new("刷卡或刷脸", "credential presented"),
         EventKind::Contact => Text::new("门窗打开", "opened"),

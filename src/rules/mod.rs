@@ -6,6 +6,9 @@
 mod always;
 mod anti_passback;
 mod calendar_end;
+mod band;
+mod cold_chain;
+mod count;
 mod coverage_lost;
 mod curfew;
 mod door_forced;
@@ -13,12 +16,21 @@ mod engine;
 mod event;
 mod exam_watch;
 mod expression;
+mod held;
 mod hours;
 mod outside_hours;
 mod patrol;
+mod pattern;
+mod rate_of_change;
+#[cfg(test)]
+mod reference;
 mod repeated_denied;
+mod scope;
+mod sequence;
+mod series;
 mod silent;
 mod subject;
+mod sum;
 #[cfg(test)]
 mod testing;
 mod threshold;
@@ -186,6 +198,12 @@ pub struct RuleKind {
 /// Every kind of rule. [`always`] gives those that nobody writes and nobody can switch off.
 pub const RULE_KINDS: &[RuleKind] = &[
     threshold::KIND,
+    rate_of_change::KIND,
+    sum::KIND,
+    count::KIND,
+    held::KIND,
+    sequence::KIND,
+    cold_chain::KIND,
     outside_hours::KIND,
     silent::KIND,
     coverage_lost::KIND,

@@ -5,8 +5,7 @@ use super::timers::Timers;
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, Body, ClockQuality, DeviceId, EventKind, Mono, Now, Observation, PersonRef, Priority, RuleId,
-    Stamp,
+    AlarmClass, Body, DeviceId, EventKind, Mono, Now, Observation, PersonRef, Priority, RuleId,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -61,7 +60,7 @@ impl Rule for RepeatedDenied {
         let Body::Event(event) = &seen.body else { return };
         let Some(subject) = self.subjects.get(&seen.device) else { return };
         let Some(credential) = event.credential.as_ref().filter(|c| c.result.refused()) else { return };
-        if event.kind != EventKind::Credential || seen.retained || self.is_late(&seen.stamp) {
+        if event.kind != EventKind::Credential || seen.retained || seen.stamp.late() > self.within {
             return;
         }
         // Refusals of nobody in particular count together: a reader that names no cards is watched all the same.
@@ -102,12 +101,6 @@ impl Rule for RepeatedDenied {
 }
 
 impl RepeatedDenied {
-    /// Whether the device kept the event for longer than the time counted, and says so with a clock to believe.
-    fn is_late(&self, stamp: &Stamp) -> bool {
-        let within = i64::try_from(self.within.as_millis()).unwrap_or(i64::MAX);
-        stamp.clock == ClockQuality::Good && stamp.gateway.since(stamp.effective()) > within
-    }
-
     fn finding(&self, subject: &Subject, person: Option<&PersonRef>) -> Finding {
         let (secs, count) = (self.within.as_secs(), self.count);
         let (who_zh, who_en) = if person.is_some() { ("同一人 ", "one person ") } else { ("", "") };

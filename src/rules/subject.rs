@@ -1,9 +1,10 @@
 //! What rules have in common: choosing devices and points, limits in the right unit, and the words of a finding.
 
 use super::{Finding, Level, Watched, World};
-use crate::document::Reader;
+use crate::document::{Reader, Spot};
 use crate::model::{
-    AlarmClass, AlarmKey, DeviceId, EventKind, Place, PlaceId, PointId, Priority, RuleId, Text, Unit,
+    AlarmClass, AlarmKey, Body, DeviceId, EventKind, Observation, Place, PlaceId, PointId, Priority, Reading,
+    RuleId, Text, Unit,
 };
 use crate::profile::Point;
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,12 +129,21 @@ pub(super) fn devices<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(Subject
 }
 
 fn listed<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w DeviceId, &'w Watched)> {
-    let mut chosen = Vec::new();
-    let mut before = BTreeSet::new();
     let written = reader.texts("devices");
     if written.is_empty() {
         reader.problem("devices", "this rule watches no device", known("devices", world.devices.keys()));
     }
+    named(reader, written, world)
+}
+
+/// Devices by their ids; one that does not exist, or comes twice, is a problem.
+pub(super) fn named<'w>(
+    reader: &Reader<'_>,
+    written: Vec<(String, Spot)>,
+    world: &'w World,
+) -> Vec<(&'w DeviceId, &'w Watched)> {
+    let mut chosen = Vec::new();
+    let mut before = BTreeSet::new();
     for (text, spot) in written {
         match world.devices.get_key_value(text.as_str()) {
             None => reader.problems().at(
@@ -268,9 +278,20 @@ pub(super) fn unit(reader: &Reader<'_>) -> Option<Unit> {
 
 /// A limit in the unit of the point; a unit of another quantity is a problem.
 pub(super) fn converted(reader: &Reader<'_>, value: f64, unit: Unit, point: &Point) -> Option<f64> {
-    let converted = unit.convert(value, point.unit);
+    converted_to(reader, value, unit, point.unit, point)
+}
+
+/// A limit in the unit of what is made of a point.
+pub(super) fn converted_to(
+    reader: &Reader<'_>,
+    value: f64,
+    unit: Unit,
+    to: Unit,
+    point: &Point,
+) -> Option<f64> {
+    let converted = unit.convert(value, to);
     if converted.is_none() {
-        let fitting: Vec<_> = Unit::ALL.iter().filter(|u| u.quantity() == point.unit.quantity()).collect();
+        let fitting: Vec<_> = Unit::ALL.iter().filter(|u| u.quantity() == to.quantity()).collect();
         reader.problem(
             "unit",
             format!("a limit in {unit} does not fit the point '{}'", point.id),
@@ -278,6 +299,30 @@ pub(super) fn converted(reader: &Reader<'_>, value: f64, unit: Unit, point: &Poi
         );
     }
     converted
+}
+
+/// Notes a problem at `key` if the device is not polled `times` within a span.
+pub(super) fn polled_within(
+    reader: &Reader<'_>,
+    key: &str,
+    (span, times): (Duration, u32),
+    watched: &Watched,
+    point: &Point,
+) {
+    let poll = watched.poll.saturating_mul(u32::from(point.every));
+    let least = poll.saturating_mul(times);
+    if least > span {
+        reader.problem(
+            key,
+            format!(
+                "'{}' of the profile '{}' is read every {} s, too seldom for this",
+                point.id,
+                watched.profile.id,
+                poll.as_secs()
+            ),
+            format!("write {} or more", least.as_secs()),
+        );
+    }
 }
 
 /// Reads a span of whole seconds.
@@ -301,13 +346,24 @@ pub(super) fn shown(value: f64, unit: Unit) -> String {
 pub(super) struct Measured {
     pub(super) subject: Subject,
     pub(super) point: PointId,
-    name: Text,
-    unit: Unit,
+    pub(super) name: Text,
+    pub(super) unit: Unit,
 }
 
 impl Measured {
     pub(super) fn new(subject: Subject, point: &Point) -> Self {
         Self { subject, point: point.id.clone(), name: point.name.clone(), unit: point.unit }
+    }
+
+    /// The reading, if it is one of this point; what a broker retained is of unknown age.
+    pub(super) fn reading<'s>(&self, seen: &'s Observation) -> Option<&'s Reading> {
+        let Body::Reading(reading) = &seen.body else { return None };
+        (!seen.retained && reading.point == self.point).then_some(reading)
+    }
+
+    /// The value, if it is one of this point and may be believed.
+    pub(super) fn value(&self, seen: &Observation) -> Option<f64> {
+        self.reading(seen)?.good()
     }
 
     /// "place and name: active power 5200 W, above 5000 W".

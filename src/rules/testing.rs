@@ -46,17 +46,22 @@ fn profile(id: &str, class: &str, points: &[(&str, Unit, (f64, f64))], events: &
     profile.class = class.into();
     let names = |id: &str| match id {
         "power_total" => Text::new("有功功率", "active power"),
+        "volume" => Text::new("用水量", "volume"),
         _ => Text::new("温度", "temperature"),
     };
     profile.points = points
         .iter()
         .map(|(id, unit, range)| {
-            let point = Point::new(PointId::new(id).expect("an id"), names(id), *unit, PointKind::Gauge);
+            let point = Point::new(PointId::new(id).expect("an id"), names(id), *unit, kind_of(id));
             Point { range: Some(*range), ..point }
         })
         .collect();
     profile.events = events.to_vec();
     Arc::new(profile)
+}
+
+fn kind_of(point: &str) -> PointKind {
+    if point == "volume" { PointKind::Counter } else { PointKind::Gauge }
 }
 
 /// Zone of the small school.
@@ -80,6 +85,8 @@ pub(super) fn world() -> World {
     let camera = profile("acme-c", "camera", &[], &[EventKind::Motion, EventKind::Tamper]);
     let contact = profile("acme-d", "contact", &[], &[EventKind::Contact, EventKind::DoorForced]);
     let button = profile("acme-b", "help-button", &[], &[EventKind::Help]);
+    let water = profile("acme-v", "water-meter", &[("volume", Unit::CubicMetre, (0.0, 1e6))], &[]);
+    let detector = profile("acme-i", "detector", &[], &[EventKind::Intrusion]);
     let devices = [
         ("m1", "1号电表", &watts, "r201"),
         ("m2", "2号电表", &watts, "r101"),
@@ -89,6 +96,8 @@ pub(super) fn world() -> World {
         ("card2", "读卡器2", &reader, "b1"),
         ("card3", "读卡器3", &reader, "r101"),
         ("door1", "门磁", &contact, "b1"),
+        ("w1", "水表", &water, "gate"),
+        ("pir1", "红外探测器", &detector, "gate"),
         ("cam1", "摄像机", &camera, "gate"),
         ("help1", "求助按钮", &button, "r201"),
     ];
@@ -128,6 +137,11 @@ pub(super) fn world() -> World {
 
 pub(super) fn device(id: &str) -> crate::model::DeviceId {
     crate::model::DeviceId::new(id).expect("an id")
+}
+
+/// A good value of a point.
+pub(super) fn reading(point: &str, value: f64, unit: Unit) -> Reading {
+    Reading::new(PointId::new(point).expect("an id"), value, unit, kind_of(point))
 }
 
 /// A card that is let through, at the device's time and ours.
@@ -258,7 +272,11 @@ impl Player {
 
     /// Lets time pass while the pipeline is stuck.
     pub(super) fn stall(&mut self, secs: u64) -> &mut Self {
-        self.pass(self.now.mono.plus(Duration::from_secs(secs)));
+        self.stall_ms(secs * 1000)
+    }
+
+    pub(super) fn stall_ms(&mut self, ms: u64) -> &mut Self {
+        self.pass(self.now.mono.plus(Duration::from_millis(ms)));
         self
     }
 
@@ -300,9 +318,23 @@ impl Player {
 
     pub(super) fn power(&mut self, id: &str, value: f64) -> &mut Self {
         let unit = if id == "k1" { Unit::Kilowatt } else { Unit::Watt };
-        let reading =
-            Reading::new(PointId::new("power_total").expect("an id"), value, unit, PointKind::Gauge);
-        self.see(&self.observation(id, Body::Reading(reading)))
+        self.see(&self.observation(id, Body::Reading(reading("power_total", value, unit))))
+    }
+
+    /// The temperature of `t1`.
+    pub(super) fn celsius(&mut self, value: f64) -> &mut Self {
+        self.see(&self.observation("t1", Body::Reading(reading("temperature", value, Unit::Celsius))))
+    }
+
+    /// The counter of `w1`.
+    pub(super) fn volume(&mut self, value: f64) -> &mut Self {
+        self.see(&self.observation("w1", Body::Reading(reading("volume", value, Unit::CubicMetre))))
+    }
+
+    /// So long ago by the device's own clock.
+    pub(super) fn see_late(&mut self, mut seen: Observation, secs: i64) -> &mut Self {
+        seen.stamp = Stamp::new(Some(self.now.wall.plus_ms(-1000 * secs)), self.now.wall);
+        self.see(&seen)
     }
 
     pub(super) fn event(&mut self, id: &str, kind: EventKind, phase: Phase) -> &mut Self {

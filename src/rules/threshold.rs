@@ -1,12 +1,13 @@
 //! `threshold`: a value is above or below a limit for a while.
 
-use super::subject::{self, Header, Measured};
+use super::band::{Band, Side};
+use super::subject::{self, Header, Measured, Subject};
 use super::timers::Timers;
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::document::Reader;
-use crate::model::{AlarmClass, Body, DeviceId, Mono, Now, Observation, PointId, Priority, RuleId, Unit};
+use crate::model::few::Few;
+use crate::model::{AlarmClass, DeviceId, Mono, Now, Observation, PointId, Priority, RuleId, Unit};
 use crate::profile::Point;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 const MAX_DELAY_SECS: i64 = 7 * 24 * 3600;
@@ -28,36 +29,11 @@ priority = "medium"            # medium unless told otherwise
     parse,
 };
 
-/// Which side of the limit is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Above,
-    Below,
-}
-
-/// A limit and the value at which it is left again, in the point's unit.
-#[derive(Debug, Clone, Copy)]
-struct Band {
-    side: Side,
-    limit: f64,
-    clear: f64,
-}
-
-impl Band {
-    /// Whether the value is beyond the limit (`true`), back (`false`), or between the two.
-    fn judge(&self, value: f64) -> Option<bool> {
-        let (beyond, back) = match self.side {
-            Side::Above => (value > self.limit, value <= self.clear),
-            Side::Below => (value < self.limit, value >= self.clear),
-        };
-        if beyond { Some(true) } else { back.then_some(false) }
-    }
-}
-
 /// One point of one device.
 #[derive(Debug)]
 struct Watching {
     measured: Measured,
+    /// In the point's unit.
     band: Band,
     value: f64,
     /// What was last said; nothing since the start.
@@ -71,7 +47,7 @@ struct Threshold {
     header: Header,
     on_delay: Duration,
     off_delay: Duration,
-    watching: BTreeMap<DeviceId, Watching>,
+    watching: Few<DeviceId, Watching>,
     timers: Timers<DeviceId>,
 }
 
@@ -81,7 +57,7 @@ impl Rule for Threshold {
     }
 
     fn watches(&self) -> Watch {
-        Watch::Devices(self.watching.keys().cloned().collect())
+        Watch::Devices(self.watching.iter().map(|(device, _)| device.clone()).collect())
     }
 
     fn points(&self) -> Vec<(DeviceId, PointId)> {
@@ -90,20 +66,15 @@ impl Rule for Threshold {
 
     fn start(&mut self, _: Now) {
         self.timers.clear();
-        for watching in self.watching.values_mut() {
+        for (_, watching) in self.watching.iter_mut() {
             watching.said = None;
             watching.coming = None;
         }
     }
 
     fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>) {
-        let Body::Reading(reading) = &seen.body else { return };
         let Some(watching) = self.watching.get_mut(&seen.device) else { return };
-        let Some(value) =
-            reading.good().filter(|_| reading.point == watching.measured.point && !seen.retained)
-        else {
-            return;
-        };
+        let Some(value) = watching.measured.value(seen) else { return };
         watching.value = value;
         let next = watching.band.judge(value).filter(|holds| watching.said != Some(*holds));
         if next == watching.coming {
@@ -148,11 +119,7 @@ impl Watching {
 fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule>> {
     let before = reader.problems().len();
     let points = subject::points(reader, world);
-    let (above, below) = (reader.has("above"), reader.has("below"));
-    if above && below {
-        reader.problem("below", "the rule has two limits", "write one rule for above and one for below");
-    }
-    let (side, key) = if below { (Side::Below, "below") } else { (Side::Above, "above") };
+    let (side, key) = Side::parse(reader);
     let limit = subject::limit(reader, key);
     let unit = subject::unit(reader);
     let deadband = reader.number_opt("deadband", 0.0..=1e12).unwrap_or(0.0);
@@ -160,14 +127,13 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let off_delay = subject::secs_opt(reader, "off_delay_secs", 0..=MAX_DELAY_SECS).unwrap_or_default();
     let header = Header::parse(reader, id, AlarmClass::Equipment, Priority::Medium);
     let (limit, unit) = (limit?, unit?);
-    let mut watching = BTreeMap::new();
-    for (subject, point) in points {
-        if let Some(band) = band(reader, (side, key), (limit, deadband, unit), point) {
-            let measured = Measured::new(subject, point);
-            let device = measured.subject.device.clone();
-            watching.insert(device, Watching { measured, band, value: 0.0, said: None, coming: None });
-        }
-    }
+    let watch = |(subject, point): (Subject, &Point)| {
+        let band = band(reader, (side, key), (limit, deadband, unit), point)?;
+        let device = subject.device.clone();
+        let measured = Measured::new(subject, point);
+        Some((device, Watching { measured, band, value: 0.0, said: None, coming: None }))
+    };
+    let watching = points.into_iter().filter_map(watch).collect();
     let rule = Threshold { header, on_delay, off_delay, watching, timers: Timers::new() };
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }
@@ -179,34 +145,10 @@ fn band(
     (limit, deadband, unit): (f64, f64, Unit),
     point: &Point,
 ) -> Option<Band> {
-    let clear = match side {
-        Side::Above => limit - deadband,
-        Side::Below => limit + deadband,
-    };
+    let clear = subject::converted(reader, side.clear(limit, deadband), unit, point)?;
     let limit = subject::converted(reader, limit, unit, point)?;
-    let clear = subject::converted(reader, clear, unit, point)?;
-    if let Some((low, high)) = point.range {
-        let (never_enters, never_leaves) = match side {
-            Side::Above => (limit >= high, clear < low),
-            Side::Below => (limit <= low, clear > high),
-        };
-        let why = match (never_enters, never_leaves) {
-            (true, _) => "can never be reached",
-            (_, true) => "could never be left again (limit and deadband)",
-            (false, false) => return Some(Band { side, limit, clear }),
-        };
-        reader.problem(
-            key,
-            format!("this limit of '{}' {why}", point.id),
-            format!(
-                "its values lie from {} to {}; set limit and deadband within",
-                subject::shown(low, point.unit),
-                subject::shown(high, point.unit)
-            ),
-        );
-        return None;
-    }
-    Some(Band { side, limit, clear })
+    let band = Band { side, limit, clear };
+    band.fits(reader, key, point.id.as_str(), point.range, point.unit).then_some(band)
 }
 
 #[cfg(test)]

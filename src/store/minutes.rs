@@ -1,8 +1,9 @@
 //! Minutes: a level that is stored nowhere, made of the readings themselves when somebody asks.
 
 use super::{Reader, Span, StoreError};
-use crate::aggregate::{Aggregates, Nature};
+use crate::aggregate::Aggregates;
 use crate::model::{DeviceId, PointId, RollUp, Wall};
+use crate::profile::Nature;
 use std::ops::ControlFlow;
 
 /// The longest span whose minutes can be asked for, milliseconds: a day on which clocks are set back.

@@ -2,10 +2,12 @@
 
 use crate::rig::root;
 use jiff::tz::TimeZone;
-use schoolgate::aggregate::{Aggregates, Nature};
+use schoolgate::aggregate::Aggregates;
 use schoolgate::document::Problems;
 use schoolgate::model::{Body, DeviceId, Quality, Reading, SiteKey, Stamp, Wall};
-use schoolgate::profile::{self, Context, Profile, Protocol, RegisterSpan, RegisterTable, likeness, vectors};
+use schoolgate::profile::{
+    self, Context, Nature, Profile, Protocol, RegisterSpan, RegisterTable, likeness, vectors,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,9 @@
 //! Minutes of hot and sealed readings against the roll-ups that are stored of the same.
 
 use super::*;
-use crate::aggregate::Nature;
 use crate::model::{Mono, Now, PointKind, Reading, Stamp, Unit};
 use crate::pipeline::{Commit, StoredReading};
+use crate::profile::Nature;
 use crate::store::Store;
 use tempfile::tempdir;
 

@@ -1,8 +1,8 @@
 //! How a counter goes on: growth, a wrap, a slip of one value, or another count altogether. Energy is never negative,
 //! and no impossible growth is ever counted.
 
+use super::Point;
 use crate::model::{Doubt, PointKind, Reading, Wall};
-use crate::profile::Point;
 
 /// A value is read so long after it was true at most, milliseconds: what a meter may grow beyond the time between two
 /// readings.
@@ -43,7 +43,7 @@ pub enum Counted {
 
 /// The count of one counter.
 #[derive(Debug, Default)]
-pub(super) struct Counting {
+pub struct Counting {
     last: Option<(Wall, f64)>,
     /// A value that does not follow from the last one.
     odd: Option<(Wall, f64)>,
@@ -51,7 +51,8 @@ pub(super) struct Counting {
 }
 
 /// The value of a reading that a count looks at: a believed one, or one that was odd before a restart.
-pub(super) fn countable(reading: &Reading) -> Option<f64> {
+#[must_use]
+pub fn countable(reading: &Reading) -> Option<f64> {
     let odd = matches!(reading.quality.doubt(), Some(Doubt::CounterWentBack | Doubt::ImpossibleJump));
     (reading.kind == PointKind::Counter)
         .then(|| if odd { reading.value } else { reading.good() })
@@ -61,14 +62,14 @@ pub(super) fn countable(reading: &Reading) -> Option<f64> {
 
 impl Counting {
     /// Takes up where it stood; what was earlier than what is known is of no use.
-    pub(super) fn stood(&mut self, at: Wall, value: f64) {
+    pub fn stood(&mut self, at: Wall, value: f64) {
         if self.last.is_none_or(|(last_at, _)| last_at <= at) {
             (self.last, self.odd) = (Some((at, value)), None);
         }
     }
 
     /// Takes up a reading that was counted before a restart.
-    pub(super) fn replay(&mut self, at: Wall, reading: &Reading) {
+    pub fn replay(&mut self, at: Wall, reading: &Reading) {
         match countable(reading) {
             Some(value) if reading.good().is_some() => self.stood(at, value),
             Some(value) if self.last.is_some_and(|(last_at, _)| last_at <= at) => {
@@ -79,7 +80,7 @@ impl Counting {
     }
 
     /// A time after `horizon` was of a clock that has been set back since.
-    pub(super) fn clock_set_back(&mut self, horizon: Wall, at: Wall) {
+    pub fn clock_set_back(&mut self, horizon: Wall, at: Wall) {
         for known in [&mut self.last, &mut self.odd].into_iter().flatten() {
             if known.0 > horizon {
                 known.0 = at;
@@ -88,7 +89,7 @@ impl Counting {
     }
 
     /// The next value. Late ones count for nothing: their growth is in a later one already.
-    pub(super) fn next(&mut self, at: Wall, value: f64, nature: Nature) -> Counted {
+    pub fn next(&mut self, at: Wall, value: f64, nature: Nature) -> Counted {
         self.nature.wrap = nature.wrap.or(self.nature.wrap);
         self.nature.most_per_hour = nature.most_per_hour;
         let Some((last_at, last)) = self.last else {

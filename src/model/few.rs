@@ -98,6 +98,18 @@ impl<K: Ord, V> Few<K, V> {
     }
 }
 
+impl<K: Ord, V> FromIterator<(K, V)> for Few<K, V> {
+    /// Of a key that comes twice the last stays.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut all: Vec<_> = entries.into_iter().collect();
+        all.reverse();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all.dedup_by(|(a, _), (b, _)| a == b);
+        all.shrink_to_fit();
+        Self(all)
+    }
+}
+
 impl<'a, K: Ord, V> IntoIterator for &'a Few<K, V> {
     type Item = &'a (K, V);
     type IntoIter = std::slice::Iter<'a, (K, V)>;
@@ -131,5 +143,7 @@ mod tests {
         few.remove_first();
         few.remove_first();
         assert!(few.is_empty());
+        let gathered: Few<_, _> = [(2, 'b'), (1, 'a'), (2, 'B')].into_iter().collect();
+        assert_eq!(gathered.iter().copied().collect::<Vec<_>>(), [(1, 'a'), (2, 'B')]);
     }
 }
