@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-pub(crate) const FIGURES: &[&str] = &["alarms.replay_year_s", "alarms.replay_year_15min_s", "alarms.replay_rss_mb"];
+pub(crate) const FIGURES: &[&str] =
+    &["alarms.replay_year_s", "alarms.replay_year_15min_s", "alarms.replay_rss_mb"];
 
 const METERS: i64 = 200;
 /// Buildings, each with as many meters.
@@ -69,7 +70,11 @@ fn configuration() -> Result<String, Failure> {
     );
     for building in 0..BUILDINGS {
         writeln!(text, "[[place]]\nid = \"b{building}\"\nkind = \"building\"\nname = \"b{building}\"")?;
-        writeln!(text, "[[bus]]\nid = \"b{building}\"\nkind = \"modbus-tcp\"\nhost = \"10.0.0.{}\"", building + 1)?;
+        writeln!(
+            text,
+            "[[bus]]\nid = \"b{building}\"\nkind = \"modbus-tcp\"\nhost = \"10.0.0.{}\"",
+            building + 1
+        )?;
     }
     for number in 0..METERS {
         let (building, unit) = (number % BUILDINGS, number / BUILDINGS + 1);
@@ -83,17 +88,29 @@ fn configuration() -> Result<String, Failure> {
     let mut rule = |id: &str, body: &str| writeln!(text, "[[rule]]\nid = \"{id}\"\n{body}");
     let power = "point = \"power_total\"\nunit = \"kW\"\n";
     let everywhere = "class = \"energy-meter\"\n";
-    rule("all-high", &format!("kind = \"threshold\"\n{everywhere}{power}above = 9.5\ndeadband = 1\non_delay_secs = 600"))?;
+    rule(
+        "all-high",
+        &format!("kind = \"threshold\"\n{everywhere}{power}above = 9.5\ndeadband = 1\non_delay_secs = 600"),
+    )?;
     rule("all-low", &format!("kind = \"threshold\"\n{everywhere}{power}below = 0.05\non_delay_secs = 3600"))?;
     rule("all-night", &format!("kind = \"outside_hours\"\n{everywhere}{power}above = 8\nfor_secs = 1800"))?;
     rule("all-silent", &format!("kind = \"silent\"\n{everywhere}after_secs = 3600"))?;
     for building in 0..BUILDINGS {
         let here = format!("place = \"b{building}\"\n");
-        rule(&format!("high-{building}"), &format!("kind = \"threshold\"\n{here}{power}above = 9\ndeadband = 2\non_delay_secs = 900"))?;
-        rule(&format!("night-{building}"), &format!("kind = \"outside_hours\"\n{here}{power}above = 6\nfor_secs = 3600"))?;
+        rule(
+            &format!("high-{building}"),
+            &format!("kind = \"threshold\"\n{here}{power}above = 9\ndeadband = 2\non_delay_secs = 900"),
+        )?;
+        rule(
+            &format!("night-{building}"),
+            &format!("kind = \"outside_hours\"\n{here}{power}above = 6\nfor_secs = 3600"),
+        )?;
         rule(&format!("silent-{building}"), &format!("kind = \"silent\"\n{here}after_secs = 1800"))?;
         if building < 6 {
-            rule(&format!("low-{building}"), &format!("kind = \"threshold\"\n{here}{power}below = 0.2\noff_delay_secs = 600"))?;
+            rule(
+                &format!("low-{building}"),
+                &format!("kind = \"threshold\"\n{here}{power}below = 0.2\noff_delay_secs = 600"),
+            )?;
         }
     }
     Ok(text)

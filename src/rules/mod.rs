@@ -5,8 +5,8 @@
 
 mod always;
 mod anti_passback;
-mod calendar_end;
 mod band;
+mod calendar_end;
 mod cold_chain;
 mod count;
 mod coverage_lost;

@@ -368,3 +368,68 @@ fn what_is_raised_again_is_what_was_raised() {
         assert!(raised > 0, "{rule} was never raised: {seen:#?}");
     }
 }
+
+/// Runs `schoolgate rules …` over what a run left behind.
+fn told_by(arguments: &[&str], dir: &Path) -> String {
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_schoolgate"))
+        .arg("rules")
+        .args(arguments)
+        .args(["--config", "gateway.toml"])
+        .current_dir(dir)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    let complaint = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success(), "{arguments:?}: {:?} {said} {complaint}", done.status);
+    said
+}
+
+#[test]
+fn the_command_line_replays_explains_and_lists() {
+    let profiles = profiles();
+    let dir = tempfile::tempdir().unwrap();
+    let (raised, to) = live(7, &dir.path().join("data"), &profiles);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles");
+    let text = format!("{}\n[profiles]\ndir = \"{}\"\n", include_str!("school.toml"), root.display());
+    std::fs::write(dir.path().join("gateway.toml"), text).unwrap();
+
+    let (from, until) = (T0.to_string(), to.to_string());
+    let replayed = told_by(&["replay", "--json", "--from", &from, "--to", &until], dir.path());
+    let replayed: serde_json::Value = serde_json::from_str(&replayed).unwrap();
+    let begun = |kind: &ChangeKind| matches!(kind, ChangeKind::Raised | ChangeKind::Recurred);
+    let times = raised.iter().filter(|(at, _, _, kind)| begun(kind) && *at < to.0).count();
+    assert_eq!(replayed["same"].as_array().unwrap().len(), times, "{replayed:#}");
+    assert_eq!(
+        (&replayed["only_now"], &replayed["only_then"]),
+        (&serde_json::json!([]), &serde_json::json!([]))
+    );
+    let table = told_by(&["replay", "--rule", "overload", "--from", &from, "--to", &until], dir.path());
+    assert!(table.contains("ONLY THEN") && !table.contains("\nsilent"), "{table}");
+
+    // Another limit: what it would have raised, beside what was.
+    let other =
+        include_str!("school.toml").split("[[rule]]").find(|rule| rule.contains("\"overload\"")).unwrap();
+    let other = format!("[[rule]]{}", other.replace("above = 5", "above = 6.5"));
+    std::fs::write(dir.path().join("other.toml"), other).unwrap();
+    let tried =
+        told_by(&["replay", "--rules", "other.toml", "--json", "--from", &from, "--to", &until], dir.path());
+    let tried: serde_json::Value = serde_json::from_str(&tried).unwrap();
+    let sum = &tried["rules"]["overload"];
+    assert!(sum["times"].as_u64().unwrap() < sum["then"].as_u64().unwrap(), "{tried:#}");
+
+    let reader = Reader::open(&dir.path().join("data")).unwrap();
+    let alarms = reader.alarms(Default::default(), None, 1000).unwrap();
+    let of = |rule: &str| alarms.rows.iter().find(|(_, alarm)| alarm.key.rule.as_str() == rule).unwrap().0;
+    let said = told_by(&["explain", &of("overload").to_string()], dir.path());
+    for expected in ["above = 5", "on_delay_secs = 60", "power_total", "! ", "raised  gateway"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert!(!said.contains("there would be no alarm"), "{said}");
+    let said = told_by(&["explain", &of("always.help").to_string()], dir.path());
+    assert!(said.contains("help help") && said.contains("always on"), "{said}");
+
+    let listed = told_by(&["list"], dir.path());
+    let line = listed.lines().find(|line| line.starts_with("overload ")).unwrap();
+    assert!(line.contains("threshold") && line.contains("2026-10-"), "{listed}");
+}
