@@ -5,6 +5,7 @@
 //! summer timetable, a camp in the holidays. Periods are local time; each becomes a span between two instants, so a
 //! change to summer time inside a lesson makes it shorter or longer and nothing else.
 
+mod cycle;
 mod day;
 pub mod import;
 mod parse;
@@ -13,6 +14,8 @@ mod written;
 pub use day::{Day, DayKind};
 pub use parse::{weekday as weekday_named, weekday_word};
 pub use written::Written;
+
+pub use cycle::Cycle;
 
 use crate::document::Reader;
 use crate::model::Wall;

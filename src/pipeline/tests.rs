@@ -363,3 +363,50 @@ fn an_alarm_of_a_place_that_its_rule_judges_no_more_does_not_stay_open() {
         assert_eq!(kinds(&p.step(now(1), [])).len(), over, "{subject}");
     }
 }
+
+fn budgeted() -> Pipeline {
+    let (world, problems) = (world(), Problems::new());
+    let text = "devices = [\"m\"]\npoint = \"power_total\"\nbudget = 0.15\nunit = \"kWh\"\nper = \"day\"\n\
+                warn_percent = [100]\n";
+    let document = Document::parse("budget", text, &problems);
+    let budget = RULE_KINDS.iter().find(|kind| kind.name == "budget").unwrap();
+    let rule = (budget.parse)(&document.reader(&problems), &RuleId::new("budget").unwrap(), &world);
+    let settings = Settings {
+        gateway: id("gw"),
+        aggregate_secs: 60,
+        destinations: vec![DestinationId::new("city").unwrap()],
+        campus: campus::Settings::default(),
+    };
+    let remembered = Remembered { next_alarm: 1, next_seq: 1, ..Remembered::default() };
+    Pipeline::start(now(0), settings, world, Engine::new(rule.into_iter().collect()), remembered)
+}
+
+/// A minute of 6 kW that is over: 0.1 kWh.
+fn minute(p: &mut Pipeline, secs: u64) -> Commit {
+    let point = PointId::new("power_total").unwrap();
+    let reading = Body::Reading(Reading::new(point, 6000.0, Unit::Watt, PointKind::Gauge));
+    let stamp = Stamp::new(None, now(secs).wall);
+    let seen = Observation { device: id("m"), stamp, body: reading, retained: false };
+    p.step(now(secs), [delivery(None, vec![Input::Observed(seen)])]);
+    p.step(now(secs + 65), [])
+}
+
+#[test]
+fn what_a_rule_finds_in_a_closed_period_is_of_the_commit_that_closes_it() {
+    let mut p = budgeted();
+    assert_eq!(kinds(&minute(&mut p, 1)), []);
+    let commit = minute(&mut p, 121);
+    assert_eq!((commit.roll_ups.len(), kinds(&commit)), (1, vec![ChangeKind::Raised]));
+    assert_eq!(commit.outbox.len(), 2, "both are owed");
+}
+
+#[test]
+fn periods_of_before_the_start_are_known_and_say_nothing_themselves() {
+    let closed = minute(&mut budgeted(), 1).roll_ups;
+    let mut p = budgeted();
+    let wanted: Vec<_> = p.recalls().into_keys().collect();
+    assert_eq!(wanted, [(id("m"), PointId::new("power_total").unwrap())]);
+    closed.iter().for_each(|period| p.recall(now(100), period));
+    assert!(p.step(now(101), []).is_empty());
+    assert_eq!(kinds(&minute(&mut p, 121)), [ChangeKind::Raised]);
+}

@@ -5,22 +5,32 @@
 
 mod always;
 mod anti_passback;
+mod balance;
 mod band;
+mod budget;
 mod calendar_end;
 mod cold_chain;
 mod count;
 mod coverage_lost;
 mod curfew;
+mod demand;
+mod deviation;
 mod door_forced;
+mod dormitory_load;
 mod engine;
 mod event;
 mod exam_watch;
 mod expression;
 mod held;
 mod hours;
+mod imbalance;
+mod min_flow;
+mod night_base;
 mod outside_hours;
 mod patrol;
 mod pattern;
+mod periods;
+mod power_factor;
 mod rate_of_change;
 #[cfg(test)]
 mod reference;
@@ -35,6 +45,7 @@ mod sum;
 mod testing;
 mod threshold;
 mod timers;
+mod together;
 mod visitor_overstay;
 mod zones;
 
@@ -216,6 +227,15 @@ pub const RULE_KINDS: &[RuleKind] = &[
     patrol::KIND,
     event::KIND,
     expression::KIND,
+    night_base::KIND,
+    min_flow::KIND,
+    deviation::KIND,
+    balance::KIND,
+    budget::KIND,
+    demand::KIND,
+    imbalance::KIND,
+    power_factor::KIND,
+    dormitory_load::KIND,
 ];
 
 #[cfg(test)]

@@ -47,6 +47,15 @@ impl Subject {
         Self { device: device.clone(), place: None, label: Text::same(device.as_str()) }
     }
 
+    pub(super) fn place(&self) -> Option<&PlaceId> {
+        self.place.as_ref()
+    }
+
+    /// Place and name.
+    pub(super) fn label(&self) -> &Text {
+        &self.label
+    }
+
     /// "place and name: what".
     pub(super) fn says(&self, zh: impl Display, en: impl Display) -> Text {
         Text::new(format!("{}: {zh}", self.label.zh), format!("{}: {en}", self.label.en))
@@ -241,17 +250,30 @@ pub(super) fn points<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(Subject,
     let Some(point) = reader.text("point") else { return Vec::new() };
     let mut points = Vec::new();
     for (subject, watched) in chosen {
-        match watched.profile.point(&point) {
-            Some(found) => points.push((subject, found)),
-            // Names the profile, not the device: the same slip for a hundred meters is one problem.
-            None => reader.problem(
-                "point",
-                format!("the profile '{}' has no point '{point}'", watched.profile.id),
-                known("points", watched.profile.points.iter().map(|p| &p.id)),
-            ),
+        if let Some(found) = self::point(reader, "point", &point, watched) {
+            points.push((subject, found));
         }
     }
     points
+}
+
+/// A point of a device, named at `key`; one that its profile does not have is a problem.
+pub(super) fn point<'w>(
+    reader: &Reader<'_>,
+    key: &str,
+    name: &str,
+    watched: &'w Watched,
+) -> Option<&'w Point> {
+    let found = watched.profile.point(name);
+    if found.is_none() {
+        // Names the profile, not the device: the same slip for a hundred meters is one problem.
+        reader.problem(
+            key,
+            format!("the profile '{}' has no point '{name}'", watched.profile.id),
+            known("points", watched.profile.points.iter().map(|p| &p.id)),
+        );
+    }
+    found
 }
 
 /// Notes a problem at `key` for each profile among the chosen that does not give such events.

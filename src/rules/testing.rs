@@ -5,14 +5,14 @@ use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems};
 use crate::model::{
     AccessResult, Body, Carrier, CredentialUse, Direction, Event, EventKind, Link, Mono, Now, Observation,
-    Person, PersonRef, Phase, Place, PlaceId, PlaceKind, PointId, PointKind, ProfileId, Reading, RuleId,
-    Service, Stamp, Text, Unit, Wall,
+    Person, PersonRef, Phase, Place, PlaceId, PlaceKind, PointId, PointKind, ProfileId, Reading, RollUp,
+    RuleId, Service, Stamp, Text, Unit, Wall,
 };
 use crate::profile::{self, Point, Profile};
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, offset};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const PROFILE: &str = r#"
@@ -64,6 +64,48 @@ fn kind_of(point: &str) -> PointKind {
     if point == "volume" { PointKind::Counter } else { PointKind::Gauge }
 }
 
+fn meter_point(id: &str, name: &str, unit: Unit, kind: PointKind) -> Point {
+    Point::new(PointId::new(id).expect("an id"), Text::new(name, id.replace('_', " ")), unit, kind)
+}
+
+fn metering(like: &Profile, id: &str, class: &str, points: Vec<Point>) -> Arc<Profile> {
+    let id = ProfileId::new(id).expect("an id");
+    let mut profile = like.clone();
+    (profile.id, profile.class, profile.points) = (id, class.into(), points);
+    Arc::new(profile)
+}
+
+fn point_of(id: &str, point: &str) -> &'static Point {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(world).devices[&device(id)].profile.point(point).expect("a point")
+}
+
+/// A closed period: what a counter grew, or the mean of a gauge, with all the values that there should be.
+pub(super) fn period(id: &str, point: &str, start: Wall, secs: u32, value: f64) -> RollUp {
+    let point = point_of(id, point);
+    let count = secs / 10;
+    RollUp {
+        device: device(id),
+        point: point.id.clone(),
+        unit: point.unit,
+        kind: point.kind,
+        start,
+        period_secs: secs,
+        count,
+        sum: value * f64::from(count),
+        min: value,
+        max: value,
+        last: value,
+        delta: (point.kind == PointKind::Counter).then_some(value),
+        revision: 0,
+    }
+}
+
+/// US eastern time, whose clocks change on 2026-11-01 and 2027-03-14, from its rule.
+pub(super) fn eastern() -> TimeZone {
+    TimeZone::posix("EST5EDT,M3.2.0,M11.1.0").expect("a rule")
+}
+
 /// Zone of the small school.
 pub(super) fn zone() -> TimeZone {
     TimeZone::fixed(offset(8))
@@ -85,9 +127,41 @@ pub(super) fn world() -> World {
     let camera = profile("acme-c", "camera", &[], &[EventKind::Motion, EventKind::Tamper]);
     let contact = profile("acme-d", "contact", &[], &[EventKind::Contact, EventKind::DoorForced]);
     let button = profile("acme-b", "help-button", &[], &[EventKind::Help]);
-    let water = profile("acme-v", "water-meter", &[("volume", Unit::CubicMetre, (0.0, 1e6))], &[]);
+    let energy = |id, name, unit| meter_point(id, name, unit, PointKind::Counter);
+    let gauge = |id, name, unit| meter_point(id, name, unit, PointKind::Gauge);
+    let counting = metering(
+        &watts,
+        "acme-e",
+        "sub-meter",
+        vec![
+            energy("energy_total", "电量", Unit::KilowattHour),
+            gauge("power_total", "有功功率", Unit::Kilowatt),
+        ],
+    );
+    let water = metering(
+        &watts,
+        "acme-v",
+        "water-meter",
+        vec![
+            energy("volume_total", "用水量", Unit::CubicMetre),
+            gauge("flow", "流量", Unit::CubicMetrePerHour),
+            Point { range: Some((0.0, 1e6)), ..energy("volume", "用水量", Unit::CubicMetre) },
+        ],
+    );
+    let phases = ["current_a", "current_b", "current_c"].map(|id| gauge(id, "电流", Unit::Ampere));
+    let phases = phases
+        .into_iter()
+        .chain(["voltage_a", "voltage_b", "voltage_c"].map(|id| gauge(id, "电压", Unit::Volt)));
+    let total = [gauge("power_total", "有功功率", Unit::Watt), gauge("power_factor", "功率因数", Unit::One)];
+    let phased = metering(&watts, "acme-3", "three-phase-meter", phases.chain(total).collect());
     let detector = profile("acme-i", "detector", &[], &[EventKind::Intrusion]);
     let devices = [
+        ("e0", "总表", &counting, "plant"),
+        ("e1", "照明分表", &counting, "plant"),
+        ("e2", "动力分表", &counting, "plant"),
+        ("w1", "水表", &water, "plant"),
+        ("p1", "配电柜", &phased, "plant"),
+        ("d1", "宿舍电表", &phased, "dorm"),
         ("m1", "1号电表", &watts, "r201"),
         ("m2", "2号电表", &watts, "r101"),
         ("k1", "3号电表", &kilowatts, "gate"),
@@ -114,6 +188,8 @@ pub(super) fn world() -> World {
         ("r101", Some("b1"), "1号楼 / 101"),
         ("gate", Some("campus"), "大门"),
         ("shed", Some("campus"), "车棚"),
+        ("plant", None, "配电房"),
+        ("dorm", None, "3号宿舍 / 301"),
     ];
     let place = |(id, parent, path): (&str, Option<&str>, &str)| {
         let id = PlaceId::new(id).expect("an id");
@@ -243,9 +319,46 @@ impl Player {
     }
 
     pub(super) fn at(start: &str, kind: &str, body: &str) -> Self {
+        Self::in_world(&world(), local(start), kind, body)
+    }
+
+    pub(super) fn in_world(world: &World, start: Wall, kind: &str, body: &str) -> Self {
         let text = format!("[[rule]]\nid = \"r\"\nkind = \"{kind}\"\n{body}");
-        let rules = parse(&text, &world()).unwrap_or_else(|problems| panic!("{problems:#?}"));
-        Self::new(rules, local(start))
+        let rules = parse(&text, world).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        Self::new(rules, start)
+    }
+
+    /// The clock shows the end of a period and its grace, and it is closed. Nothing is due meanwhile.
+    pub(super) fn close(&mut self, period: &RollUp) -> &mut Self {
+        let closed = period.start.plus_ms(i64::from(period.period_secs) * 1000 + 15_000);
+        let ms = u64::try_from(closed.since(self.now.wall)).unwrap_or(0);
+        self.wait_ms(ms);
+        self.engine.close(self.now, period, &mut self.findings);
+        self
+    }
+
+    pub(super) fn close_all(&mut self, periods: &[RollUp]) -> &mut Self {
+        for period in periods {
+            self.close(period);
+        }
+        self
+    }
+
+    pub(super) fn recall(&mut self, period: &RollUp) -> &mut Self {
+        self.engine.recall(self.now, period);
+        self
+    }
+
+    /// A reading of any point, at our time.
+    pub(super) fn reads(&mut self, id: &str, point: &str, value: f64) -> &mut Self {
+        let point = point_of(id, point);
+        let reading = Reading::new(point.id.clone(), value, point.unit, point.kind);
+        self.see(&self.observation(id, Body::Reading(reading)))
+    }
+
+    /// What was said since the last call, in Chinese.
+    pub(super) fn words(&mut self) -> Vec<String> {
+        self.findings.drain(..).map(|finding| finding.what.zh).collect()
     }
 
     pub(super) fn always(world: &World) -> Self {

@@ -37,7 +37,9 @@ const HEAD: &str = r#"# Rules
 
 A rule says what is worth an alarm. Each is one `[[rule]]` with an `id` of its own and a `kind`; `schoolgate check`
 tells what is wrong with it. A rule reports whether its condition holds for a device; the alarm's life (acknowledged,
-cleared, latched) is not its business. After a restart a rule knows nothing and decides anew by what it sees.
+cleared, latched) is not its business. After a restart a rule decides anew by what it sees; what rules of consumption
+compare with is read from the store first: roll-ups as they were closed for the last 3 days, by the hour for the last 60,
+by the day before that. These rules judge closed periods, so an alarm of them comes with the end of its period.
 
 `alarm_class` is what the alarm is about (`help`, `fire`, `intrusion`, `security`, `energy`, `environment`,
 `equipment`; the first three stay until a person resets them), `priority` how soon to act (`critical`, `high`,

@@ -122,3 +122,43 @@ fn an_empty_store_shows_nothing() {
     let opened = Store::open(dir.path()).unwrap();
     assert!(shown(&opened, &wanted(&[("a", 10)]), Wall(MIDNIGHT)).is_empty());
 }
+
+#[test]
+fn zz_measure() {
+    let dir = tempdir().unwrap();
+    let opened = Store::open(dir.path()).unwrap();
+    let day = MIDNIGHT;
+    opened.db.execute_batch("begin").unwrap();
+    for meter in 0..200 {
+        for point in 0..10 {
+            opened
+                .db
+                .execute(
+                    "insert into series (device, point, unit, kind) values (?1, ?2, 'kWh', 'counter')",
+                    rusqlite::params![
+                        format!("m-{meter:03}"),
+                        if point == 4 { "energy_import".to_owned() } else { format!("p-{point}") }
+                    ],
+                )
+                .unwrap();
+        }
+    }
+    for (table, secs, column, days) in
+        [("roll_up", 900i64, "period_secs", 5i64), ("roll_up_hour", 3600, "ends", 62)]
+    {
+        let third = if table == "roll_up" { "900" } else { "?1 - i * 3600000 + 3600000" };
+        opened.db.execute(&format!("with recursive n(i) as (select 1 union all select i + 1 from n where i < ?2) insert into {table} (series, start, {column}, count, sum, min, max, last, delta, revision) select s.id, ?1 - i * {secs}000, {third}, 90, 3450.0, 225.0, 235.0, 230.0, 1.5, 0 from n cross join series s order by 2, 1"), [day, days * 86_400 / secs]).unwrap();
+    }
+    opened.db.execute("with recursive n(i) as (select 1 union all select i + 1 from n where i < ?2) insert into roll_up_day (series, start, ends, count, sum, min, max, last, delta, revision) select s.id, ?1 - i * 86400000, ?1 - i * 86400000 + 86400000, 90, 3450.0, 225.0, 235.0, 230.0, 1.5, 0 from series s cross join n", [day, 400i64]).unwrap();
+    opened.db.execute_batch("commit; pragma wal_checkpoint(truncate)").unwrap();
+    drop(opened);
+    for days in [28u64, 60, 365] {
+        let opened = Store::open(dir.path()).unwrap();
+        let devices: Vec<String> = (0..200).map(|m| format!("m-{m:03}")).collect();
+        let asked: Vec<(&str, u64)> = devices.iter().map(|d| (d.as_str(), days)).collect();
+        let begun = std::time::Instant::now();
+        let mut count = 0u64;
+        opened.periods(&wanted(&asked), Wall(MIDNIGHT), |_| count += 1).unwrap();
+        println!("MEASURE {days} days: {count} rows in {:?}", begun.elapsed());
+    }
+}
