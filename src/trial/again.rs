@@ -4,14 +4,15 @@
 //! What the gateway did then and what comes out here are the same, where the same rules ran: a reading carries the
 //! doubts that it was given then, a start makes the rules forget, and what persons did to alarms is done again.
 
-use crate::aggregate::{Aggregates, Nature};
+use crate::aggregate::Aggregates;
 use crate::alarm::AlarmBook;
 use crate::model::{
     Actor, Alarm, AlarmChange, AlarmKey, Body, Command, DeviceId, Event, Mono, Now, Observation, Order,
-    PointKind, RollUp, Stamp, Wall,
+    PointId, PointKind, RollUp, Stamp, Wall,
 };
+use crate::profile::Nature;
 use crate::rules::{Engine, Finding, Rule, World};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ pub struct Again {
     book: AlarmBook,
     aggregates: Aggregates,
     /// Points of which some rule wants to see closed periods.
-    counted: BTreeSet<(DeviceId, crate::model::PointId)>,
+    counted: BTreeSet<(DeviceId, PointId)>,
     now: Now,
     findings: Vec<Finding>,
 }
@@ -83,7 +84,7 @@ impl Again {
 
     /// The points of which periods before the start are wanted, and how far back each.
     #[must_use]
-    pub fn recalls(&self) -> std::collections::BTreeMap<(DeviceId, crate::model::PointId), Duration> {
+    pub fn recalls(&self) -> BTreeMap<(DeviceId, PointId), Duration> {
         self.engine.periods()
     }
 
