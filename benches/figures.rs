@@ -23,6 +23,8 @@ mod ingest;
 mod meters;
 #[path = "figures/modbus.rs"]
 mod modbus;
+#[path = "figures/replay.rs"]
+mod replay;
 #[path = "figures/scan.rs"]
 mod scan;
 #[path = "figures/school.rs"]
@@ -55,6 +57,7 @@ struct Bench {
 
 const BENCHES: &[Bench] = &[
     Bench { figures: alarms::RULES, measure: alarms::rules },
+    Bench { figures: replay::FIGURES, measure: replay::measure },
     Bench { figures: ingest::FIGURES, measure: ingest::measure },
     Bench { figures: modbus::FIGURES, measure: modbus::measure },
     Bench { figures: school::FIGURES, measure: school::measure },

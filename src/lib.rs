@@ -30,6 +30,8 @@ pub mod pipeline;
 pub mod control;
 // pure: what a school wrote, and what it means
 pub mod config;
+// pure: rules on trial, on written cases and on the past
+pub mod trial;
 
 // edge: clocks, tasks, lanes, the service manager
 pub mod runtime;

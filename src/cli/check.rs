@@ -21,6 +21,9 @@ impl Check {
         match config::load(&self.at.config) {
             Ok(config) => {
                 writeln!(out, "{}", understood(&config))?;
+                for caution in &config.cautions {
+                    writeln!(out, "{}{caution}", say("注意：", "note: "))?;
+                }
                 for note in calendar::notes(&config, SystemClock::new().now().wall) {
                     writeln!(out, "{note}")?;
                 }

@@ -16,6 +16,7 @@ mod probe;
 mod profile;
 mod progress;
 mod quarantine;
+mod rules;
 mod run;
 mod strangers;
 mod table;
@@ -68,6 +69,7 @@ enum Command {
     Profile(profile::Profiles),
     Capture(capture::Capture),
     Replay(capture::Replay),
+    Rules(rules::Rules),
 }
 
 /// Which configuration.
@@ -102,6 +104,7 @@ pub fn run() -> ExitCode {
             Command::Profile(profile) => profile.run(out),
             Command::Capture(capture) => capture.run(out),
             Command::Replay(replay) => replay.run(out),
+            Command::Rules(rules) => rules.run(out),
         },
         Err(told) => {
             let code = if told.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };

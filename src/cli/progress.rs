@@ -35,6 +35,14 @@ impl Progress {
         write!(stderr, "{begin}{}{end}", text()).and_then(|()| stderr.flush()).ok();
     }
 
+    /// Takes the line away from a terminal.
+    pub(super) fn clear(&mut self) {
+        if self.terminal && std::mem::take(&mut self.shown) {
+            let mut stderr = io::stderr();
+            write!(stderr, "\r\x1b[K").and_then(|()| stderr.flush()).ok();
+        }
+    }
+
     /// Says something that stays.
     pub(super) fn tell(&mut self, text: &str) {
         let begin = if self.terminal && self.shown { "\r\x1b[K" } else { "" };

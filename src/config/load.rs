@@ -5,6 +5,7 @@ use super::attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 use super::profiles::ProfileSet;
 use super::resolve::{Sources, parse};
 use crate::document::{Document, MAX_DOCUMENT_BYTES, Problem, Problems, Spot};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +23,21 @@ const CREDENTIALS_DIR: &str = "/run/credentials";
 const SECRETS_DIR: &str = "secrets";
 /// What the name of such a credential begins with: the id before the colon of `LoadCredential=` and a `_`.
 const CREDENTIAL_PREFIX: &str = "secret_";
+/// What the name of a file with cases for rules ends with: it lies beside the rules and is no configuration.
+const CASES: &str = ".cases.toml";
+/// What stands for a secret that rules on trial do not need and whoever tries them may not read.
+const NOT_READ: &str = "not read";
+
+/// A configuration whose rules are tried, with the texts of rules and cases.
+#[derive(Debug)]
+pub struct Trial {
+    /// The configuration; its rules are those on trial and those that are always on.
+    pub config: Config,
+    /// Name and text of each file with rules.
+    pub rules: Vec<(String, String)>,
+    /// Name and text of each file with cases.
+    pub cases: Vec<(String, String)>,
+}
 
 /// Reads `gateway.toml`, `conf.d/*.toml` beside it in order of name, the device profiles, and the files these name.
 ///
@@ -38,22 +54,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 pub fn load_with(path: &Path, other: Option<(&Path, &str)>) -> Result<Config, Vec<Problem>> {
     let problems = Problems::new();
     let base = path.parent().unwrap_or(Path::new(""));
-    let mut files = Vec::new();
-    match read_text(path, MAX_DOCUMENT_BYTES) {
-        Ok(text) => files.push((path.display().to_string(), text)),
-        Err(error) => {
-            let advice = match &error {
-                Unreadable::Missing(_) => {
-                    "name the file with --config PATH, or begin with a copy of the example configuration"
-                        .into()
-                }
-                _ => error.advice(),
-            };
-            problems.add(file_problem(path, &error, advice));
-            return Err(problems.into_sorted());
-        }
-    }
-    read_conf_d(&base.join("conf.d"), &mut files, &problems);
+    let Some(mut files) = read_files(path, base, &problems) else { return Err(problems.into_sorted()) };
     if let Some((other, text)) = other {
         let name = other.display().to_string();
         match files.iter_mut().find(|(file, _)| *file == name) {
@@ -68,8 +69,93 @@ pub fn load_with(path: &Path, other: Option<(&Path, &str)>) -> Result<Config, Ve
         Some(credential) if what == Attached::Secret => read_attached(&credential, Attached::Public),
         _ => read_attached(path, what),
     };
-    let config = parse(&Sources { files: &files, base, profiles: &profiles, read: &read }, &problems);
-    config.ok_or_else(|| problems.into_sorted())
+    let sources = Sources { files: &files, base, profiles: &profiles, read: &read, rules: None };
+    parse(&sources, &problems).ok_or_else(|| problems.into_sorted())
+}
+
+/// As [`load`], for trying rules: those of the files and directories `tried`, which stand in place of the rules of the
+/// configuration, or, when none is named, the configuration's own. Cases are taken from `<name>.cases.toml` beside
+/// `<name>.toml`, and from the files themselves. Secrets that cannot be read are done without.
+///
+/// # Errors
+/// Every problem, sorted by file, line and column.
+pub fn load_trial(path: &Path, tried: &[PathBuf]) -> Result<Trial, Vec<Problem>> {
+    let problems = Problems::new();
+    let base = path.parent().unwrap_or(Path::new(""));
+    let Some(files) = read_files(path, base, &problems) else { return Err(problems.into_sorted()) };
+    let (mut written, mut named) = (Vec::new(), Vec::new());
+    for path in tried {
+        if path.is_dir() {
+            match toml_files(path) {
+                Ok(paths) => named.extend(paths),
+                Err(error) => {
+                    let error = refused(path, &error);
+                    problems.add(file_problem(path, &error, error.advice()));
+                }
+            }
+        } else {
+            named.push(path.clone());
+        }
+    }
+    if tried.is_empty() {
+        written = files.iter().map(|(file, _)| PathBuf::from(file)).collect();
+    }
+    let mut rules: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let mut cases: BTreeMap<PathBuf, String> = BTreeMap::new();
+    for path in named.into_iter().chain(written) {
+        let name = path.to_string_lossy().into_owned();
+        let beside = match name.strip_suffix(CASES) {
+            Some(stem) => PathBuf::from(format!("{stem}.toml")),
+            None => PathBuf::from(format!("{}{CASES}", name.strip_suffix(".toml").unwrap_or(&name))),
+        };
+        let beside = beside.is_file().then_some(beside);
+        for path in std::iter::once(path).chain(beside) {
+            match read_text(&path, MAX_DOCUMENT_BYTES) {
+                Ok(text) if path.to_string_lossy().ends_with(CASES) => drop(cases.insert(path, text)),
+                Ok(text) => drop(rules.insert(path, text)),
+                Err(error) => problems.add(file_problem(&path, &error, error.advice())),
+            }
+        }
+    }
+    let texts = |of: BTreeMap<PathBuf, String>| -> Vec<(String, String)> {
+        of.into_iter().map(|(path, text)| (path.display().to_string(), text)).collect()
+    };
+    let (rules, mut cases) = (texts(rules), texts(cases));
+    cases.extend(rules.iter().filter(|(_, text)| text.contains("[[case]]")).cloned());
+    let profiles = read_profiles(base, &files, &problems);
+    let read = |path: &Path, what| match (read_attached(path, what), what) {
+        (Err(_), Attached::Secret) => Ok(NOT_READ.to_owned()),
+        (read, _) => read,
+    };
+    let in_place = (!tried.is_empty() && !rules.is_empty()).then_some(rules.as_slice());
+    let sources = Sources { files: &files, base, profiles: &profiles, read: &read, rules: in_place };
+    let config = parse(&sources, &problems);
+    let rules = if in_place.is_some() { rules } else { files };
+    match config {
+        Some(config) if problems.is_empty() => Ok(Trial { config, rules, cases }),
+        _ => Err(problems.into_sorted()),
+    }
+}
+
+/// The main file and those of `conf.d`; `None` where there is no main file to be read.
+fn read_files(path: &Path, base: &Path, problems: &Problems) -> Option<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    match read_text(path, MAX_DOCUMENT_BYTES) {
+        Ok(text) => files.push((path.display().to_string(), text)),
+        Err(error) => {
+            let advice = match &error {
+                Unreadable::Missing(_) => {
+                    "name the file with --config PATH, or begin with a copy of the example configuration"
+                        .into()
+                }
+                _ => error.advice(),
+            };
+            problems.add(file_problem(path, &error, advice));
+            return None;
+        }
+    }
+    read_conf_d(&base.join("conf.d"), &mut files, problems);
+    Some(files)
 }
 
 fn read_conf_d(dir: &Path, files: &mut Vec<(String, String)>, problems: &Problems) {
@@ -100,13 +186,14 @@ fn read_conf_d(dir: &Path, files: &mut Vec<(String, String)>, problems: &Problem
     }
 }
 
-/// The files `*.toml` of a directory by name; hidden ones are left out.
+/// The files `*.toml` of a directory by name; hidden ones and cases are left out.
 fn toml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|e| e == "toml") {
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let left_out = name.is_empty() || name.starts_with('.') || name.ends_with(CASES);
+        if !left_out && path.extension().is_some_and(|e| e == "toml") {
             paths.push(path);
         }
     }

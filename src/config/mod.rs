@@ -29,12 +29,13 @@ pub use channel::{
 };
 pub use control::Controls;
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles, load_with};
+pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
-pub use resolve::{Sources, parse};
+pub use resolve::{Sources, parse, rules};
 pub use source::mac;
 
+use crate::document::Problem;
 use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, PointId, Secret};
 use crate::profile::Profile;
 use crate::rules::{Rule, World};
@@ -81,6 +82,8 @@ pub struct Config {
     pub views: BTreeMap<DeviceId, Vec<PlaceId>>,
     /// What may be done with persons, and how long data are kept.
     pub privacy: Privacy,
+    /// What is allowed and hardly meant: nothing of it keeps the gateway from starting.
+    pub cautions: Vec<Problem>,
 }
 
 /// The school.

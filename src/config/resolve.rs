@@ -24,6 +24,8 @@ pub struct Sources<'a> {
     pub profiles: &'a ProfileSet,
     /// Reads a file that the configuration names.
     pub read: &'a dyn Fn(&Path, Attached) -> Result<String, Unreadable>,
+    /// Name and text of files whose rules stand in place of those of `files`, if any.
+    pub rules: Option<&'a [(String, String)]>,
 }
 
 /// Reads a configuration; problems are noted, and `None` is returned when there is any.
@@ -72,16 +74,24 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         aggregate_secs,
         calendars: calendars.others,
     };
-    let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
+    let other: Vec<Document<'_>> = sources
+        .rules
+        .unwrap_or_default()
+        .iter()
+        .map(|(file, text)| Document::parse(file, text, problems))
+        .collect();
+    let ruling = if sources.rules.is_some() { &other } else { &documents };
+    let mut rules = read_rules(ruling, &device_names, &place_names, &world, problems);
+    let cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
     let always = rules::always(&world);
-    let rule_names = rule_names(&documents, &always);
+    let rule_names = rule_names(documents.iter().chain(&other), &always);
     let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
     let controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
     let control_names = every(&roots, "control").iter().filter_map(|table| table.text_opt("id")).collect();
     let around = channel::Around { gateway, controls: &controls, control_names: &control_names, sources };
     let channels = channel::channels(every(&roots, "channel"), &mut Names::of("channel"), &around);
-    for root in roots {
-        let _rules = root.has("rule");
+    for root in roots.into_iter().chain(other.iter().map(|d| d.reader(problems))) {
+        let _read = root.has("rule") | root.has("case");
         root.finish();
     }
     if !problems.is_empty() {
@@ -113,6 +123,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         channels,
         views,
         privacy,
+        cautions,
     })
 }
 
@@ -141,12 +152,28 @@ fn read_rules(
     rules
 }
 
+/// The rules written in these files, for a world that is known already; what is wrong with them is noted.
+#[must_use]
+pub fn rules(files: &[(String, String)], world: &World, problems: &Problems) -> Vec<Box<dyn Rule>> {
+    let documents: Vec<Document<'_>> =
+        files.iter().map(|(file, text)| Document::parse(file, text, problems)).collect();
+    let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(problems)).collect();
+    rule::rules(every(&roots, "rule"), &mut Names::of("rule"), world)
+}
+
 /// The ids of all rules, also of those that have a problem, which is told already.
-fn rule_names(documents: &[Document<'_>], always: &[Box<dyn Rule>]) -> BTreeSet<String> {
+fn rule_names<'d>(
+    documents: impl Iterator<Item = &'d Document<'d>>,
+    always: &[Box<dyn Rule>],
+) -> BTreeSet<String> {
     let told = Problems::new();
-    let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(&told)).collect();
+    let roots: Vec<Reader<'_>> = documents.map(|d| d.reader(&told)).collect();
     let written = every(&roots, "rule").into_iter().filter_map(|rule| rule.text_opt("id"));
     written.chain(always.iter().map(|rule| rule.id().to_string())).collect()
+}
+
+fn readers<'d>(documents: &'d [Document<'d>], problems: &'d Problems) -> Vec<Reader<'d>> {
+    documents.iter().map(|d| d.reader(problems)).collect()
 }
 
 /// The table `[key]` of whichever file has it; a second one is a problem.

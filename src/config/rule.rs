@@ -1,10 +1,11 @@
 //! `[[rule]]`: the id and kind are read here, the rest by the kind itself.
 
 use super::names::Names;
-use crate::document::{Problems, Reader, Spot};
+use crate::document::{Problem, Problems, Reader, Spot};
 use crate::model::RuleId;
 use crate::rules::{RULE_KINDS, Rule, RuleKind, World};
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rules with such ids are always on and cannot be written.
 const RESERVED: &str = "always.";
@@ -31,6 +32,32 @@ pub(super) fn rules(readers: Vec<Reader<'_>>, names: &mut Names, world: &World) 
         reader.finish();
     }
     rules
+}
+
+/// Rules that can never raise an alarm, and rules that say the same as another.
+pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec<Problem> {
+    let mut cautions = Vec::new();
+    let mut before: BTreeMap<String, String> = BTreeMap::new();
+    for reader in readers {
+        let Some(id) = reader.text_opt("id") else { continue };
+        let spot = reader.spot("id");
+        if let Some(why) = rules.iter().find(|rule| rule.id().as_str() == id).and_then(|rule| rule.never()) {
+            cautions.push(Problem {
+                spot: spot.clone(),
+                message: format!("the rule '{id}' can never raise an alarm: {}（{}）", why.en, why.zh),
+                advice: "write these hours into the calendar, change the rule, or take it out".into(),
+            });
+        }
+        match before.entry(reader.written_without(&["id"])) {
+            Entry::Occupied(first) => cautions.push(Problem {
+                spot,
+                message: format!("the rule '{id}' says the same as '{}'（两条规则相同）", first.get()),
+                advice: "keep one of them: each would raise an alarm of its own".into(),
+            }),
+            Entry::Vacant(new) => drop(new.insert(id)),
+        }
+    }
+    cautions
 }
 
 /// What cannot be judged because something else is broken and told already.

@@ -329,6 +329,19 @@ impl<'d> Reader<'d> {
         pairs
     }
 
+    /// What is written, without these keys and whatever the order of the others.
+    #[must_use]
+    pub fn written_without(&self, keys: &[&str]) -> String {
+        let kept = |key: &str| !keys.contains(&key);
+        let pairs = self.table.iter().filter(|(key, _)| kept(key.get_ref()));
+        pairs
+            .map(|(key, node)| format!("{}={}", key.get_ref(), plain(node.get_ref())))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
     fn inner(&self, key: &str, table: &'d DeTable<'d>, span: Range<usize>) -> Reader<'d> {
         Reader::new(self.document, table, span, self.name(key), self.problems)
     }
@@ -344,6 +357,25 @@ impl<'d> Reader<'d> {
                 format!("'{}' is not a key that is known {place}", key.get_ref()),
                 one_of(key.get_ref(), &known),
             );
+        }
+    }
+}
+
+/// A value without its place in the file.
+fn plain(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(digits) => whole(digits).map_or_else(String::new, |number| number.to_string()),
+        DeValue::Float(digits) => digits.as_str().to_owned(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(at) => at.to_string(),
+        DeValue::Array(items) => {
+            format!("[{}]", items.iter().map(|item| plain(item.get_ref())).collect::<Vec<_>>().join(","))
+        }
+        DeValue::Table(table) => {
+            let pairs =
+                table.iter().map(|(key, node)| format!("{}={}", key.get_ref(), plain(node.get_ref())));
+            format!("{{{}}}", pairs.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(","))
         }
     }
 }

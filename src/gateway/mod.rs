@@ -83,7 +83,9 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         campus: config.campus,
     };
     let engine = Engine::new(config.rules);
-    let mut pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);
+    let began = clock.now();
+    let mut pipeline = Pipeline::start(began, settings, Arc::clone(&world), engine, remembered);
+    pipeline.note_start(began);
     warm(&mut pipeline, &store, clock.now());
     let (handle, thread) = store::open(store, Arc::clone(&clock), Arc::clone(&tally))?;
     let (inlet, outlet) = lanes();

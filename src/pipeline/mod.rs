@@ -4,10 +4,12 @@
 //! when the store has made its [`Commit`] durable, and only then is anybody answered.
 
 mod live;
+mod player;
 mod seen;
 
 pub use crate::model::Audit;
 pub use live::{DeviceLive, Live, PointLive};
+pub use player::Player;
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
 use crate::aggregate::{Aggregates, Standing};
@@ -245,6 +247,8 @@ pub struct Pipeline {
     people: People,
     /// Findings that no rule made: of `start` and of the gateway about itself. The next step takes them.
     pending: Vec<Finding>,
+    /// What the next step writes into the audit trail.
+    notes: Vec<Audit>,
 }
 
 impl Pipeline {
@@ -315,6 +319,7 @@ impl Pipeline {
             aggregates,
             people: remembered.people,
             pending,
+            notes: Vec::new(),
         }
     }
 
@@ -331,7 +336,7 @@ impl Pipeline {
 
     /// Turns deliveries into one commit. An empty batch is a tick: deadlines and periods that have passed.
     pub fn step(&mut self, now: Now, batch: impl IntoIterator<Item = Delivery>) -> Commit {
-        let mut commit = Commit::default();
+        let mut commit = Commit { audit: std::mem::take(&mut self.notes), ..Commit::default() };
         for finding in std::mem::take(&mut self.pending) {
             commit.alarm_changes.extend(self.book.apply(now.wall, &finding));
         }
@@ -429,7 +434,15 @@ impl Pipeline {
                 commit.readings.push(StoredReading { device, stamp, reading });
             }
             Body::Event(event) => commit.events.push(StoredEvent { device, stamp, retained, event }),
-            Body::Link(link) => commit.links.push(LinkChange { device, at: stamp.gateway, link }),
+            Body::Link(link) => {
+                // The table of links has the last of each; rules that are tried on the past need them all.
+                let detail = match link {
+                    Link::Up => "up",
+                    Link::Down(fault) => fault.as_str(),
+                };
+                commit.audit.push(noted(stamp.gateway, "link", device.to_string(), detail));
+                commit.links.push(LinkChange { device, at: stamp.gateway, link });
+            }
         }
     }
 
@@ -504,6 +517,11 @@ impl Pipeline {
         self.pending.push(finding);
     }
 
+    /// Notes in the audit trail that the gateway started: its rules know nothing of the time before.
+    pub fn note_start(&mut self, now: Now) {
+        self.notes.push(noted(now.wall, "started", "gateway".into(), env!("CARGO_PKG_VERSION")));
+    }
+
     /// When `step` wants to be called next even if nothing arrives.
     #[must_use]
     pub fn next_deadline(&self, now: Now) -> Mono {
@@ -517,6 +535,10 @@ impl Pipeline {
         let campus = self.campus.picture(&self.world);
         Live { campus, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
+}
+
+fn noted(at: Wall, action: &'static str, subject: String, detail: &str) -> Audit {
+    Audit { at, actor: "system".into(), action, subject: subject.into(), detail: detail.to_owned() }
 }
 
 fn is_fire(alarm: &Alarm) -> bool {

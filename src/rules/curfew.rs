@@ -77,6 +77,10 @@ impl Rule for Curfew {
         }
     }
 
+    fn never(&self) -> Option<Text> {
+        self.hours.never(true, Duration::from_millis(1))
+    }
+
     fn next_deadline(&self) -> Option<Mono> {
         self.hours.deadline().into_iter().chain(self.due).min()
     }

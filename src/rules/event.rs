@@ -10,6 +10,7 @@ use crate::model::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) const KIND: RuleKind = RuleKind {
     name: "event",
@@ -88,6 +89,10 @@ impl Rule for OnEvent {
             let what = watching.subject.says(words(self.kind).zh, words(self.kind).en);
             out.push(self.header.finding(&watching.subject, Level::Happened, what));
         }
+    }
+
+    fn never(&self) -> Option<Text> {
+        self.only_outside.as_ref().and_then(|(hours, _)| hours.never(false, Duration::from_millis(1)))
     }
 
     fn next_deadline(&self) -> Option<Mono> {

@@ -7,7 +7,7 @@ use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::calendar::Times;
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, Body, DeviceId, EventKind, Fault, Link, Mono, Now, Observation, Phase, Priority, RuleId,
+    AlarmClass, Body, DeviceId, EventKind, Fault, Link, Mono, Now, Observation, Phase, Priority, RuleId, Text,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,6 +82,10 @@ impl Rule for ExamWatch {
         }
         let device = seen.device.clone();
         self.judge(&device, now, out);
+    }
+
+    fn never(&self) -> Option<Text> {
+        self.hours.never(true, self.after)
     }
 
     fn next_deadline(&self) -> Option<Mono> {

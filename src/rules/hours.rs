@@ -2,11 +2,17 @@
 
 use super::World;
 use super::subject;
-use crate::calendar::{Calendar, MAIN, Times};
+use crate::calendar::{Calendar, MAIN, MAX_LOOKAHEAD_DAYS, Times};
 use crate::document::{Reader, one_of};
-use crate::model::{Mono, Now, PlaceId};
+use crate::model::time::EARLIEST_TRUE_WALL;
+use crate::model::{Mono, Now, PlaceId, Text};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Hours are looked for so many times over the calendar's longest look ahead: 16 years.
+const SEARCHED_STEPS: usize = 15;
+/// And through so many bells: those of half a year.
+const SEARCHED_CHANGES: usize = 1_000;
 
 /// The calendar is asked again at least this often: a step of the wall clock moves the bell without a word.
 pub(super) const RECHECK: Duration = Duration::from_secs(60);
@@ -69,6 +75,46 @@ impl Hours {
 
     pub(super) fn of(times: Times, calendar: Arc<Calendar>) -> Self {
         Self { calendar, times, within: None, bell: None, ask: None }
+    }
+
+    /// Why a condition that has to hold for `least` within these hours (or outside them) never does.
+    pub(super) fn never(&self, within: bool, least: Duration) -> Option<Text> {
+        let least_ms = i64::try_from(least.as_millis()).unwrap_or(i64::MAX);
+        let (mut at, mut longest) = (EARLIEST_TRUE_WALL, None);
+        let step = 24 * 3_600_000 * i64::try_from(MAX_LOOKAHEAD_DAYS - 10).unwrap_or(0);
+        let (mut steps, mut changes) = (0, 0);
+        while steps < SEARCHED_STEPS && changes < SEARCHED_CHANGES {
+            let holds = self.calendar.holds(self.times, at) == within;
+            let next = self.calendar.next_change(self.times, at);
+            let span = next.map_or(step, |next| next.since(at));
+            if holds && span >= least_ms {
+                return None;
+            }
+            if holds {
+                longest = longest.max(Some(span));
+            }
+            match next {
+                Some(next) => (at, changes) = (next, changes + 1),
+                None => (at, steps) = (at.plus_ms(step), steps + 1),
+            }
+        }
+        let (zh, en) = match self.times {
+            Times::Teaching if within => ("教学时间", "teaching time"),
+            Times::Teaching => ("非教学时间", "time outside teaching"),
+            Times::Exam => ("考试时间", "examination"),
+            Times::Curfew => ("宿舍关门时间", "curfew"),
+        };
+        Some(match longest {
+            None => Text::new(format!("校历里没有{zh}"), format!("there is no {en} in the calendar")),
+            Some(ms) => Text::new(
+                format!("{zh}最长 {} 分钟，短于规则要求的 {} 分钟", ms / 60_000, least_ms / 60_000),
+                format!(
+                    "the longest {en} lasts {} min, and the rule wants {} min",
+                    ms / 60_000,
+                    least_ms / 60_000
+                ),
+            ),
+        })
     }
 
     /// Forgets the answer and asks at once.

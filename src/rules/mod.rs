@@ -131,6 +131,10 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     fn recall(&mut self, _now: Now, _period: &RollUp) {}
     /// A period of such a point was closed just now, or a late value changed it (then with a higher revision).
     fn close(&mut self, _now: Now, _period: &RollUp, _out: &mut Vec<Finding>) {}
+    /// Why it can never raise an alarm, if that is certain: the hours in which it judges never come, or are too short.
+    fn never(&self) -> Option<Text> {
+        None
+    }
     /// When [`Rule::expire`] wants to be called next.
     fn next_deadline(&self) -> Option<Mono>;
     /// A deadline has passed (or not: calling too early or too often does nothing).
@@ -155,10 +159,24 @@ pub struct World {
     pub places: BTreeMap<PlaceId, Place>,
     /// The school's calendar, called `main`.
     pub calendar: Arc<Calendar>,
-    /// Length of the periods that rules are shown, seconds; it divides an hour.
-    pub aggregate_secs: u32,
     /// Others by name.
     pub calendars: BTreeMap<String, Arc<Calendar>>,
+    /// Length of the periods that rules are shown, seconds; it divides an hour.
+    pub aggregate_secs: u32,
+}
+
+impl World {
+    /// The same with another calendar.
+    #[must_use]
+    pub fn with_calendar(&self, calendar: Calendar) -> Self {
+        Self {
+            devices: self.devices.clone(),
+            places: self.places.clone(),
+            calendar: Arc::new(calendar),
+            calendars: self.calendars.clone(),
+            aggregate_secs: self.aggregate_secs,
+        }
+    }
 }
 
 /// A device as rules see it.

@@ -5,7 +5,9 @@ use super::subject::{self, Header, Measured};
 use super::timers::Timers;
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
 use crate::document::Reader;
-use crate::model::{AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, PointId, Priority, RuleId};
+use crate::model::{
+    AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, PointId, Priority, RuleId, Text,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -83,6 +85,10 @@ impl Rule for OutsideHours {
         }
         let device = seen.device.clone();
         self.judge(&device, now, out);
+    }
+
+    fn never(&self) -> Option<Text> {
+        self.hours.never(false, self.hold)
     }
 
     fn next_deadline(&self) -> Option<Mono> {

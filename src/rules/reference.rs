@@ -330,7 +330,7 @@ fn sums_of_a_counter() {
     let rule = |seed: u64| {
         let (side, limit) = if seed % 2 == 0 { ("above", "40.3137") } else { ("below", "35.7291") };
         format!(
-            "[[rule]]\nid = \"r\"\nkind = \"sum\"\ndevices = [\"v1\"]\npoint = \"volume\"\n{side} = {limit}\n\
+            "[[rule]]\nid = \"r\"\nkind = \"sum\"\ndevices = [\"w1\"]\npoint = \"volume\"\n{side} = {limit}\n\
              unit = \"m3\"\nwindow_secs = 100\ndeadband = 5.2071\n"
         )
     };
@@ -342,7 +342,7 @@ fn sums_of_a_counter() {
         meter.set(from + few(dice, 9));
         meter.get()
     };
-    let see = see_reading("v1", "volume", Unit::CubicMetre);
+    let see = see_reading("w1", "volume", Unit::CubicMetre);
     compare(20, Order::Measured, value, rule, see, |seed, known| {
         let newest = known.good.last().filter(|_| known.fresh)?;
         let (mut segments, mut last, mut odd): (Vec<Segment>, Good, Option<Good>) =

@@ -60,6 +60,10 @@ fn profile(id: &str, class: &str, points: &[(&str, Unit, (f64, f64))], events: &
     Arc::new(profile)
 }
 
+fn kind_of(point: &str) -> PointKind {
+    if point == "volume" { PointKind::Counter } else { PointKind::Gauge }
+}
+
 fn meter_point(id: &str, name: &str, unit: Unit, kind: PointKind) -> Point {
     Point::new(PointId::new(id).expect("an id"), Text::new(name, id.replace('_', " ")), unit, kind)
 }
@@ -102,10 +106,6 @@ pub(super) fn eastern() -> TimeZone {
     TimeZone::posix("EST5EDT,M3.2.0,M11.1.0").expect("a rule")
 }
 
-fn kind_of(point: &str) -> PointKind {
-    if point == "volume" { PointKind::Counter } else { PointKind::Gauge }
-}
-
 /// Zone of the small school.
 pub(super) fn zone() -> TimeZone {
     TimeZone::fixed(offset(8))
@@ -145,6 +145,7 @@ pub(super) fn world() -> World {
         vec![
             energy("volume_total", "用水量", Unit::CubicMetre),
             gauge("flow", "流量", Unit::CubicMetrePerHour),
+            Point { range: Some((0.0, 1e6)), ..energy("volume", "用水量", Unit::CubicMetre) },
         ],
     );
     let phases = ["current_a", "current_b", "current_c"].map(|id| gauge(id, "电流", Unit::Ampere));
@@ -153,7 +154,6 @@ pub(super) fn world() -> World {
         .chain(["voltage_a", "voltage_b", "voltage_c"].map(|id| gauge(id, "电压", Unit::Volt)));
     let total = [gauge("power_total", "有功功率", Unit::Watt), gauge("power_factor", "功率因数", Unit::One)];
     let phased = metering(&watts, "acme-3", "three-phase-meter", phases.chain(total).collect());
-    let volume = profile("acme-u", "water-meter", &[("volume", Unit::CubicMetre, (0.0, 1e6))], &[]);
     let detector = profile("acme-i", "detector", &[], &[EventKind::Intrusion]);
     let devices = [
         ("e0", "总表", &counting, "plant"),
@@ -170,7 +170,7 @@ pub(super) fn world() -> World {
         ("card2", "读卡器2", &reader, "b1"),
         ("card3", "读卡器3", &reader, "r101"),
         ("door1", "门磁", &contact, "b1"),
-        ("v1", "水表", &volume, "gate"),
+        ("w1", "水表", &water, "gate"),
         ("pir1", "红外探测器", &detector, "gate"),
         ("cam1", "摄像机", &camera, "gate"),
         ("help1", "求助按钮", &button, "r201"),

@@ -4,11 +4,13 @@
 //! A start must be quick on a slow card, and parts and hours lie by time: whoever reads two months of them for some
 //! points has nearly all pages of two months in hand. Hours are a quarter of the pages that quarter hours are.
 
+use super::levels::Levels;
 use super::read::roll_up_of;
 use super::rows::get;
-use super::{Doing, Store, StoreError};
+use super::{Doing, Reader, Store, StoreError};
 use crate::model::{DeviceId, PointId, RollUp, Wall};
 use crate::runtime::Chain;
+use jiff::tz::TimeZone;
 use rusqlite::{Connection, Row, named_params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -58,38 +60,78 @@ impl Store {
             .doing("looking for the newest roll-up")?;
         let Some(newest) = newest.map(Wall) else { return Ok(()) };
         let newest = if now.plausible() { newest.min(now) } else { newest };
-        let day = |days: i64| self.levels.day_of(newest.plus_ms(-days * DAY_MS)).0;
-        let (hours_from, parts_from) = (day(RECALLED_HOURS_DAYS), day(RECALLED_PARTS_DAYS));
-        let wanted = wanted(&tx, points, newest)?;
-        let Some(oldest) = wanted.values().min().map(|from| self.levels.day_of(*from).0) else {
-            return Ok(());
-        };
-
-        let mut reading = Reading { db: &tx, rows: Vec::new(), bad: 0 };
-        let mut at = oldest;
-        while at < hours_from {
-            let to = self.levels.day_of(at.plus_ms(DAYS_AT_ONCE * DAY_MS)).0.min(hours_from);
-            reading.days(&wanted, at, to)?;
-            reading.show(&mut show);
-            at = to;
-        }
-        while at < parts_from {
-            let to = self.levels.day_of(at).1.min(parts_from);
-            reading.hours(&wanted, at, to)?;
-            reading.show(&mut show);
-            at = to;
-        }
-        while at <= newest {
-            let to = self.levels.day_of(at).1;
-            reading.parts(&wanted, at, to)?;
-            reading.show(&mut show);
-            at = to;
-        }
-        if reading.bad > 0 {
-            tracing::error!(rows = reading.bad, "roll-ups cannot be read back and are left out");
-        }
-        Ok(())
+        recalled(&tx, &self.levels, points, newest, &mut show)
     }
+}
+
+impl Reader {
+    /// The periods that [`Store::periods`] would have shown at a start at this time, by the school's days in `zone`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn periods_before(
+        &self,
+        points: &BTreeMap<(DeviceId, PointId), Duration>,
+        at: Wall,
+        zone: &TimeZone,
+    ) -> Result<Vec<RollUp>, StoreError> {
+        let mut all = Vec::new();
+        if points.is_empty() {
+            return Ok(all);
+        }
+        let tx = self.db.unchecked_transaction().doing("beginning to read")?;
+        let newest: Option<i64> = tx
+            .query_row(
+                "select max(start) from roll_up where start + period_secs * 1000 <= ?1",
+                [at.0],
+                |row| row.get(0),
+            )
+            .doing("looking for the newest roll-up")?;
+        if let Some(newest) = newest.map(Wall) {
+            let levels = Levels::in_zone(zone.clone());
+            recalled(&tx, &levels, points, newest, &mut |period: &RollUp| all.push(period.clone()))?;
+        }
+        Ok(all)
+    }
+}
+
+fn recalled(
+    db: &Connection,
+    levels: &Levels,
+    points: &BTreeMap<(DeviceId, PointId), Duration>,
+    newest: Wall,
+    show: &mut impl FnMut(&RollUp),
+) -> Result<(), StoreError> {
+    let day = |days: i64| levels.day_of(newest.plus_ms(-days * DAY_MS)).0;
+    let (hours_from, parts_from) = (day(RECALLED_HOURS_DAYS), day(RECALLED_PARTS_DAYS));
+    let wanted = wanted(db, points, newest)?;
+    let Some(oldest) = wanted.values().min().map(|from| levels.day_of(*from).0) else { return Ok(()) };
+
+    let mut reading = Reading { db, rows: Vec::new(), bad: 0 };
+    let mut at = oldest;
+    while at < hours_from {
+        let to = levels.day_of(at.plus_ms(DAYS_AT_ONCE * DAY_MS)).0.min(hours_from);
+        reading.days(&wanted, at, to)?;
+        reading.show(show);
+        at = to;
+    }
+    while at < parts_from {
+        let to = levels.day_of(at).1.min(parts_from);
+        reading.hours(&wanted, at, to)?;
+        reading.show(show);
+        at = to;
+    }
+    while at <= newest {
+        // What began after the newest is none of the past.
+        let to = levels.day_of(at).1.min(newest.plus_ms(1));
+        reading.parts(&wanted, at, to)?;
+        reading.show(show);
+        at = to;
+    }
+    if reading.bad > 0 {
+        tracing::error!(rows = reading.bad, "roll-ups cannot be read back and are left out");
+    }
+    Ok(())
 }
 
 /// A point that changed its unit has several series.

@@ -88,7 +88,7 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
             .into_iter()
             .map(|(who, person)| (who, Arc::new(person)))
             .collect(),
-        passes: passes_since(db)?,
+        passes: passes_since(db, i64::MAX)?,
         muster: each(db, "select value from meta where key = ?1", [MUSTER], |row| get(row, "value"))?.pop(),
     })
 }
@@ -186,22 +186,23 @@ fn serials(db: &Connection) -> Result<Vec<Serial>, StoreError> {
     Ok(newest_first)
 }
 
-/// The passes of the day before the newest event, and the last pass of each person in the two weeks before, oldest
-/// first: where everybody is. What came while our clock was not set is taken by its place in the order.
-fn passes_since(db: &Connection) -> Result<Vec<(DeviceId, Stamp, Event)>, StoreError> {
-    let newest =
-        each(db, "select arrived from event where clock <> 3 order by seq desc limit 1", [], |row| {
-            get::<i64>(row, "arrived")
-        })?;
+/// The passes of the day before the newest event below `before`, and the last pass of each person in the two weeks
+/// before, oldest first: where everybody is. What came while our clock was not set is taken by its place in the order.
+pub(super) fn passes_since(
+    db: &Connection,
+    before: i64,
+) -> Result<Vec<(DeviceId, Stamp, Event)>, StoreError> {
+    let newest = "select arrived from event where clock <> 3 and seq < ?1 order by seq desc limit 1";
+    let newest = each(db, newest, [before], |row| get::<i64>(row, "arrived"))?;
     let newest = Wall(newest.last().copied().unwrap_or(0));
     let (day, fortnight) = (newest.plus_ms(-RECALL_MS), newest.plus_ms(-RECALL_PERSONS_MS));
     let mut statement = db
         .prepare(
             "select * from event where retained = 0 and kind in ('credential', 'duress', 'presence', 'vehicle_pass') \
-             order by seq desc limit ?1",
+             and seq < ?2 order by seq desc limit ?1",
         )
         .doing("reading passes")?;
-    let mut rows = statement.query([PASS_ROWS]).doing("reading passes")?;
+    let mut rows = statement.query([PASS_ROWS, before]).doing("reading passes")?;
     let (mut passes, mut last, mut bad) = (Vec::new(), BTreeMap::new(), 0_u64);
     while let Some(row) = rows.next().doing("reading passes")? {
         let Ok(stored) = event_of(row) else {

@@ -45,6 +45,7 @@ mod pull;
 mod push;
 mod pymodbus;
 mod rig;
+mod rules;
 mod script;
 mod sim;
 mod streams;

@@ -29,7 +29,9 @@ fn said(output: &Output) -> String {
 }
 
 fn audited(school: &School) -> Vec<String> {
-    school.column("select actor || ' ' || action || ' ' || detail from audit order by seq")
+    school.column(
+        "select actor || ' ' || action || ' ' || detail from audit where actor <> 'system' order by seq",
+    )
 }
 
 #[tokio::test]

@@ -113,13 +113,13 @@ fn a_device_whose_clock_is_set_back_is_not_lost() {
 
 #[test]
 fn a_counter_rises_by_its_growth_and_not_by_an_exchange() {
-    let rule = "devices = [\"v1\"]\npoint = \"volume\"\nrise = 500\nunit = \"L\"\nwindow_secs = 600\n";
+    let rule = "devices = [\"w1\"]\npoint = \"volume\"\nrise = 500\nunit = \"L\"\nwindow_secs = 600\n";
     let mut player = Player::of(KIND, rule);
     player.volume(1000.0);
     for minute in 1..=10 {
         player.wait(60).volume(1000.0 + f64::from(minute) * 0.04);
     }
-    assert_eq!(player.said(), ["v1 ended"]);
+    assert_eq!(player.said(), ["w1 ended"]);
     for minute in 1..=10 {
         player.wait(60).volume(f64::from(minute) * 0.04);
     }
@@ -127,7 +127,7 @@ fn a_counter_rises_by_its_growth_and_not_by_an_exchange() {
     for minute in 1..=10 {
         player.wait(60).volume(0.4 + f64::from(minute) * 0.06);
     }
-    assert_eq!(player.said(), ["v1 holds"]);
+    assert_eq!(player.said(), ["w1 holds"]);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn slips_are_told_with_what_to_write() {
     one_slip(KIND, &rule("deadband = 1", "deadband = 6"), &["the other way"]);
     one_slip(
         KIND,
-        "devices = [\"v1\"]\npoint = \"volume\"\nfall = 1\nunit = \"m3\"\nwindow_secs = 600\n",
+        "devices = [\"w1\"]\npoint = \"volume\"\nfall = 1\nunit = \"m3\"\nwindow_secs = 600\n",
         &["never falls", "write rise"],
     );
     let kelvin = Player::of(KIND, &rule("°C", "K"));

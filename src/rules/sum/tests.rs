@@ -3,7 +3,7 @@
 use crate::rules::testing::{Player, one_slip};
 
 const WATER: &str =
-    "devices = [\"v1\"]\npoint = \"volume\"\nabove = 2\nunit = \"m3\"\nwindow_secs = 3600\ndeadband = 0.5\n";
+    "devices = [\"w1\"]\npoint = \"volume\"\nabove = 2\nunit = \"m3\"\nwindow_secs = 3600\ndeadband = 0.5\n";
 const POWER: &str =
     "devices = [\"m1\"]\npoint = \"power_total\"\nabove = 5\nunit = \"kWh\"\nwindow_secs = 3600\n";
 const KIND: &str = "sum";
@@ -25,23 +25,23 @@ fn more_than_two_cubic_metres_in_an_hour() {
     let reached = minutes(&mut player, reached, 0.05, 1);
     assert_eq!(player.findings[0].what.en, "大门 水表: volume: 2.05 m3 in 3600 s, above 2 m3");
     assert_eq!(player.findings[0].what.zh, "大门 水表: 用水量 3600 秒内累计 2.05 m3，高于 2 m3");
-    assert_eq!(player.said(), ["v1 holds"]);
+    assert_eq!(player.said(), ["w1 holds"]);
     let reached = minutes(&mut player, reached, 0.0, 19);
     assert!(player.said().is_empty());
     minutes(&mut player, reached, 0.0, 13);
-    assert_eq!(player.said(), ["v1 ended"], "1.5 m3 are left");
+    assert_eq!(player.said(), ["w1 ended"], "1.5 m3 are left");
 }
 
 #[test]
 fn what_was_counted_during_an_outage_is_no_burst_and_silence_ends_nothing() {
     let mut player = Player::of(KIND, WATER);
     player.volume(100.0).wait(10 * 3600).volume(110.0);
-    assert_eq!(player.said(), ["v1 ended"], "one in the last hour of ten");
+    assert_eq!(player.said(), ["w1 ended"], "one in the last hour of ten");
     player.wait(60).volume(113.0);
-    assert_eq!(player.said(), ["v1 holds"]);
+    assert_eq!(player.said(), ["w1 holds"]);
     assert!(player.wait(30 * 3600).said().is_empty());
     player.volume(113.0);
-    assert_eq!(player.said(), ["v1 ended"]);
+    assert_eq!(player.said(), ["w1 ended"]);
 }
 
 #[test]
@@ -49,11 +49,11 @@ fn an_exchanged_meter_has_not_grown() {
     let mut player = Player::of(KIND, WATER);
     player.volume(9000.0);
     minutes(&mut player, 9000.0, 0.001, 90);
-    assert_eq!(player.said(), ["v1 ended"]);
+    assert_eq!(player.said(), ["w1 ended"]);
     minutes(&mut player, 0.0, 0.001, 90);
     assert!(player.said().is_empty());
     minutes(&mut player, 0.09, 0.1, 30);
-    assert_eq!(player.said(), ["v1 holds"]);
+    assert_eq!(player.said(), ["w1 holds"]);
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn too_little_is_said_of_a_whole_window_only() {
     let reached = minutes(&mut player, 100.0, 0.01, 59);
     assert!(player.said().is_empty());
     let reached = minutes(&mut player, reached, 0.01, 1);
-    assert_eq!(player.said(), ["v1 holds"]);
+    assert_eq!(player.said(), ["w1 holds"]);
     let reached = minutes(&mut player, reached, 0.1, 25);
-    assert_eq!(player.said(), ["v1 ended"], "2.5 m3 and more");
+    assert_eq!(player.said(), ["w1 ended"], "2.5 m3 and more");
     player.restart().volume(reached);
     assert!(player.wait(60).volume(reached).said().is_empty());
 }

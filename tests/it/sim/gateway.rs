@@ -50,7 +50,8 @@ fn load() -> Config {
     let files = [("gateway.toml".to_owned(), include_str!("gateway.toml").to_owned())];
     let read = |_: &Path, _| Ok("shared".to_owned());
     let problems = Problems::new();
-    let sources = Sources { files: &files, base: Path::new(""), profiles: &PROFILES, read: &read };
+    let sources =
+        Sources { files: &files, base: Path::new(""), profiles: &PROFILES, read: &read, rules: None };
     config::parse(&sources, &problems).unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()))
 }
 
