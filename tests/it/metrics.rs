@@ -140,6 +140,7 @@ async fn promtool_finds_nothing_to_complain_about() {
         "skipped_polls",
         "set_aside",
         "control_orders",
+        "pictures",
         "wrong_clocks",
         "commit_failures",
         "dropped_rows",
