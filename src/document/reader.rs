@@ -259,6 +259,23 @@ impl<'d> Reader<'d> {
         texts
     }
 
+    /// The texts under a key, one or a list, for who must know what another part of the program reads: it does not count
+    /// as asking for the key, and nothing is noted.
+    #[must_use]
+    pub fn peek(&self, key: &str) -> Vec<&'d str> {
+        let text = |node: &'d Node<'d>| match node.get_ref() {
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => None,
+        };
+        match self.node(key) {
+            Some(node) => match node.get_ref() {
+                DeValue::Array(items) => items.iter().filter_map(text).collect(),
+                _ => text(node).into_iter().collect(),
+            },
+            None => Vec::new(),
+        }
+    }
+
     /// A list of numbers, each with its place; missing is an empty list.
     pub fn numbers(&self, key: &str) -> Vec<(f64, Spot)> {
         let mut numbers = Vec::new();

@@ -46,8 +46,8 @@ pub(super) fn calendar(reader: &Reader<'_>, world: &World) -> Arc<Calendar> {
 
 /// The name of the calendar that all places of a rule share.
 fn common<'w>(reader: &Reader<'_>, world: &'w World) -> &'w str {
-    let mut places: Vec<&PlaceId> = match reader.text_opt("zone") {
-        Some(zone) => world.places.get_key_value(zone.as_str()).map(|(id, _)| id).into_iter().collect(),
+    let mut places: Vec<&PlaceId> = match reader.peek("zone").first() {
+        Some(zone) => world.places.get_key_value(*zone).map(|(id, _)| id).into_iter().collect(),
         None => subject::chosen(reader, world).into_iter().map(|(_, watched)| &watched.place).collect(),
     };
     places.dedup();

@@ -203,15 +203,15 @@ fn matching<'w>(
     world.devices.iter().filter(|(_, watched)| fits(watched)).collect()
 }
 
-/// The devices that [`devices`] gives, without a word of what is wrong.
+/// The devices that [`devices`] gives; what is wrong is not noted, and no key counts as asked for.
 pub(super) fn chosen<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w DeviceId, &'w Watched)> {
-    let text = |key| if reader.has(key) { reader.text_opt(key) } else { None };
+    let text = |key| reader.peek(key).first().copied();
     match (text("class"), text("place")) {
         (None, None) => {
-            let written = reader.texts("devices").into_iter();
-            written.filter_map(|(text, _)| world.devices.get_key_value(text.as_str())).collect()
+            let written = reader.peek("devices").into_iter();
+            written.filter_map(|id| world.devices.get_key_value(id)).collect()
         }
-        (class, place) => matching(class.as_deref(), place.as_deref(), world),
+        (class, place) => matching(class, place, world),
     }
 }
 

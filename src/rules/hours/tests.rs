@@ -5,7 +5,7 @@ use crate::calendar::{Calendar, Times};
 use crate::document::{Document, Problems};
 use crate::model::PlaceId;
 use crate::rules::World;
-use crate::rules::testing::{Player, local, parse, world, zone};
+use crate::rules::testing::{Player, local, one_slip, parse, world, zone};
 use std::sync::Arc;
 
 const DORM: &str = "[calendar]\nbell = []\n[[calendar.curfew]]\ndays = [\"fri\"]\nhours = \"20:00-05:00\"\n";
@@ -88,4 +88,11 @@ fn a_load_is_judged_by_the_bells_of_its_own_building() {
     player.wait_ms(0).said();
     player.power("m1", 3000.0).power("k1", 3.0).wait_ms(1);
     assert_eq!(player.said(), ["m1 holds"], "there are no bells in b1, and there are at the gate");
+}
+
+#[test]
+fn looking_for_the_places_makes_no_wrong_key_right() {
+    one_slip("exam_watch", "devices = [\"cam1\"]\nzone = \"b1\"\n", &["'zone' is not a key that is known"]);
+    one_slip("curfew", "zone = \"b1\"\ndevices = [\"cam1\"]\n", &["'devices' is not a key that is known"]);
+    one_slip("curfew", "zone = \"b1\"\nplace = \"b1\"\n", &["'place' is not a key that is known"]);
 }
