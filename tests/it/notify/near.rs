@@ -3,7 +3,7 @@
 use super::{CANARY, Desk, message, tell};
 use crate::mosquitto::{Mosquitto, Setup};
 use schoolgate::model::Priority;
-use schoolgate::notify::{Notifier, Occasion, Verdict};
+use schoolgate::notify::{Occasion, Verdict};
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
