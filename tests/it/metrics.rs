@@ -141,6 +141,8 @@ async fn promtool_finds_nothing_to_complain_about() {
         "set_aside",
         "control_orders",
         "pictures",
+        "notify_attempts",
+        "notify_seconds",
         "wrong_clocks",
         "commit_failures",
         "dropped_rows",
