@@ -399,7 +399,7 @@ pub struct Past<'r> {
 
 /// Which of the orders is next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum From {
+enum Stream {
     Marks,
     Dones,
     Events,
@@ -411,20 +411,20 @@ impl Past<'_> {
     ///
     /// # Errors
     /// When the database or a sealed file cannot be read.
-    pub fn next(&mut self) -> Result<Option<(Wall, Told<'_>)>, StoreError> {
+    pub fn take_next(&mut self) -> Result<Option<(Wall, Told<'_>)>, StoreError> {
         self.fill()?;
         let heads = [
-            self.marks.front().map(|(at, _)| (*at, From::Marks)),
-            self.dones.front().map(|(at, _)| (*at, From::Dones)),
-            self.events.front().map(|(_, event)| (event.stamp.gateway, From::Events)),
-            self.readings.rows.get(self.next_reading).map(|row| (row.stamp.gateway, From::Readings)),
+            self.marks.front().map(|(at, _)| (*at, Stream::Marks)),
+            self.dones.front().map(|(at, _)| (*at, Stream::Dones)),
+            self.events.front().map(|(_, event)| (event.stamp.gateway, Stream::Events)),
+            self.readings.rows.get(self.next_reading).map(|row| (row.stamp.gateway, Stream::Readings)),
         ];
         let Some((at, next)) = heads.into_iter().flatten().min() else { return Ok(None) };
         let told = match next {
-            From::Marks => self.mark()?,
-            From::Dones => self.done(),
-            From::Events => self.event(),
-            From::Readings => self.reading(),
+            Stream::Marks => self.mark()?,
+            Stream::Dones => self.done(),
+            Stream::Events => self.event(),
+            Stream::Readings => self.reading(),
         };
         Ok(told.map(|told| (at, told)))
     }

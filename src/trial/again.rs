@@ -175,7 +175,8 @@ impl Again {
         let point = device.and_then(|device| device.profile.point(reading.point.as_str()));
         let nature =
             point.filter(|_| reading.kind == PointKind::Counter).map_or_else(Nature::default, Nature::from);
-        self.aggregates.replay(&seen.device, &seen.stamp, reading, nature);
+        // What it is to the count was said then: the reading has the doubt, and an exchange is an event of its own.
+        let _said = self.aggregates.add(&seen.device, &seen.stamp, reading, nature);
     }
 
     fn close(&mut self) {

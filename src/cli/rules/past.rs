@@ -185,7 +185,7 @@ pub(super) fn each(
     let (mut more, mut told) = (true, 0_u64);
     while more {
         let count = past.count;
-        let Some((at, next)) = past.next()? else { break };
+        let Some((at, next)) = past.take_next()? else { break };
         more = each(at, Step::Told(&next));
         let mut changed = |change: &AlarmChange| more &= each(change.at, Step::Changed(change));
         again.tell(at, &next, &mut changed);

@@ -318,7 +318,7 @@ fn again(dir: &Path, profiles: &ProfileSet, from: Wall, to: Wall) -> Vec<Told> {
     let mut again = Again::new(from, config.rules, world, reader.open_at(from).unwrap());
     let mut past = reader.past(wanted, (from, to), again.recalls(), &zone).unwrap();
     let mut raised = Vec::new();
-    while let Some((at, next)) = past.next().unwrap() {
+    while let Some((at, next)) = past.take_next().unwrap() {
         again.tell(at, &next, &mut |change| raised.extend(told(change)));
     }
     again.tell(to, &schoolgate::trial::Told::Alive, &mut |change| raised.extend(told(change)));
