@@ -10,6 +10,7 @@ mod control;
 mod destination;
 mod device;
 mod fields;
+mod ladder;
 mod listener;
 mod load;
 mod names;
@@ -27,6 +28,7 @@ pub use channel::{
     MailTls, Method, MqttTopic, Piece, Robot, Smtp, Sound, Success, Template, Templated, WeCom, Web, Webhook,
 };
 pub use control::Controls;
+pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
 pub use load::{DEFAULT_PROFILES_DIR, load, load_profiles};
 pub use privacy::{Keep, Privacy};
@@ -76,6 +78,8 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// Ways to tell people.
     pub channels: Vec<Channel>,
+    /// Who is told of which alarms, in which turn.
+    pub ladders: Ladders,
     /// What may be done with persons, and how long data are kept.
     pub privacy: Privacy,
 }

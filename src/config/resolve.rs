@@ -6,7 +6,8 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, campus, control, destination, device, listener, place, privacy, rule, site, source,
+    Config, Site, bus, campus, control, destination, device, ladder, listener, place, privacy, rule, site,
+    source,
 };
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
@@ -61,6 +62,10 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let destinations =
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
 
+    let (channel_names, channels) = (Names::of("channel"), Vec::new());
+    let around = ladder::Around { channel_names: &channel_names, channels: &channels, places: &place_names };
+    let ladders = ladder::ladders(every(&roots, "ladder"), &around, problems);
+
     let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
     let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
     let always = rules::always(&world);
@@ -97,7 +102,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         rules,
         controls,
         destinations,
-        channels: Vec::new(),
+        channels,
+        ladders,
         privacy,
     })
 }

@@ -2,6 +2,9 @@
 //!
 //! When somebody is told, by which channel, and what comes next if that fails, is not decided here.
 
+pub mod bell;
+pub mod desk;
+
 use crate::config::{Channel, Site};
 use crate::model::ChannelId;
 pub use crate::model::{Message, Occasion, Rate, Verdict};

@@ -14,9 +14,9 @@ use crate::aggregate::{Aggregates, Counted, Nature, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event,
-    EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointKind,
-    Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Alarm, AlarmChange, AlarmClass, Body, BusId, ChangeKind, ControlId, Delivery, DestinationId, DeviceId,
+    Doubt, Event, EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase,
+    PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::rules::{Engine, Finding, Level, World};
@@ -465,6 +465,8 @@ impl Pipeline {
         let records = commit
             .alarm_changes
             .iter()
+            // Whom the school tells is its own business.
+            .filter(|change| change.kind != ChangeKind::Escalated)
             .map(|change| Record::Alarm(change.clone()))
             .chain(commit.roll_ups.iter().map(|r| Record::Aggregate(r.clone())));
         for record in records {

@@ -1,6 +1,6 @@
 //! Counters that edges add to and `ops` reads; the names people see are given there.
 
-use crate::model::{BusId, DestinationId, DeviceId, Fault};
+use crate::model::{BusId, ChannelId, DestinationId, DeviceId, Fault};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,6 +116,14 @@ pub struct Tally {
     pub connects: Family<BusId>,
     /// Alarms raised, by class word.
     pub alarms_raised: Family<&'static str>,
+    /// What became of messages to people, by channel and the word of the verdict.
+    pub messages: Family<(ChannelId, &'static str)>,
+    /// Alarms that wait for a channel (a gauge).
+    pub untold: Family<ChannelId>,
+    /// Times a further channel was asked because the one before it had failed.
+    pub failed_over: Count,
+    /// Alarms that digests only count, because too many were followed.
+    pub only_counted: Count,
     /// Orders to switch something, by the word of their outcome.
     pub control_orders: Family<&'static str>,
     /// Rows that were given up, by reason word.
