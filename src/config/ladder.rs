@@ -239,3 +239,6 @@ fn groups(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>)
     }
     groups
 }
+
+#[cfg(test)]
+mod tests;

@@ -373,4 +373,6 @@ impl Taken {
 #[cfg(test)]
 mod stalls;
 #[cfg(test)]
+mod telling;
+#[cfg(test)]
 mod tests;

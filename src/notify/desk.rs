@@ -32,7 +32,7 @@ const WRITING: usize = 16;
 /// Changes taken before the ladder is asked again.
 const CHANGES_AT_ONCE: usize = 256;
 /// Longest pause without a look.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(1);
 /// At a stop, messages on their way have so long to arrive.
 const STOP_WITHIN: Duration = Duration::from_millis(700);
 
