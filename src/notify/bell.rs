@@ -59,12 +59,13 @@ impl Bell {
         let Some(out) = &self.out else { return true };
         let id = change.alarm.id;
         // The changes of one alarm keep their order.
-        let change = match self.kept.remove(&id) {
-            Some(before) => merged(&before, change),
-            None => match out.try_send(change) {
-                Ok(()) | Err(TrySendError::Closed(_)) => return true,
-                Err(TrySendError::Full(change)) => change,
-            },
+        if let Some(kept) = self.kept.get_mut(&id) {
+            *kept = merged(kept, change);
+            return true;
+        }
+        let change = match out.try_send(change) {
+            Ok(()) | Err(TrySendError::Closed(_)) => return true,
+            Err(TrySendError::Full(change)) => change,
         };
         if self.kept.len() >= KEPT && change.alarm.priority != Priority::Critical {
             return false;

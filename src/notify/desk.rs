@@ -156,7 +156,6 @@ impl Desk {
     }
 
     fn landed(&mut self, channel: &ChannelId, number: u64, verdict: Verdict) {
-        self.tally.messages.of(&(channel.clone(), verdict.word())).one();
         match &verdict {
             Verdict::Accepted => tracing::info!(%channel, number, "people were told"),
             Verdict::Busy { .. } => {

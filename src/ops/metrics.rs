@@ -40,7 +40,6 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     DEVICES,
     ALARMS_RAISED,
     ALARMS_OPEN,
-    MESSAGES,
     UNTOLD,
     FAILED_OVER,
     ONLY_COUNTED,
@@ -115,16 +114,14 @@ const DEVICES: Metric = ("schoolgate_devices", &["state"], "Configured devices b
 const ALARMS_RAISED: Metric = ("schoolgate_alarms_raised_total", &["class"], "Alarms raised.");
 const ALARMS_OPEN: Metric =
     ("schoolgate_alarms_open", &["class", "priority", "acknowledged"], "Alarms that are not over.");
-const MESSAGES: Metric =
-    ("schoolgate_messages_total", &["channel", "verdict"], "Messages to people, by what became of them.");
-const UNTOLD: Metric = ("schoolgate_untold_alarms", &["channel"], "Alarms that wait for a channel.");
+const UNTOLD: Metric = ("schoolgate_notify_waiting_alarms", &["channel"], "Alarms that wait for a channel.");
 const FAILED_OVER: Metric = (
-    "schoolgate_failed_over_total",
+    "schoolgate_notify_failovers_total",
     &[],
     "Times a further channel was asked because the one before it had failed.",
 );
 const ONLY_COUNTED: Metric = (
-    "schoolgate_only_counted_alarms_total",
+    "schoolgate_notify_only_counted_total",
     &[],
     "Alarms that digests only count, because too many were followed.",
 );
@@ -193,8 +190,6 @@ pub(super) fn render(
     page.devices(live)?;
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
-    let messages = tally.messages.all();
-    page.totals(MESSAGES, messages.iter().map(|((channel, word), n)| ([channel.as_str(), *word], *n)))?;
     page.levels(UNTOLD, tally.untold.all().iter().map(|(channel, n)| ([channel.as_str()], *n)))?;
     page.total(FAILED_OVER, tally.failed_over.get())?;
     page.total(ONLY_COUNTED, tally.only_counted.get())?;

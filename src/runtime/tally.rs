@@ -116,8 +116,6 @@ pub struct Tally {
     pub connects: Family<BusId>,
     /// Alarms raised, by class word.
     pub alarms_raised: Family<&'static str>,
-    /// What became of messages to people, by channel and the word of the verdict.
-    pub messages: Family<(ChannelId, &'static str)>,
     /// Alarms that wait for a channel (a gauge).
     pub untold: Family<ChannelId>,
     /// Times a further channel was asked because the one before it had failed.

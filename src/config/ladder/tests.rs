@@ -92,50 +92,45 @@ fn a_ladder_for_all_that_is_critical_needs_no_other() {
 #[test]
 fn each_slip_is_told_with_what_to_write_instead() {
     let all = "\"guard-siren\", \"guard-wecom\", \"guard-sms\", \"head-sms\"";
+    let mut wrong = Vec::new();
     for (ladder, expected) in [
-        ("id = \"a\"", vec!["this ladder has no step"]),
-        ("id = \"a\"\n[[ladder.step]]\nchannels = []", vec!["this step has no channel"]),
-        ("id = \"a\"\n[[ladder.step]]\nchannels = [[]]", vec!["this step has no channel"]),
-        ("id = \"a\"\n[[ladder.step]]\nchannels = [1, ALL]", vec!["is the number 1"]),
+        ("id = \"a\"", "this ladder has no step"),
+        ("id = \"a\"\n[[ladder.step]]\nchannels = []", "this step has no channel"),
+        ("id = \"a\"\n[[ladder.step]]\nchannels = [[]]", "this step has no channel"),
+        ("id = \"a\"\n[[ladder.step]]\nchannels = [1, ALL]", "is a whole number"),
         (
             "id = \"a\"\n[[ladder.step]]\nchannels = [\"guard-wecon\", ALL]",
-            vec!["there is no channel 'guard-wecon' -> write \"guard-wecom\""],
+            "there is no channel 'guard-wecon' -> write \"guard-wecom\"",
         ),
-        ("id = \"a\"\n[[ladder.step]]\nchannels = [ALL, [\"head-sms\"]]", vec!["is in this step twice"]),
-        (
-            "id = \"a\"\n[[ladder.step]]\nafter_secs = 5\nchannels = [ALL]",
-            vec!["the first step is told at once"],
-        ),
+        ("id = \"a\"\n[[ladder.step]]\nchannels = [ALL, [\"head-sms\"]]", "is in this step twice"),
+        ("id = \"a\"\n[[ladder.step]]\nafter_secs = 5\nchannels = [ALL]", "the first step is told at once"),
         (
             "id = \"a\"\n[[ladder.step]]\nchannels = [ALL]\n[[ladder.step]]\nchannels = [ALL]",
-            vec!["'after_secs' is missing"],
+            "'after_secs' is missing",
         ),
         (
             "id = \"a\"\n[[ladder.step]]\nchannels = [ALL]\n[[ladder.step]]\nafter_secs = 60\nchannels = [ALL]\n[[ladder.step]]\nafter_secs = 60\nchannels = [ALL]",
-            vec!["this step comes 60 s after the alarm, but the one before it 60 s"],
+            "this step comes 60 s after the alarm, but the one before it 60 s",
         ),
         (
             "id = \"a\"\n[[ladder.step]]\nchannels = [\"guard-siren\", \"guard-sms\", \"head-sms\"]",
-            vec!["the channel 'guard-wecom' is in no step of any ladder"],
+            "the channel 'guard-wecom' is in no step of any ladder",
         ),
         (
             "id = \"a\"\npriorities = [\"urgent\"]\n[[ladder.step]]\nchannels = [ALL]",
-            vec!["'priorities' cannot hold \"urgent\""],
+            "'priorities' cannot hold \"urgent\"",
         ),
-        (
-            "id = \"a\"\nplaces = [\"west\"]\n[[ladder.step]]\nchannels = [ALL]",
-            vec!["there is no place 'west'"],
-        ),
-        ("id = \"a\"\nhours = \"22-6\"\n[[ladder.step]]\nchannels = [ALL]", vec!["is not a span of hours"]),
-        ("id = \"a\"\nhours = \"22:00-22:00\"\n[[ladder.step]]\nchannels = [ALL]", vec!["ends as it begins"]),
+        ("id = \"a\"\nplaces = [\"west\"]\n[[ladder.step]]\nchannels = [ALL]", "there is no place 'west'"),
+        ("id = \"a\"\nhours = \"22-6\"\n[[ladder.step]]\nchannels = [ALL]", "is not a span of hours"),
+        ("id = \"a\"\nhours = \"22:00-22:00\"\n[[ladder.step]]\nchannels = [ALL]", "ends as it begins"),
         (
             "id = \"a\"\nremind_secs = 5\n[[ladder.step]]\nchannels = [ALL]",
-            vec!["'ladder.remind_secs' is out of range"],
+            "'ladder.remind_secs' is out of range",
         ),
-        ("id = \"a\"\nremind = 5\n[[ladder.step]]\nchannels = [ALL]", vec!["remind"]),
+        ("id = \"a\"\nremind = 5\n[[ladder.step]]\nchannels = [ALL]", "remind"),
         (
             "id = \"a\"\n[[ladder.step]]\nchannels = [ALL]\n[[ladder]]\nid = \"b\"\nclasses = [\"fire\"]\n[[ladder.step]]\nchannels = [ALL]",
-            vec!["no alarm ever comes to this ladder"],
+            "no alarm ever comes to this ladder",
         ),
     ] {
         let text = format!("[[ladder]]\n{}\n", ladder.replace("ALL", all));
@@ -143,9 +138,11 @@ fn each_slip_is_told_with_what_to_write_instead() {
         // What is broken leaves channels unused; that follows, and is no slip of its own here.
         let told: Vec<&String> = told
             .iter()
-            .filter(|told| expected[0].contains("in no step of any") || !told.contains("in no step of any"))
+            .filter(|told| expected.contains("in no step of any") || !told.contains("in no step of any"))
             .collect();
-        assert_eq!(told.len(), expected.len(), "{ladder}: {told:?}");
-        assert!(told[0].contains(expected[0]), "{ladder}: {told:?}");
+        if told.len() != 1 || !told[0].contains(expected) {
+            wrong.push(format!("{ladder}\nexpected: {expected}\ntold: {told:?}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
