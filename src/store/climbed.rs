@@ -47,3 +47,65 @@ impl Reader {
 fn step_of(note: &str) -> Option<usize> {
     note.strip_prefix("step ")?.split(' ').next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, Handled, Priority, RuleId, Text,
+    };
+    use crate::pipeline::Commit;
+    use crate::store::Store;
+
+    fn change(id: u64, kind: ChangeKind, at: i64, note: &str, taken: bool) -> AlarmChange {
+        let by = Handled { by: Actor::named("guard").unwrap(), at: Wall(at), note: String::new() };
+        let alarm = Alarm {
+            id: AlarmId(id),
+            key: AlarmKey { rule: RuleId::new("r").unwrap(), subject: id.to_string() },
+            class: AlarmClass::Help,
+            priority: Priority::Critical,
+            device: None,
+            place: None,
+            what: Text::same("x"),
+            raised_at: Wall(1),
+            active: false,
+            occurrences: 1,
+            cleared_at: None,
+            acknowledged: taken.then_some(by),
+            latched: true,
+            reset: None,
+            closed_at: (kind == ChangeKind::Closed).then_some(Wall(at)),
+        };
+        AlarmChange { kind, at: Wall(at), actor: Actor::gateway(), note: note.into(), alarm }
+    }
+
+    #[test]
+    fn each_alarm_stands_on_the_last_step_since_somebody_had_taken_it() {
+        use ChangeKind::{Acknowledged, Closed, Escalated, Raised, Recurred};
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        let alarm_changes = vec![
+            change(1, Raised, 100, "", false),
+            change(2, Raised, 110, "", false),
+            change(2, Escalated, 140, "step 2 of 4", false),
+            change(2, Escalated, 170, "step 3 of 4", false),
+            change(2, Recurred, 180, "", false),
+            change(3, Raised, 120, "", false),
+            change(3, Escalated, 150, "step 2 of 4", false),
+            change(3, Acknowledged, 160, "", true),
+            change(4, Raised, 130, "", false),
+            change(4, Escalated, 160, "step 2 of 4", false),
+            change(4, Acknowledged, 170, "", true),
+            change(4, Recurred, 200, "", false),
+            change(5, Raised, 140, "", false),
+            change(5, Closed, 190, "", true),
+            change(6, Raised, 150, "", false),
+            change(6, Escalated, 180, "a note that says nothing", false),
+        ];
+        store.commit(&[&Commit { alarm_changes, ..Commit::default() }]).unwrap();
+        let climbed = Reader::open(dir.path()).unwrap().climbed().unwrap();
+        let stands: Vec<_> = climbed.iter().map(|one| (one.alarm.id.0, one.step, one.at.0)).collect();
+        // Taken and closed ones are left out; what came back after it was taken begins anew.
+        assert_eq!(stands, [(1, 1, 100), (2, 3, 170), (4, 1, 200), (6, 1, 180)]);
+    }
+}
