@@ -9,6 +9,7 @@ mod control;
 mod db;
 mod discover;
 mod logging;
+mod notify;
 mod people;
 mod probe;
 mod profile;
@@ -54,6 +55,7 @@ enum Command {
     Presence(campus::Presence),
     Muster(campus::Muster),
     Control(control::Control),
+    Notify(notify::Notify),
     People(people::People),
     Quarantine(quarantine::Quarantine),
     Strangers(strangers::Strangers),
@@ -86,6 +88,7 @@ pub fn run() -> ExitCode {
             Command::Presence(presence) => presence.run(out),
             Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),
+            Command::Notify(notify) => notify.run(out),
             Command::People(people) => people.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
             Command::Strangers(strangers) => strangers.run(out),

@@ -222,7 +222,7 @@ fn serial_place(reader: &Reader<'_>) -> Option<SerialPlace> {
     Some(SerialPlace::Port { path: path?, parity, two_stop_bits: stop_bits == 2 })
 }
 
-fn mqtt(reader: &Reader<'_>, gateway: &str, sources: &Sources<'_>) -> Option<Mqtt> {
+pub(super) fn mqtt(reader: &Reader<'_>, gateway: &str, sources: &Sources<'_>) -> Option<Mqtt> {
     let host = host(reader);
     let login = login(reader, sources);
     let tls = if reader.has("tls") { reader.flag_opt("tls") } else { Some(false) };

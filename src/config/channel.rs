@@ -1,11 +1,25 @@
 //! `[[channel]]`: ways to tell people. What is said when, and to whom, is not their business.
 
-use super::{Login, Mqtt, Tls};
+mod here;
+mod mail;
+mod robot;
+mod template;
+mod web;
+
+use super::attached::secret;
+use super::fields::{finish, name_opt};
+use super::names::Names;
+use super::resolve::Sources;
+use super::{Controls, Login, Mqtt, Tls};
+use crate::document::{Reader, SECRET_KEYS};
 use crate::model::{ChannelId, ControlId, Lang, Priority, Secret};
 use jiff::civil::Time;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use url::Url;
+
+/// Most entries of a list: recipients, those who are mentioned.
+const MAX_LISTED: usize = 32;
 
 /// A way to tell people.
 #[derive(Debug, Clone)]
@@ -108,6 +122,24 @@ pub enum ChannelKind {
     Sound(Sound),
     /// Something is switched on: a siren, a lamp.
     Control(Control),
+}
+
+impl ChannelKind {
+    /// The word written as `kind`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::WeCom(_) => "wecom",
+            Self::DingTalk(_) => "dingtalk",
+            Self::Feishu(_) => "feishu",
+            Self::Webhook(_) => "webhook",
+            Self::Smtp(_) => "smtp",
+            Self::Http(_) => "http",
+            Self::Mqtt(_) => "mqtt",
+            Self::Sound(_) => "sound",
+            Self::Control(_) => "control",
+        }
+    }
 }
 
 /// How a server is reached over HTTP.
@@ -229,7 +261,7 @@ pub enum MailTls {
 pub struct Templated {
     /// Its method.
     pub method: Method,
-    /// Its address.
+    /// Its address; what is put into it is escaped as in a URL.
     pub url: Template,
     /// Its headers.
     pub headers: Vec<(String, Template)>,
@@ -303,6 +335,8 @@ pub enum Piece {
     Recipient,
     /// `{secret}`.
     Secret,
+    /// `{time}`.
+    Time,
     /// `{number}`.
     Number,
 }
@@ -314,8 +348,10 @@ pub struct MqttTopic {
     pub broker: Mqtt,
     /// Where it is published.
     pub topic: String,
-    /// The topic that tells whether it was done, and the text that says so.
-    pub state: Option<(String, String)>,
+    /// What is published; a JSON document of the whole message unless told otherwise.
+    pub payload: Option<Template>,
+    /// The topic that tells whether it was done, and what says so there.
+    pub state: Option<(String, Success)>,
     /// Whether it sounds or shows at the place itself.
     pub local: bool,
 }
@@ -336,4 +372,129 @@ pub struct Control {
     pub control: ControlId,
     /// The value that is on.
     pub on: f64,
+}
+
+/// What a channel may refer to, and what it is read with.
+pub(super) struct Around<'a> {
+    pub(super) gateway: &'a str,
+    pub(super) controls: &'a Controls,
+    /// Every control that is written, well or badly.
+    pub(super) control_names: &'a BTreeSet<String>,
+    pub(super) sources: &'a Sources<'a>,
+}
+
+/// Reads the keys of one kind.
+type Read = fn(&Reader<'_>, Option<&ChannelId>, &Around<'_>) -> Option<ChannelKind>;
+
+/// Every kind: its word, the key of the file that holds its secret, and what reads the rest.
+const KINDS: &[(&str, (Option<&str>, Read))] = &[
+    ("wecom", (Some("key_file"), |reader, _, around| robot::wecom(reader, around).map(ChannelKind::WeCom))),
+    (
+        "dingtalk",
+        (Some("key_file"), |reader, _, around| robot::dingtalk(reader, around).map(ChannelKind::DingTalk)),
+    ),
+    (
+        "feishu",
+        (Some("key_file"), |reader, _, around| robot::feishu(reader, around).map(ChannelKind::Feishu)),
+    ),
+    (
+        "webhook",
+        (Some("token_file"), |reader, _, around| web::webhook(reader, around).map(ChannelKind::Webhook)),
+    ),
+    ("smtp", (Some("password_file"), |reader, _, around| mail::smtp(reader, around).map(ChannelKind::Smtp))),
+    (
+        "http",
+        (Some("secret_file"), |reader, _, around| web::templated(reader, around).map(ChannelKind::Http)),
+    ),
+    (
+        "mqtt",
+        (Some("password_file"), |reader, id, around| here::mqtt(reader, id, around).map(ChannelKind::Mqtt)),
+    ),
+    ("sound", (None, |reader, _, around| here::sound(reader, around).map(ChannelKind::Sound))),
+    ("control", (None, |reader, _, around| here::control(reader, around).map(ChannelKind::Control))),
+];
+
+/// Reads every channel.
+pub(super) fn channels(readers: Vec<Reader<'_>>, names: &mut Names, around: &Around<'_>) -> Vec<Channel> {
+    let mut channels = Vec::new();
+    for reader in readers {
+        let id = names.declare(&reader, ChannelId::new);
+        let Some((secret_file, read)) = reader.word("kind", KINDS) else { continue };
+        let name = name_opt(&reader, "name");
+        let words = [("zh", Languages::Zh), ("en", Languages::En), ("zh+en", Languages::Both)];
+        let languages = reader.word_opt("languages", &words).unwrap_or_default();
+        let quiet = reader.parsed_opt("quiet", "write a part of the day such as \"22:00-06:30\"", hours);
+        let max_per_minute =
+            reader.integer_opt("max_per_minute", 1..=600).and_then(|n| u32::try_from(n).ok());
+        let kind = read(&reader, id.as_ref(), around);
+        if let (Some(id), Some(kind)) = (id, kind) {
+            let name = name.unwrap_or_else(|| id.to_string());
+            channels.push(Channel { id, name, languages, quiet, max_per_minute, kind });
+        }
+        finish(reader, secret_file);
+    }
+    channels
+}
+
+fn hours(text: &str) -> Result<Hours, &'static str> {
+    let wrong = "this is no part of a day";
+    let (from, until) = text.split_once('-').ok_or(wrong)?;
+    let time = |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| wrong);
+    let (from, until) = (time(from)?, time(until)?);
+    if from == until { Err("it ends when it begins") } else { Ok(Hours { from, until }) }
+}
+
+/// The secret in a file; one that is written in its place is told once, as such, and not also as a missing file.
+fn secret_at(reader: &Reader<'_>, key: &str, sources: &Sources<'_>) -> Option<Secret> {
+    let written = reader.keys().any(|key| SECRET_KEYS.contains(&key));
+    if written && !reader.has(key) { None } else { secret(reader, key, sources) }
+}
+
+/// The same, where there need be none.
+fn secret_at_opt(reader: &Reader<'_>, key: &str, sources: &Sources<'_>) -> Option<Secret> {
+    // Asked for in any case, so that it is a key that is known.
+    reader.text_opt(key).and_then(|_| secret(reader, key, sources))
+}
+
+/// A list of texts, each of which must be good.
+fn listed(reader: &Reader<'_>, key: &str, advice: &str, good: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (text, spot) in reader.texts(key) {
+        if found.contains(&text) {
+            reader.problems().at(
+                &spot,
+                format!("an entry of '{key}' stands there twice"),
+                "keep one of them",
+            );
+        } else if good(&text) {
+            found.push(text);
+        } else {
+            reader.problems().at(&spot, format!("an entry of '{key}' cannot be used"), advice);
+        }
+    }
+    if found.len() > MAX_LISTED {
+        reader.problem(
+            key,
+            format!("'{key}' has {} entries", found.len()),
+            format!("write at most {MAX_LISTED}; a second [[channel]] may have others"),
+        );
+    }
+    found
+}
+
+/// The same, where they name persons.
+fn listed_persons(reader: &Reader<'_>, key: &str, advice: &str, good: impl Fn(&str) -> bool) -> Vec<Secret> {
+    listed(reader, key, advice, good).iter().map(|text| Secret::from_file_text(text)).collect()
+}
+
+/// A text on one line without control characters.
+fn is_plain(text: &str, most: usize) -> bool {
+    let length = text.chars().count();
+    (1..=most).contains(&length) && text.trim() == text && !text.contains(char::is_control)
+}
+
+/// A telephone number: 5 to 20 digits, perhaps behind a `+`.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    (5..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
 }

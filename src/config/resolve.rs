@@ -6,8 +6,8 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, campus, control, destination, device, ladder, listener, place, privacy, rule, site,
-    source,
+    Config, Site, bus, campus, channel, control, destination, device, ladder, listener, place, privacy, rule,
+    site, source,
 };
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
@@ -62,16 +62,18 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let destinations =
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
 
-    let (channel_names, channels) = (Names::of("channel"), Vec::new());
-    let around = ladder::Around { channel_names: &channel_names, channels: &channels, places: &place_names };
-    let ladders = ladder::ladders(every(&roots, "ladder"), &around, problems);
-
     let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
     let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
     let always = rules::always(&world);
     let rule_names = rule_names(&documents, &always);
     let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
     let controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
+    let control_names = every(&roots, "control").iter().filter_map(|table| table.text_opt("id")).collect();
+    let around = channel::Around { gateway, controls: &controls, control_names: &control_names, sources };
+    let mut channel_names = Names::of("channel");
+    let channels = channel::channels(every(&roots, "channel"), &mut channel_names, &around);
+    let around = ladder::Around { channel_names: &channel_names, channels: &channels, places: &place_names };
+    let ladders = ladder::ladders(every(&roots, "ladder"), &around, problems);
     for root in roots {
         let _rules = root.has("rule");
         root.finish();

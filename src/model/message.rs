@@ -45,6 +45,21 @@ pub enum Occasion {
     Trial,
 }
 
+impl Occasion {
+    /// One word, for programs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Reminder => "reminder",
+            Self::Escalated => "escalated",
+            Self::Digest => "digest",
+            Self::Over => "over",
+            Self::Trial => "trial",
+        }
+    }
+}
+
 /// What became of a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

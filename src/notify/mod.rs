@@ -2,10 +2,30 @@
 //!
 //! When somebody is told, by which channel, and what comes next if that fails, is not decided here.
 
+mod attempt;
 pub mod bell;
+mod control;
 pub mod desk;
+mod dingtalk;
+mod escape;
+mod feishu;
+mod http;
+mod mqtt;
+mod reply;
+mod robot;
+mod several;
+mod smtp;
+mod sound;
+#[cfg(test)]
+mod testing;
+mod web;
+mod webhook;
+mod wecom;
+mod wording;
 
-use crate::config::{Channel, Site};
+pub use reply::{Codes, Reply, Scrub, judge_robot, judge_written};
+
+use crate::config::{Channel, ChannelKind, Site};
 use crate::model::ChannelId;
 pub use crate::model::{Message, Occasion, Rate, Verdict};
 use crate::runtime::control_desk::ControlDesk;
@@ -18,6 +38,8 @@ use std::time::Duration;
 
 /// Longest try: then the next channel has its turn.
 pub const TRY_LIMIT: Duration = Duration::from_secs(5);
+/// What a channel takes of it that can say more than that it was too late.
+const OWN_LIMIT: Duration = Duration::from_millis(4900);
 
 /// What becomes of a message.
 pub type Told<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
@@ -72,14 +94,42 @@ pub struct NotifierKind {
 }
 
 /// Every kind of channel.
-pub const NOTIFIER_KINDS: &[NotifierKind] = &[];
+pub const NOTIFIER_KINDS: &[NotifierKind] = &[
+    wecom::KIND,
+    dingtalk::KIND,
+    feishu::KIND,
+    webhook::KIND,
+    smtp::KIND,
+    http::KIND,
+    mqtt::KIND,
+    sound::KIND,
+    control::KIND,
+];
+
+/// What the answers of the three robots mean, by the word of their kind.
+pub const ROBOT_CODES: [(&str, Codes); 3] =
+    [("wecom", wecom::CODES), ("dingtalk", dingtalk::CODES), ("feishu", feishu::CODES)];
 
 /// The notifier of a channel; connects to nothing yet.
 ///
 /// # Errors
 /// When its certificates cannot be used.
 pub fn notifier(channel: &Channel, means: &Means) -> Result<Box<dyn Notifier>, NotifyError> {
-    let _ = means;
-    let source = format!("channels of this kind cannot be used yet: {:?}", channel.kind).into();
-    Err(NotifyError::Client { id: channel.id.clone(), source })
+    let inner: Box<dyn Notifier> = match &channel.kind {
+        ChannelKind::WeCom(kind) => Box::new(wecom::Robot::new(channel, kind, means)?),
+        ChannelKind::DingTalk(kind) => Box::new(dingtalk::Robot::new(channel, kind, means)?),
+        ChannelKind::Feishu(kind) => Box::new(feishu::Robot::new(channel, kind, means)?),
+        ChannelKind::Webhook(kind) => Box::new(webhook::Hook::new(channel, kind, means)?),
+        ChannelKind::Smtp(kind) => Box::new(smtp::Post::new(channel, kind, means)?),
+        ChannelKind::Http(kind) => Box::new(http::Gateway::new(channel, kind, means)?),
+        ChannelKind::Mqtt(kind) => Box::new(mqtt::Topic::new(channel, kind, means)),
+        ChannelKind::Sound(kind) => Box::new(sound::Loudspeaker::new(channel, kind, means)),
+        ChannelKind::Control(kind) => Box::new(control::Siren::new(channel, kind, means)),
+    };
+    let rate = channel.max_per_minute.map(robot::per_minute);
+    let (clock, tally) = (Arc::clone(&means.clock), Arc::clone(&means.tally));
+    Ok(Box::new(attempt::Attempts::new(inner, (channel.id.clone(), rate), clock, tally)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use crate::runtime::Tally;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Counter, Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Counter, CounterVec, Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use std::collections::BTreeMap;
 use tokio::sync::watch;
@@ -43,6 +43,8 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     UNTOLD,
     FAILED_OVER,
     ONLY_COUNTED,
+    NOTIFY_ATTEMPTS,
+    NOTIFY_SECONDS,
     CONTROL_ORDERS,
     COMMITS,
     COMMIT_SECONDS,
@@ -125,6 +127,13 @@ const ONLY_COUNTED: Metric = (
     &[],
     "Alarms that digests only count, because too many were followed.",
 );
+const NOTIFY_ATTEMPTS: Metric = (
+    "schoolgate_notify_attempts_total",
+    &["channel", "verdict"],
+    "Tries to tell people, by what became of them.",
+);
+const NOTIFY_SECONDS: Metric =
+    ("schoolgate_notify_seconds_total", &["channel"], "Time spent on tries to tell people.");
 const CONTROL_ORDERS: Metric =
     ("schoolgate_control_orders_total", &["outcome"], "Orders to switch something, by what became of them.");
 const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made durable.");
@@ -193,6 +202,7 @@ pub(super) fn render(
     page.levels(UNTOLD, tally.untold.all().iter().map(|(channel, n)| ([channel.as_str()], *n)))?;
     page.total(FAILED_OVER, tally.failed_over.get())?;
     page.total(ONLY_COUNTED, tally.only_counted.get())?;
+    page.notified(tally)?;
     page.totals(CONTROL_ORDERS, tally.control_orders.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.total(COMMITS, tally.commits.get())?;
     let spent = Counter::new(COMMIT_SECONDS.0, COMMIT_SECONDS.2)?;
@@ -279,6 +289,20 @@ impl Page {
             ([alarm.class.as_str(), alarm.priority.as_str(), acknowledged], 1)
         });
         self.levels(ALARMS_OPEN, open)
+    }
+
+    fn notified(&self, tally: &Tally) -> Result<(), prometheus::Error> {
+        let attempts = tally.notify_attempts.all();
+        self.totals(
+            NOTIFY_ATTEMPTS,
+            attempts.iter().map(|((channel, verdict), n)| ([channel.as_str(), *verdict], *n)),
+        )?;
+        let spent = CounterVec::new(Opts::new(NOTIFY_SECONDS.0, NOTIFY_SECONDS.2), NOTIFY_SECONDS.1)?;
+        for (channel, millis) in tally.notify_millis.all() {
+            let seconds = std::time::Duration::from_millis(millis).as_secs_f64();
+            spent.get_metric_with_label_values(&[channel.as_str()])?.inc_by(seconds);
+        }
+        self.add(spent)
     }
 
     fn uploads(

@@ -122,6 +122,10 @@ pub struct Tally {
     pub failed_over: Count,
     /// Alarms that digests only count, because too many were followed.
     pub only_counted: Count,
+    /// Tries to tell people, by channel and the word of the verdict.
+    pub notify_attempts: Family<(ChannelId, &'static str)>,
+    /// What they took together, milliseconds, by channel.
+    pub notify_millis: Family<ChannelId>,
     /// Orders to switch something, by the word of their outcome.
     pub control_orders: Family<&'static str>,
     /// Rows that were given up, by reason word.

@@ -1,12 +1,11 @@
 //! Opens the byte stream to a broker: name, TCP, TLS, each with its own failure.
 
 use super::super::Failure;
-use crate::config::{Mqtt, Tls};
+use crate::config::Mqtt;
 use crate::model::Fault;
+use crate::runtime::tls;
 use rumqttc::tokio_rustls::TlsConnector;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,15 +20,17 @@ const TCP_WAIT: Duration = Duration::from_secs(5);
 const STEP_WAIT: Duration = Duration::from_secs(5);
 
 /// A byte stream, plain or TLS.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
 
 /// Connects to the broker.
-pub(super) async fn dial(mqtt: &Mqtt) -> Result<Box<dyn Wire>, Failure> {
+pub(crate) async fn dial(mqtt: &Mqtt) -> Result<Box<dyn Wire>, Failure> {
     let place = format!("{}:{}", mqtt.host, mqtt.port);
     let tcp = connect(mqtt, &place).await?;
-    let Some(tls) = &mqtt.tls else { return Ok(Box::new(tcp)) };
-    let config = tls_config(tls, &place)?;
+    let Some(trust) = &mqtt.tls else { return Ok(Box::new(tcp)) };
+    let config = tls::client(trust.ca_pem.as_deref()).map_err(|error| {
+        Failure::new(Fault::Misconfigured, format!("TLS to MQTT broker {place}")).because(error)
+    })?;
     let name = ServerName::try_from(mqtt.host.clone()).map_err(|error| {
         Failure::new(
             Fault::Misconfigured,
@@ -73,32 +74,6 @@ async fn connect(mqtt: &Mqtt, place: &str) -> Result<TcpStream, Failure> {
     let doing =
         format!("connecting to MQTT broker {place}: check that it runs, its address, port and firewall");
     Err(Failure::new(Fault::Unreachable, doing).because(last))
-}
-
-fn tls_config(tls: &Tls, place: &str) -> Result<ClientConfig, Failure> {
-    let doing = |what: &str| format!("TLS to MQTT broker {place}: {what}");
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(system.certs);
-    for cert in CertificateDer::pem_slice_iter(tls.ca_pem.as_deref().unwrap_or_default()) {
-        let cert = cert.map_err(|error| {
-            Failure::new(Fault::Misconfigured, doing("the configured CA file is not PEM")).because(error)
-        })?;
-        roots.add(cert).map_err(|error| {
-            Failure::new(Fault::Misconfigured, doing("the configured CA certificate cannot be used"))
-                .because(error)
-        })?;
-    }
-    if roots.is_empty() {
-        let what = "no certificate to trust: the system has none and the configuration names no CA file";
-        return Err(Failure::new(Fault::Misconfigured, doing(what)));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(
-            |error| Failure::new(Fault::Internal, doing("no TLS version is available")).because(error),
-        )?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn handshake_failure(error: io::Error, place: &str) -> Failure {

@@ -9,6 +9,7 @@ pub(super) mod skim;
 
 pub(super) use bucket::Floods;
 pub use bucket::{BACKLOG, BURST, Bucket, MESSAGES_PER_SEC};
+pub(crate) use dial::dial;
 
 use super::{Driver, DriverKind, Failure, Field, Links, Session};
 use crate::config::{Bus, BusKind, Device, Mqtt};
