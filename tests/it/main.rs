@@ -12,6 +12,7 @@ mod daemon;
 mod db;
 mod dependencies;
 mod discover;
+mod escalation;
 mod faults;
 mod fleet;
 mod fuzz;

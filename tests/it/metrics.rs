@@ -56,6 +56,10 @@ kind = 'shield'
 base_url = 'http://127.0.0.1:9/'
 app_id = 'test'
 secret_file = 'secret'
+[[channel]]
+id = 'nobody'
+kind = 'webhook'
+url = 'http://127.0.0.1:9/'
 ";
 
 #[test]
@@ -91,6 +95,7 @@ async fn promtool_finds_nothing_to_complain_about() {
             "refused_total",
             "upload_failures_total",
             "device_faults_total",
+            "notify_attempts_total",
         ];
         rare.iter().all(|name| page.contains(&format!("\nschoolgate_{name}{{"))).then_some(())
     })

@@ -100,7 +100,7 @@ fn each_slip_is_told_with_what_to_write_instead() {
         ("id = \"a\"\n[[ladder.step]]\nchannels = [1, ALL]", "is a whole number"),
         (
             "id = \"a\"\n[[ladder.step]]\nchannels = [\"guard-wecon\", ALL]",
-            "there is no channel 'guard-wecon' -> write \"guard-wecom\"",
+            "there is no channel 'guard-wecon' -> did you mean 'guard-wecom'?",
         ),
         ("id = \"a\"\n[[ladder.step]]\nchannels = [ALL, [\"head-sms\"]]", "is in this step twice"),
         ("id = \"a\"\n[[ladder.step]]\nafter_secs = 5\nchannels = [ALL]", "the first step is told at once"),

