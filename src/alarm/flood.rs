@@ -67,6 +67,8 @@ pub(super) struct Queue {
     failures: u32,
     /// Nothing goes before this.
     not_before: Mono,
+    /// The other side asked for this pause.
+    asked: bool,
     /// What failed last, so that the same message keeps its number.
     again: Option<(u64, Vec<AlarmId>)>,
     /// The other side said that it will never work.
@@ -84,6 +86,7 @@ impl Queue {
             pushes: VecDeque::new(),
             failures: 0,
             not_before: Mono(0),
+            asked: false,
             again: None,
             refused: false,
         }
@@ -99,8 +102,16 @@ impl Queue {
         self.uncounted.iter().fold(waiting, |sum, n| sum.saturating_add(*n))
     }
 
-    /// Adds an alarm. What waits already was not told yet, and stays what it was.
+    /// Adds an alarm. Where it may not wait, the pause of a channel that failed is the shortest again.
     pub(super) fn add(&mut self, alarm: &Arc<Alarm>, occasion: Occasion) {
+        self.put(alarm, occasion);
+        if self.urgent.contains(&alarm.id) && !self.asked {
+            self.not_before = self.not_before.min(self.free_at(1, FIRST_PAUSE, |_| true));
+        }
+    }
+
+    /// Adds an alarm, or adds again what failed. What waits already was not told yet, and stays what it was.
+    pub(super) fn put(&mut self, alarm: &Arc<Alarm>, occasion: Occasion) {
         let new = Waiting { alarm: Arc::clone(alarm), occasion };
         match self.waiting.get_mut(&alarm.id) {
             Some(old) if old.occasion == Occasion::Over || (new.urgent() && !old.urgent()) => *old = new,
@@ -170,7 +181,6 @@ impl Queue {
         if !self.urgent.is_empty() {
             return Some(self.urgent_at());
         }
-        // At the beginning of the next look.
         (self.waits() > 0 && !quiet).then(|| self.calm_at())
     }
 
@@ -227,6 +237,7 @@ impl Queue {
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         let pause = asked.unwrap_or(doubled).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
+        self.asked = asked.is_some();
         self.not_before = now.plus(pause);
         for (waiting, more) in self.uncounted.iter_mut().zip(load.uncounted) {
             *waiting = waiting.saturating_add(more);

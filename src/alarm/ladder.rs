@@ -313,7 +313,7 @@ impl Ladder {
             let Some(mut case) = self.cases.remove(&id) else { continue };
             if !case.taken {
                 if let (true, Some(queue)) = (again, self.queues.get_mut(channel)) {
-                    queue.add(&case.alarm, waiting.occasion);
+                    queue.put(&case.alarm, waiting.occasion);
                 }
                 for index in 0..case.errands.len() {
                     if case.current(index, &self.plan) == Some(channel) {
@@ -427,9 +427,9 @@ impl Ladder {
             moved = true;
             errand.turns = turn.saturating_add(1);
             // Who has it already is only reminded.
-            let told = case.told.contains(*channel);
+            let (told, down) = (case.told.contains(*channel), queue.is_down(now));
             queue.add(&case.alarm, if told { Occasion::Reminder } else { occasion });
-            if !queue.is_down(now) {
+            if !down {
                 if case.alarm.priority == Priority::Critical && channels.len() > errand.turns {
                     errand.move_on_at = Some(now.plus(ACCEPT_WITHIN));
                 }

@@ -387,6 +387,21 @@ fn a_channel_that_refuses_is_told_once_and_tried_with_the_next_message() {
 }
 
 #[test]
+fn something_new_and_critical_does_not_wait_for_the_end_of_a_long_pause() {
+    let fails: Script = |_, at| (20, if at < 650_000 { failed() } else { Verdict::Accepted });
+    let mut made = plan(&["a"]);
+    made.policies = vec![policy(&[(0, &[&["a"]])])];
+    let mut scene = Scene::new(made, fails);
+    scene.raise(1, Priority::Critical);
+    scene.until(700_000);
+    let last = scene.told.last().unwrap().0;
+    assert!(last < 650_000, "the pause is {} ms long", 700_000 - last);
+    scene.raise(2, Priority::Critical);
+    scene.until(701_000);
+    assert_eq!((scene.first(1), scene.first(2)), (Some(700_020), Some(700_040)));
+}
+
+#[test]
 fn the_same_message_keeps_its_number_when_it_is_tried_again() {
     let fails: Script = |_, at| (20, if at < 10_000 { failed() } else { Verdict::Accepted });
     let mut made = plan(&["a"]);
