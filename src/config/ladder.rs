@@ -117,8 +117,8 @@ fn ladder(
         if around.places.has(&text) {
             places.extend(PlaceId::new(&text));
         } else {
-            let known: Vec<&str> = around.places.ids().collect();
-            reader.problems().at(&spot, format!("there is no place '{text}'"), one_of(&text, &known));
+            let advice = known(around.places, "place", &text);
+            reader.problems().at(&spot, format!("there is no place '{text}'"), advice);
         }
     }
     let advice = "write two times of day, such as \"22:00-06:30\"; the second may be on the next day";
@@ -129,6 +129,12 @@ fn ladder(
     let remind = remind.and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
     let scope = Scope { priorities, classes, places, hours };
     Some(Policy { id: id?.to_string(), scope, steps: steps?, remind, over })
+}
+
+/// What to write instead of an id that is not there.
+fn known(names: &Names, what: &str, id: &str) -> String {
+    let known: Vec<&str> = names.ids().collect();
+    if known.is_empty() { format!("add a [[{what}]] with `id = \"{id}\"`") } else { one_of(id, &known) }
 }
 
 /// A list of known words.
@@ -217,12 +223,7 @@ fn groups(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>)
         let mut channels = Vec::new();
         for (text, spot) in group {
             if !around.channel_names.has(&text) {
-                let known: Vec<&str> = around.channel_names.ids().collect();
-                let advice = if known.is_empty() {
-                    format!("add a [[channel]] with `id = \"{text}\"`")
-                } else {
-                    one_of(&text, &known)
-                };
+                let advice = known(around.channel_names, "channel", &text);
                 reader.problems().at(&spot, format!("there is no channel '{text}'"), advice);
             } else if let Some(first) = seen.get(&text) {
                 let message = format!("the channel '{text}' is in this step twice; first at {}", at(first));

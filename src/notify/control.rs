@@ -88,3 +88,53 @@ impl Notifier for Siren {
         self.said.as_deref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{channel, means, message};
+    use super::*;
+    use crate::config::ChannelKind;
+    use crate::model::{ControlId, Text};
+    use crate::runtime::control_desk;
+    use std::time::Duration;
+
+    fn siren() -> (Siren, control_desk::ControlOffice) {
+        let (desk, office) = control_desk::desk(true);
+        let control = ControlChannel { control: ControlId::new("siren").unwrap(), on: 1.0 };
+        let channel = channel(ChannelKind::Control(control.clone()));
+        (Siren::new(&channel, &control, &Means { controls: desk, ..means() }), office)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_was_read_back_counts() {
+        let (mut siren, mut office) = siren();
+        let wait = Duration::from_secs(3);
+        for (outcome, word) in [
+            (Outcome::Done { value: 1.0, back_in: Some(wait) }, "accepted"),
+            (Outcome::DryRun { value: 1.0 }, "refused"),
+            (Outcome::Refused(Refusal::TooSoon { wait }), "busy"),
+            (Outcome::Refused(Refusal::Off), "refused"),
+            (Outcome::Refused(Refusal::Interlock(Text::same("x"))), "failed"),
+            (Outcome::Failed(Failure::NotDone { wanted: 1.0, read: 0.0 }), "failed"),
+        ] {
+            let message = message();
+            let gateway = async {
+                let parcel = office.orders.recv().await.expect("an order");
+                assert_eq!((parcel.control.as_str(), parcel.value, parcel.dry_run), ("siren", 1.0, false));
+                assert_eq!(parcel.by.actor(), "channel:people");
+                assert_eq!(parcel.reason, "求助按钮被按下");
+                parcel.outcome.send(outcome.clone()).expect("somebody waits");
+            };
+            let (verdict, ()) = tokio::join!(siren.tell(&message), gateway);
+            assert_eq!(verdict.word(), word, "{outcome:?}");
+        }
+        // Nobody takes the order: time passes by itself here.
+        assert!(
+            matches!(siren.tell(&message()).await, Verdict::Failed { why } if why.contains("not read back"))
+        );
+        let over = Message { occasion: Occasion::Over, ..message() };
+        assert_eq!(siren.tell(&over).await, Verdict::Accepted);
+        drop(office);
+        assert_eq!(siren.tell(&message()).await.word(), "failed");
+    }
+}

@@ -236,12 +236,18 @@ fn every_key_and_rule_kind_is_in_the_manual() {
     let bus: Vec<String> = kinds.into_iter().map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n")).collect();
     let many = ["place", "device", "destination", "control", "control.interlock", "bus.reader"]
         .map(|t| format!("[[{t}]]\nzzz = 1\n"));
-    let text = [once.as_slice(), &bus, &many].concat().concat()
+    let kinds = ["wecom", "dingtalk", "feishu", "webhook", "smtp", "http", "mqtt", "sound", "control"];
+    let sub = |kind: &str| match kind {
+        "sound" => "[channel.files]\nzzz = 1\n",
+        _ => "",
+    };
+    let channels = kinds.map(|k| format!("[[channel]]\nkind = \"{k}\"\nzzz = 1\n{}", sub(k)));
+    let text = [once.as_slice(), &bus, &channels, &many].concat().concat()
         + "[control.read_back]\nzzz = 1\n[[rule]]\nkind = \"zzz\"\n[zzz]\n";
     fs::write(temp.path().join("gateway.toml"), text).unwrap();
     let (_, said) = check(temp.path());
     let lists: Vec<&str> = said.split("-> write one of: ").skip(1).filter_map(|s| s.lines().next()).collect();
-    assert_eq!(lists.len(), 26, "{said}");
+    assert_eq!(lists.len(), 36, "{said}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = [format!("`{key}`"), format!("[{key}]")].iter().any(|form| manual.contains(form));
         assert!(written, "'{key}' is missing in docs/configuration.md");

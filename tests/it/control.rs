@@ -104,7 +104,7 @@ unit = "1"
 "#;
 
 /// A relay module that can be told to misbehave.
-struct Relay {
+pub struct Relay {
     _child: Child,
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
@@ -112,7 +112,7 @@ struct Relay {
 }
 
 impl Relay {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let mut child = Command::new(python())
             .arg(rig::root().join("tests/peers/pymodbus_relay.py"))
             .stdin(Stdio::piped())
@@ -129,14 +129,14 @@ impl Relay {
         Self { _child: child, stdin, lines, port }
     }
 
-    async fn ask(&mut self, order: &str) -> String {
+    pub async fn ask(&mut self, order: &str) -> String {
         let line = format!("{order}\n");
         self.stdin.write_all(line.as_bytes()).await.expect("a peer that listens");
         let answer = timeout(Duration::from_secs(20), self.lines.next_line());
         answer.await.expect("in time").expect("a line").expect(order)
     }
 
-    fn school(&self, more: &str) -> School {
+    pub fn school(&self, more: &str) -> School {
         let school = School::new("");
         let profiles = school.config().with_file_name("profiles").join("relay/test-relay");
         fs::create_dir_all(&profiles).expect("a directory");
@@ -156,7 +156,7 @@ impl Relay {
 }
 
 /// The daemon, when it has read every point.
-async fn reading(school: &School) -> Daemon<'_> {
+pub async fn reading(school: &School) -> Daemon<'_> {
     let daemon = school.start().await;
     until("every point is read", async || {
         let relay = school.get("/api/v1/devices/relay").await;

@@ -11,6 +11,7 @@ mod frames;
 mod notices;
 mod profiles;
 mod tcp;
+mod verdicts;
 
 use engine::fuzz;
 
@@ -102,4 +103,9 @@ fn contact_id() {
 #[test]
 fn replies() {
     fuzz(notices::replies());
+}
+
+#[test]
+fn verdicts() {
+    fuzz(verdicts::verdicts());
 }

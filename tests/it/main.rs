@@ -32,6 +32,7 @@ mod mqtt;
 mod museum;
 mod newcomer;
 mod north;
+mod notify;
 mod oracle;
 mod panel;
 mod payloads;
