@@ -175,8 +175,8 @@ impl Desk {
         match deed {
             Deed::Tell { channel, message } => {
                 let number = message.number;
-                let sent = self.workers.get(&channel).map(|worker| worker.try_send(message));
-                if !matches!(sent, Some(Ok(()))) {
+                let sent = self.workers.get(&channel).is_some_and(|worker| worker.try_send(message).is_ok());
+                if !sent {
                     let why = "its worker is gone".to_owned();
                     self.landed(&channel, number, Verdict::Failed { why });
                 }

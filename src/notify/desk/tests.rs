@@ -19,14 +19,14 @@ enum Does {
     Refuse,
 }
 
-type Log = mpsc::UnboundedReceiver<(String, Duration, Message)>;
+type Log = mpsc::Receiver<(String, Duration, Message)>;
 
 #[derive(Debug)]
 struct Scripted {
     id: &'static str,
     does: Does,
     began: Instant,
-    log: mpsc::UnboundedSender<(String, Duration, Message)>,
+    log: mpsc::Sender<(String, Duration, Message)>,
 }
 
 impl Notifier for Scripted {
@@ -35,7 +35,7 @@ impl Notifier for Scripted {
     }
 
     fn tell<'a>(&'a mut self, message: &'a Message) -> Told<'a> {
-        self.log.send((self.id.to_owned(), self.began.elapsed(), message.clone())).ok();
+        self.log.try_send((self.id.to_owned(), self.began.elapsed(), message.clone())).ok();
         Box::pin(async move {
             match self.does {
                 Does::Accept => Verdict::Accepted,
@@ -58,7 +58,7 @@ struct Scene {
 }
 
 fn scene(channels: &[(&'static str, Does)], steps: &[(u64, &[&[&str]])]) -> Scene {
-    let (tell, log) = mpsc::unbounded_channel();
+    let (tell, log) = mpsc::channel(64);
     let began = Instant::now();
     let id = |id: &str| ChannelId::new(id).unwrap();
     let channels = channels.iter().map(|(name, does)| {
