@@ -498,3 +498,24 @@ fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
     (5..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_hours_go_over_midnight() {
+        let time = |text| Time::strptime("%H:%M", text).unwrap();
+        for (written, inside, outside) in [
+            ("22:00-06:30", ["22:00", "00:00", "06:29"], ["06:30", "12:00", "21:59"]),
+            ("12:00-14:00", ["12:00", "13:00", "13:59"], ["14:00", "00:00", "11:59"]),
+        ] {
+            let hours = hours(written).unwrap();
+            assert!(inside.iter().all(|at| hours.hold(time(at))), "{written}");
+            assert!(!outside.iter().any(|at| hours.hold(time(at))), "{written}");
+        }
+        for wrong in ["", "22", "22:00", "22:00-", "24:00-06:00", "22:00-22:00", "22:00-06:30-07:00"] {
+            assert!(hours(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -31,6 +31,8 @@ pub const EXHIBITS: &[&str] = &[
     "pulse_not_remembered",
     // field
     "late_answer_not_awaited",
+    // people
+    "status_alone_is_believed",
     // uplink
     "outbox_deleted_before_yes",
     "drop_on_400",

@@ -4,6 +4,7 @@ use super::Verdict;
 use super::wording::{cut, one_line};
 use crate::config::Success;
 use crate::model::Secret;
+use crate::museum;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -53,12 +54,13 @@ impl Scrub {
             forms.push(secret.to_owned());
             forms.push(super::escape::percent(secret.as_bytes()));
             forms.push(super::escape::json(secret));
-            // Of an address also what makes it one: what stands behind each `=`, and its last step.
+            // Of an address also what makes it one: its path and the last step of that, and what is asked for.
             if let Ok(url) = url::Url::parse(secret) {
                 forms.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
                 forms.extend(url.query().map(ToOwned::to_owned));
                 let last = url.path_segments().and_then(|mut steps| steps.next_back().map(ToOwned::to_owned));
-                forms.extend(last.filter(|step| step.len() >= 12));
+                let path = Some(url.path().to_owned());
+                forms.extend(last.into_iter().chain(path).filter(|part| part.len() >= 8));
             }
         }
         forms.retain(|form| !form.trim().is_empty());
@@ -139,6 +141,7 @@ pub fn judge_robot(reply: &Reply, scrub: &Scrub, codes: &Codes) -> Verdict {
     }
     match code {
         Some(0) => Verdict::Accepted,
+        _ if museum::on("status_alone_is_believed") => Verdict::Accepted,
         Some(_) => Verdict::Failed { why: said },
         None => Verdict::Failed { why: format!("the answer cannot be understood: {said}") },
     }
@@ -151,7 +154,7 @@ pub fn judge_written(reply: &Reply, scrub: &Scrub, success: &Success) -> Verdict
     if let Some(verdict) = by_status(reply, &said) {
         return verdict;
     }
-    if says_success(&reply.body, success) {
+    if says_success(&reply.body, success) || museum::on("status_alone_is_believed") {
         return Verdict::Accepted;
     }
     let why = match success {

@@ -6,7 +6,9 @@ use super::{Means, Message, Notifier, NotifierKind, Occasion, Rate, Told, Verdic
 use crate::config::{Channel, Sound};
 use crate::model::Priority;
 use std::f64::consts::TAU;
+use std::path::Path;
 use std::process::Stdio;
+use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
@@ -41,6 +43,11 @@ impl Loudspeaker {
         let mut command = Command::new("aplay");
         command.args(["--quiet", "--file-type=wav"]).arg(format!("--device={}", self.sound.device));
         let file = self.sound.files.get(&priority);
+        if let Some(file) = file
+            && let Some(why) = not_wav(file).await
+        {
+            return Verdict::Refused { why };
+        }
         match file {
             Some(file) => command.arg("--").arg(file).stdin(Stdio::null()),
             None => command.arg("-").stdin(Stdio::piped()),
@@ -82,9 +89,6 @@ impl Loudspeaker {
                     return Verdict::Accepted;
                 }
                 let words = super::wording::cut(&words, 200);
-                if file.is_some_and(|file| !file.is_file()) {
-                    return Verdict::Refused { why: format!("there is no such file: {words}") };
-                }
                 Verdict::Failed { why: format!("aplay ended with {status}: {words}") }
             }
             Ok((Err(error), _)) => Verdict::Failed { why: format!("aplay cannot be waited for: {error}") },
@@ -94,6 +98,25 @@ impl Loudspeaker {
                     super::OWN_LIMIT.as_millis()
                 ),
             },
+        }
+    }
+}
+
+/// Why a file cannot be a sound. `aplay` plays whatever it does not know as noise, and says that all is well.
+async fn not_wav(path: &Path) -> Option<String> {
+    let shown = path.display();
+    match fs::metadata(path).await {
+        Err(error) => Some(format!("{shown} cannot be played: {error}")),
+        // A pipe would have to be waited for.
+        Ok(found) if !found.is_file() => None,
+        Ok(_) => {
+            let mut head = [0; 12];
+            let read = match fs::File::open(path).await {
+                Ok(mut file) => file.read_exact(&mut head).await.is_ok(),
+                Err(_) => false,
+            };
+            let wav = read && head.starts_with(b"RIFF") && head.ends_with(b"WAVE");
+            (!wav).then(|| format!("{shown} is no file in WAV"))
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::control::switching;
 use crate::crash_states::{self, Known};
 use crate::script::{Script, Worker, memory_dir, one_reading};
-use crate::{faults, io_faults, power_cut, sim, torture};
+use crate::{faults, io_faults, notify, power_cut, sim, torture};
 use hil::disk::Disk;
 use schoolgate::model::Wall;
 use schoolgate::museum::{EXHIBITS, show};
@@ -28,6 +28,8 @@ enum Guard {
     Switching,
     /// A serial line whose answers come late.
     Line,
+    /// What a server says to a message.
+    Replies,
 }
 
 const GUARDS: &[(&str, Guard)] = &[
@@ -53,6 +55,7 @@ const GUARDS: &[(&str, Guard)] = &[
     ("control_trusts_the_echo", Guard::Switching),
     ("pulse_not_remembered", Guard::Switching),
     ("late_answer_not_awaited", Guard::Line),
+    ("status_alone_is_believed", Guard::Replies),
     ("outbox_deleted_before_yes", Guard::Simulation),
     ("drop_on_400", Guard::Simulation),
 ];
@@ -131,6 +134,7 @@ fn run(guard: Guard, exhibit: Option<&str>) -> Result<(), String> {
             runtime.expect("a runtime").block_on(faults::late_answers(LATE_READS));
             Ok(())
         }
+        Guard::Replies => notify::errors_are_no_success(),
     });
     outcome.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
@@ -148,6 +152,7 @@ fn every_guard_is_content_with_the_product_as_it_is() {
         Guard::Restore,
         Guard::Switching,
         Guard::Line,
+        Guard::Replies,
     ] {
         assert_eq!(run(guard, None), Ok(()), "{guard:?}");
     }

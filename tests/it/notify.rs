@@ -163,3 +163,19 @@ fn certificate(dir: &Path, name: &str) -> (String, String) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     (cert.display().to_string(), key.display().to_string())
 }
+
+/// What a server says with HTTP 200 counts, and not that it says 200.
+#[cfg(feature = "museum")]
+pub fn errors_are_no_success() -> Result<(), String> {
+    use schoolgate::config::Success;
+    use schoolgate::notify::{ROBOT_CODES, Reply, Scrub, judge_robot, judge_written};
+    let body = br#"{"errcode": 40001, "code": 40001}"#.to_vec();
+    let (reply, scrub) = (Reply { status: 200, retry_after: None, body }, Scrub::default());
+    let pointer = Success::Pointer { pointer: "/code".into(), values: vec!["0".into()] };
+    let robots = ROBOT_CODES.iter().map(|(kind, codes)| (*kind, judge_robot(&reply, &scrub, codes)));
+    let mut all = robots.chain([("http", judge_written(&reply, &scrub, &pointer))]);
+    match all.find(|(_, verdict)| *verdict == Verdict::Accepted) {
+        Some((kind, _)) => Err(format!("{kind}: an error counts as success")),
+        None => Ok(()),
+    }
+}

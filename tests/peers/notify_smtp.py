@@ -37,7 +37,7 @@ class Mailbox:
             "sender": mail["from"],
             "id": mail["message-id"],
             "automatic": mail["auto-submitted"],
-            "text": mail.get_content(),
+            "text": mail.get_content().replace("\r\n", "\n"),
             "encrypted": session.ssl is not None,
             "login": session.auth_data.decode() if session.auth_data else None,
         }

@@ -186,8 +186,11 @@ pub(super) fn templated(reader: &Reader<'_>, around: &Around<'_>) -> Option<Temp
             "add `ok_pointer` and `ok_values`, or `ok_contains`; where the status says all, `ok_by_status = true`",
         );
     }
-    let all = [url.as_ref(), body.as_ref()].into_iter().flatten().chain(headers.iter().map(|(_, t)| t));
-    check_gaps(reader, &all.collect::<Vec<_>>(), !recipients.is_empty());
+    // What only follows from a broken template is not told.
+    if url.is_some() && body.is_some() == reader.has("body") {
+        let all = [url.as_ref(), body.as_ref()].into_iter().flatten().chain(headers.iter().map(|(_, t)| t));
+        check_gaps(reader, &all.collect::<Vec<_>>(), !recipients.is_empty());
+    }
     let templated = Templated {
         method: method?,
         url: url.filter(|_| url_good)?,

@@ -3,7 +3,7 @@
 use super::{CANARY, Desk, message, tell};
 use crate::mosquitto::{Mosquitto, Setup};
 use schoolgate::model::Priority;
-use schoolgate::notify::{Notifier, Occasion, Verdict};
+use schoolgate::notify::{Occasion, Verdict};
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
@@ -113,10 +113,10 @@ async fn sounds_are_played_and_what_does_not_end_is_ended() {
     }
     let of = |name: &str| format!("{null}[channel.files]\nlow = '{name}'\n");
     let missing = tell(&mut *desk.notifier(&of("none.wav")), &message).await;
-    assert!(matches!(&missing, Verdict::Refused { why } if why.contains("no such file")), "{missing:?}");
+    assert!(matches!(&missing, Verdict::Refused { why } if why.contains("No such file")), "{missing:?}");
     std::fs::write(desk.path("noise.wav"), "this is no sound").expect("written");
     let noise = tell(&mut *desk.notifier(&of("noise.wav")), &message).await;
-    assert!(matches!(&noise, Verdict::Failed { why } if why.contains("aplay ended")), "{noise:?}");
+    assert!(matches!(&noise, Verdict::Refused { why } if why.contains("no file in WAV")), "{noise:?}");
     let nowhere = tell(&mut *desk.notifier("kind = 'sound'\ndevice = 'hw:97,0'\n"), &message).await;
     assert!(matches!(&nowhere, Verdict::Failed { why } if why.contains("aplay")), "{nowhere:?}");
     message.occasion = Occasion::Over;

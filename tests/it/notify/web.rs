@@ -3,7 +3,7 @@
 use super::{CANARY, Desk, Peer, certificate, message, tell};
 use futures_util::future::join_all;
 use schoolgate::model::Priority;
-use schoolgate::notify::{Notifier, Verdict};
+use schoolgate::notify::Verdict;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
