@@ -140,8 +140,6 @@ async fn promtool_finds_nothing_to_complain_about() {
         "skipped_polls",
         "set_aside",
         "control_orders",
-        "notify_attempts",
-        "notify_seconds",
         "wrong_clocks",
         "commit_failures",
         "dropped_rows",
