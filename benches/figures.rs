@@ -19,6 +19,8 @@ mod events;
 mod figure;
 #[path = "figures/ingest.rs"]
 mod ingest;
+#[path = "figures/latency.rs"]
+mod latency;
 #[path = "figures/meters.rs"]
 mod meters;
 #[path = "figures/modbus.rs"]
@@ -68,6 +70,7 @@ const BENCHES: &[Bench] = &[
     Bench { figures: meters::STRETCH, measure: meters::stretch },
     Bench { figures: events::RATE, measure: events::rate },
     Bench { figures: events::BURST, measure: events::burst },
+    Bench { figures: latency::FIGURES, measure: latency::measure },
     Bench { figures: store::INGEST, measure: store::ingest },
     Bench { figures: store_sealed::FIGURES, measure: store_sealed::measure },
     Bench { figures: store_years::FIGURES, measure: store_years::measure },

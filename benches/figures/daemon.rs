@@ -45,6 +45,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts the gateway with this configuration and waits until it is ready.
     pub(crate) async fn start(config: &Path) -> Result<Self, Failure> {
+        Self::start_with(config, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) async fn start_with(config: &Path, variables: &[(&str, &Path)]) -> Result<Self, Failure> {
         let client = client()?;
         let base = api(config).ok_or("the configuration has no `listen`")?;
         let log = std::fs::File::create(config.with_extension("log"))?;
@@ -53,6 +58,7 @@ impl Daemon {
             .arg("--config")
             .arg(config)
             .envs(environment())
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -298,7 +298,7 @@ fn calls(address: SocketAddr) -> (Waits, tokio::sync::oneshot::Sender<()>) {
 }
 
 /// A card pass that a terminal numbers itself.
-fn pass(serial: usize) -> String {
+pub(crate) fn pass(serial: usize) -> String {
     format!(
         r#"{{"operator":"RecPush","info":{{"RecordID":"{serial}","VerifyStatus":"1","direction":"entr","RFIDCard":"{:010}","time":"2026-09-01 07:30:{:02}"}}}}"#,
         serial % 3000,
@@ -307,16 +307,16 @@ fn pass(serial: usize) -> String {
 }
 
 /// The least of MQTT 3.1.1 that publishes with QoS 1, so that what is measured is the other side.
-struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     out: Vec<u8>,
     heard: Vec<u8>,
     id: u16,
-    unanswered: usize,
+    pub(crate) unanswered: usize,
 }
 
 impl Client {
-    async fn connect(address: SocketAddr, user: &str) -> Result<Self, Failure> {
+    pub(crate) async fn connect(address: SocketAddr, user: &str) -> Result<Self, Failure> {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let mut body = b"\x00\x04MQTT\x04\xC2\x00\x3C".to_vec();
@@ -334,7 +334,7 @@ impl Client {
     }
 
     /// Writes a message down; [`Client::exchange`] sends it.
-    fn publish(&mut self, topic: &str, payload: &str) {
+    pub(crate) fn publish(&mut self, topic: &str, payload: &str) {
         self.id = self.id % u16::MAX + 1;
         let mut body = Vec::new();
         // Topics here are short.
@@ -348,7 +348,7 @@ impl Client {
     }
 
     /// Sends what was written down and hears at least one answer.
-    async fn exchange(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn exchange(&mut self) -> Result<(), Failure> {
         self.stream.write_all(&self.out).await?;
         self.out.clear();
         let mut bytes = [0; 4096];
@@ -389,14 +389,14 @@ fn put_length(out: &mut Vec<u8>, length: usize) -> Result<(), Failure> {
 }
 
 /// Mosquitto as it is without a configuration, on a port of its own.
-struct Mosquitto {
+pub(crate) struct Mosquitto {
     _process: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
 impl Mosquitto {
-    async fn start() -> Result<Self, Failure> {
+    pub(crate) async fn start() -> Result<Self, Failure> {
         let dir = scratch()?;
         let address = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let config = dir.path().join("mosquitto.conf");

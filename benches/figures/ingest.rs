@@ -118,6 +118,7 @@ fn build(runtime: &Runtime, config: Config) -> Result<Plant, Failure> {
         live,
         buses,
         findings: tokio::sync::mpsc::channel(1).1,
+        bell: schoolgate::notify::bell::Bell::unheard(),
     };
     Ok(Plant { inlet, pipe: runtime.spawn(pipe.run()), thread, tally })
 }

@@ -1,7 +1,15 @@
-//! The only place where an alarm changes state.
+//! The only place where an alarm changes state, and beside it who is told of it.
 //!
 //! Rules report levels; the book makes edges of them. The states follow ISA-18.2 with the fields kept apart, and
 //! GB 50394-2007 5.2.3: help, fire and intrusion latch, and only a person's reset closes them.
+
+mod flood;
+mod ladder;
+mod plan;
+mod wording;
+
+pub use ladder::{ACCEPT_WITHIN, Climbed, Deed, Ladder, LadderCounts, MAX_FOLLOWED};
+pub use plan::{DayHours, Plan, Policy, Route, Scope, Step, usual};
 
 use crate::model::{
     Actor, Alarm, AlarmChange, AlarmId, AlarmKey, ChangeKind, Command, Handled, Order, PersonRef, Wall,
@@ -144,7 +152,7 @@ impl AlarmBook {
     /// # Errors
     /// [`OrderRefused`], with what to do instead; nothing has changed then.
     pub fn order(&mut self, at: Wall, command: &Command) -> Result<Vec<AlarmChange>, OrderRefused> {
-        let (Order::Acknowledge(id) | Order::Reset(id)) = command.order;
+        let (Order::Acknowledge(id) | Order::Reset(id) | Order::Escalate(id)) = command.order;
         let Some(alarm) = self.open.values_mut().find(|alarm| alarm.id == id) else {
             return Err(OrderRefused::NotOpen(id));
         };
@@ -169,6 +177,12 @@ impl AlarmBook {
                 }
                 alarm.reset = Some(handled);
                 ChangeKind::Reset
+            }
+            Order::Escalate(_) => {
+                if let Some(by) = &alarm.acknowledged {
+                    return Err(OrderRefused::AlreadyAcknowledged { id, by: by.clone() });
+                }
+                ChangeKind::Escalated
             }
         };
         let key = alarm.key.clone();

@@ -2,7 +2,9 @@
 
 use super::words::say;
 use super::{At, EXIT_USAGE, calendar};
+use crate::alarm::Step;
 use crate::config::{self, Config, Privacy};
+use crate::model::ChannelId;
 use crate::runtime::{Clock, SystemClock};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -75,13 +77,6 @@ fn understood(config: &Config) -> String {
             format!("; {}, {en}", counted(many, "control")),
         ));
     }
-    let channels = config.channels.len();
-    if channels > 0 {
-        line.push_str(&say(
-            format!("；通知渠道 {channels} 个"),
-            format!("; {}", counted(channels, "channel")),
-        ));
-    }
     line.push_str(&privacy(&config.privacy));
     if !names.is_empty() {
         let zh = format!("；尚未经真机确认的设备模板：{names}");
@@ -93,7 +88,40 @@ fn understood(config: &Config) -> String {
         let zh = format!("；尚未经真机确认的总线种类：{names}");
         line.push_str(&say(zh, format!("; kinds of buses not yet confirmed with a real device: {names}")));
     }
+    line.push_str(&told(config));
     line
+}
+
+/// Who is told of alarms, and in full where nobody wrote it down.
+fn told(config: &Config) -> String {
+    if config.channels.is_empty() {
+        let zh = "；没有 [[channel]]：报警时不会通知任何人";
+        return say(zh, "; there is no [[channel]]: nobody will be told of alarms");
+    }
+    let (many, written) = (config.channels.len(), config.ladders.all.len() - config.ladders.usual);
+    let mut line = say(
+        format!("；通知渠道 {many} 个，升级规则 {written} 条"),
+        format!("; {} and {}", counted(many, "channel"), counted(written, "ladder")),
+    );
+    for policy in config.ladders.all.iter().skip(written) {
+        let priorities = policy.scope.priorities.iter().map(|priority| priority.name());
+        let (zh, en): (Vec<String>, Vec<String>) = priorities.map(|name| (name.zh, name.en)).unzip();
+        let steps: Vec<String> = policy.steps.iter().map(step).collect();
+        let (zh, en, steps) = (zh.join("、"), en.join(" and "), steps.join("; "));
+        line.push_str(&say(
+            format!("\n  未另写 [[ladder]] 的{zh}报警：{steps}"),
+            format!("\n  {en} alarms that no [[ladder]] is for: {steps}"),
+        ));
+    }
+    line
+}
+
+/// `30 s: guard-siren + guard-wecom, else guard-sms`.
+fn step(step: &Step) -> String {
+    let group =
+        |group: &Vec<ChannelId>| group.iter().map(ChannelId::as_str).collect::<Vec<_>>().join(", else ");
+    let groups: Vec<String> = step.groups.iter().map(group).collect();
+    format!("{} s: {}", step.after.as_secs(), groups.join(" + "))
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -11,6 +11,7 @@ mod control;
 mod destination;
 mod device;
 mod fields;
+mod ladder;
 mod listener;
 mod load;
 mod names;
@@ -28,6 +29,7 @@ pub use channel::{
     MailTls, Method, MqttTopic, Piece, Robot, Smtp, Sound, Success, Template, Templated, WeCom, Web, Webhook,
 };
 pub use control::Controls;
+pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
 pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with};
 pub use privacy::{Keep, Privacy};
@@ -80,6 +82,8 @@ pub struct Config {
     pub channels: Vec<Channel>,
     /// What cameras see besides the place where they are.
     pub views: BTreeMap<DeviceId, Vec<PlaceId>>,
+    /// Who is told of which alarms, in which turn.
+    pub ladders: Ladders,
     /// What may be done with persons, and how long data are kept.
     pub privacy: Privacy,
     /// What is allowed and hardly meant: nothing of it keeps the gateway from starting.

@@ -58,6 +58,11 @@ impl Names {
         false
     }
 
+    /// Where it was declared.
+    pub(super) fn spot(&self, id: &str) -> Option<&Spot> {
+        self.first.get(id)
+    }
+
     /// Every id.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.first.keys().map(String::as_str)

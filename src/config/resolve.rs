@@ -6,8 +6,8 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, calendar, campus, channel, control, destination, device, listener, place, privacy,
-    rule, site, source,
+    Config, Site, bus, calendar, campus, channel, control, destination, device, ladder, listener, place,
+    privacy, rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -89,7 +89,10 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
     let control_names = every(&roots, "control").iter().filter_map(|table| table.text_opt("id")).collect();
     let around = channel::Around { gateway, controls: &controls, control_names: &control_names, sources };
-    let channels = channel::channels(every(&roots, "channel"), &mut Names::of("channel"), &around);
+    let mut channel_names = Names::of("channel");
+    let channels = channel::channels(every(&roots, "channel"), &mut channel_names, &around);
+    let around = ladder::Around { channel_names: &channel_names, channels: &channels, places: &place_names };
+    let ladders = ladder::ladders(every(&roots, "ladder"), &around, problems);
     for root in roots.into_iter().chain(other.iter().map(|d| d.reader(problems))) {
         let _read = root.has("rule") | root.has("case");
         root.finish();
@@ -122,6 +125,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         destinations,
         channels,
         views,
+        ladders,
         privacy,
         cautions,
     })

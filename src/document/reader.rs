@@ -276,6 +276,23 @@ impl<'d> Reader<'d> {
         }
     }
 
+    /// A list of which each entry is a text or a list of texts, each with its place; missing is an empty list.
+    pub fn text_groups(&self, key: &str) -> Vec<Vec<(String, Spot)>> {
+        let expected = "a list of texts, or of lists of texts: [\"…\", [\"…\", \"…\"]]";
+        let text = |node: &'d Node<'d>| match node.get_ref() {
+            DeValue::String(text) => Some((text.to_string(), self.document.spot(node.span()))),
+            _ => {
+                self.wrong(key, node, "a text in double quotes");
+                None
+            }
+        };
+        let group = |node: &'d Node<'d>| match node.get_ref() {
+            DeValue::Array(inner) => inner.iter().filter_map(text).collect(),
+            _ => text(node).into_iter().collect(),
+        };
+        self.items(key, expected).map(group).filter(|group: &Vec<_>| !group.is_empty()).collect()
+    }
+
     /// A list of numbers, each with its place; missing is an empty list.
     pub fn numbers(&self, key: &str) -> Vec<(f64, Spot)> {
         let mut numbers = Vec::new();

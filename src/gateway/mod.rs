@@ -5,22 +5,27 @@ mod switchboard;
 
 pub use pipe::Pipe;
 
+use crate::alarm::{DayHours, Policy, Route};
 use crate::capture::{self, Capture, Shelf};
-use crate::config::{Bus, BusKind, Config, Destination, Device};
+use crate::config::{self, Bus, BusKind, Config, Destination, Device};
 use crate::console::{self, Console};
-use crate::model::{DestinationId, DeviceId, Now, PlaceId};
+use crate::model::{AlarmChange, DestinationId, DeviceId, Now, Place, PlaceId};
 use crate::northbound::{DestinationStatus, Uplink, UplinkError};
+use crate::notify::bell::{self, Bell};
+use crate::notify::desk::{self, Desk};
+use crate::notify::{self, Means, NotifyError};
 use crate::ops;
 use crate::pipeline::{Pipeline, Settings};
-use crate::rules::Engine;
-use crate::runtime::lanes::lanes;
+use crate::rules::{Engine, Finding};
+use crate::runtime::lanes::{OrderDesk, lanes};
 use crate::runtime::tasks::Ended;
 use crate::runtime::{Chain, Clock, Inlet, SystemClock, Tally, Tasks, control_desk, service};
 use crate::southbound::polled::CommandBook;
 use crate::southbound::{self, Field};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Reader, Store, StoreError};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::{Parts, Switchboard};
@@ -38,6 +43,9 @@ pub enum GatewayError {
     /// A destination cannot be used.
     #[error("an uplink cannot be made")]
     Uplink(#[from] UplinkError),
+    /// A channel cannot be used.
+    #[error("a way to tell people cannot be made")]
+    Notify(#[from] NotifyError),
     /// The API's address cannot be had.
     #[error("cannot listen on {address}: is another program using the port?")]
     Listen {
@@ -91,6 +99,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let (inlet, outlet) = lanes();
     let (live, live_seen) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
     let (findings, findings_out) = mpsc::channel(switchboard::FINDINGS);
+    let (bell, heard) = bell::bell();
     let pipe = Pipe {
         pipeline,
         outlet,
@@ -100,6 +109,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         live,
         buses: config.devices.values().map(|d| (d.id.clone(), d.bus.clone())).collect(),
         findings: findings_out,
+        bell: if config.channels.is_empty() { Bell::unheard() } else { bell },
     };
 
     let mut uplinks = Tasks::new();
@@ -122,13 +132,31 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         tally: Arc::clone(&tally),
         destinations: Arc::new(statuses),
         orders: inlet.desk(),
-        controls: desk,
+        controls: desk.clone(),
         people: inlet.people_desk(),
         store: handle.weak(),
         pictures: pictures.clone(),
         clock: Arc::clone(&clock),
         track: config.privacy.track,
     };
+    let site = Arc::new(config.site);
+    let told = Told {
+        channels: config.channels,
+        policies: config.ladders.all,
+        places,
+        data_dir: config.data_dir.clone(),
+        heard,
+        orders: inlet.desk(),
+        findings: findings.clone(),
+    };
+    let means = Means {
+        clock: Arc::clone(&clock),
+        tally: Arc::clone(&tally),
+        site: Arc::clone(&site),
+        controls: desk.clone(),
+    };
+    let telling = start_telling(told, means)?;
+
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
     start_api(&mut edges, config.http, console, Arc::clone(&tally), &edges_stopped).await?;
@@ -137,7 +165,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         clock: Arc::clone(&clock),
         tally,
         site_key,
-        site: Arc::new(config.site),
+        site,
         commands: CommandBook::default(),
         allow_health: config.privacy.allow_health,
     };
@@ -179,6 +207,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         edges_stop,
         middle,
         pipe_ended,
+        telling,
         uplinks,
         uplinks_stop,
     };
@@ -261,6 +290,47 @@ fn cameras(
     devices.values().filter_map(onvif).collect()
 }
 
+/// Whom to tell, and what is needed for it.
+struct Told {
+    channels: Vec<config::Channel>,
+    policies: Vec<Policy>,
+    places: Arc<BTreeMap<PlaceId, Place>>,
+    data_dir: PathBuf,
+    heard: mpsc::Receiver<AlarmChange>,
+    orders: OrderDesk,
+    findings: mpsc::Sender<Finding>,
+}
+
+/// Begins to tell people, of what nobody took before the start at once. Without a channel there is nothing to do.
+fn start_telling(told: Told, means: Means) -> Result<Tasks, GatewayError> {
+    let mut telling = Tasks::new();
+    if told.channels.is_empty() {
+        tracing::warn!("there is no [[channel]]: nobody will be told of alarms");
+        return Ok(telling);
+    }
+    let mut channels = Vec::new();
+    for channel in &told.channels {
+        let notifier = notify::notifier(channel, &means)?;
+        let quiet = channel.quiet.map(|hours| DayHours { from: hours.from, until: hours.until });
+        let route = Route { rate: notifier.rate(), local: channel.is_local(), quiet };
+        channels.push(desk::Channel { id: channel.id.clone(), route, notifier });
+    }
+    let parts = desk::Parts {
+        channels,
+        policies: told.policies,
+        places: told.places,
+        zone: means.site.zone.clone(),
+        climbed: Reader::open(&told.data_dir)?.climbed()?,
+        heard: told.heard,
+        orders: told.orders,
+        findings: told.findings,
+        clock: means.clock,
+        tally: means.tally,
+    };
+    telling.spawn("desk", Desk::new(parts).run());
+    Ok(telling)
+}
+
 /// What is switched is written down by a clerk of its own, who ends after the last note.
 fn start_switching(edges: &mut Tasks, parts: Parts, handle: store::Handle) -> (Tasks, watch::Sender<bool>) {
     let (stop, stopped) = watch::channel(false);
@@ -283,6 +353,8 @@ struct Running {
     /// The pipeline.
     middle: Tasks,
     pipe_ended: oneshot::Receiver<Result<(), StoreError>>,
+    /// What tells people; it ends behind the pipeline.
+    telling: Tasks,
     /// What takes things out of the store.
     uplinks: Tasks,
     uplinks_stop: watch::Sender<bool>,
@@ -300,6 +372,7 @@ impl Running {
             ended = &mut self.pipe_ended => return Err(pipe_failure(ended, &mut self.middle).await),
             Some((name, how)) = self.switching.next_ended() => return Err(task_failure(name, how)),
             Some((name, how)) = self.edges.next_ended() => return Err(task_failure(name, how)),
+            Some((name, how)) = self.telling.next_ended() => return Err(task_failure(name, how)),
             Some((name, how)) = self.uplinks.next_ended() => return Err(task_failure(name, how)),
         }
         tracing::info!("stopping");
@@ -321,6 +394,7 @@ impl Running {
             Ok(Ok(())) => {}
             ended => return Err(pipe_failure(ended, &mut self.middle).await),
         }
+        while self.telling.next_ended().await.is_some() {}
         while self.uplinks.next_ended().await.is_some() {}
         // The last handle is gone with the last uplink; the thread closes the file.
         let closed = tokio::task::spawn_blocking(move || store.join()).await;

@@ -9,6 +9,7 @@ mod overload;
 mod staged;
 
 use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Mono, Now};
+use crate::notify::bell::Bell;
 use crate::pipeline::{Commit, Dropped, Live, Pipeline};
 use crate::rules::Finding;
 use crate::runtime::lanes::{MusterOutcome, OrderOutcome, OrderParcel, Parcel};
@@ -52,6 +53,8 @@ pub struct Pipe {
     pub buses: BTreeMap<DeviceId, BusId>,
     /// What the gateway finds about itself.
     pub findings: mpsc::Receiver<Finding>,
+    /// Where whoever tells people hears of alarms.
+    pub bell: Bell,
 }
 
 /// What was taken from the lanes in one turn, and who waits for its commit.
@@ -317,8 +320,10 @@ impl Turning {
         }
     }
 
-    /// Alarms go to the log before they are durable: a siren may run ahead of the disk, silence may not.
-    fn announce(&self, commit: &Commit) {
+    /// Alarms go to people and to the log before they are durable: a siren may run ahead of the disk, silence may not.
+    fn announce(&mut self, commit: &Commit) {
+        let lost = self.pipe.bell.ring(&commit.alarm_changes);
+        self.pipe.tally.only_counted.add(lost);
         for change in &commit.alarm_changes {
             let alarm = &change.alarm;
             if change.kind == crate::model::ChangeKind::Raised {
@@ -367,5 +372,7 @@ impl Taken {
 
 #[cfg(test)]
 mod stalls;
+#[cfg(test)]
+mod telling;
 #[cfg(test)]
 mod tests;

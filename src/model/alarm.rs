@@ -224,6 +224,8 @@ words! {
         Reset = "reset",
         /// It is over.
         Closed = "closed",
+        /// Nobody took it, so a further step of its ladder was begun. Goes to no platform.
+        Escalated = "escalated",
     }
 }
 

@@ -76,13 +76,15 @@ pub struct Unknown {
     pub stamp: Stamp,
 }
 
-/// What a person wants done to an alarm.
+/// What a person wants done to an alarm, or the gateway itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Take it.
     Acknowledge(AlarmId),
     /// Reset a latched one.
     Reset(AlarmId),
+    /// Write down that a further step of its ladder was begun; the note says which. Only the gateway orders this.
+    Escalate(AlarmId),
 }
 
 /// An order with who gave it.

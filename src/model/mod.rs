@@ -8,6 +8,7 @@ pub mod fault;
 pub mod few;
 pub mod id;
 pub mod input;
+pub mod message;
 pub mod muster;
 pub mod outbox;
 pub mod pass;
@@ -30,6 +31,7 @@ pub use id::{
 pub use input::{
     Audit, Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown,
 };
+pub use message::{Message, Occasion, Rate, Verdict};
 pub use muster::{Called, MusterCommand, MusterOrder};
 pub use outbox::{Lane, OutboxItem, Record, RollUp};
 pub use pass::{Pass, When};

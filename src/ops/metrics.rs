@@ -42,6 +42,9 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     PLACE_DEVICES,
     ALARMS_RAISED,
     ALARMS_OPEN,
+    UNTOLD,
+    FAILED_OVER,
+    ONLY_COUNTED,
     NOTIFY_ATTEMPTS,
     NOTIFY_SECONDS,
     PICTURES,
@@ -118,6 +121,17 @@ const PLACE_DEVICES: Metric =
 const ALARMS_RAISED: Metric = ("schoolgate_alarms_raised_total", &["class"], "Alarms raised.");
 const ALARMS_OPEN: Metric =
     ("schoolgate_alarms_open", &["class", "priority", "acknowledged"], "Alarms that are not over.");
+const UNTOLD: Metric = ("schoolgate_notify_waiting_alarms", &["channel"], "Alarms that wait for a channel.");
+const FAILED_OVER: Metric = (
+    "schoolgate_notify_failovers_total",
+    &[],
+    "Times a further channel was asked because the one before it had failed.",
+);
+const ONLY_COUNTED: Metric = (
+    "schoolgate_notify_only_counted_total",
+    &[],
+    "Alarms that digests only count, because too many were followed.",
+);
 const NOTIFY_ATTEMPTS: Metric = (
     "schoolgate_notify_attempts_total",
     &["channel", "verdict"],
@@ -193,6 +207,9 @@ pub(super) fn render(
     page.devices(live, devices)?;
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
+    page.levels(UNTOLD, tally.untold.all().iter().map(|(channel, n)| ([channel.as_str()], *n)))?;
+    page.total(FAILED_OVER, tally.failed_over.get())?;
+    page.total(ONLY_COUNTED, tally.only_counted.get())?;
     page.notified(tally)?;
     page.totals(PICTURES, tally.pictures.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.totals(CONTROL_ORDERS, tally.control_orders.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;

@@ -16,9 +16,9 @@ use crate::aggregate::{Aggregates, Standing};
 use crate::alarm::{AlarmBook, OrderRefused};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Alarm, AlarmChange, AlarmClass, Body, BusId, ControlId, Delivery, DestinationId, DeviceId, Doubt, Event,
-    EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase, PointId,
-    PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Alarm, AlarmChange, AlarmClass, Body, BusId, ChangeKind, ControlId, Delivery, DestinationId, DeviceId,
+    Doubt, Event, EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase,
+    PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::profile::{Counted, Nature};
@@ -495,6 +495,8 @@ impl Pipeline {
         let records = commit
             .alarm_changes
             .iter()
+            // Whom the school tells is its own business.
+            .filter(|change| change.kind != ChangeKind::Escalated)
             .map(|change| Record::Alarm(change.clone()))
             .chain(commit.roll_ups.iter().map(|r| Record::Aggregate(r.clone())));
         for record in records {

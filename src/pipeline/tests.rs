@@ -146,6 +146,19 @@ fn an_order_is_answered_with_what_became_of_it() {
 }
 
 #[test]
+fn a_step_of_a_ladder_is_written_down_and_goes_to_no_platform() {
+    let mut p = pipeline(Remembered::default());
+    assert_eq!(p.step(now(1), [delivery(None, vec![help(false)])]).outbox.len(), 2);
+    let one = AlarmId(1);
+    let commit = p.step(now(31), [order(Order::Escalate(one))]);
+    assert_eq!(kinds(&commit), [ChangeKind::Escalated]);
+    assert_eq!((commit.outbox, commit.orders.len()), (Vec::new(), 1));
+    let commit = p.step(now(40), [order(Order::Acknowledge(one)), order(Order::Escalate(one))]);
+    assert_eq!(kinds(&commit), [ChangeKind::Acknowledged]);
+    assert!(matches!(commit.orders[1], Err(OrderRefused::AlreadyAcknowledged { .. })), "somebody was faster");
+}
+
+#[test]
 fn an_alarm_whose_rule_or_device_is_gone_does_not_stay_open_for_ever() {
     let alarm = |rule: &str, device: &str| Alarm {
         id: AlarmId(9),

@@ -118,6 +118,12 @@ pub struct Tally {
     pub connects: Family<BusId>,
     /// Alarms raised, by class word.
     pub alarms_raised: Family<&'static str>,
+    /// Alarms that wait for a channel (a gauge).
+    pub untold: Family<ChannelId>,
+    /// Times a further channel was asked because the one before it had failed.
+    pub failed_over: Count,
+    /// Alarms that digests only count, because too many were followed.
+    pub only_counted: Count,
     /// Tries to tell people, by channel and the word of the verdict.
     pub notify_attempts: Family<(ChannelId, &'static str)>,
     /// What they took together, milliseconds, by channel.

@@ -7,6 +7,7 @@ mod append;
 mod backup;
 mod budget;
 mod chain;
+mod climbed;
 #[cfg(test)]
 pub(crate) mod doubles;
 mod export;

@@ -159,7 +159,7 @@ async fn a_retained_press_told_again_at_a_restart_is_kept_but_raises_nothing() {
 }
 
 #[tokio::test]
-async fn of_many_who_acknowledge_at_once_one_does_and_the_others_are_told_who() {
+async fn a09_of_many_who_acknowledge_at_once_one_does_and_all_see_who_and_when() {
     let scene = Scene::new().await;
     let school = &scene.school;
     let _daemon = scene.listening().await;
@@ -179,8 +179,14 @@ async fn of_many_who_acknowledge_at_once_one_does_and_the_others_are_told_who() 
         let detail = problem["detail"].as_str().expect("a text");
         assert!(status == 409 && detail.contains(&format!("by {first} at 20")), "{status} {problem}");
     }
-    let history = school.get(&format!("/api/v1/alarms/{id}")).await["history"].clone();
-    assert_eq!(history.as_array().map(Vec::len), Some(2), "{history}");
+    let alarm = school.get(&format!("/api/v1/alarms/{id}")).await;
+    assert_eq!(alarm["history"].as_array().map(Vec::len), Some(2), "{alarm}");
+    assert_eq!(alarm["acknowledged"], done[0].1["acknowledged"], "and everybody sees the same");
+    // A phone that was offline gives its order again: it is told the same, and nothing changes.
+    let (status, problem) = ask(0).await;
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(status == 409 && detail.contains(&format!("by {first} at 20")), "{status} {problem}");
+    assert_eq!(school.get(&format!("/api/v1/alarms/{id}")).await, alarm);
 }
 
 #[tokio::test]

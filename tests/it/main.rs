@@ -13,6 +13,7 @@ mod daemon;
 mod db;
 mod dependencies;
 mod discover;
+mod escalation;
 mod faults;
 mod fleet;
 mod fuzz;

@@ -53,6 +53,7 @@ fn plant(medium: &Medium, clock: Arc<dyn Clock>) -> Plant {
         live,
         buses: BTreeMap::new(),
         findings: tokio::sync::mpsc::channel(1).1,
+        bell: Bell::unheard(),
     };
     let (end, ended) = oneshot::channel();
     let mut tasks = Tasks::new();

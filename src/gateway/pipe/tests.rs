@@ -51,6 +51,7 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
             live,
             buses: BTreeMap::new(),
             findings: tokio::sync::mpsc::channel(1).1,
+            bell: Bell::unheard(),
         },
         thread,
     )
