@@ -143,7 +143,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let told = Told {
         channels: config.channels,
         policies: config.ladders.all,
-        places,
+        places: Arc::clone(&places),
         data_dir: config.data_dir.clone(),
         heard,
         orders: inlet.desk(),
