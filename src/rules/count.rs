@@ -142,7 +142,6 @@ impl Rule for Count {
             let Some(tally) = self.tallies.get_mut(index) else { continue };
             if tally.within(now, self.within) < self.end_below && tally.said != Some(false) {
                 tally.said = Some(false);
-                tally.times.shrink_to_fit();
                 out.push(self.finding(index, Level::Ended));
             } else {
                 self.arm(index);

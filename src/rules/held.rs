@@ -8,7 +8,7 @@ use super::{Finding, Level, Rule, RuleKind, Watch, Watched, World};
 use crate::document::Reader;
 use crate::model::few::Few;
 use crate::model::{
-    AlarmClass, Body, DeviceId, Mono, Now, Observation, Phase, PointId, Priority, RuleId, Text,
+    AlarmClass, Body, DeviceId, EventKind, Mono, Now, Observation, Phase, PointId, Priority, RuleId, Text,
 };
 use crate::profile::Point;
 use std::sync::Arc;
@@ -277,6 +277,14 @@ fn events(reader: &Reader<'_>, world: &World) -> (Few<DeviceId, Watching>, Optio
     let chosen = subject::devices(reader, world);
     let pattern = Pattern::parse(reader);
     pattern.iter().for_each(|pattern| pattern.given_by(reader, &chosen));
+    let moments = [EventKind::Credential, EventKind::VehiclePass, EventKind::CountedAnew];
+    if let Some(kind) = pattern.as_ref().map(|pattern| pattern.kind).filter(|kind| moments.contains(kind)) {
+        reader.problem(
+            "event",
+            format!("'{kind}' is a moment and cannot last"),
+            "choose an event that begins and ends, such as contact, or the kind `count`",
+        );
+    }
     let watching = chosen.into_iter().map(|(subject, _)| Watching::new(subject, None));
     (watching.collect(), pattern.map(What::Event))
 }

@@ -109,6 +109,7 @@ fn stuck_in_some_hours_is_timed_from_the_bell() {
 fn slips_are_told_with_what_to_write() {
     one_slip(KIND, &DOOR.replace("for_secs = 600\n", ""), &["'rule.for_secs' is missing"]);
     one_slip(KIND, &DOOR.replace("\"contact\"", "\"motion\""), &["gives no 'motion' events"]);
+    one_slip(KIND, "devices = [\"card1\"]\nevent = \"credential\"\nfor_secs = 600\n", &["cannot last"]);
     one_slip(KIND, &format!("{DOOR}when = \"night\"\n"), &["cannot be \"night\"", "teaching"]);
     one_slip(KIND, &STUCK.replace("unchanged = true\n", ""), &["which state"]);
     one_slip(KIND, &STUCK.replace("unchanged", "equals = 20\nunchanged"), &["which state"]);
