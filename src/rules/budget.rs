@@ -218,10 +218,13 @@ impl Budget {
             spread(&mut self.days, &mut account.days, &before, -1.0);
         }
         spread(&mut self.days, &mut account.days, &stretch, 1.0);
+        // What is later than now is of a clock that was ahead.
+        let past = |at: Wall| at <= now.wall || !now.wall.plausible();
+        meter.recent.retain(|start, _| past(*start));
         while meter.recent.len() > RECENT {
             meter.recent.pop_first();
         }
-        let (from, to) = account.known.unwrap_or((stretch.start, stretch.end));
+        let (from, to) = account.known.filter(|(_, to)| past(*to)).unwrap_or((stretch.start, stretch.end));
         account.known = Some((from.min(stretch.start), to.max(stretch.end)));
         let kept = now.wall.plus_ms(periods::ms(DAY).saturating_mul(-400));
         while account.days.first_key_value().is_some_and(|(day, _)| *day < kept && now.wall.plausible()) {

@@ -58,7 +58,7 @@ impl Running {
         self.power = None;
     }
 
-    /// A value of a counter, kWh, or of a gauge, kW. False when nothing is known between it and the one before.
+    /// A value of a counter, kWh, or of a gauge, kW. Whether it goes on from the one before.
     fn add(&mut self, at: Wall, value: f64, kind: PointKind, most_gap_ms: i64) -> bool {
         let Some((last_at, last)) = self.samples.back().copied() else {
             let begins = if kind == PointKind::Counter { value } else { 0.0 };
@@ -68,7 +68,8 @@ impl Running {
         };
         let gap = at.since(last_at);
         if gap <= 0 && gap > -most_gap_ms {
-            return true;
+            // Late, or told twice.
+            return false;
         }
         let before = self.power.replace((at, value));
         let used = match kind {

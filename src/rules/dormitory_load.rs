@@ -360,7 +360,8 @@ fn room(
     let every = watched.poll.saturating_mul(u32::from(slowest));
     let within = within.unwrap_or(every.saturating_mul(2).max(LEAST_WITHIN));
     if within < every {
-        let message = format!("the values of '{}' come every {} s", subject.device, every.as_secs());
+        let message =
+            format!("values of the profile '{}' come every {} s", watched.profile.id, every.as_secs());
         reader.problem("within_secs", message, format!("write {} or more", every.as_secs()));
     }
     let values = Together::new(points.iter().map(|(point, _)| point.clone()).collect(), every);

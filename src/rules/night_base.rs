@@ -25,6 +25,7 @@ point = "energy_total"         # energy, active power, volume or flow
 hours = "23:00-05:00"          # local time, outside teaching time; 23:00-05:00 unless told otherwise
 above = 5.0                    # a limit, or …
 percent_of_mean = 130          # … a share of the mean of comparable nights, or both
+least_difference = 0.5         # at least so much above that mean; 0 unless told otherwise
 unit = "kW"                    # of the limit and of what is shown; kWh means in an hour
 nights = 10                    # compared with so many, at least half of them; 10 unless told otherwise
 alarm_class = "energy"         # energy unless told otherwise
@@ -51,6 +52,8 @@ struct NightBase {
     /// As written.
     above: Option<f64>,
     share: Option<f64>,
+    /// Above the mean of comparable nights, as written.
+    difference: f64,
     back: Duration,
     watching: BTreeMap<DeviceId, Watching>,
 }
@@ -112,9 +115,11 @@ impl NightBase {
             let usual = watching.past.before(&after_teaching, night.start);
             watching.past.note(now, after_teaching, night.start, mean);
             let Some(out) = &mut out else { continue };
+            let usual = usual.as_deref().and_then(periods::mean);
+            let difference = watching.scale.rate(self.difference);
             let limits = [
                 self.above.map(|above| watching.scale.rate(above)),
-                self.share.zip(usual.as_deref().and_then(periods::mean)).map(|(share, usual)| share * usual),
+                self.share.zip(usual).map(|(share, usual)| (share * usual).max(usual + difference)),
             ];
             let Some(limit) = limits.into_iter().flatten().reduce(f64::min) else { continue };
             let holds = mean > limit;
@@ -162,6 +167,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             "add above = …, or percent_of_mean = 130, or both",
         );
     }
+    let difference = reader.number_opt("least_difference", 0.0..=1e12).unwrap_or(0.0);
     let unit = subject::unit(reader);
     let compared = reader.integer_opt("nights", 3..=30).unwrap_or(NIGHTS);
     let header = Header::parse(reader, id, AlarmClass::Energy, Priority::Low);
@@ -174,7 +180,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         watching.insert(meter.subject.device.clone(), Watching { meter, scale, windows, past, said: None });
     }
     let back = if share.is_some() { periods::looks_back(compared, MOST_BACK) } else { 2 * DAY };
-    let rule = NightBase { header, nights, above, share, back, watching };
+    let rule = NightBase { header, nights, above, share, difference, back, watching };
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }
 

@@ -5,11 +5,9 @@
 //! points has nearly all pages of two months in hand. Hours are a quarter of the pages that quarter hours are.
 
 use super::levels::Levels;
-use super::read::roll_up_of;
 use super::rows::get;
 use super::{Doing, Reader, Store, StoreError};
-use crate::model::{DeviceId, PointId, RollUp, Wall};
-use crate::runtime::Chain;
+use crate::model::{DeviceId, PointId, PointKind, RollUp, Unit, Wall};
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, Row, named_params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +22,19 @@ pub const RECALLED_HOURS_DAYS: i64 = 60;
 const DAYS_AT_ONCE: i64 = 31;
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// Which points' series, and from when on each is wanted.
-type Wanted = BTreeMap<i64, Wall>;
+/// The columns of a row, in the order in which [`Reading::take`] reads them.
+const COLUMNS: &str = "r.count, r.sum, r.min, r.max, r.last, r.delta, r.revision, r.series, r.start";
+
+/// Whose values a series holds, and from when on they are wanted.
+struct Series {
+    device: DeviceId,
+    point: PointId,
+    unit: Unit,
+    kind: PointKind,
+    since: Wall,
+}
+
+type Wanted = BTreeMap<i64, Series>;
 
 /// A table of roll-ups by time, and what its rows say of their length.
 struct Table {
@@ -105,10 +114,10 @@ fn recalled(
     let day = |days: i64| levels.day_of(newest.plus_ms(-days * DAY_MS)).0;
     let (hours_from, parts_from) = (day(RECALLED_HOURS_DAYS), day(RECALLED_PARTS_DAYS));
     let wanted = wanted(db, points, newest)?;
-    let Some(oldest) = wanted.values().min().map(|from| levels.day_of(*from).0) else { return Ok(()) };
+    let Some(oldest) = wanted.values().map(|series| series.since).min() else { return Ok(()) };
 
     let mut reading = Reading { db, rows: Vec::new(), bad: 0 };
-    let mut at = oldest;
+    let mut at = levels.day_of(oldest).0;
     while at < hours_from {
         let to = levels.day_of(at.plus_ms(DAYS_AT_ONCE * DAY_MS)).0.min(hours_from);
         reading.days(&wanted, at, to)?;
@@ -140,16 +149,21 @@ fn wanted(
     points: &BTreeMap<(DeviceId, PointId), Duration>,
     newest: Wall,
 ) -> Result<Wanted, StoreError> {
-    let named: BTreeMap<(&str, &str), Duration> =
-        points.iter().map(|((device, point), back)| ((device.as_str(), point.as_str()), *back)).collect();
-    let mut statement = db.prepare_cached("select id, device, point from series").doing("reading series")?;
+    let named: BTreeMap<(&str, &str), _> =
+        points.iter().map(|(of, back)| ((of.0.as_str(), of.1.as_str()), (of, *back))).collect();
+    let mut statement = db.prepare_cached("select * from series").doing("reading series")?;
     let mut rows = statement.query([]).doing("reading series")?;
     let mut wanted = Wanted::new();
     while let Some(row) = rows.next().doing("reading series")? {
-        let (device, point): (String, String) = (get(row, "device")?, get(row, "point")?);
-        if let Some(back) = named.get(&(device.as_str(), point.as_str())) {
-            let back = i64::try_from(back.as_millis()).unwrap_or(i64::MAX);
-            wanted.insert(get(row, "id")?, newest.plus_ms(back.saturating_neg()));
+        let text = |column: &str| get::<String>(row, column);
+        let (device, point) = (text("device")?, text("point")?);
+        let Some(((device, point), back)) = named.get(&(device.as_str(), point.as_str())) else { continue };
+        // A word that this program does not know is of no use to it.
+        let (unit, kind) = (Unit::from_symbol(&text("unit")?), PointKind::from_word(&text("kind")?));
+        if let (Some(unit), Some(kind)) = (unit, kind) {
+            let since = newest.plus_ms(i64::try_from(back.as_millis()).unwrap_or(i64::MAX).saturating_neg());
+            let (device, point) = (device.clone(), point.clone());
+            wanted.insert(get(row, "id")?, Series { device, point, unit, kind, since });
         }
     }
     Ok(wanted)
@@ -168,15 +182,12 @@ impl Reading<'_> {
         self.rows.drain(..).for_each(|row| show(&row));
     }
 
-    fn take(&mut self, row: &Row<'_>) {
-        match roll_up_of(row) {
-            Ok(roll_up) => self.rows.push(roll_up),
-            Err(error) => {
-                if self.bad == 0 {
-                    tracing::error!(error = %Chain(&error), "a roll-up cannot be read back");
-                }
-                self.bad += 1;
-            }
+    /// Takes a row of [`COLUMNS`] and its length; one that cannot be read is counted.
+    fn take(&mut self, wanted: &Wanted, row: &Row<'_>, without: &BTreeSet<Wall>) {
+        match period(wanted, row) {
+            Ok(Some(period)) if !without.contains(&period.start) => self.rows.push(period),
+            Ok(_) => {}
+            Err(_) => self.bad += 1,
         }
     }
 
@@ -199,18 +210,15 @@ impl Reading<'_> {
         let starts: BTreeSet<Wall> = due.iter().map(|(start, _)| *start).collect();
         let db = self.db;
         let mut statement = db
-            .prepare_cached(
-                "select r.*, (r.ends - r.start) / 1000 as period_secs, s.device, s.point, s.unit, s.kind \
-                 from roll_up_day r join series s on s.id = r.series \
-                 where r.series = ?1 and r.start >= ?2 and r.start < ?3",
-            )
+            .prepare_cached(&format!(
+                "select {COLUMNS}, (r.ends - r.start) / 1000 from roll_up_day r \
+                 where r.series = ?1 and r.start >= ?2 and r.start < ?3"
+            ))
             .doing("reading days")?;
-        for (series, since) in wanted.iter().filter(|(_, since)| **since < to) {
-            let mut rows = statement.query([*series, from.max(*since).0, to.0]).doing("reading days")?;
+        for (id, series) in wanted.iter().filter(|(_, series)| series.since < to) {
+            let mut rows = statement.query([*id, from.max(series.since).0, to.0]).doing("reading days")?;
             while let Some(row) = rows.next().doing("reading days")? {
-                if !starts.contains(&Wall(get(row, "start")?)) {
-                    self.take(row);
-                }
+                self.take(wanted, row, &starts);
             }
         }
         for (start, ends) in due {
@@ -238,7 +246,7 @@ impl Reading<'_> {
         without: &BTreeSet<Wall>,
     ) -> Result<(), StoreError> {
         let ids: Vec<String> =
-            wanted.iter().filter(|(_, since)| **since < to).map(|(id, _)| id.to_string()).collect();
+            wanted.iter().filter(|(_, series)| series.since < to).map(|(id, _)| id.to_string()).collect();
         let ids = format!("[{}]", ids.join(","));
         let Table { name, length } = table;
         let db = self.db;
@@ -247,23 +255,39 @@ impl Reading<'_> {
                 "with recursive moment (at) as (select min(start) from {name} where start >= :from and start < :to \
                  union all select (select min(start) from {name} where start > moment.at and start < :to) \
                  from moment where moment.at is not null) \
-                 select r.*, {length} as period_secs, s.device, s.point, s.unit, s.kind \
-                 from moment cross join json_each(:ids) wanted cross join {name} r \
-                 on r.start = moment.at and r.series = wanted.value cross join series s on s.id = r.series"
+                 select {COLUMNS}, {length} from moment cross join json_each(:ids) wanted cross join {name} r \
+                 on r.start = moment.at and r.series = wanted.value"
             ))
             .doing("reading roll-ups")?;
         let mut rows = statement
             .query(named_params! { ":from": from.0, ":to": to.0, ":ids": ids })
             .doing("reading roll-ups")?;
         while let Some(row) = rows.next().doing("reading roll-ups")? {
-            let start = Wall(get(row, "start")?);
-            let since = wanted.get(&get::<i64>(row, "series")?);
-            if !without.contains(&start) && since.is_none_or(|since| start >= *since) {
-                self.take(row);
-            }
+            self.take(wanted, row, without);
         }
         Ok(())
     }
+}
+
+/// A row as a period; nothing before its series is wanted.
+fn period(wanted: &Wanted, row: &Row<'_>) -> rusqlite::Result<Option<RollUp>> {
+    let (id, start): (i64, i64) = (row.get(7)?, row.get(8)?);
+    let Some(series) = wanted.get(&id).filter(|series| series.since.0 <= start) else { return Ok(None) };
+    Ok(Some(RollUp {
+        device: series.device.clone(),
+        point: series.point.clone(),
+        unit: series.unit,
+        kind: series.kind,
+        start: Wall(start),
+        period_secs: row.get(9)?,
+        count: row.get(0)?,
+        sum: row.get(1)?,
+        min: row.get(2)?,
+        max: row.get(3)?,
+        last: row.get(4)?,
+        delta: row.get(5)?,
+        revision: row.get(6)?,
+    }))
 }
 
 #[cfg(test)]

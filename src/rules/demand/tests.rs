@@ -147,13 +147,17 @@ fn slips_are_told_with_what_to_write() {
     }
 }
 
+fn number(ms: i64) -> f64 {
+    f64::from(i32::try_from(ms).expect("small"))
+}
+
 /// Energy up to a moment, from every reading of the run: the line between two readings is the load.
 fn energy(readings: &[(i64, f64)], at: i64) -> f64 {
     let parts = readings.windows(2).map(|two| {
         let ((from, a), (to, b)) = (two[0], two[1]);
         let end = to.min(at);
-        let whole = (a + b) / 2.0 * (to - from) as f64;
-        if end <= from { 0.0 } else { whole * (end - from) as f64 / (to - from) as f64 }
+        let whole = (a + b) / 2.0 * number(to - from);
+        if end <= from { 0.0 } else { whole * number(end - from) / number(to - from) }
     });
     parts.sum::<f64>() / 3_600_000.0
 }
@@ -179,7 +183,7 @@ fn agrees_with_a_naive_reference() {
             warned &= at != window;
             let here = energy(&readings, at) - energy(&readings, window);
             let trend = (energy(&readings, at) - energy(&readings, at - 180_000)) / 0.05;
-            let projected = (here + trend * (window + 900_000 - at) as f64 / 3_600_000.0) / 0.25;
+            let projected = (here + trend * number(window + 900_000 - at) / 3_600_000.0) / 0.25;
             if here / 0.25 > 400.0 && !std::mem::replace(&mut over, true) {
                 expected.push((at, "e0 holds"));
             }

@@ -1,8 +1,11 @@
 //! Hours and days against comparable ones; gaps, restarts, clocks; a naive reference.
 
+use crate::calendar::Calendar;
 use crate::model::{RollUp, Wall};
-use crate::rules::Level;
-use crate::rules::testing::{Dice, Player, local, one_slip, period};
+use crate::rules::testing::{Dice, Player, eastern, local, one_slip, period, world};
+use crate::rules::{Level, World};
+use jiff::tz::TimeZone;
+use std::sync::Arc;
 
 const RULE: &str = "devices = [\"e1\"]\npoint = \"energy_total\"\ntimes = 2\nleast_difference = 3\nunit = \"kWh\"\ndays = 4\n";
 const HOUR_MS: i64 = 3_600_000;
@@ -113,6 +116,20 @@ fn a_restart_knows_the_days_before() {
 }
 
 #[test]
+fn clocks_that_are_wrong_for_a_while_leave_nothing_behind() {
+    let mut player = Player::at("2031-10-13T00:00", "deviation", RULE);
+    for midnight in ["2031-10-13T00:00", "2031-10-14T00:00", "2031-10-15T00:00", "2031-10-16T00:00"] {
+        player.close_all(&day(midnight, 0.1));
+    }
+    player.set_wall(Wall(5_000)).wait(600).set_wall(local("2026-10-11T23:00")).findings.clear();
+    player.close(&hour(local("2026-10-11T23:00"), 1.0));
+    for (midnight, ten) in WEEKDAYS.into_iter().zip([9.0, 9.0, 9.0, 9.0, 9.0]) {
+        player.close_all(&day(midnight, ten));
+    }
+    assert!(player.said().is_empty(), "9 kWh are not compared with what was little in 2031");
+}
+
+#[test]
 fn slips_are_told_with_what_to_write() {
     one_slip("deviation", &RULE.replace("times = 2\n", ""), &["no limit", "deviations = 5"]);
     one_slip("deviation", &RULE.replace("times = 2", "times = 0.5"), &["'rule.times' is out of range"]);
@@ -126,11 +143,9 @@ fn slips_are_told_with_what_to_write() {
 }
 
 /// Of each hour, anew from the whole series.
-fn reference(series: &[(Wall, Option<f64>)]) -> Vec<(Wall, bool)> {
+fn reference(series: &[(Wall, Option<f64>)], zone: &TimeZone) -> Vec<(Wall, bool)> {
     let of = |at: Wall| {
-        let local = jiff::Timestamp::from_millisecond(at.0 + 8 * HOUR_MS)
-            .expect("a time")
-            .to_zoned(jiff::tz::TimeZone::UTC);
+        let local = jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned(zone.clone());
         (local.weekday().to_monday_zero_offset() < 5, local.hour())
     };
     let mut verdicts: Vec<(Wall, bool)> = Vec::new();
@@ -157,9 +172,12 @@ fn reference(series: &[(Wall, Option<f64>)]) -> Vec<(Wall, bool)> {
 }
 
 #[test]
-fn agrees_with_a_naive_reference() {
+fn agrees_with_a_naive_reference_over_the_change_of_the_clocks() {
+    let zone = eastern();
+    let world = World { calendar: Arc::new(Calendar::default_school(zone.clone())), ..world() };
     let rule = RULE.replace("energy_total", "power_total");
-    let start = local("2026-09-07T00:00");
+    let begin: jiff::civil::DateTime = "2026-10-20T00:00".parse().expect("a time");
+    let start = Wall(zone.to_timestamp(begin).expect("a time").as_millisecond());
     let mut judged = 0;
     for seed in 0..30 {
         let mut dice = Dice::seeded(seed);
@@ -170,7 +188,7 @@ fn agrees_with_a_naive_reference() {
                 (start.plus_ms(turn * HOUR_MS), (dice.roll(12) > 0).then_some(value))
             })
             .collect();
-        let mut player = Player::at("2026-09-06T23:00", "deviation", &rule);
+        let mut player = Player::in_world(&world, start, "deviation", &rule);
         let mut said = Vec::new();
         for (at, value) in &series {
             if let Some(value) = value {
@@ -178,7 +196,7 @@ fn agrees_with_a_naive_reference() {
             }
             said.extend(player.findings.drain(..).map(|finding| (*at, finding.level == Level::Holds)));
         }
-        assert_eq!(said, reference(&series), "seed {seed}");
+        assert_eq!(said, reference(&series, &zone), "seed {seed}");
         judged += said.len();
     }
     assert!(judged > 1000, "{judged}");

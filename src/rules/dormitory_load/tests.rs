@@ -160,6 +160,10 @@ fn slips_are_told_with_what_to_write() {
     one_slip("dormitory_load", &format!("{RULE}within_secs = 2\n"), &["every 10 s", "write 10 or more"]);
 }
 
+fn number(dice: &mut Dice, sides: u64) -> f64 {
+    f64::from(u32::try_from(dice.roll(sides)).expect("small"))
+}
+
 /// Appliances come and go one after the other; the heating ones that stay for three polls and no other are told.
 #[test]
 fn tells_exactly_the_appliances_that_heat() {
@@ -168,9 +172,9 @@ fn tells_exactly_the_appliances_that_heat() {
         let mut dice = Dice::seeded(seed);
         let mut player = quiet();
         for turn in 0..20 {
-            let base = LIGHTS.with(1.0 + dice.roll(500) as f64, 0.6 + dice.roll(30) as f64 / 100.0);
+            let base = LIGHTS.with(1.0 + number(&mut dice, 500), 0.6 + number(&mut dice, 30) / 100.0);
             polls(&mut player, base, 4);
-            let watts = 850.0 + dice.roll(1500) as f64;
+            let watts = 850.0 + number(&mut dice, 1500);
             let lasting = 1 + usize::try_from(dice.roll(6)).expect("small");
             let expected: Vec<&str> = match dice.roll(4) {
                 0 => {

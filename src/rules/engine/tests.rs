@@ -100,7 +100,7 @@ fn a_rule_is_shown_the_periods_of_its_points_and_its_deadline_is_known_after_eac
     let counts: Vec<_> = (0..2).map(|_| Arc::new(AtomicUsize::new(0))).collect();
     let rule = |(index, points): (usize, Vec<(DeviceId, PointId)>)| {
         let (id, seen) = (RuleId::new("following").expect("an id"), Arc::clone(&counts[index]));
-        let back = Duration::from_secs(60 * (1 + index as u64));
+        let back = Duration::from_secs([60, 120][index]);
         Box::new(Following { id, points, back, seen, deadline: None }) as Box<dyn Rule>
     };
     let (power, energy) = (point("power_total"), point("energy_total"));

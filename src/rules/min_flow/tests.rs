@@ -90,8 +90,8 @@ fn slips_are_told_with_what_to_write() {
 /// Over each unbroken hour of each night that is covered by three quarters.
 fn reference(series: &[Option<f64>], zone: &jiff::tz::TimeZone, start: Wall) -> Vec<bool> {
     let local = |turn: usize| {
-        let at = start.0 + turn as i64 * QUARTER_MS;
-        jiff::Timestamp::from_millisecond(at).expect("a time").to_zoned(zone.clone())
+        let at = start.plus_ms(i64::try_from(turn).expect("small") * QUARTER_MS);
+        jiff::Timestamp::from_millisecond(at.0).expect("a time").to_zoned(zone.clone())
     };
     let mut nights: Vec<(jiff::civil::Date, Vec<usize>)> = Vec::new();
     for turn in (0..series.len()).filter(|turn| (1..5).contains(&local(*turn).hour())) {
@@ -136,9 +136,9 @@ fn agrees_with_a_naive_reference() {
             })
             .collect();
         let mut player = Player::in_world(&world, start, "min_flow", &rule);
-        for (turn, litres) in series.iter().enumerate() {
+        for (turn, litres) in (0..).zip(&series) {
             if let Some(volume) = litres {
-                let at = start.plus_ms(turn as i64 * QUARTER_MS);
+                let at = start.plus_ms(turn * QUARTER_MS);
                 player.close(&period("w1", "flow", at, 900, volume * 4.0));
             }
         }

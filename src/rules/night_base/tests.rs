@@ -63,6 +63,18 @@ fn nights_after_teaching_days_are_compared_with_such() {
 }
 
 #[test]
+fn next_to_nothing_is_not_too_much_however_little_was_usual() {
+    let rule = format!("{SHARE}least_difference = 0.5\n");
+    let mut player = Player::at("2026-10-05T12:00", "night_base", &rule);
+    for night in [0.0, 0.0, 0.0, 0.4] {
+        live(&mut player, night);
+    }
+    assert_eq!(player.said(), ["e1 ended"]);
+    live(&mut player, 0.7);
+    assert_eq!(player.said(), ["e1 holds"]);
+}
+
+#[test]
 fn a_night_of_which_too_little_was_measured_is_not_judged() {
     let mut player = Player::at("2026-10-12T12:00", "night_base", LIMIT);
     for period in day(player.now.wall, 9.0) {
@@ -216,7 +228,7 @@ fn reference(zone: &TimeZone, came: &[RollUp], limit: f64) -> Vec<bool> {
             }
         }
         if covered * 2 >= quarters {
-            verdicts.push(amount / (covered as f64 / 4.0) > limit);
+            verdicts.push(amount / (f64::from(u32::try_from(covered).expect("small")) / 4.0) > limit);
         }
     }
     verdicts.dedup();
