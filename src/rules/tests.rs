@@ -65,8 +65,8 @@ retained is not raised a second time. Smoke of a detector that is behind no fire
 An alarm of `always.duress` (somebody opened under threat) is silent: the API gives it with `"silent": true`, and nothing
 may sound or show at that door.
 
-`always.calendar` is there where a calendar has terms: a low alarm from 30 days before the last of them ends until the
-gateway starts with a newer calendar, and another once it is over. It has no device.
+`always.calendar` is there where a calendar has terms: a low alarm from 30 days before the last of them ends, and another
+in its place once it is over, until the gateway starts with a newer calendar. It has no device.
 
 ## Zones
 
