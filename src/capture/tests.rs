@@ -38,6 +38,7 @@ fn places() -> BTreeMap<PlaceId, Place> {
             counts: false,
             assembly: false,
             overnight: false,
+            calendar: None,
         };
         (id, place)
     };

@@ -3,6 +3,7 @@
 //! `step` knows no clock, no file and no network; a test can run it a million times. What it decides becomes true
 //! when the store has made its [`Commit`] durable, and only then is anybody answered.
 
+mod comings;
 mod live;
 mod player;
 mod seen;
@@ -23,6 +24,7 @@ use crate::model::{
 use crate::museum;
 use crate::profile::{Counted, Nature};
 use crate::rules::{Engine, Finding, Level, World};
+use comings::Comings;
 use live::LiveBoard;
 use seen::Seen;
 use std::collections::BTreeMap;
@@ -249,6 +251,7 @@ pub struct Pipeline {
     pending: Vec<Finding>,
     /// What the next step writes into the audit trail.
     notes: Vec<Audit>,
+    comings: Comings,
 }
 
 impl Pipeline {
@@ -320,6 +323,7 @@ impl Pipeline {
             people: remembered.people,
             pending,
             notes: Vec::new(),
+            comings: Comings::default(),
         }
     }
 
@@ -440,7 +444,9 @@ impl Pipeline {
                     Link::Up => "up",
                     Link::Down(fault) => fault.as_str(),
                 };
-                commit.audit.push(noted(stamp.gateway, "link", device.to_string(), detail));
+                if self.comings.notes(&device, now.mono) {
+                    commit.audit.push(noted(stamp.gateway, "link", device.to_string(), detail));
+                }
                 commit.links.push(LinkChange { device, at: stamp.gateway, link });
             }
         }

@@ -28,6 +28,7 @@ pub(super) fn plan(channels: &[&str]) -> Plan {
         counts: false,
         assembly: false,
         overnight: false,
+        calendar: None,
     };
     let places = [place("east", None), place("lab", Some("east")), place("west", None)];
     Plan {

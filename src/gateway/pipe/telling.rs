@@ -72,6 +72,8 @@ fn start(dir: &Path, wall: Wall) -> Plant {
         devices: BTreeMap::new(),
         places: BTreeMap::new(),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
+        aggregate_secs: 900,
+        calendars: BTreeMap::new(),
     });
     let settings = Settings {
         gateway: DeviceId::new("gw").unwrap(),
