@@ -90,7 +90,7 @@ impl Rule for PowerFactor {
             }
             Body::Reading(reading) if !seen.retained => {
                 let Some(both) = watching.both.take(now.mono, reading) else { return };
-                let [factor, load] = both[..] else { return };
+                let &[factor, load] = both.as_slice() else { return };
                 (watching.factor, watching.load) = ((factor * watching.scale).abs(), load);
                 let holds = match watching.factor {
                     _ if load.abs() < watching.least => Some(false),
