@@ -107,8 +107,16 @@ impl Again {
                     self.engine
                         .remember(self.now, &Observation { device, stamp: *stamp, body, retained: false });
                 }
-                periods.iter().for_each(|period| self.engine.recall(self.now, period));
+                // A period that was over while the gateway was away was closed after the start, not known at it.
+                let late = if self.counted.is_empty() { Vec::new() } else { self.aggregates.close(at) };
+                let closed = |of: &RollUp| {
+                    late.iter().any(|l| (&l.device, &l.point, l.start) == (&of.device, &of.point, of.start))
+                };
+                periods.iter().filter(|of| !closed(of)).for_each(|of| self.engine.recall(self.now, of));
                 self.engine.expire(self.now, &mut self.findings);
+                for period in &late {
+                    self.engine.close(self.now, period, &mut self.findings);
+                }
                 self.settle(each);
             }
             Told::ClockSet(by_ms) => {

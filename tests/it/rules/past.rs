@@ -147,7 +147,10 @@ impl Live<'_> {
                 self.open.insert(change.alarm.id.0, change.alarm.clone());
             }
         }
-        store.commit(&[&commit]).unwrap();
+        // As the gateway's loop does it.
+        if !commit.is_empty() {
+            store.commit(&[&commit]).unwrap();
+        }
     }
 
     fn pass(&mut self, ms: u64) {
