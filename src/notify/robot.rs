@@ -1,6 +1,6 @@
 //! What the robots of group chats have in common: a JSON document is posted to a secret address.
 
-use super::reply::{Codes, Reply, Scrub, judge_robot};
+use super::reply::{Codes, Scrub, judge_robot};
 use super::{Means, Message, NotifyError, Occasion, Rate, Verdict, web};
 use crate::config::{Languages, Robot, Site};
 use crate::model::{ChannelId, Priority, Secret, Wall};
@@ -48,17 +48,13 @@ impl Line {
         match web::send(request).await {
             Ok(reply) => {
                 self.said = Some(self.scrub.said(&reply.body));
-                self.judge(&reply, codes)
+                judge_robot(&reply, &self.scrub, codes)
             }
             Err(why) => {
                 self.said = None;
                 Verdict::Failed { why: self.scrub.line(&why) }
             }
         }
-    }
-
-    fn judge(&self, reply: &Reply, codes: &Codes) -> Verdict {
-        judge_robot(reply, &self.scrub, codes)
     }
 
     /// The text with the word that the robot asks for.

@@ -1,10 +1,10 @@
 //! How servers are reached over HTTP, and the two kinds of channel that are nothing but a request.
 
 use super::super::attached::certificates_opt;
-use super::super::fields::{is_loopback, number, url};
+use super::super::fields::{is_loopback, number, quiet, url};
 use super::template::{Escape, template, template_opt};
 use super::{
-    Around, Charset, Content, Method, Success, Template, Templated, Web, Webhook, is_plain, listed,
+    Around, Charset, Content, Method, Piece, Success, Template, Templated, Web, Webhook, is_plain, listed,
     listed_persons, secret_at, secret_at_opt,
 };
 use crate::document::Reader;
@@ -19,6 +19,8 @@ const OWN_HEADERS: &[&str] =
 
 /// `ca_file` and `proxy`.
 pub(super) fn web(reader: &Reader<'_>, around: &Around<'_>) -> Web {
+    // Known also where nothing is plain.
+    reader.flag_opt("allow_plain_http");
     let ca_pem = certificates_opt(reader, "ca_file", around.sources);
     let proxy = if reader.has("proxy") {
         url(reader, "proxy", "http://192.168.1.1:3128")
@@ -216,12 +218,12 @@ fn template_url(reader: &Reader<'_>, template: &Template) -> bool {
                 && url.has_host()
                 && url.username().is_empty()
                 && url.password().is_none()
-                && !matches!(template.0.first(), Some(piece) if !starts_whole(piece)) =>
+                && server_is_fixed(template) =>
         {
             encrypted(reader, "url", &url)
         }
         _ => {
-            super::super::fields::quiet(
+            quiet(
                 reader,
                 "url",
                 "'url' is no address",
@@ -233,11 +235,12 @@ fn template_url(reader: &Reader<'_>, template: &Template) -> bool {
     }
 }
 
-/// The server stands in the first piece: no gap decides where a message goes.
-fn starts_whole(first: &super::Piece) -> bool {
-    match first {
-        super::Piece::Plain(text) => {
-            text.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?']) || !rest.is_empty())
+/// Whether no gap can decide which server a message goes to.
+fn server_is_fixed(template: &Template) -> bool {
+    match template.0.as_slice() {
+        [Piece::Plain(_)] => true,
+        [Piece::Plain(begin), ..] => {
+            begin.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?']))
         }
         _ => false,
     }
@@ -245,10 +248,10 @@ fn starts_whole(first: &super::Piece) -> bool {
 
 /// What the templates ask for must be there, and what is there must be asked for.
 fn check_gaps(reader: &Reader<'_>, templates: &[&Template], recipients: bool) {
-    let used = |piece: &super::Piece| templates.iter().any(|template| template.0.contains(piece));
+    let used = |piece: &Piece| templates.iter().any(|template| template.0.contains(piece));
     for (piece, key, there) in [
-        (super::Piece::Recipient, "recipients", recipients),
-        (super::Piece::Secret, "secret_file", reader.has("secret_file")),
+        (Piece::Recipient, "recipients", recipients),
+        (Piece::Secret, "secret_file", reader.has("secret_file")),
     ] {
         let gap = if key == "recipients" { "{recipient}" } else { "{secret}" };
         if used(&piece) && !there {
@@ -262,7 +265,7 @@ fn check_gaps(reader: &Reader<'_>, templates: &[&Template], recipients: bool) {
             );
         }
     }
-    let says = [super::Piece::Title, super::Piece::Text, super::Piece::Place, super::Piece::Priority];
+    let says = [Piece::Title, Piece::Text, Piece::Place, Piece::Priority];
     if !templates.is_empty() && !says.iter().any(used) {
         reader.problem(
             "url",
