@@ -125,7 +125,7 @@ impl Queue {
         if waiting.urgent() {
             self.urgent.insert(alarm.id);
         }
-        if waiting.alarm.priority == Priority::Critical {
+        if waiting.alarm.priority == Priority::Critical && waiting.occasion != Occasion::Over {
             self.critical.insert(alarm.id);
         }
     }
