@@ -505,7 +505,7 @@ mod tests {
 
     #[test]
     fn quiet_hours_go_over_midnight() {
-        let time = |text| Time::strptime("%H:%M", text).unwrap();
+        let time = |text: &str| Time::strptime("%H:%M", text).unwrap();
         for (written, inside, outside) in [
             ("22:00-06:30", ["22:00", "00:00", "06:29"], ["06:30", "12:00", "21:59"]),
             ("12:00-14:00", ["12:00", "13:00", "13:59"], ["14:00", "00:00", "11:59"]),

@@ -22,6 +22,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+# Each request has a thread of its own, and a line must stay one.
+TELLING = threading.Lock()
+
+
 class Answer(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -34,7 +38,8 @@ class Answer(BaseHTTPRequestHandler):
             "headers": {name.lower(): value for name, value in self.headers.items()},
             "body": body.decode("utf-8", "backslashreplace"),
         }
-        print(json.dumps(heard), flush=True)
+        with TELLING:
+            print(json.dumps(heard), flush=True)
         mode = self.path.split("/")[1].split("?")[0]
         word, _, number = mode.partition("-")
         match word:
