@@ -58,6 +58,8 @@ pub(super) struct Queue {
     waiting: BTreeMap<AlarmId, Waiting>,
     /// Those of them that may not wait.
     urgent: BTreeSet<AlarmId>,
+    /// Those of them that quiet hours do not hold back, the urgent ones among them.
+    critical: BTreeSet<AlarmId>,
     /// Alarms that are only counted.
     uncounted: Counts,
     /// What is on its way.
@@ -81,6 +83,7 @@ impl Queue {
             route,
             waiting: BTreeMap::new(),
             urgent: BTreeSet::new(),
+            critical: BTreeSet::new(),
             uncounted: Counts::default(),
             flight: None,
             pushes: VecDeque::new(),
@@ -118,8 +121,12 @@ impl Queue {
             Some(old) => old.alarm = new.alarm,
             None => drop(self.waiting.insert(alarm.id, new)),
         }
-        if self.waiting.get(&alarm.id).is_some_and(Waiting::urgent) {
+        let Some(waiting) = self.waiting.get(&alarm.id) else { return };
+        if waiting.urgent() {
             self.urgent.insert(alarm.id);
+        }
+        if waiting.alarm.priority == Priority::Critical && waiting.occasion != Occasion::Over {
+            self.critical.insert(alarm.id);
         }
     }
 
@@ -134,6 +141,7 @@ impl Queue {
     pub(super) fn drop(&mut self, alarm: AlarmId) {
         self.waiting.remove(&alarm);
         self.urgent.remove(&alarm);
+        self.critical.remove(&alarm);
     }
 
     /// Whether an alarm waits or is on its way.
@@ -181,7 +189,8 @@ impl Queue {
         if !self.urgent.is_empty() {
             return Some(self.urgent_at());
         }
-        (self.waits() > 0 && !quiet).then(|| self.calm_at())
+        let open = if quiet { !self.critical.is_empty() } else { self.waits() > 0 };
+        open.then(|| self.calm_at())
     }
 
     /// What is to go now. `number` is the next that is free; whether it was used is seen in the load.
@@ -210,6 +219,7 @@ impl Queue {
         let ids: Vec<AlarmId> = told.iter().map(|waiting| waiting.alarm.id).collect();
         for id in &ids {
             self.urgent.remove(id);
+            self.critical.remove(id);
         }
         let number = self.again.take().filter(|(_, before)| *before == ids).map_or(number, |(n, _)| n);
         self.pushes.push_back((now, urgent));

@@ -322,9 +322,12 @@ fn in_quiet_hours_only_what_is_critical_is_told_and_the_rest_in_one_digest_when_
     assert_eq!(digest.alarms.len(), 39);
     assert_eq!(digest.title.zh, "39 条报警未确认：高 39");
 
-    let mut night = Scene::new(scene.ladder.plan.clone(), accepts);
+    let mut made = scene.ladder.plan.clone();
+    made.policies[0].remind = Some(Duration::from_secs(300));
+    let mut night = Scene::new(made, accepts);
     night.raise(1, Priority::Critical);
-    assert_eq!(night.log(), [(0, "chat", Occasion::Raised)]);
+    night.until(400_000);
+    assert_eq!(night.log(), [(0, "chat", Occasion::Raised), (300_000, "chat", Occasion::Reminder)]);
 }
 
 #[test]
