@@ -170,7 +170,6 @@ pub(super) fn world() -> World {
         ("card2", "读卡器2", &reader, "b1"),
         ("card3", "读卡器3", &reader, "r101"),
         ("door1", "门磁", &contact, "b1"),
-        ("w1", "水表", &water, "gate"),
         ("pir1", "红外探测器", &detector, "gate"),
         ("cam1", "摄像机", &camera, "gate"),
         ("help1", "求助按钮", &button, "r201"),
