@@ -183,11 +183,12 @@ fn replay(dir: &Path) -> Result<(f64, f64), Failure> {
     };
     let took = begun.elapsed().as_secs_f64();
     let told: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(dir.join("told.json"))?)?;
-    let raised = told["only_now"].as_array().map_or(0, Vec::len);
+    let raised = told.get("only_now").and_then(serde_json::Value::as_array).map_or(0, Vec::len);
     if !ended.success() || raised == 0 {
         return Err(format!("the replay ended with {ended} and {raised} alarms").into());
     }
-    eprintln!("figures: {} readings, {raised} alarms in {took:.1} s, {peak:.0} MB", told["readings"]);
+    let readings = told.get("readings").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    eprintln!("figures: {readings} readings, {raised} alarms in {took:.1} s, {peak:.0} MB");
     Ok((took, peak))
 }
 

@@ -174,8 +174,8 @@ mod tests {
         let at = |alarm: u64, n: i64| name(&format!("{alarm}-{}-cam.jpg", day(n).0));
         assert_eq!(shelf.of(AlarmId(1)).unwrap(), vec![]);
         assert_eq!(shelf.prune(day(0)).unwrap(), 0);
-        for (alarm, n) in [(1, 0), (1, 20), (2, 25)] {
-            shelf.put(&at(alarm, n), &[alarm as u8; 100]).unwrap();
+        for (alarm, n, byte) in [(1, 0, 1_u8), (1, 20, 1), (2, 25, 2)] {
+            shelf.put(&at(alarm, n), &[byte; 100]).unwrap();
         }
         shelf.share(&at(2, 25), &at(3, 26)).unwrap();
         assert_eq!(shelf.of(AlarmId(1)).unwrap(), vec![(at(1, 0), 100), (at(1, 20), 100)]);

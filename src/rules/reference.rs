@@ -335,7 +335,7 @@ fn within(segments: &[Segment], newest: i64, window_ms: i64) -> f64 {
 #[test]
 fn sums_of_a_counter() {
     let rule = |seed: u64| {
-        let (side, limit) = if seed % 2 == 0 { ("above", "40.3137") } else { ("below", "35.7291") };
+        let (side, limit) = if seed.is_multiple_of(2) { ("above", "40.3137") } else { ("below", "35.7291") };
         format!(
             "[[rule]]\nid = \"r\"\nkind = \"sum\"\ndevices = [\"w1\"]\npoint = \"volume\"\n{side} = {limit}\n\
              unit = \"m3\"\nwindow_secs = 100\ndeadband = 5.2071\n"

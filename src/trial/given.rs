@@ -243,7 +243,7 @@ fn credential(
     let (valid_from, valid_until) = (when("valid_from"), when("valid_until"));
     let written = name.is_some() || carrier.is_some() || service.is_some() || direction.is_some();
     let presented = matches!(kind, Some(EventKind::Credential | EventKind::Duress | EventKind::VehiclePass));
-    if !presented && !(written || result.is_some()) {
+    if !(presented || written || result.is_some()) {
         return None;
     }
     let person = name.map(|name| {

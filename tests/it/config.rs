@@ -251,7 +251,10 @@ fn every_key_and_rule_kind_is_in_the_manual() {
     let (_, said) = check(temp.path());
     let lists: Vec<&str> = said.split("-> write one of: ").skip(1).filter_map(|s| s.lines().next()).collect();
     assert_eq!(lists.len(), 36, "{said}");
-    for key in lists.iter().flat_map(|list| list.split(", ")) {
+    // Long lists are cut: of the kinds of rules the table has them all.
+    let kinds = schoolgate::rules::RULE_KINDS.iter().map(|kind| kind.name);
+    let keys = lists.iter().filter(|list| !list.contains(" more")).flat_map(|list| list.split(", "));
+    for key in keys.chain(kinds) {
         let written = [format!("`{key}`"), format!("[{key}]")].iter().any(|form| manual.contains(form));
         assert!(written, "'{key}' is missing in docs/configuration.md");
     }

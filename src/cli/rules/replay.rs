@@ -254,9 +254,9 @@ fn sums<K: Ord>(report: &Report, key: impl Fn(&Episode) -> K) -> BTreeMap<K, Sum
 fn length(ms: i64) -> String {
     let secs = ms / 1000;
     match secs {
-        0 => "-".into(),
-        ..60 => format!("{secs} s"),
-        ..3600 => format!("{} min", secs / 60),
+        ..=0 => "-".into(),
+        1..60 => format!("{secs} s"),
+        60..3600 => format!("{} min", secs / 60),
         _ => format!("{} h {:02} min", secs / 3600, secs % 3600 / 60),
     }
 }

@@ -23,8 +23,8 @@ fn more_than_two_cubic_metres_in_an_hour() {
     let reached = minutes(&mut player, 100.0, 0.05, 40);
     assert!(player.said().is_empty(), "exactly two");
     let reached = minutes(&mut player, reached, 0.05, 1);
-    assert_eq!(player.findings[0].what.en, "大门 水表: volume: 2.05 m3 in 3600 s, above 2 m3");
-    assert_eq!(player.findings[0].what.zh, "大门 水表: 用水量 3600 秒内累计 2.05 m3，高于 2 m3");
+    assert_eq!(player.findings[0].what.en, "配电房 水表: volume: 2.05 m3 in 3600 s, above 2 m3");
+    assert_eq!(player.findings[0].what.zh, "配电房 水表: 用水量 3600 秒内累计 2.05 m3，高于 2 m3");
     assert_eq!(player.said(), ["w1 holds"]);
     let reached = minutes(&mut player, reached, 0.0, 19);
     assert!(player.said().is_empty());
