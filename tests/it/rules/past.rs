@@ -1,6 +1,7 @@
 //! Random days of a school through the real pipeline and store, with restarts and people who take alarms; then the
 //! rules are shown what was stored, and raise the same alarms.
 
+use crate::torture::scale;
 use schoolgate::config::{self, Config, ProfileSet, Sources};
 use schoolgate::document::Problems;
 use schoolgate::model::{
@@ -17,8 +18,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Runs of random days.
-const SEEDS: u64 = 200;
 /// Things that happen in each.
 const TURNS: usize = 160;
 /// 2026-10-09T08:00+08:00, a Friday.
@@ -332,7 +331,7 @@ fn again(dir: &Path, profiles: &ProfileSet, from: Wall, to: Wall) -> Vec<Told> {
 fn what_is_raised_again_is_what_was_raised() {
     let profiles = profiles();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for seed in 1..=SEEDS {
+    for seed in (1..).take(scale("REPLAY_SEEDS", 20, 200)) {
         let dir = tempfile::tempdir().unwrap();
         let (mut then, to) = live(seed, dir.path(), &profiles);
         let mut now = again(dir.path(), &profiles, T0, to);
