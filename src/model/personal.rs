@@ -53,8 +53,14 @@ impl Personal<String> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("any key length");
         mac.update(self.0.trim().as_bytes());
         let digest = mac.finalize().into_bytes();
-        PersonRef(digest.iter().take(16).map(|b| format!("{b:02x}")).collect())
+        PersonRef(hex(digest.iter().take(16)))
     }
+}
+
+/// Hexadecimal digits; made for each pass, so without a text for each byte.
+fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]).collect()
 }
 
 impl<T> fmt::Debug for Personal<T> {
@@ -87,7 +93,7 @@ impl PersonRef {
     #[must_use]
     pub fn tag(&self) -> String {
         let digest = Sha256::new().chain_update("schoolgate.person.").chain_update(&self.0).finalize();
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(digest.iter().take(8))
     }
 
     /// The hexadecimal digits.

@@ -7,8 +7,10 @@ use super::Unreadable;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use serde_json::error::Category;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use std::ops::Bound;
 
 /// Deepest nesting of objects and lists. Checked by a scan before parsing, so the parser never recurses further.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -107,7 +109,8 @@ pub(crate) fn read(text: &str, wanted: &BTreeSet<String>) -> Result<Fields, Unre
     check_depth(text)?;
     let mut fields = Fields::default();
     let mut parser = serde_json::Deserializer::from_str(text);
-    let walk = Walk { wanted, fields: &mut fields, path: String::new() };
+    let mut path = String::new();
+    let walk = Walk { wanted, fields: &mut fields, path: &mut path };
     walk.deserialize(&mut parser).and_then(|()| parser.end()).map_err(|error| refusal(&error))?;
     Ok(fields)
 }
@@ -146,33 +149,64 @@ fn check_depth(text: &str) -> Result<(), Unreadable> {
 struct Walk<'a> {
     wanted: &'a BTreeSet<String>,
     fields: &'a mut Fields,
-    path: String,
+    path: &'a mut String,
 }
 
 impl Walk<'_> {
-    fn has_wanted_below(&self, path: &str) -> bool {
-        let below = format!("{path}/");
-        self.wanted.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))
+    fn has_wanted_below(&self) -> bool {
+        let path = self.path.as_str();
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let mut same_start = self.wanted.range::<str, _>(from).take_while(|wanted| wanted.starts_with(path));
+        same_start.any(|wanted| wanted.as_bytes().get(path.len()) == Some(&b'/'))
     }
 
     fn keep(self, leaf: Leaf) {
         let container = matches!(leaf, Leaf::List | Leaf::Object | Leaf::Null);
-        if !container && self.fields.trouble.is_none() && self.has_wanted_below(&self.path) {
-            let place = if self.path.is_empty() { "the payload" } else { &self.path };
+        if !container && self.fields.trouble.is_none() && self.has_wanted_below() {
+            let place = if self.path.is_empty() { "the payload" } else { self.path.as_str() };
             let reason = format!("{place} is {}; expected an object", leaf.what());
             self.fields.trouble = Some(Unreadable::new("bad_type", reason));
         }
-        if self.wanted.contains(&self.path) {
-            self.fields.found.insert(self.path, leaf);
+        if self.wanted.contains(self.path.as_str()) {
+            self.fields.found.insert(self.path.clone(), leaf);
         }
     }
 
-    /// The walk for a child, unless nothing in it is wanted.
+    /// The walk for a child, unless nothing in it is wanted. The path is the child's until it is cut again.
     fn child(&mut self, key: &str) -> Option<Walk<'_>> {
-        let path = format!("{}/{key}", self.path);
-        let wanted = self.wanted.contains(&path) || self.has_wanted_below(&path);
-        wanted.then_some(Walk { wanted: self.wanted, fields: self.fields, path })
+        self.path.push('/');
+        self.path.push_str(key);
+        let wanted = self.wanted.contains(self.path.as_str()) || self.has_wanted_below();
+        wanted.then_some(Walk { wanted: self.wanted, fields: self.fields, path: self.path })
     }
+}
+
+/// Keys of one object: most have few, and somebody may send one with very many.
+#[derive(Default)]
+struct Keys {
+    few: Vec<String>,
+    many: HashSet<String>,
+}
+
+impl Keys {
+    const FEW: usize = 16;
+
+    fn have(&self, key: &str) -> bool {
+        self.few.iter().any(|few| few == key) || self.many.contains(key)
+    }
+
+    fn add(&mut self, key: String) {
+        if self.few.len() < Self::FEW {
+            self.few.push(key);
+        } else {
+            self.many.insert(key);
+        }
+    }
+}
+
+/// A key as a JSON pointer writes it (RFC 6901, section 3).
+fn escaped(key: &str) -> Cow<'_, str> {
+    if key.contains(['~', '/']) { key.replace('~', "~0").replace('/', "~1").into() } else { key.into() }
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -216,36 +250,37 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        if self.wanted.contains(&self.path) || self.has_wanted_below(&self.path) {
-            self.keep(Leaf::Text(text.to_owned()));
-        }
+        self.keep(Leaf::Text(text.to_owned()));
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::new();
+        let (mut seen, here) = (Keys::default(), self.path.len());
         while let Some(key) = map.next_key::<String>()? {
-            let escaped = key.replace('~', "~0").replace('/', "~1");
-            if !seen.insert(key) {
+            if seen.have(&key) {
                 return Err(A::Error::custom("the same key stands twice in one object"));
             }
-            match self.child(&escaped) {
+            match self.child(&escaped(&key)) {
                 Some(child) => map.next_value_seed(child)?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
+            self.path.truncate(here);
+            seen.add(key);
         }
         self.keep(Leaf::Object);
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let here = self.path.len();
         for index in 0_usize.. {
             let more = match self.child(&index.to_string()) {
                 Some(child) => seq.next_element_seed(child)?.is_some(),
                 None => seq.next_element::<IgnoredAny>()?.is_some(),
             };
+            self.path.truncate(here);
             if !more {
                 break;
             }

@@ -108,7 +108,15 @@ impl Message {
     }
 
     fn is_on(&self, address: &str, topic: &str) -> bool {
-        topic_matches(&self.filter.replace("{address}", address), topic)
+        match self.filter.split_once("{address}") {
+            None => topic_matches(&self.filter, topic),
+            // Filters mostly are a topic with the address in it.
+            Some((before, after)) if !self.filter.contains(['+', '#']) && !address.contains(['+', '#']) => {
+                let rest = topic.strip_prefix(before).and_then(|rest| rest.strip_prefix(address));
+                rest == Some(after)
+            }
+            Some(_) => topic_matches(&self.filter.replace("{address}", address), topic),
+        }
     }
 
     /// That the sender is the device of this address.
