@@ -6,7 +6,7 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, campus, control, destination, device, listener, place, privacy, rule, site, source,
+    Config, Site, alarm, bus, campus, control, destination, device, listener, place, privacy, rule, site, source,
 };
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};
@@ -50,6 +50,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let calendar = read_calendar(&roots, zone);
 
     let campus = campus::campus(once(&roots, "campus"));
+    let alarms = alarm::alarms(once(&roots, "alarms"));
     let mut place_names = Names::of("place");
     let places = place::places(every(&roots, "place"), &mut place_names, problems);
     let mut bus_names = Names::of("bus");
@@ -62,6 +63,13 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
 
     let world = World { devices: devices.watched, places: places.clone(), calendar: Arc::new(calendar) };
+    let around = alarm::Around {
+        places: &places,
+        place_names: &place_names,
+        device_names: &device_names,
+        calendar: &world.calendar,
+    };
+    let areas = alarm::areas(every(&roots, "area"), &mut Names::of("area"), &around);
     let mut rules = read_rules(&documents, &device_names, &place_names, &world, problems);
     let always = rules::always(&world);
     let rule_names = rule_names(&documents, &always);
@@ -91,6 +99,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         aggregate_secs,
         places,
         campus,
+        alarms,
+        areas,
         buses,
         devices,
         world,

@@ -81,6 +81,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         aggregate_secs: config.aggregate_secs,
         destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
         campus: config.campus,
+        alarms: config.alarms,
+        areas: config.areas,
     };
     let engine = Engine::new(config.rules);
     let pipeline = Pipeline::start(clock.now(), settings, Arc::clone(&world), engine, remembered);

@@ -103,6 +103,8 @@ ids! {
     ProfileId,
     /// Something that may be switched.
     ControlId,
+    /// Part of the school that can be armed against intruders.
+    AreaId,
 }
 
 #[cfg(test)]

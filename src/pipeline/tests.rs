@@ -40,6 +40,7 @@ fn world() -> Arc<World> {
         name: name.into(),
         profile: Arc::clone(&profile),
         place: place.id.clone(),
+        bus: BusId::new("mqtt").ok(),
         poll: Duration::from_secs(60),
         leads_to: None,
     };
@@ -53,8 +54,14 @@ fn world() -> Arc<World> {
 fn pipeline(remembered: Remembered) -> Pipeline {
     let world = world();
     let destinations = ["province", "city"].map(|d| DestinationId::new(d).unwrap()).to_vec();
-    let settings =
-        Settings { gateway: id("gw"), aggregate_secs: 60, destinations, campus: campus::Settings::default() };
+    let settings = Settings {
+        gateway: id("gw"),
+        aggregate_secs: 60,
+        destinations,
+        campus: campus::Settings::default(),
+        alarms: alarm::Settings::default(),
+        areas: Vec::new(),
+    };
     let problems = Problems::new();
     let text = "devices = [\"m\"]\npoint = \"power_total\"\nabove = 5\nunit = \"kW\"";
     let document = Document::parse("narrow", text, &problems);
@@ -137,7 +144,7 @@ fn an_order_is_answered_with_what_became_of_it() {
     let commit = p.step(now(2), [order(Order::Reset(one)), order(Order::Acknowledge(one))]);
     assert_eq!(commit.orders.len(), 2);
     assert_eq!(commit.orders[0], Err(OrderRefused::NotAcknowledged(one)));
-    assert!(commit.orders[1].as_ref().is_ok_and(|alarm| alarm.acknowledged.is_some()));
+    assert!(commit.orders[1].as_ref().is_ok_and(|done| done.alarm().unwrap().acknowledged.is_some()));
     let commit = p.step(now(3), [order(Order::Reset(one))]);
     assert_eq!(kinds(&commit), [ChangeKind::Reset, ChangeKind::Closed]);
 }
@@ -160,6 +167,7 @@ fn an_alarm_whose_rule_or_device_is_gone_does_not_stay_open_for_ever() {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: crate::model::Marks::default(),
     };
     for (rule, device, expected) in [
         ("removed", "m", vec![ChangeKind::Cleared]),
@@ -273,6 +281,7 @@ fn a_pass_is_known_by_the_table_of_persons_until_the_person_is_erased() {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: crate::model::Marks::default(),
     };
     let known = |commit: &Commit| commit.events[0].event.credential.as_ref().unwrap().known.clone();
     let remembered = Remembered { open_alarms: vec![about], next_alarm: 10, ..Remembered::default() };
@@ -341,6 +350,7 @@ fn an_alarm_of_a_place_that_its_rule_judges_no_more_does_not_stay_open() {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: crate::model::Marks::default(),
     };
     for (subject, over) in [("gate", 0), ("barn", 1)] {
         let remembered =
@@ -354,6 +364,8 @@ fn an_alarm_of_a_place_that_its_rule_judges_no_more_does_not_stay_open() {
             aggregate_secs: 60,
             destinations: Vec::new(),
             campus: campus::Settings::default(),
+            alarms: alarm::Settings::default(),
+            areas: Vec::new(),
         };
         let mut p =
             Pipeline::start(now(0), settings, world, Engine::new(rule.into_iter().collect()), remembered);

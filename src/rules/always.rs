@@ -1,4 +1,4 @@
-//! Help, duress, fire and smoke: rules that nobody writes and nobody can switch off (GB 50394-2007, 5.2.3).
+//! Help, duress, fire, smoke and dead buses: rules that nobody writes and nobody can switch off (GB 50394-2007, 5.2.3).
 
 use super::subject::{Header, Subject};
 use super::{Finding, Level, Rule, World};
@@ -17,7 +17,8 @@ struct Always {
     subjects: Arc<BTreeMap<DeviceId, Subject>>,
 }
 
-/// The rules for help, duress, fire and smoke of every device, also of devices that the configuration does not know.
+/// The rules for help, duress, fire and smoke of every device, also of devices that the configuration does not know, and
+/// for dead buses.
 #[must_use]
 pub fn always(world: &World) -> Vec<Box<dyn Rule>> {
     let subjects: BTreeMap<_, _> = world
@@ -41,6 +42,7 @@ pub fn always(world: &World) -> Vec<Box<dyn Rule>> {
             let header = Header { rule, class, priority: Priority::Critical };
             Box::new(Always { header, kind, subjects: Arc::clone(&subjects) }) as Box<dyn Rule>
         })
+        .chain([Box::new(super::bus::Buses::new(world)) as Box<dyn Rule>])
         .collect()
 }
 

@@ -5,6 +5,7 @@
 
 mod always;
 mod anti_passback;
+mod bus;
 mod coverage_lost;
 mod curfew;
 mod door_forced;
@@ -20,18 +21,19 @@ mod subject;
 #[cfg(test)]
 mod testing;
 mod threshold;
-mod timers;
+pub(crate) mod timers;
 mod visitor_overstay;
 mod zones;
 
 pub use always::always;
+pub use bus::{BUS_RULE, UPLINK_ALL, UPLINK_RULE};
 pub use engine::Engine;
 pub use zones::Door;
 
 use crate::calendar::Calendar;
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, AlarmKey, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RuleId, Text,
+    AlarmClass, AlarmKey, BusId, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RuleId, Text,
 };
 use crate::profile::Profile;
 use std::collections::BTreeMap;
@@ -79,6 +81,11 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     fn judges(&self, _subject: &str) -> bool {
         true
     }
+    /// The devices of which nothing is heard, where that alone makes it hold for this subject; none where it holds for
+    /// what they said. While their buses are dead it is explained by that.
+    fn absent(&self, _subject: &str) -> Vec<DeviceId> {
+        Vec::new()
+    }
     /// The points whose values it judges; asked once. Their devices are read before others.
     fn points(&self) -> Vec<(DeviceId, PointId)> {
         Vec::new()
@@ -125,6 +132,8 @@ pub struct Watched {
     pub profile: Arc<Profile>,
     /// Where it is.
     pub place: PlaceId,
+    /// The bus by which it is heard.
+    pub bus: Option<BusId>,
     /// How often it is polled or expected to speak.
     pub poll: std::time::Duration,
     /// The place behind a reader: whoever passes is in it then.

@@ -42,6 +42,7 @@ fn alarm(id: u64, at: Wall, closed: bool) -> AlarmChange {
         latched: false,
         reset: None,
         closed_at: closed.then_some(at),
+        marks: crate::model::Marks::default(),
     };
     AlarmChange { kind: ChangeKind::Raised, at, actor: Actor::gateway(), note: String::new(), alarm }
 }

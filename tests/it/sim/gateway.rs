@@ -103,6 +103,8 @@ impl Gateway {
             aggregate_secs: config.aggregate_secs,
             destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
             campus: config.campus.clone(),
+            alarms: config.alarms,
+            areas: config.areas.clone(),
         };
         let world = schoolgate::rules::World {
             devices: std::mem::take(&mut config.world.devices),
