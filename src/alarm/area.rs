@@ -208,6 +208,12 @@ impl Areas {
         self.all.values().map(Standing::state).collect()
     }
 
+    /// What a restart has to know of an area, in its own words.
+    #[cfg(test)]
+    pub(super) fn row(&self, area: &AreaId) -> Option<String> {
+        serde_json::to_string(&self.all.get(area)?.memory).ok()
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         self.all.values().filter_map(Standing::next_deadline).min()
     }
@@ -269,7 +275,9 @@ impl Areas {
             if standing.note_by.is_some_and(|by| by <= now.mono) {
                 standing.note_by = None;
                 // Words and numbers can always be written as JSON.
-                notes.rows.extend(serde_json::to_string(&standing.memory).ok().map(|text| (id.clone(), text)));
+                notes
+                    .rows
+                    .extend(serde_json::to_string(&standing.memory).ok().map(|text| (id.clone(), text)));
             }
         }
         notes
@@ -382,7 +390,8 @@ impl Standing {
         let mut detail = handled.note.clone();
         if !bypassed.is_empty() {
             let devices = self.memory.open.iter().filter(|held| bypassed.contains(&held.key));
-            let devices: Vec<&str> = devices.filter_map(|held| Some(held.device.as_ref()?.as_str())).collect();
+            let devices: Vec<&str> =
+                devices.filter_map(|held| Some(held.device.as_ref()?.as_str())).collect();
             detail = format!("{detail}; {} open and passed over: {}", bypassed.len(), devices.join(", "));
         }
         let memory = &mut self.memory;
@@ -422,8 +431,10 @@ impl Standing {
             self.memory.leaving = false;
             self.note_by = Some(now.mono);
             let left_open = self.memory.open.iter().filter(|held| !self.memory.bypassed.contains(&held.key));
-            let left_open: Vec<Held> =
-                left_open.filter(|held| self.counts(self.memory.mode, held.device.as_ref())).cloned().collect();
+            let left_open: Vec<Held> = left_open
+                .filter(|held| self.counts(self.memory.mode, held.device.as_ref()))
+                .cloned()
+                .collect();
             for held in left_open {
                 if self.on_the_way(held.device.as_ref()) && !self.area.entry_delay.is_zero() {
                     self.enter(now, held);

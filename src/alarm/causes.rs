@@ -25,13 +25,19 @@ impl Causes {
     pub fn new(world: &World) -> Self {
         let mut causes = Self::default();
         for (device, watched) in &world.devices {
-            let Some(bus) = &watched.bus else { continue };
-            causes.buses.insert(device.clone(), bus.clone());
-            let wait = watched.poll.saturating_mul(SETTLE_POLLS).clamp(SETTLE.0, SETTLE.1);
-            let of_bus = causes.of_bus.entry(bus.clone()).or_insert((key(BUS_RULE, bus.as_str()), wait));
-            of_bus.1 = of_bus.1.max(wait);
+            if let Some(bus) = &watched.bus {
+                causes.put(device, bus, watched.poll);
+            }
         }
         causes
+    }
+
+    /// Notes on which bus a device is, and how often it is polled.
+    pub(super) fn put(&mut self, device: &DeviceId, bus: &BusId, poll: Duration) {
+        self.buses.insert(device.clone(), bus.clone());
+        let wait = poll.saturating_mul(SETTLE_POLLS).clamp(SETTLE.0, SETTLE.1);
+        let of_bus = self.of_bus.entry(bus.clone()).or_insert_with(|| (key(BUS_RULE, bus.as_str()), wait));
+        of_bus.1 = of_bus.1.max(wait);
     }
 
     /// The bus of a device.

@@ -244,7 +244,8 @@ fn floods(times: &[Wall], to: Wall) -> Vec<Flood> {
         let fifth = window.len().checked_sub(FLOOD_ENDS).and_then(|n| window.get(n));
         let over = fifth.map(|fifth| fifth.plus_ms(PERIOD_MS));
         if let (Some(flood), Some(over)) = (now, over)
-            && over <= at.unwrap_or(to)
+            // One that comes at that very moment goes on with it.
+            && at.map_or(over <= to, |at| over < at)
         {
             floods.push(Flood { end: Some(over), ..flood });
             now = None;

@@ -154,11 +154,7 @@ impl AlarmBook {
 
     /// Arms every timer from what is stored; `absent` says of an alarm of which devices nothing is heard, where it holds
     /// for that alone.
-    pub fn start(
-        &mut self,
-        now: Now,
-        absent: impl Fn(&AlarmKey) -> Vec<DeviceId>,
-    ) -> Vec<AlarmChange> {
+    pub fn start(&mut self, now: Now, absent: impl Fn(&AlarmKey) -> Vec<DeviceId>) -> Vec<AlarmChange> {
         let mut changes = Vec::new();
         for alarm in self.open.values() {
             let devices = absent(&alarm.key);
@@ -169,7 +165,8 @@ impl AlarmBook {
                 let end = resumed(now, shelf.by.at, shelf.until);
                 self.timers.set(&Due::Shelf(alarm.id), Some(end));
             }
-            if let Some((out, until)) = alarm.marks.out_of_service.as_ref().and_then(|o| Some((o, o.until?))) {
+            if let Some((out, until)) = alarm.marks.out_of_service.as_ref().and_then(|o| Some((o, o.until?)))
+            {
                 self.timers.set(&Due::Service(alarm.id), Some(resumed(now, out.by.at, until)));
             }
             if alarm.marks.chattering.is_some() {
@@ -543,14 +540,7 @@ impl AlarmBook {
         self.close_if_over(key, at, changes);
     }
 
-    fn unshelve(
-        &mut self,
-        at: Wall,
-        id: AlarmId,
-        by: &Actor,
-        note: &str,
-        changes: &mut Vec<AlarmChange>,
-    ) {
+    fn unshelve(&mut self, at: Wall, id: AlarmId, by: &Actor, note: &str, changes: &mut Vec<AlarmChange>) {
         self.timers.set(&Due::Shelf(id), None);
         let Some(alarm) = self.open.values_mut().find(|alarm| alarm.id == id) else { return };
         if alarm.marks.shelved.take().is_some() {
@@ -560,14 +550,7 @@ impl AlarmBook {
         }
     }
 
-    fn put_back(
-        &mut self,
-        at: Wall,
-        id: AlarmId,
-        by: &Actor,
-        note: &str,
-        changes: &mut Vec<AlarmChange>,
-    ) {
+    fn put_back(&mut self, at: Wall, id: AlarmId, by: &Actor, note: &str, changes: &mut Vec<AlarmChange>) {
         self.timers.set(&Due::Service(id), None);
         let Some(alarm) = self.open.values_mut().find(|alarm| alarm.id == id) else { return };
         if alarm.marks.out_of_service.take().is_some() {
@@ -643,7 +626,8 @@ impl AlarmBook {
     fn close_if_over(&mut self, key: &AlarmKey, at: Wall, changes: &mut Vec<AlarmChange>) {
         let over = self.open.get(key).is_some_and(|alarm| {
             let marks = &alarm.marks;
-            let held = marks.shelved.is_some() || marks.out_of_service.is_some() || marks.chattering.is_some();
+            let held =
+                marks.shelved.is_some() || marks.out_of_service.is_some() || marks.chattering.is_some();
             !alarm.active
                 && alarm.acknowledged.is_some()
                 && (!alarm.latched || alarm.reset.is_some())
@@ -661,7 +645,6 @@ impl AlarmBook {
         }
         self.over.push_back(alarm);
     }
-
 }
 
 /// When something that was to last from `begun` to `until` ends in this run: in doubt about the clock, at once.

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod alarms;
+mod areas;
 mod campus;
 mod capture;
 mod check;
@@ -8,6 +9,7 @@ mod client;
 mod control;
 mod db;
 mod discover;
+mod hazards;
 mod logging;
 mod people;
 mod probe;
@@ -51,6 +53,8 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Alarms(alarms::Alarms),
+    Areas(areas::Areas),
+    Hazards(hazards::Hazards),
     Presence(campus::Presence),
     Muster(campus::Muster),
     Control(control::Control),
@@ -83,6 +87,8 @@ pub fn run() -> ExitCode {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
+            Command::Areas(areas) => areas.run(out),
+            Command::Hazards(hazards) => hazards.run(out),
             Command::Presence(presence) => presence.run(out),
             Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),

@@ -6,7 +6,8 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, alarm, bus, campus, control, destination, device, listener, place, privacy, rule, site, source,
+    Config, Site, alarm, bus, campus, control, destination, device, listener, place, privacy, rule, site,
+    source,
 };
 use crate::calendar::Calendar;
 use crate::document::{Document, Problem, Problems, Reader, Spot};

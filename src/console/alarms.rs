@@ -4,9 +4,7 @@ use super::api::{Answer, Asked, DEFAULT_ROWS, alarm_id, listed, narrowed, not_fo
 use super::{Console, Problem, views};
 use crate::alarm::OrderRefused;
 use crate::model::alarm::MAX_NOTE_CHARS;
-use crate::model::{
-    Actor, AlarmId, AreaId, ArmMode, Command, Done, HazardId, Order, PlaceId, Stage, Truth,
-};
+use crate::model::{Actor, AlarmId, AreaId, ArmMode, Command, Done, HazardId, Order, PlaceId, Stage, Truth};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
@@ -42,11 +40,7 @@ const ORDERS: &[(&str, &[&str], &str)] = &[
         r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 3600, "until_clear": false}"#,
     ),
     ("unshelve", &[], r#"{"actor": "姓名 name"}"#),
-    (
-        "out-of-service",
-        &["for_secs"],
-        r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 86400}"#,
-    ),
+    ("out-of-service", &["for_secs"], r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 86400}"#),
     ("in-service", &[], r#"{"actor": "姓名 name"}"#),
     (
         "confirm",
@@ -209,7 +203,9 @@ fn view(done: &Done) -> Value {
 
 fn refusal(refused: &OrderRefused) -> Problem {
     let status = match refused {
-        OrderRefused::NotOpen(_) | OrderRefused::NoHazard(_) | OrderRefused::NoArea(_) => StatusCode::NOT_FOUND,
+        OrderRefused::NotOpen(_) | OrderRefused::NoHazard(_) | OrderRefused::NoArea(_) => {
+            StatusCode::NOT_FOUND
+        }
         OrderRefused::NoReason | OrderRefused::BadSpan { .. } | OrderRefused::NoWords(_) => {
             StatusCode::BAD_REQUEST
         }

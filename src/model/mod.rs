@@ -25,7 +25,7 @@ pub mod unit;
 pub use alarm::{
     Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Marks, Priority, Truth,
 };
-pub use area::{ArmMode, AreaState};
+pub use area::{AreaState, ArmMode};
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Reason, Service};
 pub use fault::Fault;
 pub use hazard::{Hazard, HazardId, Stage};

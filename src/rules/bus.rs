@@ -41,7 +41,8 @@ impl Buses {
             bus.answers.insert(device.clone(), None);
         }
         buses.retain(|_, bus| bus.answers.len() >= FEWEST);
-        let of_device = buses.iter().flat_map(|(id, bus)| bus.answers.keys().map(|d| (d.clone(), id.clone())));
+        let of_device =
+            buses.iter().flat_map(|(id, bus)| bus.answers.keys().map(|d| (d.clone(), id.clone())));
         let of_device = of_device.collect();
         #[expect(clippy::expect_used, reason = "the text is an id")]
         let rule = RuleId::new(BUS_RULE).expect("an id");
@@ -91,7 +92,9 @@ impl Rule for Buses {
         let count = bus.answers.len();
         let (level, what) = if dead {
             let zh = format!("总线 {id}：全部 {count} 台设备无应答，请检查线路、转换器或服务器");
-            let en = format!("bus {id}: none of its {count} devices answers; look at the line, the converter or the broker");
+            let en = format!(
+                "bus {id}: none of its {count} devices answers; look at the line, the converter or the broker"
+            );
             (Level::Holds, Text::new(zh, en))
         } else {
             let (zh, en) = (format!("总线 {id}：恢复应答"), format!("bus {id}: devices answer again"));

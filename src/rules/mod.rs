@@ -33,7 +33,8 @@ pub use zones::Door;
 use crate::calendar::Calendar;
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, AlarmKey, BusId, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RuleId, Text,
+    AlarmClass, AlarmKey, BusId, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RuleId,
+    Text,
 };
 use crate::profile::Profile;
 use std::collections::BTreeMap;

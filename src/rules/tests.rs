@@ -20,7 +20,7 @@ fn every_example_works_and_every_name_is_used_once() {
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].id().as_str(), "my-rule");
     }
-    assert_eq!(always(&world()).len(), 4);
+    assert_eq!(always(&world()).len(), 5);
 }
 
 fn page() -> String {

@@ -6,8 +6,8 @@ use super::rows::{get, link_of, quality_of, stamp_of, word};
 use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError};
 use crate::model::{
     AccessResult, Actor, Alarm, AlarmChange, AlarmId, Carrier, ChangeKind, CredentialUse, DestinationId,
-    DeviceId, Direction, Event, EventKind, Hazard, HazardId, Person, PersonRef, Phase, PointId, PointKind, Reading, Reason,
-    Role, RollUp, Service, Unit, Wall,
+    DeviceId, Direction, Event, EventKind, Hazard, HazardId, Person, PersonRef, Phase, PointId, PointKind,
+    Reading, Reason, Role, RollUp, Service, Unit, Wall,
 };
 use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
 use rusqlite::{Connection, OpenFlags, Row, ToSql, named_params};
@@ -19,7 +19,8 @@ pub const MAX_ROWS: u32 = 1_000;
 const EVENTS_PER_PAGE: i64 = 20_000;
 
 /// The rank of an alarm's priority.
-const URGENCY: &str = "case priority when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end";
+const URGENCY: &str =
+    "case priority when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end";
 
 /// Rows in descending order of their number, and the number to go on from.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,7 +197,8 @@ impl Reader {
     /// When the database cannot be read.
     pub fn explained(&self, id: AlarmId) -> Result<Vec<Alarm>, StoreError> {
         let number = i64::try_from(id.0).unwrap_or(i64::MAX);
-        let sql = format!("select {} from alarm where inhibited_by = ?1 order by id limit ?2", *ALARM_COLUMNS);
+        let sql =
+            format!("select {} from alarm where inhibited_by = ?1 order by id limit ?2", *ALARM_COLUMNS);
         each(&self.db, &sql, [number, i64::from(MAX_ROWS)], alarm_of)
     }
 
@@ -204,12 +206,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn hazards(
-        &self,
-        open: bool,
-        before: Option<u64>,
-        limit: u32,
-    ) -> Result<Page<Hazard>, StoreError> {
+    pub fn hazards(&self, open: bool, before: Option<u64>, limit: u32) -> Result<Page<Hazard>, StoreError> {
         let open = if open { "and closed_at is null" } else { "" };
         let sql = format!(
             "select id as seq, * from hazard where id < :before {open} order by id desc limit :limit"

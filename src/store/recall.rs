@@ -6,8 +6,8 @@ use super::read::{event_of, link_change_of, person_of, reading_of, roll_up_of};
 use super::rows::{get, word};
 use super::{Doing, StoreError, history};
 use crate::aggregate::{REVISABLE_SPAN, Standing};
-use crate::campus::{MAX_PERSONS, RECALL_MS, RECALL_PERSONS_MS};
 use crate::alarm::CONFIRMABLE;
+use crate::campus::{MAX_PERSONS, RECALL_MS, RECALL_PERSONS_MS};
 use crate::model::{Alarm, AreaId, BusId, ControlId, DeviceId, Direction, Event, PointId, Stamp, Wall, When};
 use crate::museum;
 use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredEvent, StoredReading};
@@ -106,10 +106,8 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
 /// The alarms that were over last, oldest first.
 fn lately_closed(db: &Connection) -> Result<Vec<Alarm>, StoreError> {
     let most = i64::try_from(CONFIRMABLE).unwrap_or(i64::MAX);
-    let sql = format!(
-        "select {} from alarm where closed_at is not null order by id desc limit ?1",
-        *ALARM_COLUMNS
-    );
+    let sql =
+        format!("select {} from alarm where closed_at is not null order by id desc limit ?1", *ALARM_COLUMNS);
     let mut alarms = readable(db, &sql, [most], alarm_of)?;
     alarms.reverse();
     Ok(alarms)

@@ -1,10 +1,10 @@
 //! Reads what can be read of a damaged database into a new one, stepping over what cannot, and anchors chains and sums
 //! anew.
 
+use super::alarms::{alarm_of, hazard_of};
 use super::chain::{
     self, CHAINED, FINGERPRINTS, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, START, SUMMED,
 };
-use super::alarms::{alarm_of, hazard_of};
 use super::read::{link_change_of, person_of};
 use super::rescue::beside;
 use super::verify::proof_of;

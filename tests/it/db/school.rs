@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use schoolgate::alarm::AlarmBook;
+use schoolgate::alarm::{AlarmBook, Before, Setup};
 use schoolgate::model::*;
 use schoolgate::pipeline::{Commit, Dropped, Fingerprint, LinkChange, StoredEvent, StoredReading};
 use schoolgate::rules::{Finding, Level};
@@ -65,7 +65,9 @@ pub fn change(n: i64) -> AlarmChange {
         place: None,
         what: Text::new("功率高", "power is high"),
     };
-    AlarmBook::restore(Vec::new(), u64::try_from(n).unwrap()).apply(Wall(AT + n), &finding).remove(0)
+    let before = Before { next_id: u64::try_from(n).unwrap(), ..Before::default() };
+    let now = Now { mono: Mono(0), wall: Wall(AT + n) };
+    AlarmBook::restore(before, Setup::default()).apply(now, &finding, &[]).remove(0)
 }
 
 pub fn roll_up(n: i64) -> RollUp {
