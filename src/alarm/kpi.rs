@@ -88,6 +88,7 @@ pub struct Kpi {
 #[derive(Debug, Default)]
 struct Life {
     raised: Option<Wall>,
+    active: bool,
     closed: bool,
     acknowledged: bool,
     shelved: Option<Wall>,
@@ -107,8 +108,9 @@ impl Life {
     fn go(&mut self, step: &AlarmChange) -> bool {
         let at = step.at;
         match step.kind {
-            ChangeKind::Raised => self.raised = Some(at),
-            ChangeKind::Recurred => self.acknowledged = false,
+            ChangeKind::Raised => (self.raised, self.active) = (Some(at), true),
+            ChangeKind::Recurred => (self.acknowledged, self.active) = (false, true),
+            ChangeKind::Cleared => self.active = false,
             ChangeKind::Acknowledged => self.acknowledged = true,
             ChangeKind::Closed => self.closed = true,
             ChangeKind::Shelved => self.shelved = self.shelved.or(Some(at)),
@@ -121,7 +123,7 @@ impl Life {
             ChangeKind::Uninhibited => {
                 self.inhibited = false;
                 // Who took the cause has not looked at this one while it holds.
-                self.acknowledged &= !step.alarm.active;
+                self.acknowledged &= !self.active;
             }
             _ => {}
         }
@@ -239,31 +241,36 @@ fn floods(times: &[Wall], to: Wall) -> Vec<Flood> {
     let mut floods = Vec::new();
     let mut now: Option<Flood> = None;
     let mut window: VecDeque<Wall> = VecDeque::new();
-    for at in times.iter().copied().map(Some).chain([None]) {
-        // It is over when the fifth last is ten minutes old.
+    // It is over when the fifth last is ten minutes old.
+    let over = |window: &VecDeque<Wall>| {
         let fifth = window.len().checked_sub(FLOOD_ENDS).and_then(|n| window.get(n));
-        let over = fifth.map(|fifth| fifth.plus_ms(PERIOD_MS));
-        if let (Some(flood), Some(over)) = (now, over)
-            // One that comes at that very moment goes on with it.
-            && at.map_or(over <= to, |at| over < at)
+        fifth.map(|fifth| fifth.plus_ms(PERIOD_MS))
+    };
+    for moment in times.chunk_by(|a, b| a == b) {
+        let Some(at) = moment.first().copied() else { continue };
+        // Those that come at that very moment may go on with it.
+        if let Some(end) = over(&window).filter(|end| *end < at)
+            && let Some(flood) = now.take()
         {
-            floods.push(Flood { end: Some(over), ..flood });
-            now = None;
+            floods.push(Flood { end: Some(end), ..flood });
         }
-        let Some(at) = at else { break };
-        window.push_back(at);
+        window.extend(moment);
         while window.front().is_some_and(|first| at.since(*first) >= PERIOD_MS) {
             window.pop_front();
         }
-        match &mut now {
-            Some(flood) => flood.announced = flood.announced.saturating_add(1),
-            None if window.len() > FLOOD_BEGINS => {
-                now = Some(Flood { begin: at, end: None, announced: count(window.len()) });
-            }
-            None => {}
+        let Some(flood) = &mut now else {
+            let announced = count(window.len());
+            now = (window.len() > FLOOD_BEGINS).then_some(Flood { begin: at, end: None, announced });
+            continue;
+        };
+        if window.len() < FLOOD_ENDS {
+            floods.push(Flood { end: Some(at), ..*flood });
+            now = None;
+        } else {
+            flood.announced = flood.announced.saturating_add(count(moment.len()));
         }
     }
-    floods.extend(now);
+    floods.extend(now.map(|flood| Flood { end: over(&window).filter(|end| *end <= to), ..flood }));
     floods
 }
 

@@ -7,6 +7,7 @@
 mod area;
 mod causes;
 mod chatter;
+mod explain;
 mod hazard;
 pub mod kpi;
 mod order;
@@ -20,8 +21,8 @@ pub use refused::OrderRefused;
 
 use crate::model::alarm::Chatter;
 use crate::model::{
-    Actor, Alarm, AlarmChange, AlarmId, AlarmKey, AreaId, AreaState, BusId, ChangeKind, DeviceId, Handled,
-    Hazard, Marks, Mono, Now, PersonRef, PlaceId, Wall,
+    Actor, Alarm, AlarmChange, AlarmId, AlarmKey, AreaId, AreaState, BusId, ChangeKind, DeviceId, Hazard,
+    Marks, Mono, Now, PersonRef, PlaceId, Wall,
 };
 use crate::rules::timers::Timers;
 use crate::rules::{BUS_RULE, Finding, Level};
@@ -33,8 +34,6 @@ use std::time::Duration;
 
 /// Alarms of one place or one bus within so long follow from the first of them, perhaps.
 pub const GROUP_WITHIN: Duration = Duration::from_secs(60);
-/// An alarm that came so long before its cause was found, milliseconds, is explained by it; an older one is not.
-const EARLY_MS: i64 = 10 * 60 * 1000;
 /// Alarms that are over and can still be confirmed.
 pub const CONFIRMABLE: usize = 500;
 /// The longest shelf unless told otherwise, seconds: a day.
@@ -434,110 +433,6 @@ impl AlarmBook {
         } else {
             self.close_if_over(key, now.wall, changes);
         }
-    }
-
-    /// The alarm that explains this one: when every cause it could have holds, and none is less urgent than it.
-    fn cause_of(&self, alarm: &Alarm) -> Option<&Alarm> {
-        if alarm.class.protected() {
-            return None;
-        }
-        let absent = self.absent.get(&alarm.key).map_or(&[][..], Vec::as_slice);
-        let mut first = None;
-        for cause in self.causes.of(&alarm.key, absent) {
-            let cause = self.open.get(&cause)?;
-            if !cause.active || cause.priority > alarm.priority {
-                return None;
-            }
-            first.get_or_insert(cause);
-        }
-        first
-    }
-
-    /// Keeps an alarm quiet that another explains. Whoever took that one has taken this one.
-    fn inhibit(&mut self, at: Wall, key: &AlarmKey, changes: &mut Vec<AlarmChange>) {
-        let Some(alarm) = self.open.get(key) else { return };
-        let Some(cause) = self.cause_of(alarm) else { return };
-        let (id, taken) = (cause.id, cause.acknowledged.clone());
-        let Some(alarm) = self.open.get_mut(key) else { return };
-        if alarm.marks.inhibited_by != Some(id) {
-            alarm.marks.inhibited_by = Some(id);
-            changes.push(change(ChangeKind::Inhibited, at, Actor::gateway(), &format!("{id}"), alarm));
-        }
-        if let Some(taken) = taken {
-            self.take_along(at, key, id, &taken.by, changes);
-        }
-    }
-
-    /// Acknowledges an alarm with the one that explains it.
-    fn take_along(
-        &mut self,
-        at: Wall,
-        key: &AlarmKey,
-        cause: AlarmId,
-        by: &Actor,
-        changes: &mut Vec<AlarmChange>,
-    ) {
-        let Some(alarm) = self.open.get_mut(key).filter(|alarm| alarm.acknowledged.is_none()) else { return };
-        let note = format!("随报警 {cause} 一并确认 / with alarm {cause}");
-        alarm.acknowledged = Some(Handled { by: by.clone(), at, note: note.clone() });
-        changes.push(change(ChangeKind::Acknowledged, at, by.clone(), &note, alarm));
-        self.close_if_over(key, at, changes);
-    }
-
-    /// A cause has come: what came shortly before it, or was explained by the last one, is explained by it.
-    fn explain(&mut self, at: Wall, cause: &AlarmKey, changes: &mut Vec<AlarmChange>) {
-        let explained = |alarm: &&Alarm| {
-            let fresh = at.since(alarm.raised_at).saturating_abs() <= EARLY_MS;
-            alarm.active && (fresh || alarm.marks.inhibited_by.is_some())
-        };
-        let candidates: Vec<AlarmKey> = self
-            .open
-            .values()
-            .filter(explained)
-            .filter(|alarm| {
-                let absent = self.absent.get(&alarm.key).map_or(&[][..], Vec::as_slice);
-                self.causes.of(&alarm.key, absent).contains(cause)
-            })
-            .map(|alarm| alarm.key.clone())
-            .collect();
-        for key in candidates {
-            self.inhibit(at, &key, changes);
-        }
-    }
-
-    /// A cause has been gone for long enough: what still holds is announced in its own right.
-    fn release(&mut self, at: Wall, cause: &AlarmKey, changes: &mut Vec<AlarmChange>) {
-        if self.open.get(cause).is_some_and(|alarm| alarm.active) {
-            return;
-        }
-        let inhibited = self.open.values().filter(|alarm| alarm.marks.inhibited_by.is_some());
-        let free: Vec<AlarmKey> = inhibited
-            .filter(|alarm| {
-                let absent = self.absent.get(&alarm.key).map_or(&[][..], Vec::as_slice);
-                let causes = self.causes.of(&alarm.key, absent);
-                // One that is gone and nobody took waits for its cause to be taken.
-                let waits = !alarm.active
-                    && !alarm.latched
-                    && alarm.acknowledged.is_none()
-                    && self.open.values().any(|cause| Some(cause.id) == alarm.marks.inhibited_by);
-                (causes.is_empty() || causes.contains(cause)) && self.cause_of(alarm).is_none() && !waits
-            })
-            .map(|alarm| alarm.key.clone())
-            .collect();
-        for key in free {
-            self.uninhibit(at, &key, changes);
-        }
-    }
-
-    fn uninhibit(&mut self, at: Wall, key: &AlarmKey, changes: &mut Vec<AlarmChange>) {
-        let Some(alarm) = self.open.get_mut(key) else { return };
-        alarm.marks.inhibited_by = None;
-        if alarm.active {
-            // Who took the cause has not looked at this.
-            alarm.acknowledged = None;
-        }
-        changes.push(change(ChangeKind::Uninhibited, at, Actor::gateway(), "", alarm));
-        self.close_if_over(key, at, changes);
     }
 
     fn unshelve(&mut self, at: Wall, id: AlarmId, by: &Actor, note: &str, changes: &mut Vec<AlarmChange>) {

@@ -8,10 +8,10 @@ pub use pipe::Pipe;
 use crate::config::{Config, Destination, Device};
 use crate::console::{self, Console};
 use crate::model::{DestinationId, DeviceId};
-use crate::northbound::{DestinationStatus, Uplink, UplinkError};
+use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
 use crate::ops;
 use crate::pipeline::{Pipeline, Settings};
-use crate::rules::Engine;
+use crate::rules::{Engine, Finding};
 use crate::runtime::lanes::lanes;
 use crate::runtime::tasks::Ended;
 use crate::runtime::{Clock, Inlet, SystemClock, Tally, Tasks, control_desk, service};
@@ -27,6 +27,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// A clean stop is over within this time, or the process ends all the same.
 pub const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Pause between two looks at whether platforms answer.
+const OUTAGE_LOOK: Duration = Duration::from_secs(5);
 
 /// Why the gateway could not start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +112,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         &uplinks_stopped,
     )?;
 
+    let watching = watch_uplinks(statuses.clone(), findings.clone(), Arc::clone(&clock));
+    uplinks.spawn("outages", until_stopped(watching, uplinks_stopped));
     let devices = Arc::new(config.devices);
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let console = Console {
@@ -190,6 +195,27 @@ fn start_uplinks(
         uplinks.spawn("uplink", uplink.run(stopped.clone()));
     }
     Ok(statuses)
+}
+
+/// Reports platforms that do not answer for long.
+async fn watch_uplinks(statuses: Statuses, findings: mpsc::Sender<Finding>, clock: Arc<dyn Clock>) {
+    let mut outages = Outages::default();
+    loop {
+        let seen: Vec<_> = statuses.iter().map(|(id, status)| (id, status.borrow().clone())).collect();
+        for finding in outages.look(clock.now(), seen.iter().map(|(id, status)| (*id, status))) {
+            // A pipe that is gone ends the process anyway.
+            findings.send(finding).await.ok();
+        }
+        tokio::time::sleep(OUTAGE_LOOK).await;
+    }
+}
+
+async fn until_stopped(work: impl Future<Output = ()>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        // A sender that is gone means the same as a stop.
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = work => {}
+    }
 }
 
 async fn start_api(

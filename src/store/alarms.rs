@@ -272,3 +272,6 @@ pub(super) fn hazard_of(row: &Row<'_>) -> Result<Hazard, StoreError> {
         closed: handled_of(row, "closed")?,
     })
 }
+
+#[cfg(test)]
+mod tests;
