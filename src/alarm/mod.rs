@@ -293,7 +293,13 @@ impl AlarmBook {
             pulse.beat(now.mono, holds, now.wall)
         };
         if chatters {
-            self.count_on(finding);
+            // Whoever took an intruder has not seen what comes after.
+            let taken = self.open.get(key).is_some_and(|a| a.latched && a.acknowledged.is_some());
+            if taken && finding.level != Level::Ended {
+                self.come(now, finding, changes);
+            } else {
+                self.count_on(finding);
+            }
             return;
         }
         let quietly = often && self.open.get(key).is_some_and(|alarm| alarm.acknowledged.is_none());

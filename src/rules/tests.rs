@@ -57,6 +57,9 @@ retained is not raised a second time. Smoke of a detector that is behind no fire
 An alarm of `always.duress` (somebody opened under threat) is silent: the API gives it with `"silent": true`, and nothing
 may sound or show at that door.
 
+`always.bus` is always on, too: when no device of a bus with two or more answers, that is one alarm of the bus, and alarms
+that hold only because nothing is heard of its devices are listed under it. `always.uplink` says the same of platforms.
+
 ## Zones
 
 Rules with a `zone` name a place that has `counts = true`; they watch the readers that lead into it and out of it

@@ -18,6 +18,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("ended", "cht=1", "-", ""), // counts as active until it has settled
     ("ended", "act=1", "cleared", "act=0"),
     ("happened", "class=intrusion sup=1", "-", ""),
+    ("happened", "class=intrusion cht=1 ack=1", "recurred", "ack=0 rst=0 cnf=0"),
     ("happened", "cht=1", "-", ""),
     ("happened", "", "recurred", "ack=0 rst=0 cnf=0"),
     // What people order.
