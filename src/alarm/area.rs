@@ -285,12 +285,20 @@ impl Areas {
 
     /// Forgets what speaks of a person.
     pub(super) fn forget(&mut self, who: &PersonRef) {
-        let others = |key: &AlarmKey| !key.subject.contains(who.as_str());
+        self.retain(|key| !key.subject.contains(who.as_str()));
+    }
+
+    /// Forgets what is open of rules and subjects that nothing will ever be heard of again.
+    pub(super) fn retain(&mut self, known: impl Fn(&AlarmKey) -> bool) {
         for standing in self.all.values_mut() {
             let memory = &mut standing.memory;
-            memory.open.retain(|held| others(&held.key));
-            memory.entered.retain(|held| others(&held.key));
-            memory.bypassed.retain(others);
+            let before = (memory.open.len(), memory.entered.len(), memory.bypassed.len());
+            memory.open.retain(|held| known(&held.key));
+            memory.entered.retain(|held| known(&held.key));
+            memory.bypassed.retain(&known);
+            if before != (memory.open.len(), memory.entered.len(), memory.bypassed.len()) {
+                standing.note_by = Some(Mono(0));
+            }
         }
     }
 }

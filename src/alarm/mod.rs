@@ -201,6 +201,11 @@ impl AlarmBook {
         changes
     }
 
+    /// Forgets what is open in areas of rules and subjects that nothing will ever be heard of again.
+    pub fn keep_open(&mut self, known: impl Fn(&AlarmKey) -> bool) {
+        self.areas.retain(known);
+    }
+
     /// The open alarms, by rule and subject.
     pub fn open(&self) -> impl Iterator<Item = &Alarm> {
         self.open.values()

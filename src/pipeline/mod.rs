@@ -335,6 +335,7 @@ impl Pipeline {
         let (causes, areas) = (Causes::new(&world), settings.areas.clone());
         let mut book = AlarmBook::restore(before, Setup { settings: settings.alarms, causes, areas });
         let begun = book.start(now, |key| engine.absent(&key.rule, &key.subject));
+        book.keep_open(|key| engine.judges(&key.rule, &key.subject));
         Self {
             board: LiveBoard::new(world.devices.keys(), &remembered.links),
             book,

@@ -372,3 +372,40 @@ fn an_alarm_of_a_place_that_its_rule_judges_no_more_does_not_stay_open() {
         assert_eq!(kinds(&p.step(now(1), [])).len(), over, "{subject}");
     }
 }
+
+#[test]
+fn what_keeps_an_alarm_quiet_stays_in_the_school_and_ends_by_itself() {
+    let mut p = pipeline(Remembered::default());
+    p.report(Finding {
+        key: AlarmKey { rule: RuleId::new("store.full").unwrap(), subject: "store".into() },
+        level: Level::Holds,
+        class: AlarmClass::Equipment,
+        priority: Priority::High,
+        device: None,
+        place: None,
+        what: Text::same("full"),
+    });
+    assert_eq!(p.step(now(1), []).outbox.len(), 2);
+    let given = |order| {
+        let actor = Actor::named("guard").unwrap();
+        let inputs = vec![Input::Command(Command { order, actor, note: "a new disk comes".into() })];
+        Delivery { bus: None, key: None, inputs }
+    };
+    let shelve = |id| given(Order::Shelve { id, secs: 30, once: false });
+    let commit = p.step(now(2), [shelve(AlarmId(1))]);
+    assert_eq!((kinds(&commit), commit.outbox.len()), (vec![ChangeKind::Shelved], 0));
+    assert!(p.next_deadline(now(2)) <= now(32).mono);
+    assert!(kinds(&p.step(now(31), [])).is_empty());
+    let commit = p.step(now(32), []);
+    assert_eq!((kinds(&commit), commit.outbox.len()), (vec![ChangeKind::Unshelved], 0));
+    // Help cannot be, and who tried is written down.
+    p.step(now(33), [delivery(None, vec![help(false)])]);
+    let commit = p.step(now(34), [shelve(AlarmId(2))]);
+    assert!(matches!(commit.orders[..], [Err(OrderRefused::Protected { .. })]));
+    let audit = &commit.audit[0];
+    assert_eq!((audit.actor.as_ref(), audit.action, audit.subject.as_ref()), ("guard", "refused", "alarm 2"));
+    // A hazard is in the audit trail step by step.
+    let what = "a hot plug".to_owned();
+    let commit = p.step(now(35), [given(Order::FindHazard { alarm: Some(AlarmId(1)), place: None, what })]);
+    assert_eq!((commit.hazards.len(), commit.audit[0].detail.as_str()), (1, "found: a new disk comes"));
+}

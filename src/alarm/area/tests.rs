@@ -300,3 +300,16 @@ fn by_its_times_it_is_armed_every_evening_and_disarmed_on_school_days() {
     let _ = p.book.expire(night(3600));
     assert_eq!((p.state().mode, p.state().by.as_str().to_owned()), (ArmMode::Disarmed, "head".to_owned()));
 }
+
+#[test]
+fn what_no_rule_speaks_of_any_more_does_not_stand_open_for_ever() {
+    let mut p = Player::new(area());
+    p.see(1, "window", Level::Holds);
+    p.see(2, "cupboard", Level::Holds);
+    p.arm(3, ArmMode::Armed, true).unwrap();
+    p.book.keep_open(|key| key.subject != "window");
+    assert_eq!(p.state().open, [finding("cupboard", Level::Holds).key]);
+    assert_eq!(p.state().bypassed, [finding("cupboard", Level::Holds).key]);
+    p.note(secs(4));
+    assert!(!p.row.as_ref().unwrap().contains("window"));
+}
