@@ -12,6 +12,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     // What rules report.
     ("holds", "class=intrusion sup=1", "-", ""), // its area is not armed
     ("holds", "act=1", "-", ""),
+    ("holds", "class=intrusion act=0 cht=1 ack=1", "recurred", "act=1 ack=0 rst=0 cnf=0"),
     ("holds", "act=0 cht=1", "-", "act=1"),                    // counted
     ("holds", "act=0", "recurred", "act=1 ack=0 rst=0 cnf=0"), // wants a new look and a new reset
     ("ended", "act=0", "-", ""),
