@@ -70,6 +70,12 @@ pub fn change(n: i64) -> AlarmChange {
     AlarmBook::restore(before, Setup::default()).apply(now, &finding, &[]).remove(0)
 }
 
+fn hazard(n: i64) -> Hazard {
+    let found = Handled { by: Actor::named("guard").unwrap(), at: Wall(AT + n), note: String::new() };
+    let (id, what) = (HazardId(u64::try_from(n).unwrap()), format!("wire {n}"));
+    Hazard { id, alarm: None, place: None, what, found, checked: None, handled: None, closed: None }
+}
+
 pub fn roll_up(n: i64) -> RollUp {
     RollUp {
         device: DeviceId::new("meter-0").unwrap(),
@@ -107,6 +113,7 @@ pub fn commit(n: i64) -> Commit {
             link: if n % 2 == 0 { Link::Up } else { Link::Down(Fault::Timeout) },
         }],
         alarm_changes: vec![change(n)],
+        hazards: vec![hazard(n)],
         roll_ups: vec![roll_up(n)],
         outbox: vec![
             owed(2 * seq, Record::Aggregate(roll_up(n))),
