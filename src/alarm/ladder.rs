@@ -141,7 +141,7 @@ impl Ladder {
 
     fn go_on(&mut self, now: Now, climbed: Climbed) {
         let Climbed { alarm, step, at } = climbed;
-        if alarm.acknowledged.is_some() || alarm.closed_at.is_some() {
+        if alarm.acknowledged.is_some() || !alarm.announced() {
             return;
         }
         let Some(policy) = self.plan.choose(&alarm, alarm.raised_at) else { return };
@@ -158,11 +158,15 @@ impl Ladder {
     pub fn take(&mut self, now: Now, change: &AlarmChange) {
         let alarm = &change.alarm;
         match change.kind {
-            ChangeKind::Raised | ChangeKind::Recurred => self.raised(now, alarm),
+            ChangeKind::Closed => self.closed(now, alarm),
+            // Something keeps it quiet.
+            _ if !alarm.announced() => {
+                self.forget(alarm.id);
+            }
             ChangeKind::Acknowledged => self.acknowledged(alarm.id),
             ChangeKind::Cleared => self.cleared(now, alarm),
-            ChangeKind::Closed => self.closed(now, alarm),
-            ChangeKind::Reset | ChangeKind::Escalated => {}
+            kind if kind.announces() => self.raised(now, alarm),
+            _ => {}
         }
     }
 

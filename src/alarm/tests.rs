@@ -1,135 +1,116 @@
-//! Every step of an alarm's life, and a long random walk against the rules that must never break.
+//! What the book does: each state and each event, long random walks, and the cases of the field.
 
 use super::*;
-use crate::model::{AlarmClass, Priority, RuleId, Text};
+use crate::model::{AlarmClass, ArmMode, Command, Order, Priority, RuleId, Text, Truth};
+use std::collections::BTreeSet;
 
-fn finding(class: AlarmClass, level: Level) -> Finding {
+mod cases;
+mod table;
+mod walk;
+
+const AT: Wall = Wall(1_790_000_000_000);
+/// The alarm of a bus, in the tests.
+const BUS: &str = "line";
+
+fn now(ms: u64) -> Now {
+    Now { mono: Mono(ms), wall: AT.plus_ms(i64::try_from(ms).unwrap()) }
+}
+
+fn secs(secs: u64) -> Now {
+    now(secs * 1000)
+}
+
+fn rule(id: &str) -> RuleId {
+    RuleId::new(id).unwrap()
+}
+
+fn device(id: &str) -> DeviceId {
+    DeviceId::new(id).unwrap()
+}
+
+fn place(id: &str) -> PlaceId {
+    PlaceId::new(id).unwrap()
+}
+
+fn area_id() -> AreaId {
+    AreaId::new("lab").unwrap()
+}
+
+fn key(id: &str, subject: &str) -> AlarmKey {
+    AlarmKey { rule: rule(id), subject: subject.into() }
+}
+
+fn finding(class: AlarmClass, subject: &str, level: Level) -> Finding {
     Finding {
-        key: AlarmKey { rule: RuleId::new("r").unwrap(), subject: "d".into() },
+        key: key("r", subject),
         level,
         class,
         priority: Priority::High,
-        device: None,
-        place: None,
+        device: Some(device(subject)),
+        place: Some(place("lab")),
         what: Text::same("it"),
     }
 }
 
-fn command(order: Order, who: &str) -> Command {
-    Command { order, actor: Actor::named(who).unwrap(), note: "seen".into() }
+/// What the rule of dead buses says.
+fn bus(level: Level) -> Finding {
+    Finding {
+        key: key(BUS_RULE, BUS),
+        level,
+        class: AlarmClass::Equipment,
+        priority: Priority::High,
+        device: None,
+        place: None,
+        what: Text::same("dead"),
+    }
 }
 
-fn kinds(changes: &[AlarmChange]) -> Vec<ChangeKind> {
-    changes.iter().map(|c| c.kind).collect()
+/// Devices `m1`, `m2` … on one bus, polled each second.
+fn causes(devices: usize) -> Causes {
+    let mut causes = Causes::default();
+    for n in 1..=devices {
+        causes.put(&device(&format!("m{n}")), &BusId::new(BUS).unwrap(), Duration::from_secs(1));
+    }
+    causes
 }
 
-const AT: Wall = Wall(1_790_000_000_000);
-const ID: AlarmId = AlarmId(7);
+fn area() -> Area {
+    Area {
+        id: area_id(),
+        name: "实验楼".into(),
+        places: BTreeSet::from([place("lab")]),
+        perimeter: BTreeSet::from([device("window")]),
+        entry: BTreeSet::from([device("door")]),
+        entry_delay: Duration::ZERO,
+        exit_delay: Duration::ZERO,
+        schedule: None,
+    }
+}
 
+fn setup() -> Setup {
+    Setup { settings: Settings::default(), causes: causes(40), areas: vec![area()] }
+}
+
+/// An area's row, as it stands in a mode.
+fn stands(mode: ArmMode) -> Vec<(AreaId, String)> {
+    let row = format!(
+        r#"{{"mode":"{mode}","by":"guard","since":1,"note":"","leaving":false,"open":[],"bypassed":[],"entered":[],"followed":null}}"#
+    );
+    vec![(area_id(), row)]
+}
+
+/// A book with an armed area and nothing open.
 fn book() -> AlarmBook {
-    AlarmBook::restore(Vec::new(), ID.0)
+    let before = Before { next_id: 7, areas: stands(ArmMode::Armed), ..Before::default() };
+    let mut book = AlarmBook::restore(before, setup());
+    assert_eq!(book.start(now(0), |_| Vec::new()), []);
+    book
 }
 
-#[test]
-fn a_level_is_an_edge_only_once() {
-    let mut book = book();
-    let holds = finding(AlarmClass::Energy, Level::Holds);
-    let ended = finding(AlarmClass::Energy, Level::Ended);
-    assert_eq!(kinds(&book.apply(AT, &ended)), []);
-    assert_eq!(kinds(&book.apply(AT, &holds)), [ChangeKind::Raised]);
-    assert_eq!(kinds(&book.apply(AT, &holds)), []);
-    assert_eq!(kinds(&book.apply(AT, &ended)), [ChangeKind::Cleared]);
-    assert_eq!(kinds(&book.apply(AT, &ended)), []);
-    assert_eq!(kinds(&book.apply(AT, &holds)), [ChangeKind::Recurred]);
-    assert_eq!(book.open().next().map(|a| (a.occurrences, a.isa_state())), Some((2, 'B')));
-    // Who took it before has not seen this: it wants a new look.
-    book.order(AT, &command(Order::Acknowledge(ID), "guard")).unwrap();
-    assert_eq!(kinds(&book.apply(AT, &finding(AlarmClass::Energy, Level::Happened))), [ChangeKind::Recurred]);
-    assert_eq!(book.open().next().map(|a| a.acknowledged.is_some()), Some(false));
+fn command(order: Order, who: &str, note: &str) -> Command {
+    Command { order, actor: Actor::named(who).unwrap(), note: note.into() }
 }
 
-#[test]
-fn cleared_then_acknowledged_closes_and_the_other_way_round() {
-    for ack_first in [true, false] {
-        let mut book = book();
-        let _ = book.apply(AT, &finding(AlarmClass::Energy, Level::Holds));
-        let ack = command(Order::Acknowledge(ID), "guard");
-        let mut steps = Vec::new();
-        if ack_first {
-            steps.extend(book.order(AT, &ack).unwrap());
-        }
-        steps.extend(book.apply(AT, &finding(AlarmClass::Energy, Level::Ended)));
-        if !ack_first {
-            steps.extend(book.order(AT, &ack).unwrap());
-        }
-        assert_eq!(kinds(&steps).last(), Some(&ChangeKind::Closed));
-        assert_eq!(book.open().count(), 0);
-        let closed = &steps.last().unwrap().alarm;
-        assert_eq!(closed.acknowledged.as_ref().map(|h| h.by.as_str()), Some("guard"));
-    }
-}
-
-#[test]
-fn help_latches_until_acknowledged_and_reset_by_a_person() {
-    let mut book = book();
-    assert_eq!(kinds(&book.apply(AT, &finding(AlarmClass::Help, Level::Happened))), [ChangeKind::Raised]);
-    assert_eq!(book.open().next().map(Alarm::isa_state), Some('E'));
-    let reset = command(Order::Reset(ID), "guard");
-    assert_eq!(book.order(AT, &reset), Err(OrderRefused::NotAcknowledged(ID)));
-    book.order(AT, &command(Order::Acknowledge(ID), "guard")).unwrap();
-    assert_eq!(book.open().next().map(Alarm::isa_state), Some('F'));
-    assert_eq!(kinds(&book.order(AT, &reset).unwrap()), [ChangeKind::Reset, ChangeKind::Closed]);
-    assert_eq!(book.order(AT, &reset), Err(OrderRefused::NotOpen(ID)));
-}
-
-#[test]
-fn a_latched_alarm_whose_cause_holds_cannot_be_reset() {
-    let mut book = book();
-    let _ = book.apply(AT, &finding(AlarmClass::Fire, Level::Holds));
-    book.order(AT, &command(Order::Acknowledge(ID), "a")).unwrap();
-    assert_eq!(book.order(AT, &command(Order::Reset(ID), "a")), Err(OrderRefused::StillActive(ID)));
-    assert_eq!(kinds(&book.apply(AT, &finding(AlarmClass::Fire, Level::Ended))), [ChangeKind::Cleared]);
-    assert_eq!(book.open().count(), 1, "no auto-reset");
-}
-
-#[test]
-fn the_second_to_acknowledge_learns_who_was_first() {
-    let mut book = book();
-    let _ = book.apply(AT, &finding(AlarmClass::Security, Level::Holds));
-    book.order(AT, &command(Order::Acknowledge(ID), "first")).unwrap();
-    let refused = book.order(AT, &command(Order::Acknowledge(ID), "second")).unwrap_err();
-    assert!(refused.to_string().contains("by first"), "{refused}");
-}
-
-#[test]
-fn every_state_takes_every_step_and_no_invariant_breaks() {
-    let classes = [AlarmClass::Help, AlarmClass::Energy];
-    for class in classes {
-        let mut seed = 0x9E37_79B9_u64;
-        let mut book = book();
-        for step in 0..200_000u32 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let before = book.open().next().cloned();
-            let id = before.as_ref().map_or(AlarmId(0), |a| a.id);
-            let changes = match (seed >> 33) % 5 {
-                0 => book.apply(AT, &finding(class, Level::Holds)),
-                1 => book.apply(AT, &finding(class, Level::Ended)),
-                2 => book.apply(AT, &finding(class, Level::Happened)),
-                3 => book.order(AT, &command(Order::Acknowledge(id), "p")).unwrap_or_default(),
-                _ => book.order(AT, &command(Order::Reset(id), "p")).unwrap_or_default(),
-            };
-            let after = book.open().next();
-            for change in &changes {
-                if change.kind == ChangeKind::Closed {
-                    assert!(change.alarm.acknowledged.is_some(), "step {step}: closed unseen");
-                    assert!(!class.latches() || change.alarm.reset.is_some(), "step {step}: auto-reset");
-                }
-            }
-            let closed = changes.iter().any(|c| c.kind == ChangeKind::Closed);
-            assert_eq!(before.is_some() && after.is_none(), closed, "step {step}: vanished without closing");
-            if changes.is_empty() {
-                assert_eq!(before.as_ref(), after, "step {step}: changed in silence");
-            }
-        }
-    }
+fn words(changes: &[AlarmChange]) -> String {
+    changes.iter().map(|c| c.kind.as_str()).collect::<Vec<_>>().join(" ")
 }

@@ -88,6 +88,7 @@ pub(super) fn world() -> World {
             name: device.into(),
             profile: Arc::clone(&profile),
             place: place(at),
+            bus: None,
             poll: Duration::from_secs(60),
             leads_to: leads_to.map(place),
         };

@@ -65,6 +65,7 @@ fn alarm(id: u64, place: Option<&str>, device: Option<&str>) -> Alarm {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: Default::default(),
     }
 }
 

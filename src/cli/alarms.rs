@@ -1,11 +1,11 @@
-//! `schoolgate alarms list|ack|reset`: what is open, and taking it, through the running gateway.
+//! `schoolgate alarms`: what is open, taking it, and keeping it quiet for a while, through the running gateway.
 
 use super::client::{ApiError, Client, Gateway, Orderer, rows, text};
 use super::words::{lang, said, say};
 use super::{EXIT_UNAVAILABLE, complain, table};
 use crate::model::alarm::state_name;
 use crate::model::{AlarmClass, Lang, Priority, Wall};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -35,6 +35,45 @@ enum Action {
     Ack(Given),
     /// Reset a latched alarm (help, fire, intrusion) after its cause is gone
     Reset(Given),
+    /// Set an alarm aside for a while; help, duress and fire never are
+    Shelve {
+        #[command(flatten)]
+        given: Given,
+        /// For how long at most, such as 30m or 8h
+        #[arg(long = "for", value_name = "SPAN", value_parser = span_secs)]
+        span: u32,
+        /// Only until it clears
+        #[arg(long)]
+        until_clear: bool,
+    },
+    /// Take an alarm from the shelf
+    Unshelve(Given),
+    /// The alarm's device is being worked on
+    OutOfService {
+        #[command(flatten)]
+        given: Given,
+        /// For how long, such as 8h or 7d [default: until somebody says in-service]
+        #[arg(long = "for", value_name = "SPAN", value_parser = span_secs)]
+        span: Option<u32>,
+    },
+    /// The alarm's device is in service again
+    InService(Given),
+    /// Say what an alarm turned out to be; also of one that is over, for a while
+    Confirm {
+        #[command(flatten)]
+        given: Given,
+        /// What it was
+        #[arg(long, value_enum)]
+        result: Outcome,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Outcome {
+    Real,
+    False,
+    Drill,
+    Nuisance,
 }
 
 #[derive(Debug, Args)]
@@ -55,13 +94,7 @@ impl Alarms {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
-        let told = Client::new(address).and_then(|client| match &self.action {
-            Action::List { all, .. } => {
-                client.get(if *all { "/api/v1/alarms" } else { "/api/v1/alarms?open=true" })
-            }
-            Action::Ack(given) => given.order(&client, "acknowledge"),
-            Action::Reset(given) => given.order(&client, "reset"),
-        });
+        let told = Client::new(address).and_then(|client| self.action.ask(&client));
         let answer = match told {
             Ok(answer) => answer,
             Err(error) => return complain(&error, EXIT_UNAVAILABLE),
@@ -69,18 +102,86 @@ impl Alarms {
         match &self.action {
             Action::List { json: true, .. } => writeln!(out, "{answer:#}")?,
             Action::List { .. } => list(out, &answer, &zone)?,
-            Action::Ack(_) => writeln!(out, "{}", after(&answer, &say("已确认", "acknowledged")))?,
-            Action::Reset(_) => writeln!(out, "{}", after(&answer, &say("已复位", "reset")))?,
+            other => writeln!(out, "{}", after(&answer, &other.done()))?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
+impl Action {
+    fn ask(&self, client: &Client) -> Result<Value, ApiError> {
+        match self {
+            Self::List { all, .. } => {
+                client.get(if *all { "/api/v1/alarms" } else { "/api/v1/alarms?open=true" })
+            }
+            Self::Ack(given) => given.order(client, "acknowledge", json!({})),
+            Self::Reset(given) => given.order(client, "reset", json!({})),
+            Self::Shelve { given, span, until_clear } => {
+                given.order(client, "shelve", json!({"for_secs": span, "until_clear": until_clear}))
+            }
+            Self::Unshelve(given) => given.order(client, "unshelve", json!({})),
+            Self::OutOfService { given, span } => {
+                let more = span.map_or(json!({}), |span| json!({"for_secs": span}));
+                given.order(client, "out-of-service", more)
+            }
+            Self::InService(given) => given.order(client, "in-service", json!({})),
+            Self::Confirm { given, result } => {
+                let word = match result {
+                    Outcome::Real => "real",
+                    Outcome::False => "false",
+                    Outcome::Drill => "drill",
+                    Outcome::Nuisance => "nuisance",
+                };
+                given.order(client, "confirm", json!({"result": word}))
+            }
+        }
+    }
+
+    /// What was done to the alarm.
+    fn done(&self) -> String {
+        match self {
+            Self::List { .. } => String::new(),
+            Self::Ack(_) => say("已确认", "acknowledged"),
+            Self::Reset(_) => say("已复位", "reset"),
+            Self::Shelve { .. } => say("已搁置", "shelved"),
+            Self::Unshelve(_) => say("已取消搁置", "taken from the shelf"),
+            Self::OutOfService { .. } => say("已停用", "taken out of service"),
+            Self::InService(_) => say("已恢复使用", "put back in service"),
+            Self::Confirm { .. } => say("已定性", "confirmed"),
+        }
+    }
+}
+
 impl Given {
-    fn order(&self, client: &Client, verb: &str) -> Result<Value, ApiError> {
-        let order = json!({"actor": self.orderer.name()?, "note": self.note});
+    fn order(&self, client: &Client, verb: &str, more: Value) -> Result<Value, ApiError> {
+        let order = ordered(&self.orderer, &self.note, more)?;
         client.post(&format!("/api/v1/alarms/{}/{verb}", self.id), &order)
     }
+}
+
+/// An order: who gives it, what they write, and what else it says.
+pub(super) fn ordered(orderer: &Orderer, note: &str, more: Value) -> Result<Value, ApiError> {
+    let mut order = more;
+    if let Some(fields) = order.as_object_mut() {
+        fields.insert("actor".into(), orderer.name()?.into());
+        fields.insert("note".into(), note.into());
+    }
+    Ok(order)
+}
+
+/// A span such as `90s`, `30m`, `8h` or `7d`, in seconds.
+fn span_secs(text: &str) -> Result<u32, String> {
+    let wrong = || "expected a number with s, m, h or d, such as 30m or 8h".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let factor: u32 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).filter(|secs| *secs > 0).ok_or_else(wrong)
 }
 
 fn after(alarm: &Value, done: &str) -> String {
@@ -117,4 +218,19 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
 
 fn state(alarm: &Value) -> String {
     text(alarm, "/state").chars().next().map(|isa| said(&state_name(isa))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span_secs;
+
+    #[test]
+    fn a_span_is_a_number_with_its_unit() {
+        for (text, secs) in [("90s", 90), ("30m", 1800), ("8h", 28_800), ("7d", 604_800)] {
+            assert_eq!(span_secs(text), Ok(secs), "{text}");
+        }
+        for wrong in ["", "8", "h", "-1h", "0m", "1.5h", "99999999d", "8小时"] {
+            assert!(span_secs(wrong).is_err(), "{wrong}");
+        }
+    }
 }

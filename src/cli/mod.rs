@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod alarms;
+mod areas;
 mod calendar;
 mod campus;
 mod capture;
@@ -9,6 +10,7 @@ mod client;
 mod control;
 mod db;
 mod discover;
+mod hazards;
 mod logging;
 mod notify;
 mod people;
@@ -55,6 +57,8 @@ enum Command {
     Check(check::Check),
     Alarms(alarms::Alarms),
     Calendar(calendar::Calendars),
+    Areas(areas::Areas),
+    Hazards(hazards::Hazards),
     Presence(campus::Presence),
     Muster(campus::Muster),
     Control(control::Control),
@@ -90,6 +94,8 @@ pub fn run() -> ExitCode {
             Command::Check(check) => check.run(out),
             Command::Alarms(alarms) => alarms.run(out),
             Command::Calendar(calendar) => calendar.run(out),
+            Command::Areas(areas) => areas.run(out),
+            Command::Hazards(hazards) => hazards.run(out),
             Command::Presence(presence) => presence.run(out),
             Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),

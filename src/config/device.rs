@@ -104,7 +104,8 @@ fn device(
     // A rule may choose by place, so a place that was written is told, whether it exists or not.
     let written_place = reader.text_opt("place").and_then(|text| PlaceId::new(&text).ok());
     if let Some(place) = written_place {
-        let watched = Watched { name: name.clone(), profile: Arc::clone(&profile), place, poll, leads_to };
+        let (name, profile) = (name.clone(), Arc::clone(&profile));
+        let watched = Watched { name, profile, place, bus: bus.clone(), poll, leads_to };
         devices.watched.insert(id.clone(), watched);
     }
     if let (Some(bus), Some(address), Some(place)) = (bus, address, place) {

@@ -2,6 +2,7 @@
 //!
 //! All problems are found at once, each with file, line, column, the offending text, and what to write instead.
 
+mod alarm;
 mod attached;
 mod bus;
 mod calendar;
@@ -66,6 +67,10 @@ pub struct Config {
     pub places: BTreeMap<PlaceId, Place>,
     /// What is said of who is where.
     pub campus: crate::campus::Settings,
+    /// What is said of alarms.
+    pub alarms: crate::alarm::Settings,
+    /// What can be armed.
+    pub areas: Vec<crate::alarm::Area>,
     /// Connections to the field.
     pub buses: Vec<Bus>,
     /// Devices by id.

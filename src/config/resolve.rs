@@ -6,8 +6,8 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, bus, calendar, campus, channel, control, destination, device, ladder, listener, place,
-    privacy, rule, site, source,
+    Config, Site, alarm, bus, calendar, campus, channel, control, destination, device, ladder, listener,
+    place, privacy, rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -56,6 +56,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     );
 
     let campus = campus::campus(once(&roots, "campus"));
+    let alarms = alarm::alarms(once(&roots, "alarms"));
     let mut place_names = Names::of("place");
     let places = place::places(every(&roots, "place"), &mut place_names, &calendars, problems);
     let mut bus_names = Names::of("bus");
@@ -83,6 +84,13 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let ruling = if sources.rules.is_some() { &other } else { &documents };
     let mut rules = read_rules(ruling, &device_names, &place_names, &world, problems);
     let cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
+    let around = alarm::Around {
+        places: &places,
+        place_names: &place_names,
+        device_names: &device_names,
+        calendar: &world.calendar,
+    };
+    let areas = alarm::areas(every(&roots, "area"), &mut Names::of("area"), &around);
     let always = rules::always(&world);
     let rule_names = rule_names(documents.iter().chain(&other), &always);
     let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
@@ -117,6 +125,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         aggregate_secs,
         places,
         campus,
+        alarms,
+        areas,
         buses,
         devices,
         world,

@@ -112,7 +112,10 @@ fn a_good_configuration_means_what_it_says() {
     assert_eq!((device.address.as_str(), device.name.as_str(), device.poll.as_secs()), ("7", "meter-1", 60));
     assert_eq!(config.world.devices["meter-1"].place.as_str(), "b1");
     let ids: Vec<&str> = config.rules.iter().map(|rule| rule.id().as_str()).collect();
-    assert_eq!(ids, ["too-much", "always.help", "always.duress", "always.fire", "always.smoke"]);
+    assert_eq!(
+        ids,
+        ["too-much", "always.help", "always.duress", "always.fire", "always.smoke", "always.bus"]
+    );
     let urls: Vec<&str> = config.destinations.iter().map(|d| d.base_url.as_str()).collect();
     assert_eq!(urls, ["https://openapi.example.cn/school", "http://127.0.0.1:9000"]);
     assert_eq!(config.destinations[1].agreed, Agreed::default());

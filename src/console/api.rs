@@ -1,8 +1,7 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, campus, controls, people, pictures, views};
-use crate::alarm::OrderRefused;
-use crate::model::{Actor, AlarmId, Command, DestinationId, DeviceId, EventKind, Order, PointId, Wall};
+use super::{Console, Problem, alarms, campus, controls, people, pictures, views};
+use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
 use crate::profile::Nature;
 use crate::runtime::Chain;
 use crate::store::{
@@ -24,7 +23,7 @@ pub(super) type Answer = Result<Json<Value>, Problem>;
 static LOOKS: Semaphore = Semaphore::const_new(4);
 
 /// Rows returned when the asker names no number.
-const DEFAULT_ROWS: u32 = 100;
+pub(super) const DEFAULT_ROWS: u32 = 100;
 
 /// The routes.
 pub fn router(console: Console) -> Router {
@@ -35,12 +34,16 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/rollups", get(roll_ups))
         .route("/api/v1/energy", get(energy))
         .route("/api/v1/events", get(events))
-        .route("/api/v1/alarms", get(alarms))
+        .route("/api/v1/alarms", get(list_alarms))
         .route("/api/v1/alarms/{id}", get(alarm))
-        .route("/api/v1/alarms/{id}/acknowledge", post(acknowledge))
-        .route("/api/v1/alarms/{id}/reset", post(reset))
         .route("/api/v1/alarms/{id}/pictures", get(pictures::list))
         .route("/api/v1/alarms/{id}/pictures/{name}", get(pictures::picture))
+        .route("/api/v1/alarms/{id}/{order}", post(alarms::order))
+        .route("/api/v1/hazards", get(alarms::hazards).post(alarms::find_hazard))
+        .route("/api/v1/hazards/{id}", get(alarms::hazard))
+        .route("/api/v1/hazards/{id}/{stage}", post(alarms::step_hazard))
+        .route("/api/v1/areas", get(alarms::areas))
+        .route("/api/v1/areas/{id}/{order}", post(alarms::arm))
         .route("/api/v1/controls", get(controls::list))
         .route("/api/v1/controls/{id}", post(controls::order))
         .route("/api/v1/presence", get(campus::presence))
@@ -73,22 +76,22 @@ pub fn router(console: Console) -> Router {
 /// What a list may be narrowed by.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Narrowed {
+pub(super) struct Narrowed {
     device: Option<String>,
     point: Option<String>,
     kind: Option<String>,
-    open: Option<bool>,
-    before: Option<u64>,
-    limit: Option<u32>,
+    pub(super) open: Option<bool>,
+    pub(super) before: Option<u64>,
+    pub(super) limit: Option<u32>,
     from: Option<i64>,
     to: Option<i64>,
     level: Option<String>,
     by: Option<String>,
 }
 
-type Asked = Result<Query<Narrowed>, QueryRejection>;
+pub(super) type Asked = Result<Query<Narrowed>, QueryRejection>;
 
-fn narrowed(asked: Asked) -> Result<Narrowed, Problem> {
+pub(super) fn narrowed(asked: Asked) -> Result<Narrowed, Problem> {
     asked.map(|Query(narrowed)| narrowed).map_err(|error| {
         Problem::new(
             StatusCode::BAD_REQUEST,
@@ -155,7 +158,7 @@ fn unreadable() -> Problem {
     )
 }
 
-fn listed<T>(page: Page<T>, view: impl Fn(&T) -> Value) -> Answer {
+pub(super) fn listed<T>(page: Page<T>, view: impl Fn(&T) -> Value) -> Answer {
     let rows: Vec<Value> = page
         .rows
         .iter()
@@ -304,7 +307,7 @@ async fn events(State(console): State<Console>, asked: Asked) -> Answer {
     listed(page, views::event)
 }
 
-async fn alarms(State(console): State<Console>, asked: Asked) -> Answer {
+async fn list_alarms(State(console): State<Console>, asked: Asked) -> Answer {
     let asked = narrowed(asked)?;
     let filter = AlarmFilter { open: asked.open.unwrap_or(false) };
     let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
@@ -312,55 +315,23 @@ async fn alarms(State(console): State<Console>, asked: Asked) -> Answer {
     listed(page, views::alarm)
 }
 
-fn alarm_id(text: &str) -> Result<AlarmId, Problem> {
+pub(super) fn alarm_id(text: &str) -> Result<AlarmId, Problem> {
     text.parse().map(AlarmId).map_err(|_| not_found("报警", "alarm"))
 }
 
 async fn alarm(State(console): State<Console>, Path(id): Path<String>) -> Answer {
     let id = alarm_id(&id)?;
-    let found = read(&console, move |r| r.alarm(id)).await?;
+    let found = read(&console, move |r| Ok((r.alarm(id)?, r.explained(id)?))).await?;
+    let (found, explains) = found;
     let (alarm, steps) = found.ok_or_else(|| not_found("报警", "alarm"))?;
+    let explains: Vec<Value> = explains.iter().map(views::alarm).collect();
     let steps: Vec<Value> = steps.iter().map(views::step).collect();
     let mut value = views::alarm(&alarm);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("history".into(), json!(steps));
+        fields.insert("explains".into(), json!(explains));
     }
     Ok(Json(value))
-}
-
-/// Who gives an order, and what they write.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    actor: String,
-    #[serde(default)]
-    note: String,
-}
-
-type Body = Result<Json<Given>, JsonRejection>;
-
-async fn acknowledge(State(console): State<Console>, Path(id): Path<String>, body: Body) -> Answer {
-    order(&console, Order::Acknowledge(alarm_id(&id)?), body).await
-}
-
-async fn reset(State(console): State<Console>, Path(id): Path<String>, body: Body) -> Answer {
-    order(&console, Order::Reset(alarm_id(&id)?), body).await
-}
-
-async fn order(console: &Console, order: Order, body: Body) -> Answer {
-    let Json(given) =
-        body.map_err(|error| not_understood(&error, r#"{"actor": "姓名 name", "note": "备注 text"}"#))?;
-    let actor = Actor::named(&given.actor).ok_or_else(|| {
-        Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
-    })?;
-    let note = given.note.chars().take(crate::model::alarm::MAX_NOTE_CHARS).collect();
-    match console.orders.order(Command { order, actor, note }).await {
-        Ok(Ok(alarm)) => Ok(Json(views::alarm(&alarm))),
-        Ok(Err(refused)) => Err(refusal(&refused)),
-        Err(stopping) => {
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "网关正在停止", stopping.to_string()))
-        }
-    }
 }
 
 /// A body that is not as in the example.
@@ -374,25 +345,6 @@ pub(super) fn not_understood(error: &JsonRejection, example: &str) -> Problem {
         );
     }
     Problem::new(StatusCode::BAD_REQUEST, format!("请提交 {example}"), format!("send {example}: {error}"))
-}
-
-fn refusal(refused: &OrderRefused) -> Problem {
-    let (status, zh) = match refused {
-        OrderRefused::NotOpen(id) => (StatusCode::NOT_FOUND, format!("报警 {id} 不存在或已关闭")),
-        OrderRefused::AlreadyAcknowledged { id, by } => {
-            (StatusCode::CONFLICT, format!("报警 {id} 已由 {} 于 {} 确认", by.by.as_str(), by.at))
-        }
-        OrderRefused::NotLatched(id) => {
-            (StatusCode::CONFLICT, format!("报警 {id} 不自锁：确认且原因消除后自动关闭"))
-        }
-        OrderRefused::NotAcknowledged(id) => {
-            (StatusCode::CONFLICT, format!("报警 {id} 尚未确认：请先确认再复位"))
-        }
-        OrderRefused::StillActive(id) => {
-            (StatusCode::CONFLICT, format!("报警 {id} 的原因仍然存在：设备恢复后才能复位"))
-        }
-    };
-    Problem::new(status, zh, refused.to_string())
 }
 
 async fn destinations(State(console): State<Console>) -> Answer {

@@ -3,6 +3,7 @@
 //! It listens on loopback only until sign-in exists. A browser on the same machine must not become a way in for a
 //! page from elsewhere, so requests that name another host or come from another origin are refused.
 
+mod alarms;
 mod api;
 mod campus;
 mod controls;

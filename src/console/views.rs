@@ -1,7 +1,7 @@
 //! What the API shows: plain JSON, times in milliseconds since 1970 UTC.
 
 use crate::config::Device;
-use crate::model::{Alarm, AlarmChange, DeviceId, Link, Place, PlaceId, Quality, Stamp};
+use crate::model::{Alarm, AlarmChange, DeviceId, Hazard, Link, Place, PlaceId, Quality, Stamp};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::{DeviceLive, PointLive, StoredEvent, StoredReading};
 use crate::store::Energy;
@@ -84,8 +84,13 @@ pub(super) fn alarm(alarm: &Alarm) -> Value {
     if let Some(fields) = value.as_object_mut() {
         fields.insert("state".into(), json!(alarm.isa_state().to_string()));
         fields.insert("silent".into(), json!(alarm.silent()));
+        fields.insert("announced".into(), json!(alarm.announced()));
     }
     value
+}
+
+pub(super) fn hazard(hazard: &Hazard) -> Value {
+    merged(json!({"stage": hazard.stage()}), serde_json::to_value(hazard).unwrap_or(Value::Null))
 }
 
 pub(super) fn step(change: &AlarmChange) -> Value {

@@ -10,7 +10,7 @@ use crate::capture::{self, Capture, Shelf};
 use crate::config::{self, Bus, BusKind, Config, Destination, Device};
 use crate::console::{self, Console};
 use crate::model::{AlarmChange, DestinationId, DeviceId, Now, Place, PlaceId};
-use crate::northbound::{DestinationStatus, Uplink, UplinkError};
+use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
 use crate::notify::bell::{self, Bell};
 use crate::notify::desk::{self, Desk};
 use crate::notify::{self, Means, NotifyError};
@@ -33,6 +33,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// A clean stop is over within this time, or the process ends all the same.
 pub const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Pause between two looks at whether platforms answer.
+const OUTAGE_LOOK: Duration = Duration::from_secs(5);
 
 /// Why the gateway could not start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         aggregate_secs: config.aggregate_secs,
         destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
         campus: config.campus,
+        alarms: config.alarms,
+        areas: config.areas,
     };
     let engine = Engine::new(config.rules);
     let began = clock.now();
@@ -121,6 +126,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         &uplinks_stopped,
     )?;
 
+    let watching = watch_uplinks(statuses.clone(), findings.clone(), Arc::clone(&clock));
+    uplinks.spawn("outages", until_stopped(watching, uplinks_stopped));
     let devices = Arc::new(config.devices);
     let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));
     let (desk, office) = control_desk::desk(config.controls.enabled);
@@ -237,6 +244,27 @@ fn start_uplinks(
         uplinks.spawn("uplink", uplink.run(stopped.clone()));
     }
     Ok(statuses)
+}
+
+/// Reports platforms that do not answer for long.
+async fn watch_uplinks(statuses: Statuses, findings: mpsc::Sender<Finding>, clock: Arc<dyn Clock>) {
+    let mut outages = Outages::default();
+    loop {
+        let seen: Vec<_> = statuses.iter().map(|(id, status)| (id, status.borrow().clone())).collect();
+        for finding in outages.look(clock.now(), seen.iter().map(|(id, status)| (*id, status))) {
+            // A pipe that is gone ends the process anyway.
+            findings.send(finding).await.ok();
+        }
+        tokio::time::sleep(OUTAGE_LOOK).await;
+    }
+}
+
+async fn until_stopped(work: impl Future<Output = ()>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        // A sender that is gone means the same as a stop.
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = work => {}
+    }
 }
 
 async fn start_api(

@@ -72,6 +72,12 @@ impl AlarmClass {
     pub fn latches(self) -> bool {
         matches!(self, Self::Help | Self::Fire | Self::Intrusion)
     }
+
+    /// Whether nothing and nobody may keep such an alarm quiet (GB 50394-2007 5.2.3); duress is a call for help.
+    #[must_use]
+    pub fn protected(self) -> bool {
+        matches!(self, Self::Help | Self::Fire)
+    }
 }
 
 /// The number of an alarm in this school; never used twice.
@@ -136,6 +142,121 @@ pub struct Handled {
     pub note: String,
 }
 
+words! {
+    /// What an alarm turned out to be.
+    Truth {
+        /// It was one.
+        Real = "real",
+        /// There was nothing.
+        False = "false",
+        /// It was set off on purpose, to practise.
+        Drill = "drill",
+        /// What it reports was so, and nobody needed to know.
+        Nuisance = "nuisance",
+    }
+}
+
+impl Truth {
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> Text {
+        match self {
+            Self::Real => Text::new("真实", "real"),
+            Self::False => Text::new("误报", "false"),
+            Self::Drill => Text::new("演练", "drill"),
+            Self::Nuisance => Text::new("无需处理", "nuisance"),
+        }
+    }
+}
+
+/// A person does not want to hear of an alarm for a while (ISA-18.2: shelved). There is no shelf without an end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shelf {
+    /// Who, when, and why.
+    #[serde(flatten)]
+    pub by: Handled,
+    /// When it is over at the latest.
+    pub until: Wall,
+    /// It is over as soon as the condition ends.
+    pub once: bool,
+}
+
+/// What an alarm reports cannot be judged at present, because its device is being worked on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutOfService {
+    /// Who said so, when, and why.
+    #[serde(flatten)]
+    pub by: Handled,
+    /// When it is in service again by itself, if ever; reports list it until then.
+    pub until: Option<Wall>,
+}
+
+/// The school's own arrangement keeps an alarm quiet (ISA-18.2: suppressed by design).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// What does: `area.<id>` of an area that is not armed.
+    pub by: String,
+    /// Since when.
+    pub at: Wall,
+}
+
+/// An alarm that comes and goes; while it does it counts as active, and is one alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chatter {
+    /// Since when.
+    pub since: Wall,
+    /// How often it came or went.
+    pub count: u32,
+}
+
+/// What an alarm turned out to be, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// What it was.
+    pub truth: Truth,
+    /// Who says so, when, and what they wrote.
+    #[serde(flatten)]
+    pub by: Handled,
+}
+
+/// What keeps an alarm quiet, and what else is noted of it; each independent of the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Marks {
+    /// A person set it aside for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shelved: Option<Shelf>,
+    /// The school's own arrangement keeps it quiet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Suppressed>,
+    /// Its device is being worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_service: Option<OutOfService>,
+    /// The alarm that explains it and is announced in its stead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inhibited_by: Option<AlarmId>,
+    /// It comes and goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chattering: Option<Chatter>,
+    /// It was the first of its place and of its bus for a while: those that came behind may follow from it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
+    /// What it turned out to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confirmed>,
+}
+
+impl Marks {
+    /// Whether nothing keeps the alarm from being announced.
+    #[must_use]
+    pub fn audible(&self) -> bool {
+        self.shelved.is_none()
+            && self.suppressed.is_none()
+            && self.out_of_service.is_none()
+            && self.inhibited_by.is_none()
+    }
+}
+
 /// An alarm as it stands. The fields are independent, as in OPC UA Part 9; [`Alarm::isa_state`] gives the letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
@@ -169,6 +290,9 @@ pub struct Alarm {
     pub reset: Option<Handled>,
     /// When it was over: cleared, acknowledged and, if latched, reset.
     pub closed_at: Option<Wall>,
+    /// What keeps it quiet, and what else is noted of it.
+    #[serde(flatten)]
+    pub marks: Marks,
 }
 
 /// The rule of calls for help under threat.
@@ -181,12 +305,23 @@ impl Alarm {
         self.key.rule.as_str() == DURESS_RULE
     }
 
+    /// Whether people are told of it: it is not over, and nothing keeps it quiet.
+    #[must_use]
+    pub fn announced(&self) -> bool {
+        self.closed_at.is_none() && self.marks.audible()
+    }
+
     /// The state by ISA-18.2: A normal, B unacknowledged, C acknowledged, D returned to normal unacknowledged,
-    /// E latched unacknowledged, F latched acknowledged.
+    /// E latched unacknowledged, F latched acknowledged, G shelved, H suppressed by design (also where another alarm
+    /// explains it), I out of service.
     #[must_use]
     pub fn isa_state(&self) -> char {
+        let marks = &self.marks;
         match (self.closed_at.is_some(), self.active, self.acknowledged.is_some(), self.latched) {
             (true, ..) => 'A',
+            _ if marks.out_of_service.is_some() => 'I',
+            _ if marks.suppressed.is_some() || marks.inhibited_by.is_some() => 'H',
+            _ if marks.shelved.is_some() => 'G',
             (_, true, false, _) => 'B',
             (_, true, true, _) => 'C',
             (_, false, false, false) => 'D',
@@ -205,6 +340,9 @@ pub fn state_name(isa: char) -> Text {
         'D' => Text::new("已恢复，未确认", "gone, not taken"),
         'E' => Text::new("锁定，未确认", "latched, not taken"),
         'F' => Text::new("锁定，待复位", "latched, to be reset"),
+        'G' => Text::new("已搁置", "shelved"),
+        'H' => Text::new("按设计抑制", "suppressed by design"),
+        'I' => Text::new("停用", "out of service"),
         _ => Text::new("已结束", "over"),
     }
 }
@@ -224,8 +362,55 @@ words! {
         Reset = "reset",
         /// It is over.
         Closed = "closed",
-        /// Nobody took it, so a further step of its ladder was begun. Goes to no platform.
+        /// Nobody took it, so a further step of its ladder was begun.
         Escalated = "escalated",
+        /// A person set it aside for a while.
+        Shelved = "shelved",
+        /// That while is over, or a person ended it.
+        Unshelved = "unshelved",
+        /// The school's own arrangement keeps it quiet.
+        Suppressed = "suppressed",
+        /// It does so no longer.
+        Unsuppressed = "unsuppressed",
+        /// Its device is being worked on.
+        OutOfService = "out_of_service",
+        /// It is no longer.
+        InService = "in_service",
+        /// Another alarm explains it.
+        Inhibited = "inhibited",
+        /// None does any longer.
+        Uninhibited = "uninhibited",
+        /// It comes and goes; again from time to time with a new count.
+        Chattering = "chattering",
+        /// It came and went, and is quiet now.
+        Settled = "settled",
+        /// A person said what it turned out to be.
+        Confirmed = "confirmed",
+    }
+}
+
+impl ChangeKind {
+    /// Whether platforms are told: they have no place for what only the school's own people deal with.
+    #[must_use]
+    pub fn goes_north(self) -> bool {
+        matches!(
+            self,
+            Self::Raised | Self::Recurred | Self::Acknowledged | Self::Cleared | Self::Reset | Self::Closed
+        )
+    }
+
+    /// Whether people who were not told of the alarm, or not any more, are to be told from this step on.
+    #[must_use]
+    pub fn announces(self) -> bool {
+        matches!(
+            self,
+            Self::Raised
+                | Self::Recurred
+                | Self::Unshelved
+                | Self::Unsuppressed
+                | Self::InService
+                | Self::Uninhibited
+        )
     }
 }
 

@@ -105,6 +105,8 @@ ids! {
     ControlId,
     /// A way to tell people: a robot of a chat, a mailbox, a loudspeaker.
     ChannelId,
+    /// Part of the school that can be armed against intruders.
+    AreaId,
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
 
 use super::{
-    Actor, AlarmId, BusId, DeviceId, Event, Fault, MusterCommand, PeopleChange, Reading, Stamp, Wall,
+    Actor, Alarm, AlarmId, AreaId, AreaState, ArmMode, BusId, DeviceId, Event, Fault, Hazard, HazardId,
+    MusterCommand, PeopleChange, PlaceId, Reading, Stage, Stamp, Truth, Wall,
 };
 use std::borrow::Cow;
 
@@ -76,7 +77,7 @@ pub struct Unknown {
     pub stamp: Stamp,
 }
 
-/// What a person wants done to an alarm, or the gateway itself.
+/// What a person wants done to an alarm, a hazard or an area, or the gateway itself. The note is the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Take it.
@@ -85,6 +86,80 @@ pub enum Order {
     Reset(AlarmId),
     /// Write down that a further step of its ladder was begun; the note says which. Only the gateway orders this.
     Escalate(AlarmId),
+    /// Set it aside.
+    Shelve {
+        /// Which.
+        id: AlarmId,
+        /// For how long at most, seconds.
+        secs: u32,
+        /// Only until the condition ends.
+        once: bool,
+    },
+    /// Take it from the shelf.
+    Unshelve(AlarmId),
+    /// Its device is being worked on.
+    TakeOut {
+        /// Which.
+        id: AlarmId,
+        /// For how long, seconds; until somebody says otherwise if absent.
+        secs: Option<u32>,
+    },
+    /// It is in service again.
+    PutBack(AlarmId),
+    /// Say what it turned out to be; also of one that is over, for a while.
+    Confirm {
+        /// Which.
+        id: AlarmId,
+        /// What it was.
+        truth: Truth,
+    },
+    /// Write down a hazard.
+    FindHazard {
+        /// The alarm that showed it.
+        alarm: Option<AlarmId>,
+        /// Where, if no alarm says it.
+        place: Option<PlaceId>,
+        /// What it is.
+        what: String,
+    },
+    /// Go a step on with it.
+    StepHazard {
+        /// Which.
+        id: HazardId,
+        /// To which stage; the one behind the present.
+        stage: Stage,
+    },
+    /// Arm an area, in part or whole, or disarm it.
+    Arm {
+        /// Which.
+        area: AreaId,
+        /// To what.
+        mode: ArmMode,
+        /// Also while something is open, which is passed over then.
+        force: bool,
+    },
+}
+
+/// What an order that was carried out has led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// The alarm after it.
+    Alarm(Box<Alarm>),
+    /// The hazard after it.
+    Hazard(Box<Hazard>),
+    /// The area after it.
+    Area(Box<AreaState>),
+}
+
+impl Done {
+    /// The alarm, if the order was about one.
+    #[must_use]
+    pub fn alarm(&self) -> Option<&Alarm> {
+        match self {
+            Self::Alarm(alarm) => Some(alarm),
+            _ => None,
+        }
+    }
 }
 
 /// An order with who gave it.

@@ -3,9 +3,11 @@
 //! Nothing here does anything: no I/O, no clock, no decisions beyond what a value may be.
 
 pub mod alarm;
+pub mod area;
 pub mod event;
 pub mod fault;
 pub mod few;
+pub mod hazard;
 pub mod id;
 pub mod input;
 pub mod message;
@@ -22,14 +24,18 @@ pub mod text;
 pub mod time;
 pub mod unit;
 
-pub use alarm::{Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Priority};
+pub use alarm::{
+    Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Marks, Priority, Truth,
+};
+pub use area::{AreaState, ArmMode};
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Reason, Service};
 pub use fault::Fault;
+pub use hazard::{Hazard, HazardId, Stage};
 pub use id::{
-    BadId, BusId, ChannelId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId,
+    AreaId, BadId, BusId, ChannelId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId,
 };
 pub use input::{
-    Audit, Body, Command, Delivery, Input, Link, MessageKey, Observation, Order, Refused, Unknown,
+    Audit, Body, Command, Delivery, Done, Input, Link, MessageKey, Observation, Order, Refused, Unknown,
 };
 pub use message::{Message, Occasion, Rate, Verdict};
 pub use muster::{Called, MusterCommand, MusterOrder};

@@ -183,6 +183,7 @@ pub(super) mod tests {
             latched: true,
             reset: None,
             closed_at: None,
+            marks: crate::model::Marks::default(),
         };
         let change = AlarmChange { kind: ChangeKind::Acknowledged, at, actor: by.by, note: by.note, alarm };
         item(seq, Record::Alarm(change))

@@ -7,6 +7,7 @@ mod adapter;
 mod batch;
 mod eduyun;
 mod envelope;
+mod outage;
 mod pump;
 mod reply;
 mod shield;
@@ -20,6 +21,7 @@ pub use adapter::{
 pub use batch::{Batch, Sender};
 pub use eduyun::{Eduyun, key_info};
 pub use envelope::{Envelope, PartialFailure};
+pub use outage::{OUTAGE_AFTER, Outages};
 pub use pump::{Limits, Outcome, Pump, Step};
 pub use reply::{Lost, NoReply, Reply, parse_http_date, parse_retry_after};
 pub use shield::{Shield, content_md5, signature, string_to_sign};

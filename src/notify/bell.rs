@@ -77,9 +77,8 @@ impl Bell {
 
 /// Both changes of an alarm in one: that it was raised is not lost because it has ended since.
 fn merged(before: &AlarmChange, mut after: AlarmChange) -> AlarmChange {
-    let raised = matches!(before.kind, ChangeKind::Raised | ChangeKind::Recurred);
     let settles = matches!(after.kind, ChangeKind::Acknowledged | ChangeKind::Closed);
-    if raised && !settles {
+    if before.kind.announces() && !settles {
         after.kind = before.kind;
     }
     after
@@ -107,6 +106,7 @@ mod tests {
             latched: true,
             reset: None,
             closed_at: None,
+            marks: Default::default(),
         };
         AlarmChange { kind, at: Wall(0), actor: Actor::gateway(), note: String::new(), alarm }
     }

@@ -4,7 +4,7 @@ use super::LinkChange;
 use crate::campus::Picture;
 use crate::model::few::Few;
 use crate::model::{
-    Alarm, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
+    Alarm, AreaState, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,8 +38,10 @@ pub struct Live {
     pub at: Option<Wall>,
     /// Every configured device; shared with the board until it says something new.
     pub devices: BTreeMap<DeviceId, Arc<DeviceLive>>,
-    /// Every open alarm.
+    /// Every open alarm, the most urgent first.
     pub alarms: Vec<Alarm>,
+    /// How every area stands.
+    pub areas: Vec<AreaState>,
     /// Good values that came too late for any roll-up.
     pub too_late: u64,
     /// Who is where, in numbers.
@@ -86,7 +88,8 @@ impl LiveBoard {
         open: impl Iterator<Item = &'a Alarm>,
         too_late: u64,
     ) -> Live {
-        let campus = Arc::default();
-        Live { at: Some(now), devices: self.0.clone(), alarms: open.cloned().collect(), too_late, campus }
+        let mut alarms: Vec<Alarm> = open.cloned().collect();
+        alarms.sort_by_key(|alarm| (alarm.priority, std::cmp::Reverse(alarm.id)));
+        Live { at: Some(now), devices: self.0.clone(), alarms, too_late, ..Live::default() }
     }
 }

@@ -14,12 +14,12 @@ pub use player::Player;
 pub use seen::{FINGERPRINTS_KEPT, Fingerprint, SERIALS_KEPT, Serial};
 
 use crate::aggregate::{Aggregates, Standing};
-use crate::alarm::{AlarmBook, OrderRefused};
+use crate::alarm::{self, AlarmBook, Area, Before, Causes, OrderRefused, Setup};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Alarm, AlarmChange, AlarmClass, Body, BusId, ChangeKind, ControlId, Delivery, DestinationId, DeviceId,
-    Doubt, Event, EventKind, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange, Phase,
-    PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Actor, Alarm, AlarmChange, AlarmClass, AreaId, Body, BusId, Command, ControlId, Delivery, DestinationId,
+    DeviceId, Done, Doubt, Event, EventKind, Hazard, Input, Link, Mono, Now, Observation, OutboxItem, People,
+    PeopleChange, Phase, PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::profile::{Counted, Nature};
@@ -93,7 +93,7 @@ pub struct Commit {
     /// Deliveries left out because they were here before, by bus.
     pub duplicates: Vec<BusId>,
     /// What became of each order in the batch, in turn.
-    pub orders: Vec<Result<Alarm, OrderRefused>>,
+    pub orders: Vec<Result<Done, OrderRefused>>,
     /// What became of each order about the muster in the batch, in turn.
     pub musters: Vec<Result<(), MusterRefused>>,
     /// What had to be left out, to be counted for good.
@@ -102,6 +102,10 @@ pub struct Commit {
     pub audit: Vec<Audit>,
     /// What a restart has to know of a control, in its own words; the last one holds.
     pub controls: Vec<(ControlId, String)>,
+    /// What a restart has to know of an area, in its own words; the last one holds.
+    pub areas: Vec<(AreaId, String)>,
+    /// Hazards that were found or have come a step further.
+    pub hazards: Vec<Hazard>,
     /// What a restart has to know of the muster, in its own words; empty when there is none.
     pub muster: Option<String>,
     /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
@@ -135,6 +139,8 @@ impl Commit {
             && self.dropped.is_empty()
             && self.audit.is_empty()
             && self.controls.is_empty()
+            && self.areas.is_empty()
+            && self.hazards.is_empty()
             && self.muster.is_none()
             && self.people.is_empty()
     }
@@ -153,6 +159,8 @@ impl Commit {
             + self.fingerprints.len()
             + self.audit.len()
             + self.controls.len()
+            + self.areas.len()
+            + self.hazards.len()
             + usize::from(self.muster.is_some())
             + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
     }
@@ -174,6 +182,8 @@ impl Commit {
         self.dropped.extend(later.dropped);
         self.audit.extend(later.audit);
         self.controls.extend(later.controls);
+        self.areas.extend(later.areas);
+        self.hazards.extend(later.hazards);
         self.muster = later.muster.or(self.muster.take());
         self.people.extend(later.people);
     }
@@ -186,6 +196,14 @@ pub struct Remembered {
     pub open_alarms: Vec<Alarm>,
     /// A number above every alarm's.
     pub next_alarm: u64,
+    /// The last alarms that were over, oldest first.
+    pub closed_alarms: Vec<Alarm>,
+    /// Hazards that were open.
+    pub hazards: Vec<Hazard>,
+    /// A number above every hazard's.
+    pub next_hazard: u64,
+    /// What was noted of each area.
+    pub areas: Vec<(AreaId, String)>,
     /// A number above every record's that was ever owed.
     pub next_seq: u64,
     /// The last roll-ups and readings; nothing when there were none.
@@ -232,6 +250,10 @@ pub struct Settings {
     pub destinations: Vec<DestinationId>,
     /// What the school says of who is where.
     pub campus: campus::Settings,
+    /// What the school says of its alarms.
+    pub alarms: alarm::Settings,
+    /// What can be armed.
+    pub areas: Vec<Area>,
 }
 
 /// Rules, alarms, roll-ups and what was seen: everything between the field and the store.
@@ -252,6 +274,8 @@ pub struct Pipeline {
     /// What the next step writes into the audit trail.
     notes: Vec<Audit>,
     comings: Comings,
+    /// Steps of alarms at the start. The next step takes them.
+    begun: Vec<AlarmChange>,
 }
 
 impl Pipeline {
@@ -310,9 +334,21 @@ impl Pipeline {
                 what: a.what.clone(),
             })
             .collect();
+        let before = Before {
+            open: remembered.open_alarms,
+            over: remembered.closed_alarms,
+            next_id: remembered.next_alarm,
+            hazards: remembered.hazards,
+            next_hazard: remembered.next_hazard,
+            areas: remembered.areas,
+        };
+        let (causes, areas) = (Causes::new(&world), settings.areas.clone());
+        let mut book = AlarmBook::restore(before, Setup { settings: settings.alarms, causes, areas });
+        let begun = book.start(now, |key| engine.absent(&key.rule, &key.subject));
+        book.keep_open(|key| engine.judges(&key.rule, &key.subject));
         Self {
             board: LiveBoard::new(world.devices.keys(), &remembered.links),
-            book: AlarmBook::restore(remembered.open_alarms, remembered.next_alarm),
+            book,
             seen: Seen::restore(remembered.fingerprints, remembered.serials),
             next_seq: remembered.next_seq,
             settings,
@@ -324,6 +360,7 @@ impl Pipeline {
             pending,
             notes: Vec::new(),
             comings: Comings::default(),
+            begun,
         }
     }
 
@@ -341,9 +378,10 @@ impl Pipeline {
     /// Turns deliveries into one commit. An empty batch is a tick: deadlines and periods that have passed.
     pub fn step(&mut self, now: Now, batch: impl IntoIterator<Item = Delivery>) -> Commit {
         let mut commit = Commit { audit: std::mem::take(&mut self.notes), ..Commit::default() };
-        for finding in std::mem::take(&mut self.pending) {
-            commit.alarm_changes.extend(self.book.apply(now.wall, &finding));
-        }
+        commit.alarm_changes.append(&mut self.begun);
+        commit.alarm_changes.extend(self.book.expire(now));
+        let pending = std::mem::take(&mut self.pending);
+        self.settle_findings(now, &pending, &mut commit);
         for delivery in batch {
             if let (Some(bus), Some(key)) = (&delivery.bus, delivery.key) {
                 if key.redelivered && self.here_before(now.wall, bus, key.fingerprint, &delivery.inputs) {
@@ -363,6 +401,7 @@ impl Pipeline {
             self.engine.close(now, period, &mut findings);
         }
         self.settle_findings(now, &findings, &mut commit);
+        self.settle_book(now, &mut commit);
         self.settle_campus(now, &mut commit);
         self.owe(now.wall, &mut commit);
         commit
@@ -404,16 +443,24 @@ impl Pipeline {
                 }
                 commit.people.push((now.wall, change));
             }
-            Input::Command(command) => {
-                let outcome = self.book.order(now.wall, &command);
-                commit.orders.push(outcome.map(|changes| {
-                    let after = changes.last().map(|c| c.alarm.clone());
-                    commit.alarm_changes.extend(changes);
-                    #[expect(clippy::expect_used, reason = "an order carried out is at least one change")]
-                    after.expect("a change")
-                }));
-            }
+            Input::Command(command) => self.order(now, &command, commit),
         }
+    }
+
+    fn order(&mut self, now: Now, command: &Command, commit: &mut Commit) {
+        let outcome = self.book.order(now, command);
+        if let Err(refused @ OrderRefused::Protected { id, .. }) = &outcome {
+            let actor = command.actor.as_str().to_owned().into();
+            let (subject, detail) = (format!("alarm {id}").into(), refused.to_string());
+            commit.audit.push(Audit { at: now.wall, actor, action: "refused", subject, detail });
+        }
+        commit.orders.push(outcome.map(|(changes, done)| {
+            commit.alarm_changes.extend(changes);
+            if let Done::Hazard(hazard) = &done {
+                commit.audit.push(stepped(now.wall, &command.actor, hazard, &command.note));
+            }
+            done
+        }));
     }
 
     fn observe(&mut self, now: Now, mut seen: Observation, commit: &mut Commit) {
@@ -477,8 +524,21 @@ impl Pipeline {
 
     fn settle_findings(&mut self, now: Now, findings: &[Finding], commit: &mut Commit) {
         for finding in findings {
-            commit.alarm_changes.extend(self.book.apply(now.wall, finding));
+            let absent = match finding.level {
+                Level::Holds => self.engine.absent(&finding.key.rule, &finding.key.subject),
+                Level::Ended | Level::Happened => Vec::new(),
+            };
+            commit.alarm_changes.extend(self.book.apply(now, finding, &absent));
         }
+    }
+
+    /// Writes down what the book says of areas and hazards.
+    fn settle_book(&mut self, now: Now, commit: &mut Commit) {
+        commit.alarm_changes.extend(self.book.expire(now));
+        let notes = self.book.area_notes(now);
+        commit.audit.extend(notes.audit);
+        commit.areas.extend(notes.rows);
+        commit.hazards.extend(self.book.hazard_notes());
     }
 
     /// A fire alarm that is open holds a muster open.
@@ -501,8 +561,7 @@ impl Pipeline {
         let records = commit
             .alarm_changes
             .iter()
-            // Whom the school tells is its own business.
-            .filter(|change| change.kind != ChangeKind::Escalated)
+            .filter(|change| change.kind.goes_north())
             .map(|change| Record::Alarm(change.clone()))
             .chain(commit.roll_ups.iter().map(|r| Record::Aggregate(r.clone())));
         for record in records {
@@ -534,19 +593,28 @@ impl Pipeline {
     #[must_use]
     pub fn next_deadline(&self, now: Now) -> Mono {
         let close = now.mono.plus(Duration::from_millis(self.aggregates.next_close_ms(now.wall)));
-        self.engine.next_deadline().map_or(close, |deadline| deadline.min(close))
+        let deadlines = [self.engine.next_deadline(), self.book.next_deadline()];
+        deadlines.into_iter().flatten().fold(close, Mono::min)
     }
 
     /// Everything as it stands now, for pages and metrics.
     #[must_use]
     pub fn live(&self, now: Wall) -> Live {
         let campus = self.campus.picture(&self.world);
-        Live { campus, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
+        let areas = self.book.areas();
+        Live { campus, areas, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
 }
 
 fn noted(at: Wall, action: &'static str, subject: String, detail: &str) -> Audit {
     Audit { at, actor: "system".into(), action, subject: subject.into(), detail: detail.to_owned() }
+}
+
+/// A step of a hazard, for the audit trail.
+fn stepped(at: Wall, actor: &Actor, hazard: &Hazard, note: &str) -> Audit {
+    let subject = format!("hazard {}", hazard.id).into();
+    let detail = format!("{}: {note}", hazard.stage());
+    Audit { at, actor: actor.as_str().to_owned().into(), action: "hazard", subject, detail }
 }
 
 fn is_fire(alarm: &Alarm) -> bool {

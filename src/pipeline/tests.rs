@@ -41,6 +41,7 @@ fn world() -> Arc<World> {
         name: name.into(),
         profile: Arc::clone(&profile),
         place: place.id.clone(),
+        bus: BusId::new("mqtt").ok(),
         poll: Duration::from_secs(60),
         leads_to: None,
     };
@@ -56,8 +57,14 @@ fn world() -> Arc<World> {
 fn pipeline(remembered: Remembered) -> Pipeline {
     let world = world();
     let destinations = ["province", "city"].map(|d| DestinationId::new(d).unwrap()).to_vec();
-    let settings =
-        Settings { gateway: id("gw"), aggregate_secs: 60, destinations, campus: campus::Settings::default() };
+    let settings = Settings {
+        gateway: id("gw"),
+        aggregate_secs: 60,
+        destinations,
+        campus: campus::Settings::default(),
+        alarms: alarm::Settings::default(),
+        areas: Vec::new(),
+    };
     let problems = Problems::new();
     let text = "devices = [\"m\"]\npoint = \"power_total\"\nabove = 5\nunit = \"kW\"";
     let document = Document::parse("narrow", text, &problems);
@@ -140,7 +147,7 @@ fn an_order_is_answered_with_what_became_of_it() {
     let commit = p.step(now(2), [order(Order::Reset(one)), order(Order::Acknowledge(one))]);
     assert_eq!(commit.orders.len(), 2);
     assert_eq!(commit.orders[0], Err(OrderRefused::NotAcknowledged(one)));
-    assert!(commit.orders[1].as_ref().is_ok_and(|alarm| alarm.acknowledged.is_some()));
+    assert!(commit.orders[1].as_ref().is_ok_and(|done| done.alarm().unwrap().acknowledged.is_some()));
     let commit = p.step(now(3), [order(Order::Reset(one))]);
     assert_eq!(kinds(&commit), [ChangeKind::Reset, ChangeKind::Closed]);
 }
@@ -176,6 +183,7 @@ fn an_alarm_whose_rule_or_device_is_gone_does_not_stay_open_for_ever() {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: crate::model::Marks::default(),
     };
     for (rule, device, expected) in [
         ("removed", "m", vec![ChangeKind::Cleared]),
@@ -289,6 +297,7 @@ fn a_pass_is_known_by_the_table_of_persons_until_the_person_is_erased() {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: crate::model::Marks::default(),
     };
     let known = |commit: &Commit| commit.events[0].event.credential.as_ref().unwrap().known.clone();
     let remembered = Remembered { open_alarms: vec![about], next_alarm: 10, ..Remembered::default() };
@@ -357,6 +366,7 @@ fn an_alarm_of_a_place_that_its_rule_judges_no_more_does_not_stay_open() {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: crate::model::Marks::default(),
     };
     for (subject, over) in [("gate", 0), ("barn", 1)] {
         let remembered =
@@ -370,6 +380,8 @@ fn an_alarm_of_a_place_that_its_rule_judges_no_more_does_not_stay_open() {
             aggregate_secs: 60,
             destinations: Vec::new(),
             campus: campus::Settings::default(),
+            alarms: alarm::Settings::default(),
+            areas: Vec::new(),
         };
         let mut p =
             Pipeline::start(now(0), settings, world, Engine::new(rule.into_iter().collect()), remembered);
@@ -389,6 +401,8 @@ fn budgeted() -> Pipeline {
         aggregate_secs: 60,
         destinations: vec![DestinationId::new("city").unwrap()],
         campus: campus::Settings::default(),
+        alarms: alarm::Settings::default(),
+        areas: Vec::new(),
     };
     let remembered = Remembered { next_alarm: 1, next_seq: 1, ..Remembered::default() };
     Pipeline::start(now(0), settings, world, Engine::new(rule.into_iter().collect()), remembered)
@@ -422,4 +436,41 @@ fn periods_of_before_the_start_are_known_and_say_nothing_themselves() {
     closed.iter().for_each(|period| p.recall(now(100), period));
     assert!(p.step(now(101), []).is_empty());
     assert_eq!(kinds(&minute(&mut p, 121)), [ChangeKind::Raised]);
+}
+
+#[test]
+fn what_keeps_an_alarm_quiet_stays_in_the_school_and_ends_by_itself() {
+    let mut p = pipeline(Remembered::default());
+    p.report(Finding {
+        key: AlarmKey { rule: RuleId::new("store.full").unwrap(), subject: "store".into() },
+        level: Level::Holds,
+        class: AlarmClass::Equipment,
+        priority: Priority::High,
+        device: None,
+        place: None,
+        what: Text::same("full"),
+    });
+    assert_eq!(p.step(now(1), []).outbox.len(), 2);
+    let given = |order| {
+        let actor = Actor::named("guard").unwrap();
+        let inputs = vec![Input::Command(Command { order, actor, note: "a new disk comes".into() })];
+        Delivery { bus: None, key: None, inputs }
+    };
+    let shelve = |id| given(Order::Shelve { id, secs: 30, once: false });
+    let commit = p.step(now(2), [shelve(AlarmId(1))]);
+    assert_eq!((kinds(&commit), commit.outbox.len()), (vec![ChangeKind::Shelved], 0));
+    assert!(p.next_deadline(now(2)) <= now(32).mono);
+    assert!(kinds(&p.step(now(31), [])).is_empty());
+    let commit = p.step(now(32), []);
+    assert_eq!((kinds(&commit), commit.outbox.len()), (vec![ChangeKind::Unshelved], 0));
+    // Help cannot be, and who tried is written down.
+    p.step(now(33), [delivery(None, vec![help(false)])]);
+    let commit = p.step(now(34), [shelve(AlarmId(2))]);
+    assert!(matches!(commit.orders[..], [Err(OrderRefused::Protected { .. })]));
+    let audit = &commit.audit[0];
+    assert_eq!((audit.actor.as_ref(), audit.action, audit.subject.as_ref()), ("guard", "refused", "alarm 2"));
+    // A hazard is in the audit trail step by step.
+    let what = "a hot plug".to_owned();
+    let commit = p.step(now(35), [given(Order::FindHazard { alarm: Some(AlarmId(1)), place: None, what })]);
+    assert_eq!((commit.hazards.len(), commit.audit[0].detail.as_str()), (1, "found: a new disk comes"));
 }

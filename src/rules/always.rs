@@ -1,4 +1,4 @@
-//! Help, duress, fire and smoke: rules that nobody writes and nobody can switch off (GB 50394-2007, 5.2.3).
+//! Help, duress, fire, smoke, dead buses and the end of the terms: rules that nobody writes and nobody can switch off (GB 50394-2007, 5.2.3).
 
 use super::subject::{Header, Subject};
 use super::{Finding, Level, Rule, World, calendar_end};
@@ -17,8 +17,8 @@ struct Always {
     subjects: Arc<BTreeMap<DeviceId, Subject>>,
 }
 
-/// The rules for help, duress, fire and smoke of every device, also of devices that the configuration does not know; and
-/// where terms are given, that for their end.
+/// The rules for help, duress, fire and smoke of every device, also of devices that the configuration does not know; that
+/// for dead buses; and where terms are given, that for their end.
 #[must_use]
 pub fn always(world: &World) -> Vec<Box<dyn Rule>> {
     let subjects: BTreeMap<_, _> = world
@@ -43,6 +43,7 @@ pub fn always(world: &World) -> Vec<Box<dyn Rule>> {
             Box::new(Always { header, kind, subjects: Arc::clone(&subjects) }) as Box<dyn Rule>
         })
         .chain(calendar_end::rule(world))
+        .chain([Box::new(super::bus::Buses::new(world)) as Box<dyn Rule>])
         .collect()
 }
 

@@ -60,6 +60,11 @@ impl Rule for CoverageLost {
         self.areas.contains_key(subject)
     }
 
+    fn absent(&self, subject: &str) -> Vec<DeviceId> {
+        let here = self.watching.iter().filter(|(_, watching)| watching.area.as_str() == subject);
+        here.map(|(device, _)| device.clone()).collect()
+    }
+
     fn start(&mut self, now: Now) {
         self.timers.clear();
         self.areas.values_mut().for_each(|(_, said)| *said = None);

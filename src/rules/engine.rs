@@ -57,6 +57,12 @@ impl Engine {
         self.rules.iter().find(|r| r.id() == rule).is_some_and(|rule| rule.judges(subject))
     }
 
+    /// The devices of which nothing is heard, where that alone makes this rule hold for this subject.
+    #[must_use]
+    pub fn absent(&self, rule: &RuleId, subject: &str) -> Vec<DeviceId> {
+        self.rules.iter().find(|r| r.id() == rule).map_or_else(Vec::new, |rule| rule.absent(subject))
+    }
+
     /// The gateway has started: every rule forgets what it knew and arms its timers.
     pub fn start(&mut self, now: Now) {
         for (index, rule) in self.rules.iter_mut().enumerate() {

@@ -8,6 +8,7 @@ mod anti_passback;
 mod balance;
 mod band;
 mod budget;
+mod bus;
 mod calendar_end;
 mod cold_chain;
 mod count;
@@ -44,12 +45,13 @@ mod sum;
 #[cfg(test)]
 mod testing;
 mod threshold;
-mod timers;
+pub(crate) mod timers;
 mod together;
 mod visitor_overstay;
 mod zones;
 
 pub use always::always;
+pub use bus::{BUS_RULE, UPLINK_ALL, UPLINK_RULE};
 pub use engine::Engine;
 pub use expression::{Formula, Sort, Value};
 pub use zones::Door;
@@ -57,7 +59,7 @@ pub use zones::Door;
 use crate::calendar::Calendar;
 use crate::document::Reader;
 use crate::model::{
-    AlarmClass, AlarmKey, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RollUp,
+    AlarmClass, AlarmKey, BusId, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RollUp,
     RuleId, Text,
 };
 use crate::profile::Profile;
@@ -106,6 +108,11 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     /// Whether it may ever speak of this subject again; what is open of others is over at the start.
     fn judges(&self, _subject: &str) -> bool {
         true
+    }
+    /// The devices of which nothing is heard, where that alone makes it hold for this subject; none where it holds for
+    /// what they said. While their buses are dead it is explained by that.
+    fn absent(&self, _subject: &str) -> Vec<DeviceId> {
+        Vec::new()
     }
     /// The points whose values it judges; asked once. Their devices are read before others.
     fn points(&self) -> Vec<(DeviceId, PointId)> {
@@ -188,6 +195,8 @@ pub struct Watched {
     pub profile: Arc<Profile>,
     /// Where it is.
     pub place: PlaceId,
+    /// The bus by which it is heard.
+    pub bus: Option<BusId>,
     /// How often it is polled or expected to speak.
     pub poll: Duration,
     /// The place behind a reader: whoever passes is in it then.

@@ -51,6 +51,10 @@ impl Rule for Silent {
         Watch::Devices(self.watching.keys().cloned().collect())
     }
 
+    fn absent(&self, subject: &str) -> Vec<DeviceId> {
+        self.watching.get_key_value(subject).map(|(device, _)| device.clone()).into_iter().collect()
+    }
+
     fn start(&mut self, now: Now) {
         self.timers.clear();
         for (device, watching) in &mut self.watching {

@@ -177,7 +177,8 @@ pub(super) fn world() -> World {
     let watched = |(id, name, profile, place): (&str, &str, &Arc<Profile>, &str)| {
         let place = PlaceId::new(place).expect("an id");
         let poll = Duration::from_secs(10);
-        (device(id), Watched { name: name.into(), profile: Arc::clone(profile), place, poll, leads_to: None })
+        let (name, profile) = (name.into(), Arc::clone(profile));
+        (device(id), Watched { name, profile, place, bus: None, poll, leads_to: None })
     };
     let places = [
         ("campus", None, "校区"),

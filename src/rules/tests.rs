@@ -20,7 +20,7 @@ fn every_example_works_and_every_name_is_used_once() {
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].id().as_str(), "my-rule");
     }
-    assert_eq!(always(&world()).len(), 4);
+    assert_eq!(always(&world()).len(), 5);
 }
 
 fn page() -> String {
@@ -67,6 +67,9 @@ may sound or show at that door.
 
 `always.calendar` is there where a calendar has terms: a low alarm from 30 days before the last of them ends, and another
 in its place once it is over, until the gateway starts with a newer calendar. It has no device.
+
+`always.bus` is always on, too: when no device of a bus with two or more answers, that is one alarm of the bus, and alarms
+that hold only because nothing is heard of its devices are listed under it. `always.uplink` says the same of platforms.
 
 ## Zones
 

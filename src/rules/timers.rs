@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// At most one deadline per key.
 #[derive(Debug)]
-pub(super) struct Timers<K> {
+pub(crate) struct Timers<K> {
     at: BTreeMap<K, Mono>,
     queue: BTreeSet<(Mono, K)>,
 }
 
 impl<K: Ord + Clone> Timers<K> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { at: BTreeMap::new(), queue: BTreeSet::new() }
     }
 
     /// Sets the key's deadline, or takes it away.
-    pub(super) fn set(&mut self, key: &K, deadline: Option<Mono>) {
+    pub(crate) fn set(&mut self, key: &K, deadline: Option<Mono>) {
         let before = match deadline {
             Some(at) => self.at.insert(key.clone(), at),
             None => self.at.remove(key),
@@ -32,24 +32,24 @@ impl<K: Ord + Clone> Timers<K> {
         }
     }
 
-    pub(super) fn is_set(&self, key: &K) -> bool {
+    pub(crate) fn is_set(&self, key: &K) -> bool {
         self.at.contains_key(key)
     }
 
     /// The earliest deadline.
-    pub(super) fn next(&self) -> Option<Mono> {
+    pub(crate) fn next(&self) -> Option<Mono> {
         self.queue.first().map(|(at, _)| *at)
     }
 
     /// Takes out the key with the earliest deadline.
-    pub(super) fn pop(&mut self) -> Option<K> {
+    pub(crate) fn pop(&mut self) -> Option<K> {
         let (_, key) = self.queue.pop_first()?;
         self.at.remove(&key);
         Some(key)
     }
 
     /// Takes out every key whose deadline is not after `now`, earliest first.
-    pub(super) fn take_due(&mut self, now: Mono) -> Vec<K> {
+    pub(crate) fn take_due(&mut self, now: Mono) -> Vec<K> {
         let mut due = Vec::new();
         while self.next().is_some_and(|at| at <= now) {
             due.extend(self.pop());
@@ -57,7 +57,7 @@ impl<K: Ord + Clone> Timers<K> {
         due
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.at.clear();
         self.queue.clear();
     }

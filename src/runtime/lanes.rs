@@ -3,7 +3,7 @@
 
 use crate::alarm::OrderRefused;
 use crate::campus::MusterRefused;
-use crate::model::{Alarm, Command, Delivery, Input, MusterCommand};
+use crate::model::{Command, Delivery, Done, Input, MusterCommand};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -28,8 +28,8 @@ pub struct Parcel {
     pub direct: bool,
 }
 
-/// What became of an order: the alarm after it, or why not.
-pub type OrderOutcome = Result<Alarm, OrderRefused>;
+/// What became of an order: the alarm, hazard or area after it, or why not.
+pub type OrderOutcome = Result<Done, OrderRefused>;
 
 /// What became of an order about the muster.
 pub type MusterOutcome = Result<(), MusterRefused>;

@@ -4,11 +4,10 @@ use super::chain::{self, FINGERPRINTS, Link};
 use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
-use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, history, people};
+use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, alarms, history, people};
 use crate::aggregate::REVISABLE_SPAN;
 use crate::model::{
-    AlarmChange, BusId, ChangeKind, DestinationId, DeviceId, Handled, Lane, OutboxItem, PointId, PointKind,
-    Record, RollUp, Unit, Wall,
+    BusId, DestinationId, DeviceId, Lane, OutboxItem, PointId, PointKind, Record, RollUp, Unit, Wall,
 };
 use crate::museum;
 use crate::pipeline::{Commit, Dropped, FINGERPRINTS_KEPT, Fingerprint, StoredEvent, StoredReading};
@@ -22,6 +21,10 @@ pub(super) const READINGS_GIVEN: &str = "readings_given";
 pub(super) const ALARMS_GIVEN: &str = "alarms_given";
 /// Keys of `meta` that begin so: what a restart has to know of the control whose id follows.
 pub(super) const CONTROL: &str = "control.";
+/// Keys of `meta` that begin so: what a restart has to know of the area whose id follows.
+pub(super) const AREA: &str = "area.";
+/// `meta` key: numbers of hazards up to this one are given.
+pub(super) const HAZARDS_GIVEN: &str = "hazards_given";
 /// Key of what was noted of the muster.
 pub(super) const MUSTER: &str = "muster";
 
@@ -170,7 +173,7 @@ fn write(
         .doing("storing a device's state")?;
     }
     for change in &commit.alarm_changes {
-        write_change(tx, changes, change)?;
+        alarms::write_change(tx, changes, change)?;
     }
     for roll_up in &commit.roll_ups {
         write_roll_up(tx, series, roll_up)?;
@@ -213,6 +216,12 @@ fn write(
     }
     for (control, memory) in &commit.controls {
         history::set_meta(tx, &format!("{CONTROL}{control}"), memory)?;
+    }
+    for (area, memory) in &commit.areas {
+        history::set_meta(tx, &format!("{AREA}{area}"), memory)?;
+    }
+    for hazard in &commit.hazards {
+        alarms::write_hazard(tx, hazard)?;
     }
     if let Some(muster) = &commit.muster {
         history::set_meta(tx, MUSTER, muster)?;
@@ -404,63 +413,6 @@ fn write_fingerprints(
     })
 }
 
-fn write_change(tx: &Transaction<'_>, link: &mut Link<'_>, change: &AlarmChange) -> Result<(), StoreError> {
-    let a = &change.alarm;
-    let by = |h: &Option<Handled>| h.as_ref().map(|h| h.by.as_str().to_owned());
-    let at = |h: &Option<Handled>| h.as_ref().map(|h| h.at.0);
-    let note = |h: &Option<Handled>| h.as_ref().map(|h| h.note.clone());
-    tx.prepare_cached(
-        "insert into alarm (id, rule, subject, class, priority, device, place, what_zh, what_en, raised_at, \
-         active, occurrences, cleared_at, ack_by, ack_at, ack_note, latched, reset_by, reset_at, reset_note, \
-         closed_at) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
-         on conflict (id) do update set what_zh = ?8, what_en = ?9, active = ?11, occurrences = ?12, \
-         cleared_at = ?13, ack_by = ?14, ack_at = ?15, ack_note = ?16, reset_by = ?18, reset_at = ?19, \
-         reset_note = ?20, closed_at = ?21",
-    )
-    .and_then(|mut s| {
-        s.execute(params![
-            number(a.id.0),
-            a.key.rule.as_str(),
-            a.key.subject,
-            a.class.as_str(),
-            a.priority.as_str(),
-            a.device.as_ref().map(DeviceId::as_str),
-            a.place.as_ref().map(|p| p.as_str()),
-            a.what.zh,
-            a.what.en,
-            a.raised_at.0,
-            a.active,
-            a.occurrences,
-            a.cleared_at.map(|w| w.0),
-            by(&a.acknowledged),
-            at(&a.acknowledged),
-            note(&a.acknowledged),
-            a.latched,
-            by(&a.reset),
-            at(&a.reset),
-            note(&a.reset),
-            a.closed_at.map(|w| w.0),
-        ])
-    })
-    .doing("storing an alarm")?;
-    let kind: ChangeKind = change.kind;
-    let hash = tx
-        .prepare_cached(
-            "insert into alarm_change (seq, alarm, kind, at, actor, note, hash) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, row_hash(?7, ?1, ?2, ?3, ?4, ?5, ?6)) returning hash",
-        )
-        .and_then(|mut s| {
-            let (alarm, actor) = (number(a.id.0), change.actor.as_str());
-            let row =
-                params![link.next(), alarm, kind.as_str(), change.at.0, actor, change.note, link.last()];
-            s.query_row(row, |row| row.get(0))
-        })
-        .doing("storing a step of an alarm")?;
-    link.added(hash);
-    Ok(())
-}
-
 fn write_roll_up(tx: &Transaction<'_>, series: &mut SeriesIds, r: &RollUp) -> Result<(), StoreError> {
     let id = series.of(tx, (&r.device, &r.point), (r.unit, r.kind))?;
     tx.prepare_cached(
@@ -637,6 +589,6 @@ fn lane_code(lane: Lane) -> i64 {
 }
 
 /// Numbers of ours stay far below 2^63.
-fn number(n: u64) -> i64 {
+pub(super) fn number(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -28,11 +28,12 @@ pub(super) const RETIRED: &str = "retired";
 /// Tables whose rows bear a hash of themselves.
 pub(super) const HASHED: [&str; 2] = ["outbox", "set_aside"];
 /// Tables whose rows are summed by triggers.
-pub(super) const SUMMED: [&str; 17] = [
+pub(super) const SUMMED: [&str; 18] = [
     "alarm",
     "counter",
     "dropped",
     FINGERPRINTS,
+    "hazard",
     "level_due",
     "link",
     "meta",

@@ -1,9 +1,10 @@
 //! How far the ladders of the alarms had come that nobody has taken: for the start.
 
 use super::StoreError;
+use super::alarms::{ALARM_COLUMNS, alarm_of};
 use super::read::Reader;
 use super::recall::each;
-use super::rows::{ALARM_COLUMNS, alarm_of, get};
+use super::rows::get;
 use crate::alarm::Climbed;
 use crate::model::{ChangeKind, Wall};
 use rusqlite::named_params;
@@ -16,24 +17,29 @@ impl Reader {
     /// When the database cannot be read.
     pub fn climbed(&self) -> Result<Vec<Climbed>, StoreError> {
         let open = format!(
-            "select {ALARM_COLUMNS} from alarm indexed by alarm_open \
-             where closed_at is null and ack_by is null order by id"
+            "select {} from alarm indexed by alarm_open \
+             where closed_at is null and ack_by is null order by id",
+            *ALARM_COLUMNS
         );
         let mut climbed = Vec::new();
         for alarm in each(&self.db, &open, [], alarm_of)? {
             let steps = "select kind, at, note from alarm_change where alarm = :alarm and seq > \
                  (select coalesce(max(seq), 0) from alarm_change where alarm = :alarm and kind = 'acknowledged') \
-                 and kind in ('raised', 'recurred', 'escalated') order by seq";
+                 order by seq";
             let number = i64::try_from(alarm.id.0).unwrap_or(i64::MAX);
             let mut reached = None;
             for (kind, at, note) in each(&self.db, steps, named_params! { ":alarm": number }, |row| {
                 Ok((get::<String>(row, "kind")?, Wall(get(row, "at")?), get::<String>(row, "note")?))
             })? {
-                // What comes back before anybody took it goes on where it was.
-                if kind == ChangeKind::Escalated.as_str() {
-                    reached = Some((step_of(&note).unwrap_or(1), at));
-                } else {
-                    reached.get_or_insert((1, at));
+                match ChangeKind::from_word(&kind) {
+                    Some(ChangeKind::Escalated) => reached = Some((step_of(&note).unwrap_or(1), at)),
+                    // What comes back before anybody took it goes on where it was.
+                    Some(ChangeKind::Raised | ChangeKind::Recurred) => {
+                        reached.get_or_insert((1, at));
+                    }
+                    // It was quiet, and its ladder begins anew.
+                    Some(kind) if kind.announces() => reached = Some((1, at)),
+                    _ => {}
                 }
             }
             let (step, at) = reached.unwrap_or((1, alarm.raised_at));
@@ -52,7 +58,7 @@ fn step_of(note: &str) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::model::{
-        Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, Handled, Priority, RuleId, Text,
+        Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, Handled, Marks, Priority, RuleId, Text,
     };
     use crate::pipeline::Commit;
     use crate::store::Store;
@@ -75,6 +81,7 @@ mod tests {
             latched: true,
             reset: None,
             closed_at: (kind == ChangeKind::Closed).then_some(Wall(at)),
+            marks: Marks::default(),
         };
         AlarmChange { kind, at: Wall(at), actor: Actor::gateway(), note: note.into(), alarm }
     }

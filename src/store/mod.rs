@@ -3,6 +3,7 @@
 //! [`Store`] is synchronous and is what tests use; [`Handle`] is the same thing from any task, on its own thread.
 //! [`Reader`] looks at the file through a connection that cannot write.
 
+mod alarms;
 mod append;
 mod backup;
 mod budget;

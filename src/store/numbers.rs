@@ -1,6 +1,6 @@
 //! Numbers that are never given twice, also when it was lost which were given.
 
-use super::append::{ALARMS_GIVEN, READINGS_GIVEN, floor};
+use super::append::{ALARMS_GIVEN, HAZARDS_GIVEN, READINGS_GIVEN, floor};
 use super::{Doing, StoreError, chain, history};
 use crate::model::Wall;
 use crate::museum;
@@ -68,6 +68,7 @@ pub(super) fn raise(db: &Connection, unknown: Option<Wall>) -> Result<i64, Store
         "select max(seq) + 1 as n from outbox union all select max(seq) + 1 from set_aside",
     )?;
     raised(ALARMS_GIVEN, "select max(id) as n from alarm union all select max(alarm) from alarm_change")?;
+    raised(HAZARDS_GIVEN, "select max(id) as n from hazard")?;
     let through = history::sealed_through(db)?;
     raised(READINGS_GIVEN, &format!("select max(seq) as n from reading union all select {through}"))?;
     for table in RAISED_CHAINS {

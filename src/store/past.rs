@@ -117,9 +117,9 @@ impl Reader {
     pub fn open_at(&self, at: Wall) -> Result<Vec<Alarm>, StoreError> {
         let sql = format!(
             "select {} from alarm where raised_at < ?1 and (closed_at is null or closed_at >= ?1) order by id",
-            super::rows::ALARM_COLUMNS
+            *super::alarms::ALARM_COLUMNS
         );
-        let mut open = each(&self.db, &sql, [at.0], super::rows::alarm_of)?;
+        let mut open = each(&self.db, &sql, [at.0], super::alarms::alarm_of)?;
         for alarm in &mut open {
             let Some((_, steps)) = self.alarm(alarm.id)? else { continue };
             let ended_last = alarm.active;

@@ -77,6 +77,12 @@ pub(super) fn erase(tx: &Transaction<'_>, change: &PeopleChange, at: Wall) -> Re
             )
             .doing(doing)?;
     }
+    for column in ["what", "found_note", "checked_note", "handled_note", "closed_note"] {
+        let sql = format!(
+            "update hazard set {column} = replace({column}, ?1, 'erased') where instr({column}, ?1) > 0"
+        );
+        tx.execute(&sql, [digits]).doing(doing)?;
+    }
     // What a restart has to know (of a muster, say) may name them.
     tx.execute("update meta set value = replace(value, ?1, 'erased') where instr(value, ?1) > 0", [digits])
         .doing(doing)?;
@@ -136,7 +142,8 @@ fn erase_alarms(tx: &Transaction<'_>, who: &PersonRef) -> Result<usize, StoreErr
     let about: Vec<i64> = each(
         tx,
         "select id from alarm where instr(subject || what_zh || what_en || coalesce(ack_note, '') \
-         || coalesce(reset_note, ''), ?1) > 0",
+         || coalesce(reset_note, '') || coalesce(shelf_note, '') || coalesce(out_note, '') \
+         || coalesce(truth_note, ''), ?1) > 0",
         [who.as_str()],
         |row| row.get(0).doing(doing),
     )?;
@@ -145,7 +152,8 @@ fn erase_alarms(tx: &Transaction<'_>, who: &PersonRef) -> Result<usize, StoreErr
         tx.execute(
             "update alarm set subject = replace(subject, ?1, ?2), what_zh = replace(what_zh, ?1, ?2), \
              what_en = replace(what_en, ?1, ?2), ack_note = replace(ack_note, ?1, ?2), \
-             reset_note = replace(reset_note, ?1, ?2) where id = ?3",
+             reset_note = replace(reset_note, ?1, ?2), shelf_note = replace(shelf_note, ?1, ?2), \
+             out_note = replace(out_note, ?1, ?2), truth_note = replace(truth_note, ?1, ?2) where id = ?3",
             params![who.as_str(), instead, id],
         )
         .doing(doing)?;

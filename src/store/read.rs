@@ -1,12 +1,13 @@
 //! Looking at the store through a connection that cannot write: for the command line and the API.
 
+use super::alarms::{ALARM_COLUMNS, alarm_of, hazard_of};
 use super::recall::each;
-use super::rows::{ALARM_COLUMNS, alarm_of, get, link_of, quality_of, stamp_of, word};
+use super::rows::{get, link_of, quality_of, stamp_of, word};
 use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError};
 use crate::model::{
     AccessResult, Actor, Alarm, AlarmChange, AlarmId, Carrier, ChangeKind, CredentialUse, DestinationId,
-    DeviceId, Direction, Event, EventKind, Person, PersonRef, Phase, PointId, PointKind, Reading, Reason,
-    Role, RollUp, Service, Unit, Wall,
+    DeviceId, Direction, Event, EventKind, Hazard, HazardId, Person, PersonRef, Phase, PointId, PointKind,
+    Reading, Reason, Role, RollUp, Service, Unit, Wall,
 };
 use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
 use rusqlite::{Connection, OpenFlags, Row, ToSql, named_params};
@@ -16,6 +17,10 @@ use std::path::{Path, PathBuf};
 pub const MAX_ROWS: u32 = 1_000;
 /// Events that one page looks at: bounds the work for a device or a kind that is rare among years of them.
 const EVENTS_PER_PAGE: i64 = 20_000;
+
+/// The rank of an alarm's priority.
+const URGENCY: &str =
+    "case priority when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end";
 
 /// Rows in descending order of their number, and the number to go on from.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,7 +165,7 @@ impl Reader {
         Ok(page)
     }
 
-    /// Alarms, newest first.
+    /// Alarms, newest first; those that are open the most urgent first, and among equals the newest.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -170,14 +175,52 @@ impl Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Page<Alarm>, StoreError> {
+        let columns = &*ALARM_COLUMNS;
+        if !filter.open {
+            let sql = format!(
+                "select id as seq, {columns} from alarm where id < :before order by id desc limit :limit"
+            );
+            return page(&self.db, &sql, before, limit, &[], alarm_of);
+        }
         // The few that are open stand in an index of their own.
-        let (index, open) =
-            if filter.open { ("indexed by alarm_open", "and closed_at is null") } else { ("", "") };
         let sql = format!(
-            "select id as seq, {ALARM_COLUMNS} from alarm {index} where id < :before {open} \
-             order by id desc limit :limit"
+            "select id as seq, {columns} from alarm indexed by alarm_open where closed_at is null \
+             and ({URGENCY}, -id) > (coalesce((select {URGENCY} from alarm where id = :before), 0), -:before) \
+             order by {URGENCY}, id desc limit :limit"
         );
         page(&self.db, &sql, before, limit, &[], alarm_of)
+    }
+
+    /// The alarms that one explains or explained, oldest first; at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn explained(&self, id: AlarmId) -> Result<Vec<Alarm>, StoreError> {
+        let number = i64::try_from(id.0).unwrap_or(i64::MAX);
+        let sql =
+            format!("select {} from alarm where inhibited_by = ?1 order by id limit ?2", *ALARM_COLUMNS);
+        each(&self.db, &sql, [number, i64::from(MAX_ROWS)], alarm_of)
+    }
+
+    /// Hazards, newest first; only those that are not closed if `open`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn hazards(&self, open: bool, before: Option<u64>, limit: u32) -> Result<Page<Hazard>, StoreError> {
+        let open = if open { "and closed_at is null" } else { "" };
+        let sql = format!(
+            "select id as seq, * from hazard where id < :before {open} order by id desc limit :limit"
+        );
+        page(&self.db, &sql, before, limit, &[], hazard_of)
+    }
+
+    /// One hazard; `None` if there is no such.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn hazard(&self, id: HazardId) -> Result<Option<Hazard>, StoreError> {
+        let number = i64::try_from(id.0).unwrap_or(i64::MAX);
+        Ok(each(&self.db, "select * from hazard where id = ?1", [number], hazard_of)?.pop())
     }
 
     /// One alarm with its whole history, oldest step first; `None` if there is no such alarm.
@@ -186,7 +229,7 @@ impl Reader {
     /// When the database cannot be read.
     pub fn alarm(&self, id: AlarmId) -> Result<Option<(Alarm, Vec<AlarmChange>)>, StoreError> {
         let number = i64::try_from(id.0).unwrap_or(i64::MAX);
-        let sql = format!("select {ALARM_COLUMNS} from alarm where id = ?1");
+        let sql = format!("select {} from alarm where id = ?1", *ALARM_COLUMNS);
         let Some(alarm) = each(&self.db, &sql, [number], alarm_of)?.pop() else { return Ok(None) };
         let steps =
             each(&self.db, "select * from alarm_change where alarm = ?1 order by seq", [number], |row| {

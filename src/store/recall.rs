@@ -1,12 +1,14 @@
 //! What a restart needs to know of the run before it.
 
-use super::append::{ALARMS_GIVEN, CONTROL, MUSTER, floor};
+use super::alarms::{ALARM_COLUMNS, alarm_of, hazard_of};
+use super::append::{ALARMS_GIVEN, AREA, CONTROL, HAZARDS_GIVEN, MUSTER, floor};
 use super::read::{event_of, link_change_of, person_of, reading_of, roll_up_of};
-use super::rows::{ALARM_COLUMNS, alarm_of, get, word};
+use super::rows::{get, word};
 use super::{Doing, StoreError, history};
 use crate::aggregate::{REVISABLE_SPAN, Standing};
+use crate::alarm::CONFIRMABLE;
 use crate::campus::{MAX_PERSONS, RECALL_MS, RECALL_PERSONS_MS};
-use crate::model::{BusId, ControlId, DeviceId, Direction, Event, PointId, Stamp, Wall, When};
+use crate::model::{Alarm, AreaId, BusId, ControlId, DeviceId, Direction, Event, PointId, Stamp, Wall, When};
 use crate::museum;
 use crate::pipeline::{Fingerprint, Recent, Remembered, SERIALS_KEPT, Serial, StoredEvent, StoredReading};
 use crate::runtime::Chain;
@@ -53,13 +55,21 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
     Ok(Remembered {
         open_alarms: each(
             db,
-            &format!("select {ALARM_COLUMNS} from alarm where closed_at is null order by id"),
+            &format!("select {} from alarm where closed_at is null order by id", *ALARM_COLUMNS),
             [],
             alarm_of,
         )?
         .into_iter()
         .filter(|_| !museum::on("alarm_forgotten_at_restart"))
         .collect(),
+        closed_alarms: lately_closed(db)?,
+        hazards: readable(db, "select * from hazard where closed_at is null order by id", [], hazard_of)?,
+        next_hazard: next_hazard(db)?,
+        areas: readable(db, "select key, value from meta where substr(key, 1, 5) = ?1", [AREA], |row| {
+            let key: String = get(row, "key")?;
+            let id = key.strip_prefix(AREA).unwrap_or_default();
+            Ok((word("meta", 0, id, |t| AreaId::new(t).ok())?, get(row, "value")?))
+        })?,
         next_alarm: u64::try_from(next_alarm.max(floor(db, ALARMS_GIVEN)? + 1)).unwrap_or(1),
         next_seq: next_seq.and_then(|text| text.parse().ok()).unwrap_or(1),
         recent: recent(db, period_ms)?,
@@ -91,6 +101,23 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
         passes: passes_since(db, i64::MAX)?,
         muster: each(db, "select value from meta where key = ?1", [MUSTER], |row| get(row, "value"))?.pop(),
     })
+}
+
+/// The alarms that were over last, oldest first.
+fn lately_closed(db: &Connection) -> Result<Vec<Alarm>, StoreError> {
+    let most = i64::try_from(CONFIRMABLE).unwrap_or(i64::MAX);
+    let sql =
+        format!("select {} from alarm where closed_at is not null order by id desc limit ?1", *ALARM_COLUMNS);
+    let mut alarms = readable(db, &sql, [most], alarm_of)?;
+    alarms.reverse();
+    Ok(alarms)
+}
+
+fn next_hazard(db: &Connection) -> Result<u64, StoreError> {
+    let highest: i64 = db
+        .query_row("select coalesce(max(id), 0) from hazard", [], |row| row.get(0))
+        .doing("reading hazards")?;
+    Ok(u64::try_from(highest.max(floor(db, HAZARDS_GIVEN)?).saturating_add(1)).unwrap_or(1))
 }
 
 /// The last periods of every series, and the last readings; nothing when there has been no reading.

@@ -1,11 +1,11 @@
-//! What has been kept long enough is deleted: events, alarms that are over, the audit trail, quarantined payloads, and
-//! persons whose time is over.
+//! What has been kept long enough is deleted: events, alarms and hazards that are over, the audit trail, quarantined
+//! payloads, and persons whose time is over.
 //!
 //! Of a chain only the beginning goes. The number and hash of the last row that is gone become its root, and the audit
 //! trail tells of it, so that `db verify` proves the rest and tells a beginning that was cut from one that is missing.
 //! Alarms that are open or that nobody took, what is owed to platforms and what was set aside are never deleted.
 
-use super::append::{ALARMS_GIVEN, floor};
+use super::append::{ALARMS_GIVEN, HAZARDS_GIVEN, floor};
 use super::{Doing, Store, StoreError, chain, history};
 use crate::config::Keep;
 use crate::model::{Now, Wall};
@@ -33,6 +33,7 @@ impl Store {
         let before = |days: u32| Wall(now.wall.0 - i64::from(days) * DAY_MS);
         cut(&tx, "event", ("arrived", ""), before(keep.events_days), now.wall)?;
         retire_alarms(&tx, before(keep.alarms_days), now.wall)?;
+        retire_hazards(&tx, before(keep.alarms_days))?;
         if cut(&tx, "audit", ("at", ""), before(keep.security_log_days), now.wall)? {
             tell_again(&tx, now.wall)?;
         }
@@ -74,6 +75,24 @@ fn retire_alarms(tx: &Transaction<'_>, limit: Wall, now: Wall) -> Result<(), Sto
     if gone > 0 && highest > floor(tx, ALARMS_GIVEN)? {
         // Their numbers are not given again.
         history::set_meta(tx, ALARMS_GIVEN, &highest.to_string())?;
+    }
+    Ok(())
+}
+
+/// Hazards that are closed, as long after that as alarms.
+fn retire_hazards(tx: &Transaction<'_>, limit: Wall) -> Result<(), StoreError> {
+    let doing = "deleting old hazards";
+    let highest: i64 =
+        tx.query_row("select coalesce(max(id), 0) from hazard", [], |row| row.get(0)).doing(doing)?;
+    let gone = tx
+        .execute(
+            "delete from hazard where id in (select id from hazard where closed_at < ?1 order by id limit ?2)",
+            params![limit.0, MOST_ROWS],
+        )
+        .doing(doing)?;
+    if gone > 0 && highest > floor(tx, HAZARDS_GIVEN)? {
+        // Their numbers are not given again.
+        history::set_meta(tx, HAZARDS_GIVEN, &highest.to_string())?;
     }
     Ok(())
 }

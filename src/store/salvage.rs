@@ -1,12 +1,12 @@
 //! Reads what can be read of a damaged database into a new one, stepping over what cannot, and anchors chains and sums
 //! anew.
 
+use super::alarms::{alarm_of, hazard_of};
 use super::chain::{
     self, CHAINED, FINGERPRINTS, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, START, SUMMED,
 };
 use super::read::{link_change_of, person_of};
 use super::rescue::beside;
-use super::rows::alarm_of;
 use super::verify::proof_of;
 use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError, migrate, numbers};
 use crate::model::{BusId, DeviceId, PointId, PointKind, Unit, Wall};
@@ -46,6 +46,7 @@ pub(super) const TABLES: &[Table] = &[
     table("meta"),
     Table { sound: series_is_sound, ..table("series") },
     Table { sound: |row| alarm_of(row).is_ok(), ..table("alarm") },
+    Table { sound: |row| hazard_of(row).is_ok(), ..table("hazard") },
     table("outbox"),
     table("set_aside"),
     table("sealed"),
@@ -73,6 +74,8 @@ fn mark(table: &str, column: &str, n: usize) -> String {
         (_, "hash") => format!(
             "case when ?{n} is null or (typeof(?{n}) = 'blob' and length(?{n}) = 32) then ?{n} else zeroblob(32) end"
         ),
+        ("alarm", "first_of_group") => format!("case when ?{n} in (0, 1) then ?{n} else 0 end"),
+        ("alarm", "shelf_once") => format!("case when ?{n} in (0, 1) then ?{n} end"),
         ("outbox", "lane") => format!("case when ?{n} in (0, 1) then ?{n} else 0 end"),
         _ => format!("?{n}"),
     }

@@ -32,10 +32,11 @@ pub struct Stats {
 }
 
 /// Tables and the column with their time.
-const TIMED: [(&str, &str); 8] = [
+const TIMED: [(&str, &str); 9] = [
     ("event", "arrived"),
     ("alarm", "raised_at"),
     ("alarm_change", "at"),
+    ("hazard", "found_at"),
     ("outbox", "created"),
     ("set_aside", "at"),
     ("audit", "at"),

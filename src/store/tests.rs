@@ -1,7 +1,7 @@
 //! The store on a real file: what goes in comes out after a restart, limits hold, and other files are refused.
 
 use super::*;
-use crate::alarm::AlarmBook;
+use crate::alarm::{AlarmBook, Before, Setup};
 use crate::model::*;
 use crate::pipeline::{Fingerprint, LinkChange, StoredEvent, StoredReading};
 use crate::rules::{Finding, Level};
@@ -62,7 +62,8 @@ fn raised() -> AlarmChange {
         place: None,
         what: Text::new("高", "high"),
     };
-    AlarmBook::restore(Vec::new(), 5).apply(AT, &finding).remove(0)
+    let mut book = AlarmBook::restore(Before { next_id: 5, ..Before::default() }, Setup::default());
+    book.apply(Now { mono: Mono(0), wall: AT }, &finding, &[]).remove(0)
 }
 
 fn item(seq: u64, record: Record) -> OutboxItem {

@@ -5,13 +5,13 @@
 //! doubts that it was given then, a start makes the rules forget, and what persons did to alarms is done again.
 
 use crate::aggregate::Aggregates;
-use crate::alarm::AlarmBook;
+use crate::alarm::{AlarmBook, Before, Causes, Setup};
 use crate::model::{
     Actor, Alarm, AlarmChange, AlarmKey, Body, Command, DeviceId, Event, Mono, Now, Observation, Order,
     PointId, PointKind, RollUp, Stamp, Wall,
 };
 use crate::profile::Nature;
-use crate::rules::{Engine, Finding, Rule, World};
+use crate::rules::{Engine, Finding, Level, Rule, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,12 +70,17 @@ impl Again {
         let now = Now { mono: Mono(0), wall: at };
         engine.start(now);
         let counted = engine.periods().into_keys().collect();
-        let next = open.iter().map(|alarm| alarm.id.0).max().unwrap_or(0).saturating_add(1);
+        let next_id = open.iter().map(|alarm| alarm.id.0).max().unwrap_or(0).saturating_add(1);
+        let mut book = AlarmBook::restore(
+            Before { open, next_id, ..Before::default() },
+            Setup { causes: Causes::new(&world), ..Setup::default() },
+        );
+        book.start(now, |key| engine.absent(&key.rule, &key.subject));
         Self {
             aggregates: Aggregates::new(world.aggregate_secs),
             world,
             engine,
-            book: AlarmBook::restore(open, next),
+            book,
             counted,
             now,
             findings: Vec::new(),
@@ -130,7 +135,11 @@ impl Again {
                     let order = if done.reset { Order::Reset(id) } else { Order::Acknowledge(id) };
                     let command = Command { order, actor: done.actor.clone(), note: done.note.clone() };
                     // What cannot be done now was done then to an alarm that other rules had made.
-                    self.book.order(at, &command).into_iter().flatten().for_each(|change| each(&change));
+                    let changes = self
+                        .book
+                        .order(self.now, &command)
+                        .map_or_else(|_| Vec::new(), |(changes, _)| changes);
+                    changes.iter().for_each(&mut *each);
                 }
             }
             Told::Alive => self.pass(at, each),
@@ -170,8 +179,9 @@ impl Again {
     /// Milliseconds until something is due.
     fn due_ms(&self) -> Option<u64> {
         let timer = self.engine.next_deadline().map(|at| at.0.saturating_sub(self.now.mono.0));
+        let book = self.book.next_deadline().map(|at| at.0.saturating_sub(self.now.mono.0));
         let close = (!self.counted.is_empty()).then(|| self.aggregates.next_close_ms(self.now.wall));
-        timer.into_iter().chain(close).min()
+        timer.into_iter().chain(book).chain(close).min()
     }
 
     fn count(&mut self, seen: &Observation) {
@@ -198,7 +208,12 @@ impl Again {
 
     fn settle(&mut self, each: &mut impl FnMut(&AlarmChange)) {
         for finding in self.findings.drain(..) {
-            self.book.apply(self.now.wall, &finding).iter().for_each(&mut *each);
+            let absent = match finding.level {
+                Level::Holds => self.engine.absent(&finding.key.rule, &finding.key.subject),
+                Level::Ended | Level::Happened => Vec::new(),
+            };
+            self.book.apply(self.now, &finding, &absent).iter().for_each(&mut *each);
         }
+        self.book.expire(self.now).iter().for_each(&mut *each);
     }
 }

@@ -45,7 +45,14 @@ impl Outcome {
 pub fn play(case: &Case, rule: Option<Box<dyn Rule>>, world: Arc<World>, aggregate_secs: u32) -> Outcome {
     #[expect(clippy::expect_used, reason = "the text is an id")]
     let gateway = DeviceId::new("gateway").expect("an id");
-    let settings = Settings { gateway, aggregate_secs, destinations: Vec::new(), campus: Default::default() };
+    let settings = Settings {
+        gateway,
+        aggregate_secs,
+        destinations: Vec::new(),
+        campus: Default::default(),
+        alarms: Default::default(),
+        areas: Vec::new(),
+    };
     let engine = Engine::new(rule.into_iter().collect());
     let remembered = Remembered { next_alarm: 1, next_seq: 1, ..Remembered::default() };
     let mut player = Player::start(case.start, settings, world, engine, remembered);

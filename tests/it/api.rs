@@ -91,7 +91,7 @@ async fn help_is_latched_until_a_person_acknowledges_and_resets_it_and_a_power_c
     assert!(table.lines().count() == 2 && table.contains("critical") && table.contains("help"), "{table}");
     let early = school.cli("alarms", &["reset", &id, "--as", "李保安"]).await;
     assert_eq!(early.status.code(), Some(69));
-    assert!(String::from_utf8_lossy(&early.stderr).contains("acknowledge it, then reset it"));
+    assert!(String::from_utf8_lossy(&early.stderr).contains("acknowledge it first"));
 
     daemon.kill().await;
     let daemon = scene.listening().await;

@@ -3,6 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "in a test, a wrong number is a failed test")]
 
 mod api;
+mod book;
 mod camera;
 mod campus;
 mod capture;

@@ -117,6 +117,7 @@ fn alarm(to: &DestinationId, seq: u64) -> OutboxItem {
         latched: true,
         reset: None,
         closed_at: None,
+        marks: schoolgate::model::Marks::default(),
     };
     let change =
         AlarmChange { kind: ChangeKind::Raised, at, actor: Actor::gateway(), note: String::new(), alarm };

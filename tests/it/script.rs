@@ -3,7 +3,7 @@
 use crate::oracle;
 use hil::chance::Chance;
 use hil::disk::{Disk, Files};
-use schoolgate::alarm::AlarmBook;
+use schoolgate::alarm::{AlarmBook, Before, Setup};
 use schoolgate::model::{
     Alarm, AlarmClass, AlarmKey, BusId, DestinationId, DeviceId, Event, EventKind, Fault, Link, Mono, Now,
     OutboxItem, Phase, PointId, PointKind, Priority, Reading, Record, Refused, RollUp, RuleId, Stamp, Text,
@@ -167,7 +167,7 @@ impl Writer {
             place: None,
             what: Text::new("高", "high"),
         };
-        for change in self.book.apply(self.now(), &finding) {
+        for change in self.book.apply(self.moment(), &finding, &[]) {
             let alarm = change.alarm.clone();
             let before = self.content.alarms.remove(&alarm.id.0).map_or(0, |(_, steps)| steps);
             self.content.alarms.insert(alarm.id.0, (alarm, before + 1));
@@ -239,7 +239,7 @@ impl Script {
         let content = Content { next_seq: 1, ..Content::default() };
         let mut writer = Writer {
             chance: Chance::seeded(seed),
-            book: AlarmBook::restore(Vec::new(), 1),
+            book: AlarmBook::restore(Before { next_id: 1, ..Before::default() }, Setup::default()),
             content: content.clone(),
             step: 0,
         };

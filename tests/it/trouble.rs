@@ -5,10 +5,10 @@ use crate::daemon::PATIENCE;
 use crate::daemon::{Daemon, Publisher, School, device, mqtt_bus, numbered, stored_numbers, until};
 use crate::mosquitto::{Mosquitto, Setup};
 use crate::torture::{Progress, long, scale};
-use schoolgate::alarm::AlarmBook;
+use schoolgate::alarm::{self, AlarmBook, Before};
 use schoolgate::model::{
-    AlarmChange, AlarmClass, AlarmKey, DeviceId, Event, EventKind, Phase, PointId, PointKind, Priority,
-    Reading, RuleId, Stamp, Text, Unit, Wall,
+    AlarmChange, AlarmClass, AlarmKey, DeviceId, Event, EventKind, Mono, Now, Phase, PointId, PointKind,
+    Priority, Reading, RuleId, Stamp, Text, Unit, Wall,
 };
 use schoolgate::pipeline::{Commit, StoredEvent, StoredReading};
 use schoolgate::rules::{Finding, Level};
@@ -263,7 +263,9 @@ fn pass_and_alarm(n: u32, stamp: Stamp) -> (StoredEvent, AlarmChange) {
         place: None,
         what: Text::new("求助", "call for help"),
     };
-    let change = AlarmBook::restore(Vec::new(), u64::from(n) + 1).apply(stamp.gateway, &finding).remove(0);
+    let before = Before { next_id: u64::from(n) + 1, ..Before::default() };
+    let now = Now { mono: Mono(0), wall: stamp.gateway };
+    let change = AlarmBook::restore(before, alarm::Setup::default()).apply(now, &finding, &[]).remove(0);
     (StoredEvent { device, stamp, retained: false, event }, change)
 }
 

@@ -56,6 +56,7 @@ pub(super) fn alarm(id: u64, priority: Priority) -> Alarm {
         latched: true,
         reset: None,
         closed_at: None,
+        marks: Default::default(),
     }
 }
 

@@ -38,6 +38,8 @@ fn plant(medium: &Medium, clock: Arc<dyn Clock>) -> Plant {
         aggregate_secs: 900,
         destinations: vec![DestinationId::new("city").unwrap()],
         campus: crate::campus::Settings::default(),
+        alarms: crate::alarm::Settings::default(),
+        areas: Vec::new(),
     };
     let remembered = Remembered { next_alarm: 1, next_seq: 1, ..Remembered::default() };
     let engine = Engine::new(always(&world));

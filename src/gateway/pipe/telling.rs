@@ -80,6 +80,8 @@ fn start(dir: &Path, wall: Wall) -> Plant {
         aggregate_secs: 900,
         destinations: Vec::new(),
         campus: crate::campus::Settings::default(),
+        alarms: Default::default(),
+        areas: Vec::new(),
     };
     let engine = Engine::new(always(&world));
     let pipeline = Pipeline::start(clock.now(), settings, world, engine, remembered);

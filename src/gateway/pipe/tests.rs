@@ -28,6 +28,8 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
         aggregate_secs: 900,
         destinations: Vec::new(),
         campus: crate::campus::Settings::default(),
+        alarms: crate::alarm::Settings::default(),
+        areas: Vec::new(),
     };
     let world = World {
         devices: BTreeMap::new(),

@@ -181,7 +181,7 @@ async fn a_step_is_written_down_by_an_order_of_the_gateway() {
             Command { order: Order::Escalate(AlarmId(1)), actor: Actor::gateway(), note: note.into() }
         );
         assert_eq!(began.elapsed().as_secs(), secs);
-        outcome.send(Ok(alarm(1))).ok();
+        outcome.send(Ok(crate::model::Done::Alarm(Box::new(alarm(1))))).ok();
     }
     let occasions: Vec<Occasion> =
         [scene.told().await, scene.told().await, scene.told().await].map(|told| told.2.occasion).into();

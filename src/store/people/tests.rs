@@ -65,6 +65,7 @@ fn alarm_about(id: u64, card: &str) -> AlarmChange {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: crate::model::Marks::default(),
     };
     AlarmChange { kind: ChangeKind::Raised, at: AT, actor: Actor::gateway(), note: String::new(), alarm }
 }

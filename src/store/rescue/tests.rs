@@ -30,6 +30,7 @@ fn change(id: u64) -> AlarmChange {
         latched: false,
         reset: None,
         closed_at: None,
+        marks: crate::model::Marks::default(),
     };
     AlarmChange { kind: ChangeKind::Raised, at: AT, actor: Actor::gateway(), note: String::new(), alarm }
 }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::*;
 use crate::pipeline::{Audit, Commit, StoredEvent};
+use crate::store::recall::each;
+use crate::store::rows::get;
 use crate::store::{Depth, Reader, Verdict, repair};
 use tempfile::{TempDir, tempdir};
 
@@ -42,6 +44,7 @@ fn alarm(id: u64, at: Wall, closed: bool) -> AlarmChange {
         latched: false,
         reset: None,
         closed_at: closed.then_some(at),
+        marks: crate::model::Marks::default(),
     };
     AlarmChange { kind: ChangeKind::Raised, at, actor: Actor::gateway(), note: String::new(), alarm }
 }
@@ -228,4 +231,32 @@ fn persons_whose_time_is_over_go() {
     store.commit(&[&Commit { people, ..Commit::default() }]).unwrap();
     retire(&mut store, day(12));
     assert_eq!(store.recall(900).unwrap().people.keys().collect::<Vec<_>>(), [&who(2), &who(3)]);
+}
+
+#[test]
+fn a_hazard_goes_a_year_after_it_was_closed_and_its_number_is_not_given_again() {
+    let (_dir, mut store) = lived(1, true);
+    let hazard = |id: u64, closed: Option<i64>| {
+        let by = |n: i64| Handled { by: Actor::named("li").unwrap(), at: day(n), note: "so".into() };
+        let (found, closed) = (by(0), closed.map(by));
+        let (checked, handled) = (closed.clone(), closed.clone());
+        Hazard {
+            id: HazardId(id),
+            alarm: None,
+            place: None,
+            what: "wire".into(),
+            found,
+            checked,
+            handled,
+            closed,
+        }
+    };
+    let hazards = vec![hazard(1, Some(10)), hazard(2, None), hazard(3, Some(500)), hazard(4, Some(20))];
+    store.commit(&[&Commit { hazards, ..Commit::default() }]).unwrap();
+    store.retire(Now { mono: Mono(0), wall: day(600) }).unwrap();
+    let ids: Vec<i64> =
+        each(&store.db, "select id from hazard order by id", [], |row| get(row, "id")).unwrap();
+    assert_eq!(ids, [2, 3]);
+    let remembered = store.recall(900).unwrap();
+    assert_eq!((remembered.hazards, remembered.next_hazard), (vec![hazard(2, None)], 5));
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use schoolgate::alarm::AlarmBook;
+use schoolgate::alarm::{AlarmBook, Before, Setup};
 use schoolgate::model::*;
 use schoolgate::pipeline::{Commit, Dropped, Fingerprint, LinkChange, StoredEvent, StoredReading};
 use schoolgate::rules::{Finding, Level};
@@ -65,7 +65,15 @@ pub fn change(n: i64) -> AlarmChange {
         place: None,
         what: Text::new("功率高", "power is high"),
     };
-    AlarmBook::restore(Vec::new(), u64::try_from(n).unwrap()).apply(Wall(AT + n), &finding).remove(0)
+    let before = Before { next_id: u64::try_from(n).unwrap(), ..Before::default() };
+    let now = Now { mono: Mono(0), wall: Wall(AT + n) };
+    AlarmBook::restore(before, Setup::default()).apply(now, &finding, &[]).remove(0)
+}
+
+fn hazard(n: i64) -> Hazard {
+    let found = Handled { by: Actor::named("guard").unwrap(), at: Wall(AT + n), note: String::new() };
+    let (id, what) = (HazardId(u64::try_from(n).unwrap()), format!("wire {n}"));
+    Hazard { id, alarm: None, place: None, what, found, checked: None, handled: None, closed: None }
 }
 
 pub fn roll_up(n: i64) -> RollUp {
@@ -105,6 +113,7 @@ pub fn commit(n: i64) -> Commit {
             link: if n % 2 == 0 { Link::Up } else { Link::Down(Fault::Timeout) },
         }],
         alarm_changes: vec![change(n)],
+        hazards: vec![hazard(n)],
         roll_ups: vec![roll_up(n)],
         outbox: vec![
             owed(2 * seq, Record::Aggregate(roll_up(n))),

@@ -124,6 +124,8 @@ impl Live<'_> {
             aggregate_secs: config.aggregate_secs,
             destinations: Vec::new(),
             campus: config.campus.clone(),
+            alarms: config.alarms,
+            areas: config.areas.clone(),
         };
         let world = world(&mut config);
         let engine = Engine::new(std::mem::take(&mut config.rules));

@@ -104,6 +104,8 @@ impl Gateway {
             aggregate_secs: config.aggregate_secs,
             destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
             campus: config.campus.clone(),
+            alarms: config.alarms,
+            areas: config.areas.clone(),
         };
         let world = schoolgate::rules::World {
             devices: std::mem::take(&mut config.world.devices),
@@ -302,7 +304,7 @@ impl Gateway {
     /// No alarm was missed, none forgot who took it, and every press of the button counted.
     pub(super) fn check_alarms(&self, done: &BTreeSet<(AlarmId, &'static str)>, presses: u64) {
         let reader = self.reader();
-        let (mut helped, mut opened) = (0, 0);
+        let (mut helped, mut opened, mut chattered) = (0, 0, false);
         let mut before = None;
         loop {
             let page = reader.alarms(AlarmFilter::default(), before, 1000).unwrap();
@@ -320,7 +322,10 @@ impl Gateway {
                 let times = steps.iter().filter(raised).count() as u64;
                 match alarm.key.rule.as_str() {
                     "always.help" => helped += times,
-                    "door-open" => opened += times,
+                    "door-open" => {
+                        opened += u64::from(alarm.occurrences);
+                        chattered |= steps.iter().any(|step| step.kind == ChangeKind::Chattering);
+                    }
                     _ => {}
                 }
             }
@@ -330,7 +335,10 @@ impl Gateway {
             }
         }
         assert_eq!(helped, presses, "every press of the help button is an alarm or its recurrence");
-        assert_eq!(opened, times_opened(&reader), "every opening of the door is an alarm or its recurrence");
+        let expected = times_opened(&reader);
+        // What one that chatters had counted since it was last written down goes with the power.
+        let behind = chattered && opened < expected;
+        assert!(opened == expected || behind, "every opening of the door is an alarm or its recurrence");
     }
 
     /// A few steps of what the store does for itself.

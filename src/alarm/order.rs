@@ -1,0 +1,207 @@
+//! What people want done to alarms, hazards and areas, and whether it may be.
+
+use super::{AlarmBook, Due, OrderRefused, change};
+use crate::model::alarm::{Confirmed, OutOfService, Shelf};
+use crate::model::{
+    Alarm, AlarmChange, AlarmId, AlarmKey, ArmMode, ChangeKind, Command, Done, Handled, Now, Order, Truth,
+    Wall,
+};
+use std::time::Duration;
+
+/// A device is out of service for at most so long without somebody looking at it again, seconds: a year.
+const MOST_OUT_SECS: u32 = 366 * 24 * 3600;
+
+/// What came of an order.
+type Outcome = Result<(Vec<AlarmChange>, Done), OrderRefused>;
+
+impl AlarmBook {
+    /// Carries out what a person wants.
+    ///
+    /// # Errors
+    /// [`OrderRefused`], with what to do instead; nothing has changed then.
+    pub fn order(&mut self, now: Now, command: &Command) -> Outcome {
+        let at = now.wall;
+        let handled = Handled { by: command.actor.clone(), at, note: command.note.clone() };
+        match &command.order {
+            Order::Acknowledge(id) => self.acknowledge(*id, handled),
+            Order::Reset(id) => self.reset(*id, handled),
+            Order::Escalate(id) => self.escalate(*id, &handled),
+            Order::Shelve { id, secs, once } => self.shelve(now, *id, handled, (*secs, *once)),
+            Order::Unshelve(id) => {
+                let alarm = self.find(*id)?;
+                if alarm.marks.shelved.is_none() {
+                    return Err(OrderRefused::NotShelved(*id));
+                }
+                let mut changes = Vec::new();
+                self.unshelve(at, *id, &handled.by, &handled.note, &mut changes);
+                done(changes, *id)
+            }
+            Order::TakeOut { id, secs } => self.take_out(now, *id, handled, *secs),
+            Order::PutBack(id) => {
+                let alarm = self.find(*id)?;
+                if alarm.marks.out_of_service.is_none() {
+                    return Err(OrderRefused::InService(*id));
+                }
+                let mut changes = Vec::new();
+                self.put_back(at, *id, &handled.by, &handled.note, &mut changes);
+                done(changes, *id)
+            }
+            Order::Confirm { id, truth } => self.confirm(*id, *truth, handled),
+            Order::FindHazard { alarm, place, what } => {
+                let shown = alarm.map(|id| self.known(id)).transpose()?;
+                let place = place.clone().or_else(|| shown.and_then(|alarm| alarm.place.clone()));
+                let hazard = self.hazards.find(*alarm, place, what, handled)?;
+                Ok((Vec::new(), Done::Hazard(Box::new(hazard))))
+            }
+            Order::StepHazard { id, stage } => {
+                let hazard = self.hazards.step(*id, *stage, handled)?;
+                Ok((Vec::new(), Done::Hazard(Box::new(hazard))))
+            }
+            Order::Arm { area, mode, force } => {
+                let holding = self.open.values().filter(|alarm| alarm.active);
+                let concerned = holding.filter(|a| self.areas.concerns(area, a.class, a.place.as_ref()));
+                let active: Vec<AlarmKey> = concerned.map(|alarm| alarm.key.clone()).collect();
+                let state = self.areas.order(now, area, *mode, *force, &active, &handled)?;
+                let (mut changes, disarmed) = (Vec::new(), *mode == ArmMode::Disarmed);
+                self.suppress(at, area, disarmed, &handled.by, &handled.note, &mut changes);
+                Ok((changes, Done::Area(Box::new(state))))
+            }
+        }
+    }
+
+    fn find(&mut self, id: AlarmId) -> Result<&mut Alarm, OrderRefused> {
+        self.open.values_mut().find(|alarm| alarm.id == id).ok_or(OrderRefused::NotOpen(id))
+    }
+
+    /// An alarm that is open or was of late.
+    fn known(&self, id: AlarmId) -> Result<&Alarm, OrderRefused> {
+        let mut all = self.open.values().chain(&self.over);
+        all.find(|alarm| alarm.id == id).ok_or(OrderRefused::NotOpen(id))
+    }
+
+    fn acknowledge(&mut self, id: AlarmId, handled: Handled) -> Outcome {
+        let alarm = self.find(id)?;
+        if let Some(by) = &alarm.acknowledged {
+            return Err(OrderRefused::AlreadyAcknowledged { id, by: by.clone() });
+        }
+        let (at, key) = (handled.at, alarm.key.clone());
+        let mut changes = Vec::new();
+        alarm.acknowledged = Some(handled.clone());
+        changes.push(change(ChangeKind::Acknowledged, at, handled.by.clone(), &handled.note, alarm));
+        self.close_if_over(&key, at, &mut changes);
+        let own = changes.last().map(|last| last.alarm.clone());
+        // What it explains is taken with it.
+        let explained = self.open.values().filter(|alarm| alarm.marks.inhibited_by == Some(id));
+        let explained: Vec<AlarmKey> = explained.map(|alarm| alarm.key.clone()).collect();
+        for key in explained {
+            self.take_along(at, &key, id, &handled.by, &mut changes);
+        }
+        let own = own.ok_or(OrderRefused::NotOpen(id))?;
+        Ok((changes, Done::Alarm(Box::new(own))))
+    }
+
+    fn escalate(&mut self, id: AlarmId, handled: &Handled) -> Outcome {
+        let alarm = self.find(id)?;
+        if let Some(by) = &alarm.acknowledged {
+            return Err(OrderRefused::AlreadyAcknowledged { id, by: by.clone() });
+        }
+        let by = handled.by.clone();
+        done(vec![change(ChangeKind::Escalated, handled.at, by, &handled.note, alarm)], id)
+    }
+
+    fn reset(&mut self, id: AlarmId, handled: Handled) -> Outcome {
+        let alarm = self.find(id)?;
+        if !alarm.latched {
+            return Err(OrderRefused::NotLatched(id));
+        }
+        if alarm.acknowledged.is_none() {
+            return Err(OrderRefused::NotAcknowledged(id));
+        }
+        if alarm.active {
+            return Err(OrderRefused::StillActive(id));
+        }
+        if let Some(by) = &alarm.reset {
+            return Err(OrderRefused::AlreadyReset { id, by: by.clone() });
+        }
+        let key = alarm.key.clone();
+        alarm.reset = Some(handled.clone());
+        let mut changes = vec![change(ChangeKind::Reset, handled.at, handled.by, &handled.note, alarm)];
+        self.close_if_over(&key, handled.at, &mut changes);
+        done(changes, id)
+    }
+
+    fn shelve(&mut self, now: Now, id: AlarmId, handled: Handled, (secs, once): (u32, bool)) -> Outcome {
+        let most = self.settings.most_shelf_secs;
+        let alarm = self.quietable(id, &handled, Some(secs), most)?;
+        if once && !alarm.active {
+            return Err(OrderRefused::NotActive(id));
+        }
+        let (by, note) = (handled.by.clone(), handled.note.clone());
+        let until = ends(now.wall, secs);
+        alarm.marks.shelved = Some(Shelf { by: handled, until, once });
+        let changes = vec![change(ChangeKind::Shelved, now.wall, by, &note, alarm)];
+        self.timers.set(&Due::Shelf(id), Some(now.mono.plus(Duration::from_secs(secs.into()))));
+        done(changes, id)
+    }
+
+    fn take_out(&mut self, now: Now, id: AlarmId, handled: Handled, secs: Option<u32>) -> Outcome {
+        let alarm = self.quietable(id, &handled, secs, MOST_OUT_SECS)?;
+        let (by, note) = (handled.by.clone(), handled.note.clone());
+        let until = secs.map(|secs| ends(now.wall, secs));
+        alarm.marks.out_of_service = Some(OutOfService { by: handled, until });
+        let changes = vec![change(ChangeKind::OutOfService, now.wall, by, &note, alarm)];
+        let deadline = secs.map(|secs| now.mono.plus(Duration::from_secs(secs.into())));
+        self.timers.set(&Due::Service(id), deadline);
+        done(changes, id)
+    }
+
+    /// An alarm that a person may keep quiet for this long, and who says why.
+    fn quietable(
+        &mut self,
+        id: AlarmId,
+        handled: &Handled,
+        secs: Option<u32>,
+        most: u32,
+    ) -> Result<&mut Alarm, OrderRefused> {
+        let alarm = self.find(id)?;
+        if alarm.class.protected() {
+            return Err(OrderRefused::Protected { id, class: alarm.class });
+        }
+        if handled.note.trim().is_empty() {
+            return Err(OrderRefused::NoReason);
+        }
+        if secs.is_some_and(|secs| secs == 0 || secs > most) {
+            return Err(OrderRefused::BadSpan { most });
+        }
+        Ok(alarm)
+    }
+
+    fn confirm(&mut self, id: AlarmId, truth: Truth, handled: Handled) -> Outcome {
+        let mut all = self.open.values_mut().chain(&mut self.over);
+        let alarm = all.find(|alarm| alarm.id == id).ok_or(OrderRefused::NotOpen(id))?;
+        if alarm.acknowledged.is_none() {
+            return Err(OrderRefused::NotAcknowledged(id));
+        }
+        let (at, by, note) = (handled.at, handled.by.clone(), noted(truth, &handled));
+        alarm.marks.confirmed = Some(Confirmed { truth, by: handled });
+        done(vec![change(ChangeKind::Confirmed, at, by, &note, alarm)], id)
+    }
+}
+
+/// The note of a confirmation: its word, and what the person wrote.
+fn noted(truth: Truth, handled: &Handled) -> String {
+    match handled.note.trim() {
+        "" => truth.to_string(),
+        note => format!("{truth}: {note}"),
+    }
+}
+
+fn ends(at: Wall, secs: u32) -> Wall {
+    at.plus_ms(i64::from(secs) * 1000)
+}
+
+/// The last change is of the alarm that the order was about.
+fn done(changes: Vec<AlarmChange>, id: AlarmId) -> Outcome {
+    let last = changes.last().map(|last| last.alarm.clone()).ok_or(OrderRefused::NotOpen(id))?;
+    Ok((changes, Done::Alarm(Box::new(last))))
+}

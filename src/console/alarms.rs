@@ -1,0 +1,216 @@
+//! The routes of what people do about alarms, hazards and areas.
+
+use super::api::{Answer, Asked, DEFAULT_ROWS, alarm_id, listed, narrowed, not_found, not_understood, read};
+use super::{Console, Problem, views};
+use crate::alarm::OrderRefused;
+use crate::model::alarm::MAX_NOTE_CHARS;
+use crate::model::{Actor, AlarmId, AreaId, ArmMode, Command, Done, HazardId, Order, PlaceId, Stage, Truth};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// What an order may say; who gives it always, the rest as it needs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Given {
+    actor: String,
+    #[serde(default)]
+    note: String,
+    for_secs: Option<u32>,
+    until_clear: Option<bool>,
+    result: Option<Truth>,
+    force: Option<bool>,
+    alarm: Option<AlarmId>,
+    place: Option<PlaceId>,
+    what: Option<String>,
+}
+
+type Body = Result<Json<Given>, JsonRejection>;
+
+/// An order about an alarm: what the path calls it, the keys it takes besides `actor` and `note`, and an example.
+const ORDERS: &[(&str, &[&str], &str)] = &[
+    ("acknowledge", &[], r#"{"actor": "姓名 name", "note": "备注 text"}"#),
+    ("reset", &[], r#"{"actor": "姓名 name", "note": "备注 text"}"#),
+    (
+        "shelve",
+        &["for_secs", "until_clear"],
+        r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 3600, "until_clear": false}"#,
+    ),
+    ("unshelve", &[], r#"{"actor": "姓名 name"}"#),
+    ("out-of-service", &["for_secs"], r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 86400}"#),
+    ("in-service", &[], r#"{"actor": "姓名 name"}"#),
+    (
+        "confirm",
+        &["result"],
+        r#"{"actor": "姓名 name", "result": "real | false | drill | nuisance", "note": "备注 text"}"#,
+    ),
+];
+
+/// `POST /api/v1/alarms/{id}/{order}`.
+pub(super) async fn order(
+    State(console): State<Console>,
+    Path((id, verb)): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    let Some((verb, keys, example)) = ORDERS.iter().find(|(known, ..)| *known == verb) else {
+        return Err(not_found("操作", "order"));
+    };
+    let id = alarm_id(&id)?;
+    let given = understood(body, keys, example)?;
+    let wanting = |key: &str| wanting(key, example);
+    let order = match *verb {
+        "acknowledge" => Order::Acknowledge(id),
+        "reset" => Order::Reset(id),
+        "shelve" => {
+            let secs = given.for_secs.ok_or_else(|| wanting("for_secs"))?;
+            Order::Shelve { id, secs, once: given.until_clear.unwrap_or(false) }
+        }
+        "unshelve" => Order::Unshelve(id),
+        "out-of-service" => Order::TakeOut { id, secs: given.for_secs },
+        "in-service" => Order::PutBack(id),
+        _ => Order::Confirm { id, truth: given.result.ok_or_else(|| wanting("result"))? },
+    };
+    give(&console, order, given).await
+}
+
+/// `GET /api/v1/hazards`.
+pub(super) async fn hazards(State(console): State<Console>, asked: Asked) -> Answer {
+    let asked = narrowed(asked)?;
+    let (open, limit) = (asked.open.unwrap_or(false), asked.limit.unwrap_or(DEFAULT_ROWS));
+    let page = read(&console, move |r| r.hazards(open, asked.before, limit)).await?;
+    listed(page, views::hazard)
+}
+
+/// `GET /api/v1/hazards/{id}`.
+pub(super) async fn hazard(State(console): State<Console>, Path(id): Path<String>) -> Answer {
+    let id = hazard_id(&id)?;
+    let hazard = read(&console, move |r| r.hazard(id)).await?;
+    Ok(Json(views::hazard(&hazard.ok_or_else(|| not_found("隐患", "hazard"))?)))
+}
+
+/// `POST /api/v1/hazards`.
+pub(super) async fn find_hazard(State(console): State<Console>, body: Body) -> Answer {
+    let example = r#"{"actor": "姓名 name", "what": "隐患 hazard", "alarm": 7, "place": "地点 id", "note": "备注 text"}"#;
+    let mut given = understood(body, &["alarm", "place", "what"], example)?;
+    if let Some(place) = given.place.as_ref().filter(|place| !console.places.contains_key(*place)) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("没有地点“{place}”"),
+            format!("there is no place '{place}'"),
+        ));
+    }
+    let what = given.what.take().ok_or_else(|| wanting("what", example))?;
+    let order = Order::FindHazard { alarm: given.alarm, place: given.place.take(), what };
+    give(&console, order, given).await
+}
+
+/// `POST /api/v1/hazards/{id}/{stage}`.
+pub(super) async fn step_hazard(
+    State(console): State<Console>,
+    Path((id, stage)): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    let stage = Stage::from_word(&stage).filter(|stage| *stage != Stage::Found);
+    let stage = stage.ok_or_else(|| not_found("步骤", "stage"))?;
+    let order = Order::StepHazard { id: hazard_id(&id)?, stage };
+    let given = understood(body, &[], r#"{"actor": "姓名 name", "note": "情况 what was seen or done"}"#)?;
+    give(&console, order, given).await
+}
+
+/// `GET /api/v1/areas`.
+pub(super) async fn areas(State(console): State<Console>) -> Answer {
+    let live = console.live.borrow().clone();
+    Ok(Json(json!({"rows": live.areas, "at": live.at})))
+}
+
+/// `POST /api/v1/areas/{id}/{order}`: `arm`, `arm-partial` or `disarm`.
+pub(super) async fn arm(
+    State(console): State<Console>,
+    Path((id, verb)): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    let mode = match verb.as_str() {
+        "arm" => ArmMode::Armed,
+        "arm-partial" => ArmMode::Partial,
+        "disarm" => ArmMode::Disarmed,
+        _ => return Err(not_found("操作", "order")),
+    };
+    let area = AreaId::new(&id).map_err(|_| not_found("防区", "area"))?;
+    let keys: &[&str] = if mode == ArmMode::Disarmed { &[] } else { &["force"] };
+    let given = understood(body, keys, r#"{"actor": "姓名 name", "note": "备注 text", "force": false}"#)?;
+    let order = Order::Arm { area, mode, force: given.force.unwrap_or(false) };
+    give(&console, order, given).await
+}
+
+fn hazard_id(text: &str) -> Result<HazardId, Problem> {
+    text.parse().map(HazardId).map_err(|_| not_found("隐患", "hazard"))
+}
+
+fn wanting(key: &str, example: &str) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        format!("缺少“{key}”：请提交 {example}"),
+        format!("'{key}' is missing: send {example}"),
+    )
+}
+
+/// The body; a key that this order does not take is a slip, and not passed over.
+fn understood(body: Body, keys: &[&str], example: &str) -> Result<Given, Problem> {
+    let Json(given) = body.map_err(|error| not_understood(&error, example))?;
+    let there = [
+        ("for_secs", given.for_secs.is_some()),
+        ("until_clear", given.until_clear.is_some()),
+        ("result", given.result.is_some()),
+        ("force", given.force.is_some()),
+        ("alarm", given.alarm.is_some()),
+        ("place", given.place.is_some()),
+        ("what", given.what.is_some()),
+    ];
+    match there.iter().find(|(key, there)| *there && !keys.contains(key)) {
+        None => Ok(given),
+        Some((key, _)) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("此操作不支持“{key}”：请提交 {example}"),
+            format!("this order does not take '{key}': send {example}"),
+        )),
+    }
+}
+
+async fn give(console: &Console, order: Order, given: Given) -> Answer {
+    let actor = Actor::named(&given.actor).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
+    })?;
+    let note = given.note.chars().take(MAX_NOTE_CHARS).collect();
+    match console.orders.order(Command { order, actor, note }).await {
+        Ok(Ok(done)) => Ok(Json(view(&done))),
+        Ok(Err(refused)) => Err(refusal(&refused)),
+        Err(stopping) => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "网关正在停止", stopping.to_string()))
+        }
+    }
+}
+
+fn view(done: &Done) -> Value {
+    match done {
+        Done::Alarm(alarm) => views::alarm(alarm),
+        Done::Hazard(hazard) => views::hazard(hazard),
+        Done::Area(area) => json!(area),
+    }
+}
+
+fn refusal(refused: &OrderRefused) -> Problem {
+    let status = match refused {
+        OrderRefused::NotOpen(_) | OrderRefused::NoHazard(_) | OrderRefused::NoArea(_) => {
+            StatusCode::NOT_FOUND
+        }
+        OrderRefused::NoReason | OrderRefused::BadSpan { .. } | OrderRefused::NoWords(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        OrderRefused::Protected { .. } => StatusCode::FORBIDDEN,
+        _ => StatusCode::CONFLICT,
+    };
+    Problem::new(status, refused.zh(), refused.to_string())
+}
