@@ -198,6 +198,7 @@ impl Field {
             for seen in &self.seen {
                 self.engine.observe(self.now, seen, &mut out);
             }
+            self.engine.expire(self.now, &mut out);
             took += begun.elapsed();
             said += out.len();
             out.clear();
