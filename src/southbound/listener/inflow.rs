@@ -22,6 +22,9 @@ pub(super) const INFLOW: usize = ROOM_KIB + 8192;
 /// Messages in the pipe that wait for their commit.
 pub(super) const UNANSWERED: usize = 1024;
 
+/// Messages deciphered before the pipe is told of the first: it is woken for all of them once, and steps them together.
+const TOGETHER: usize = 64;
+
 /// What the hub puts into the pipe.
 #[derive(Debug)]
 pub(super) enum Inflow {
@@ -71,21 +74,23 @@ pub(super) async fn deliver(
         gone: BTreeSet::new(),
         told: Told::default(),
     };
-    while let Some(inflow) = inflows.recv().await {
-        let (heard, taken) = match inflow {
+    let (mut waiting, mut heard) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER));
+    while inflows.recv_many(&mut waiting, TOGETHER).await > 0 {
+        heard.extend(waiting.drain(..).map(|inflow| match inflow {
             Inflow::Message(taken) => (reception.message(&taken), Some(taken)),
             Inflow::Online(login) => (reception.came(&login), None),
             Inflow::Offline(login) => (reception.went(&login), None),
             Inflow::Stranger(origin) => (reception.stranger(origin), None),
-        };
-        let Heard { delivery, reply, shed } = heard;
-        let nothing = delivery.inputs.is_empty() && delivery.key.is_none();
-        let receipt = if nothing { at_once() } else { field.inlet.deliver_direct(delivery).await.ok() };
-        let Some(receipt) = receipt else { break };
-        let fate = if shed { Fate::Shed } else { Fate::Stored };
-        let settled = taken.map(|taken| Settled { taken, fate, reply });
-        if committing.send(Committing { receipt, settled }).await.is_err() {
-            break;
+        }));
+        for (Heard { delivery, reply, shed }, taken) in heard.drain(..) {
+            let nothing = delivery.inputs.is_empty() && delivery.key.is_none();
+            let receipt = if nothing { at_once() } else { field.inlet.deliver_direct(delivery).await.ok() };
+            let Some(receipt) = receipt else { return stopping(&ground.bus) };
+            let fate = if shed { Fate::Shed } else { Fate::Stored };
+            let settled = taken.map(|taken| Settled { taken, fate, reply });
+            if committing.send(Committing { receipt, settled }).await.is_err() {
+                return stopping(&ground.bus);
+            }
         }
     }
     stopping(&ground.bus)

@@ -270,13 +270,25 @@ impl Desk<'_> {
     ) -> Failure {
         let mut tick = tokio::time::interval(TICK);
         let mut acts = Acts::new();
+        let (mut settled, mut heard) = (Vec::with_capacity(SETTLED), Vec::with_capacity(FROM_CONNS));
         loop {
             tokio::select! {
-                Some(settled) = settlements.recv() => {
-                    let Settled { taken, fate, reply } = settled;
-                    self.hub.settled(&taken, fate, reply, self.field.clock.now().mono, &mut acts);
+                1.. = settlements.recv_many(&mut settled, SETTLED) => {
+                    // All that waits at once: a connection is told all of its own in one go, and writes it at once.
+                    let now = self.field.clock.now().mono;
+                    for Settled { taken, fate, reply } in settled.drain(..) {
+                        self.hub.settled(&taken, fate, reply, now, &mut acts);
+                    }
                 }
-                Some(from) = from_conns.recv() => self.hear(from, &mut acts),
+                1.. = from_conns.recv_many(&mut heard, FROM_CONNS) => {
+                    for from in heard.drain(..) {
+                        self.hear(from, &mut acts);
+                        // What one says may end the connection of another.
+                        if let Err(failure) = self.carry_out(&mut acts) {
+                            return failure;
+                        }
+                    }
+                }
                 _ = tick.tick() => {
                     let now = self.field.clock.now().mono;
                     self.hub.tick(now, &mut acts);
