@@ -292,16 +292,17 @@ impl Turning {
             *readings.entry(bus).or_insert(0) += 1;
         }
         counts.extend(readings.into_iter().map(|(bus, n)| (tally.readings.of(bus), n)));
+        let mut events: BTreeMap<(&BusId, &'static str), u64> = BTreeMap::new();
         for stored in &commit.events {
             if let Some(bus) = bus(&stored.device) {
-                counts.push((tally.events.of(&(bus.clone(), stored.event.kind.as_str())), 1));
+                *events.entry((bus, stored.event.kind.as_str())).or_insert(0) += 1;
             }
         }
+        counts.extend(events.into_iter().map(|((bus, kind), n)| (tally.events.of(&(bus.clone(), kind)), n)));
         let stamps = commit.readings.iter().map(|r| (&r.device, r.stamp.clock));
-        for (device, clock) in stamps.chain(commit.events.iter().map(|e| (&e.device, e.stamp.clock))) {
-            if let (ClockQuality::DeviceWrong, Some(bus)) = (clock, bus(device)) {
-                counts.push((tally.wrong_clocks.of(bus), 1));
-            }
+        let stamps = stamps.chain(commit.events.iter().map(|e| (&e.device, e.stamp.clock)));
+        for (device, _) in stamps.filter(|(_, clock)| *clock == ClockQuality::DeviceWrong) {
+            counts.extend(bus(device).map(|bus| (tally.wrong_clocks.of(bus), 1)));
         }
         for refused in &commit.refused {
             counts.push((tally.refused.of(&(refused.bus.clone(), refused.kind)), 1));
