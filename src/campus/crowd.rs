@@ -95,12 +95,15 @@ impl Crowd {
     }
 
     fn named(&mut self, person: &PersonRef, pass: &Pass, door: Option<&Door>) {
-        if !self.known.contains_key(person) && self.known.len() >= MAX_PERSONS {
+        if self.known.len() >= MAX_PERSONS && !self.known.contains_key(person) {
             self.make_room();
         }
         let at = pass.when.at;
         let new = || Known { at, zone: None, inward: None, by_device: false, last_seen: at, who: None };
-        let known = self.known.entry(person.clone()).or_insert_with(new);
+        let known = match self.known.get_mut(person) {
+            Some(known) => known,
+            None => self.known.entry(person.clone()).or_insert_with(new),
+        };
         known.last_seen = known.last_seen.max(at);
         if pass.known.is_some() {
             known.who.clone_from(&pass.known);

@@ -1,8 +1,8 @@
 //! The loop around the pure step: takes what waits in the lanes, steps at once, commits in windows, answers.
 //!
-//! Stepping and committing are apart: while one commit is on its way to the disk the pipe goes on stepping, so that
-//! an alarm is announced however long a card stalls. What was stepped meanwhile is the next commit, and who waits is
-//! answered in turn, when his has returned.
+//! Stepping and committing are apart: while a commit is on its way to the disk the pipe goes on stepping, so that
+//! an alarm is announced however long a card stalls. All that was stepped meanwhile is the next commit: one is on its way
+//! at a time, because the more a commit holds, the fewer pages of the database are written for each row.
 
 mod clock_step;
 mod overload;
@@ -19,7 +19,7 @@ use crate::store::{self, Committed, Health, PendingCommit, StoreError};
 use clock_step::ClockWatch;
 use overload::Overload;
 use staged::{Staged, Waiting, urgent};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::TryRecvError;
@@ -31,9 +31,6 @@ const BATCH: usize = 500;
 const LOOK: Duration = Duration::from_millis(200);
 /// Pause between two pictures for pages and metrics.
 const PICTURE_MS: u64 = 250;
-/// Most commits on their way to the disk: one that is being written and one that the store finds waiting when it is
-/// done. What is stepped meanwhile is gathered here, so that one commit carries all of it.
-const UNDER_WAY: usize = 2;
 
 /// What the loop works with.
 pub struct Pipe {
@@ -74,8 +71,7 @@ struct Taken {
 
 /// A commit on its way to the disk.
 struct Flight {
-    /// `None` when there was nothing to store. Its turn is waited for all the same: what it repeats may be in a commit
-    /// before it.
+    /// `None` when there was nothing to store, and who waits is only to be answered: what it repeats is durable.
     pending: Option<PendingCommit>,
     waiting: Waiting,
     /// What is counted once it is durable.
@@ -86,7 +82,7 @@ struct Flight {
 struct Turning {
     pipe: Pipe,
     staged: Staged,
-    flights: VecDeque<Flight>,
+    flight: Option<Flight>,
     /// Which ways in are closed and empty: those of orders and of events.
     closed: (bool, bool),
     health: watch::Receiver<Health>,
@@ -108,7 +104,7 @@ impl Pipe {
         let turning = Turning {
             pipe: self,
             staged: Staged::default(),
-            flights: VecDeque::with_capacity(UNDER_WAY),
+            flight: None,
             closed: (false, false),
             health,
             told: Health::default(),
@@ -133,7 +129,7 @@ impl Turning {
             }
             self.launch(now.mono).await?;
             self.pipe.tally.staged_rows.set(u64::try_from(self.staged.rows()).unwrap_or(u64::MAX));
-            let nothing_left = self.flights.is_empty() && self.staged.is_empty();
+            let nothing_left = self.flight.is_none() && self.staged.is_empty();
             if self.ending() && nothing_left && self.pipe.outlet.readings.is_empty() {
                 return Ok(());
             }
@@ -146,7 +142,7 @@ impl Turning {
         let now = self.pipe.clock.now();
         let mut wait = self.pipe.pipeline.next_deadline(now).since(now.mono).min(LOOK);
         if let Some(due) = self.staged.due()
-            && self.flights.len() < UNDER_WAY
+            && self.flight.is_none()
         {
             wait = wait.min(due.since(now.mono));
         }
@@ -161,7 +157,7 @@ impl Turning {
         let outlet = &mut self.pipe.outlet;
         tokio::select! {
             biased;
-            landed = landing(&mut self.flights) => self.landed(landed)?,
+            landed = landing(&mut self.flight) => self.landed(landed)?,
             parcel = outlet.orders.recv(), if room && !no_orders => match parcel {
                 Some(parcel) => taken.order(parcel),
                 None => self.closed.0 = true,
@@ -258,10 +254,10 @@ impl Turning {
         }
     }
 
-    /// Sends what is due to the store, unless enough is on its way already.
+    /// Sends what is due to the store, unless something is on its way already.
     async fn launch(&mut self, now: Mono) -> Result<(), StoreError> {
         let due = self.staged.due().is_some_and(|due| due <= now || self.ending());
-        if self.flights.len() >= UNDER_WAY || !due {
+        if self.flight.is_some() || !due {
             return Ok(());
         }
         let (commit, waiting) = self.staged.take();
@@ -270,14 +266,14 @@ impl Turning {
         // The store's queue has room for what is under way, so this does not wait for the disk.
         let pending =
             if commit.is_empty() { None } else { Some(self.pipe.store.begin_commit(commit).await?) };
-        self.flights.push_back(Flight { pending, waiting, counts });
+        self.flight = Some(Flight { pending, waiting, counts });
         Ok(())
     }
 
-    /// The oldest commit is durable.
+    /// The commit on its way is durable.
     fn landed(&mut self, landed: Result<Committed, StoreError>) -> Result<(), StoreError> {
         let committed = landed?;
-        let Some(Flight { waiting, counts, .. }) = self.flights.pop_front() else { return Ok(()) };
+        let Some(Flight { waiting, counts, .. }) = self.flight.take() else { return Ok(()) };
         for (count, n) in counts {
             count.add(n);
         }
@@ -296,16 +292,17 @@ impl Turning {
             *readings.entry(bus).or_insert(0) += 1;
         }
         counts.extend(readings.into_iter().map(|(bus, n)| (tally.readings.of(bus), n)));
+        let mut events: BTreeMap<(&BusId, &'static str), u64> = BTreeMap::new();
         for stored in &commit.events {
             if let Some(bus) = bus(&stored.device) {
-                counts.push((tally.events.of(&(bus.clone(), stored.event.kind.as_str())), 1));
+                *events.entry((bus, stored.event.kind.as_str())).or_insert(0) += 1;
             }
         }
+        counts.extend(events.into_iter().map(|((bus, kind), n)| (tally.events.of(&(bus.clone(), kind)), n)));
         let stamps = commit.readings.iter().map(|r| (&r.device, r.stamp.clock));
-        for (device, clock) in stamps.chain(commit.events.iter().map(|e| (&e.device, e.stamp.clock))) {
-            if let (ClockQuality::DeviceWrong, Some(bus)) = (clock, bus(device)) {
-                counts.push((tally.wrong_clocks.of(bus), 1));
-            }
+        let stamps = stamps.chain(commit.events.iter().map(|e| (&e.device, e.stamp.clock)));
+        for (device, _) in stamps.filter(|(_, clock)| *clock == ClockQuality::DeviceWrong) {
+            counts.extend(bus(device).map(|bus| (tally.wrong_clocks.of(bus), 1)));
         }
         for refused in &commit.refused {
             counts.push((tally.refused.of(&(refused.bus.clone(), refused.kind)), 1));
@@ -337,9 +334,9 @@ impl Turning {
     }
 }
 
-/// Resolves when the oldest commit on its way has returned; never while there is none. May be dropped and called again.
-async fn landing(flights: &mut VecDeque<Flight>) -> Result<Committed, StoreError> {
-    match flights.front_mut() {
+/// Resolves when the commit on its way has returned; never while there is none. May be dropped and called again.
+async fn landing(flight: &mut Option<Flight>) -> Result<Committed, StoreError> {
+    match flight {
         Some(Flight { pending: Some(pending), .. }) => pending.durable().await,
         Some(Flight { pending: None, .. }) => Ok(Committed::default()),
         None => std::future::pending().await,

@@ -2,6 +2,7 @@
 
 use crate::model::{BusId, DeviceId, Wall};
 use crate::museum;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
@@ -59,11 +60,11 @@ impl<T: Clone + Eq + Hash> Recent<T> {
         self.order.push_back(item);
         if self.order.len() > self.keep
             && let Some(old) = self.order.pop_front()
-            && let Some((count, _)) = self.counts.get_mut(&old)
+            && let Entry::Occupied(mut old) = self.counts.entry(old)
         {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&old);
+            match old.get_mut() {
+                (1, _) => drop(old.remove()),
+                (count, _) => *count -= 1,
             }
         }
     }

@@ -14,8 +14,16 @@ const MAX_TEMPLATE: usize = 2000;
 #[derive(Debug, Clone)]
 pub(super) struct Template {
     topic: String,
-    /// JSON in which a text such as `{/info/RecordID}` stands for that field of the message.
-    payload: Value,
+    payload: Vec<Part>,
+}
+
+/// A piece of an acknowledgement's JSON.
+#[derive(Debug, Clone)]
+enum Part {
+    /// As it stands in the profile.
+    Fixed(String),
+    /// That field of the message, which a text such as `{/info/RecordID}` stands for.
+    Field(String),
 }
 
 impl Template {
@@ -34,14 +42,28 @@ impl Template {
         });
         let payload: Value = payload?;
         note_fields(&payload, reader, pointers);
-        Some(Self { topic: topic?, payload })
+        let mut parts = Vec::new();
+        take_apart(&payload, &mut parts);
+        Some(Self { topic: topic?, payload: parts })
     }
 
     /// The acknowledgement, unless something that it repeats is missing from the message.
     pub(super) fn fill(&self, address: &str, fields: &Fields) -> Option<Reply> {
-        let mut payload = self.payload.clone();
-        fill(&mut payload, fields)?;
-        Some(Reply { topic: self.topic(address), payload: payload.to_string().into_bytes() })
+        let mut payload = Vec::with_capacity(128);
+        for part in &self.payload {
+            match part {
+                Part::Fixed(text) => payload.extend_from_slice(text.as_bytes()),
+                Part::Field(pointer) => match fields.get(pointer)? {
+                    Leaf::Number(number) => serde_json::to_writer(&mut payload, number).ok()?,
+                    Leaf::Text(text) if text.chars().count() <= MAX_TEXT_CHARS => {
+                        serde_json::to_writer(&mut payload, text).ok()?;
+                    }
+                    Leaf::Bool(flag) => serde_json::to_writer(&mut payload, flag).ok()?,
+                    _ => return None,
+                },
+            }
+        }
+        Some(Reply { topic: self.topic(address), payload })
     }
 
     /// Where the device listens for it.
@@ -71,23 +93,35 @@ fn note_fields(value: &Value, reader: &Reader<'_>, pointers: &mut Pointers<'_>) 
     }
 }
 
-/// Puts fields in their places; `None` if one of them is not there or no scalar.
-fn fill(value: &mut Value, fields: &Fields) -> Option<()> {
+/// Appends what a value consists of.
+fn take_apart(value: &Value, parts: &mut Vec<Part>) {
     match value {
-        Value::String(text) => {
-            if let Some(pointer) = field(text) {
-                *value = match fields.get(pointer)? {
-                    Leaf::Number(number) => Value::Number(number.clone()),
-                    Leaf::Text(text) if text.chars().count() <= MAX_TEXT_CHARS => Value::String(text.clone()),
-                    Leaf::Bool(flag) => Value::Bool(*flag),
-                    _ => return None,
-                };
+        Value::String(text) if let Some(pointer) = field(text) => parts.push(Part::Field(pointer.to_owned())),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                fixed(if index == 0 { "[" } else { "," }, parts);
+                take_apart(item, parts);
             }
-            Some(())
+            fixed(if items.is_empty() { "[]" } else { "]" }, parts);
         }
-        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(item, fields)),
-        Value::Object(items) => items.values_mut().try_for_each(|item| fill(item, fields)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Some(()),
+        Value::Object(items) => {
+            for (index, (key, item)) in items.iter().enumerate() {
+                let key = Value::from(key.as_str());
+                fixed(&format!("{}{key}:", if index == 0 { '{' } else { ',' }), parts);
+                take_apart(item, parts);
+            }
+            fixed(if items.is_empty() { "{}" } else { "}" }, parts);
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {
+            fixed(&value.to_string(), parts)
+        }
+    }
+}
+
+fn fixed(text: &str, parts: &mut Vec<Part>) {
+    match parts.last_mut() {
+        Some(Part::Fixed(before)) => before.push_str(text),
+        _ => parts.push(Part::Fixed(text.to_owned())),
     }
 }
 

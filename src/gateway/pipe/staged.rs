@@ -37,9 +37,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Tells everybody that it is durable. Whoever gave it up does not need the answer.
+    /// Tells everybody that it is durable. Whoever gave it up does not need the answer. The last is told first: whoever
+    /// waits for several waits for the first of them, and is woken once, when all are there.
     pub(super) fn answer(self) {
-        for receipt in self.receipts {
+        for receipt in self.receipts.into_iter().rev() {
             receipt.send(()).ok();
         }
         for (sender, outcome) in self.orders {

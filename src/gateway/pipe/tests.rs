@@ -11,6 +11,7 @@ use crate::runtime::lanes::{READING_LANE, lanes};
 use crate::runtime::{Inlet, SystemClock};
 use crate::store::{FILE_NAME, Store};
 use rusqlite::{Connection, OpenFlags};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::thread::JoinHandle;
 

@@ -41,7 +41,12 @@ pub(super) const ROOM_KIB: usize = 8192;
 
 /// What a message occupies until it is stored.
 #[derive(Debug, Default)]
-pub(super) struct Hold(#[expect(dead_code, reason = "held, not looked at")] Vec<OwnedSemaphorePermit>);
+pub(super) struct Hold {
+    #[expect(dead_code, reason = "held, not looked at")]
+    place: Option<OwnedSemaphorePermit>,
+    #[expect(dead_code, reason = "held, not looked at")]
+    room: Option<OwnedSemaphorePermit>,
+}
 
 /// What a connection tells the hub.
 pub(super) enum FromConn {
@@ -357,9 +362,9 @@ impl Conversation<'_> {
             Qos::AtMostOnce => None,
             _ => Arc::clone(unanswered).acquire_owned().await.ok(),
         };
-        let room = Arc::clone(&self.hall.room).acquire_many_owned(kib).await;
         // They are never closed.
-        Hold(place.into_iter().chain(room).collect())
+        let room = Arc::clone(&self.hall.room).acquire_many_owned(kib).await.ok();
+        Hold { place, room }
     }
 
     /// Writes what the hub says, until it says to close or the client takes nothing; whether it was cut off for a packet

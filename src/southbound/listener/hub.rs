@@ -74,6 +74,16 @@ pub(super) enum Act<H> {
     NoRoom(Arc<Login>, &'static str),
 }
 
+impl<H> Act<H> {
+    /// The connection that is told something; `None` for what is no connection's, which stays before it.
+    pub(super) fn conn(&self) -> Option<ConnId> {
+        match self {
+            Self::Tell(conn, _) | Self::Close(conn) | Self::Rejected(conn, ..) => Some(*conn),
+            _ => None,
+        }
+    }
+}
+
 /// A message under way to the store.
 #[derive(Debug)]
 pub(super) struct Taken<H> {
@@ -358,7 +368,12 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(&client) else { return };
         let mut tells = Vec::new();
         match said {
-            Said::Publish(publish) => return self.publish(conn, client, publish, hold, acts),
+            Said::Publish(publish) => {
+                if !self.oversizes.is_empty() {
+                    self.oversizes.remove(&client);
+                }
+                return session.publish(conn, client, publish, hold, acts);
+            }
             Said::Step { step, id, failed } => session.step(step, id, failed, now, &mut tells),
             Said::Subscribe { id, wanted } => return self.subscribe(conn, &client, id, &wanted, now, acts),
             Said::Unsubscribe { id, filters } => {
@@ -375,32 +390,6 @@ impl Hub {
             }
         }
         acts.extend(tells.into_iter().map(|tell| Act::Tell(conn, tell)));
-    }
-
-    fn publish<H>(
-        &mut self,
-        conn: ConnId,
-        client: Client,
-        publish: Publish,
-        hold: H,
-        acts: &mut Vec<Act<H>>,
-    ) {
-        let Some(session) = self.sessions.get_mut(&client) else { return };
-        self.oversizes.remove(&client);
-        if let (Qos::ExactlyOnce, Some(id)) = (publish.message.qos, publish.id) {
-            if session.taken.contains(&id) {
-                acts.push(Act::Tell(conn, Tell::Step { step: Step::Rec, id, reason: 0 }));
-                return;
-            }
-            // It comes again before it is stored: its answer is on the way.
-            if !session.committing.insert(id) {
-                return;
-            }
-        }
-        let login = Arc::clone(&session.login);
-        let allowed = login.may_publish(&publish.message.topic);
-        let from = Some((conn, session.born));
-        acts.push(Act::Take(Box::new(Taken { login, client, from, publish, allowed, hold })));
     }
 
     /// What became of a message: its sender is told, and those who subscribed hear it. `reply` goes to whoever listens.
@@ -523,6 +512,32 @@ impl Hub {
         }
         acts.push(Act::Tell(conn, Tell::Subscribed { id, codes }));
         acts.extend(tells.into_iter().map(|tell| Act::Tell(conn, tell)));
+    }
+}
+
+impl Session {
+    fn publish<H>(
+        &mut self,
+        conn: ConnId,
+        client: Client,
+        publish: Publish,
+        hold: H,
+        acts: &mut Vec<Act<H>>,
+    ) {
+        if let (Qos::ExactlyOnce, Some(id)) = (publish.message.qos, publish.id) {
+            if self.taken.contains(&id) {
+                acts.push(Act::Tell(conn, Tell::Step { step: Step::Rec, id, reason: 0 }));
+                return;
+            }
+            // It comes again before it is stored: its answer is on the way.
+            if !self.committing.insert(id) {
+                return;
+            }
+        }
+        let login = Arc::clone(&self.login);
+        let allowed = login.may_publish(&publish.message.topic);
+        let from = Some((conn, self.born));
+        acts.push(Act::Take(Box::new(Taken { login, client, from, publish, allowed, hold })));
     }
 }
 

@@ -13,14 +13,17 @@ use crate::model::{BusId, Delivery, DeviceId, Fault, Input, Link, Refused, Stamp
 use crate::profile::Reply;
 use crate::runtime::Receipt;
 use mqtt_protocol_core::mqtt::packet::Qos;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// What may wait for the pipe: as many messages as there is room for, and who comes and goes besides.
 pub(super) const INFLOW: usize = ROOM_KIB + 8192;
-/// Messages in the pipe that wait for their commit.
+/// Messages in the pipe that wait for their commit: twice as many at most.
 pub(super) const UNANSWERED: usize = 1024;
+
+/// Messages deciphered before the pipe is told of the first: it is woken for all of them once, and steps them together.
+const TOGETHER: usize = 64;
 
 /// What the hub puts into the pipe.
 #[derive(Debug)]
@@ -71,45 +74,59 @@ pub(super) async fn deliver(
         gone: BTreeSet::new(),
         told: Told::default(),
     };
-    while let Some(inflow) = inflows.recv().await {
-        let (heard, taken) = match inflow {
+    let (mut waiting, mut heard) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER));
+    while inflows.recv_many(&mut waiting, TOGETHER).await > 0 {
+        heard.extend(waiting.drain(..).map(|inflow| match inflow {
             Inflow::Message(taken) => (reception.message(&taken), Some(taken)),
             Inflow::Online(login) => (reception.came(&login), None),
             Inflow::Offline(login) => (reception.went(&login), None),
             Inflow::Stranger(origin) => (reception.stranger(origin), None),
-        };
-        let Heard { delivery, reply, shed } = heard;
-        let nothing = delivery.inputs.is_empty() && delivery.key.is_none();
-        let receipt = if nothing { at_once() } else { field.inlet.deliver_direct(delivery).await.ok() };
-        let Some(receipt) = receipt else { break };
-        let fate = if shed { Fate::Shed } else { Fate::Stored };
-        let settled = taken.map(|taken| Settled { taken, fate, reply });
-        if committing.send(Committing { receipt, settled }).await.is_err() {
-            break;
+        }));
+        for (Heard { delivery, reply, shed }, taken) in heard.drain(..) {
+            let nothing = delivery.inputs.is_empty() && delivery.key.is_none();
+            let receipt = if nothing { at_once() } else { field.inlet.deliver_direct(delivery).await.ok() };
+            let Some(receipt) = receipt else { return stopping(&ground.bus) };
+            let fate = if shed { Fate::Shed } else { Fate::Stored };
+            let settled = taken.map(|taken| Settled { taken, fate, reply });
+            if committing.send(Committing { receipt, settled }).await.is_err() {
+                return stopping(&ground.bus);
+            }
         }
     }
     stopping(&ground.bus)
 }
 
-/// Tells the hub what is stored, in the order in which it came (MQTT 5, section 4.6).
+/// Tells the hub what is stored, in the order in which it came (MQTT 5, section 4.6), and all of a commit together.
 pub(super) async fn settle(
     bus: &BusId,
     mut commits: mpsc::Receiver<Committing>,
-    hub: mpsc::Sender<Settled>,
+    hub: mpsc::Sender<Vec<Settled>>,
     delivered: &mut bool,
 ) -> Failure {
-    while let Some(Committing { receipt, settled }) = commits.recv().await {
+    let mut waiting = VecDeque::with_capacity(UNANSWERED);
+    let mut batch = Vec::with_capacity(UNANSWERED);
+    loop {
+        let Some(next) = waiting.front_mut() else {
+            if commits.recv_many(&mut batch, UNANSWERED).await == 0 {
+                return stopping(bus);
+            }
+            waiting.extend(batch.drain(..));
+            continue;
+        };
+        let Committing { receipt, .. } = next;
         if receipt.await.is_err() {
-            break;
+            return stopping(bus);
         }
         *delivered = true;
-        if let Some(settled) = settled
-            && hub.send(settled).await.is_err()
-        {
-            break;
+        let mut stored: Vec<Settled> =
+            waiting.pop_front().and_then(|first| first.settled).into_iter().collect();
+        while let Some(mut next) = waiting.pop_front_if(|next| next.receipt.try_recv().is_ok()) {
+            stored.extend(next.settled.take());
+        }
+        if hub.send(stored).await.is_err() {
+            return stopping(bus);
         }
     }
-    stopping(bus)
 }
 
 /// What messages say, and who is there.
@@ -123,8 +140,8 @@ struct Reception<'a> {
 impl Reception<'_> {
     fn message(&mut self, taken: &Taken<Hold>) -> Heard {
         let publish = &taken.publish;
-        let strange = self.inbound.routes.devices_of(&publish.message.topic).is_empty();
-        if !taken.allowed && (taken.login.devices.is_empty() || !strange) {
+        let strange = || self.inbound.routes.devices_of(&publish.message.topic).is_empty();
+        if !taken.allowed && (taken.login.devices.is_empty() || !strange()) {
             return self.denied(taken);
         }
         // A login that speaks for one device was held back where it was read.

@@ -57,8 +57,8 @@ const MAX_ADDRESSES: usize = 1024;
 const GREETINGS: usize = 64;
 /// Packets waiting for the hub. Above it nothing is read.
 const FROM_CONNS: usize = 256;
-/// Messages that are stored and not yet acknowledged by the hub.
-const SETTLED: usize = 256;
+/// Commits whose messages the hub has not acknowledged yet.
+const SETTLED: usize = 4;
 /// Whoever fails to log in waits for the answer.
 const REJECTED_WAIT: Duration = Duration::from_secs(2);
 /// Pause after the system would not give another connection.
@@ -266,17 +266,36 @@ impl Desk<'_> {
     async fn run(
         mut self,
         mut from_conns: mpsc::Receiver<FromConn>,
-        mut settlements: mpsc::Receiver<Settled>,
+        mut settlements: mpsc::Receiver<Vec<Settled>>,
     ) -> Failure {
         let mut tick = tokio::time::interval(TICK);
         let mut acts = Acts::new();
+        let mut heard = Vec::with_capacity(FROM_CONNS);
         loop {
             tokio::select! {
-                Some(settled) = settlements.recv() => {
-                    let Settled { taken, fate, reply } = settled;
-                    self.hub.settled(&taken, fate, reply, self.field.clock.now().mono, &mut acts);
+                Some(mut settled) = settlements.recv() => {
+                    let now = self.field.clock.now().mono;
+                    for Settled { taken, fate, reply } in &mut settled {
+                        self.hub.settled(taken, *fate, reply.take(), now, &mut acts);
+                    }
+                    // Connection by connection: each writes all that it is told in one go.
+                    acts.sort_by_key(Act::conn);
+                    let carried_out = self.carry_out(&mut acts);
+                    // What was held is let go only now, so that each reads on once and not for every message.
+                    drop(settled);
+                    if let Err(failure) = carried_out {
+                        return failure;
+                    }
                 }
-                Some(from) = from_conns.recv() => self.hear(from, &mut acts),
+                1.. = from_conns.recv_many(&mut heard, FROM_CONNS) => {
+                    for from in heard.drain(..) {
+                        self.hear(from, &mut acts);
+                        // What one says may end the connection of another.
+                        if let Err(failure) = self.carry_out(&mut acts) {
+                            return failure;
+                        }
+                    }
+                }
                 _ = tick.tick() => {
                     let now = self.field.clock.now().mono;
                     self.hub.tick(now, &mut acts);
