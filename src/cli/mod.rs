@@ -18,6 +18,7 @@ mod probe;
 mod profile;
 mod progress;
 mod quarantine;
+mod response;
 mod rules;
 mod run;
 mod strangers;
@@ -62,6 +63,7 @@ enum Command {
     Presence(campus::Presence),
     Muster(campus::Muster),
     Control(control::Control),
+    Response(response::Response),
     Notify(notify::Notify),
     People(people::People),
     Quarantine(quarantine::Quarantine),
@@ -99,6 +101,7 @@ pub fn run() -> ExitCode {
             Command::Presence(presence) => presence.run(out),
             Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),
+            Command::Response(response) => response.run(out),
             Command::Notify(notify) => notify.run(out),
             Command::People(people) => people.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),

@@ -11,6 +11,7 @@ mod guard;
 mod people;
 mod pictures;
 mod problem;
+mod responses;
 mod views;
 
 pub use api::router;
@@ -22,7 +23,7 @@ use crate::model::{DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
 use crate::runtime::lanes::{OrderDesk, PeopleDesk};
-use crate::runtime::{Chain, Clock, ControlDesk, Tally};
+use crate::runtime::{Chain, Clock, ControlDesk, ResponseDesk, Tally};
 use crate::store::WeakHandle;
 use axum::Router;
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ pub struct Console {
     pub orders: OrderDesk,
     /// Where orders to switch something go.
     pub controls: ControlDesk,
+    /// Where responses are begun and ended.
+    pub responses: ResponseDesk,
     /// Where changes to the table of persons go.
     pub people: PeopleDesk,
     /// The store, for what an erasure has to do to its files.

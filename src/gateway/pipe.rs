@@ -121,13 +121,17 @@ impl Pipe {
 
 impl Turning {
     async fn run(mut self) -> Result<(), StoreError> {
-        let mut pictured = None;
+        let (mut pictured, mut burnt) = (None, false);
         loop {
             let taken = self.take().await?;
             let now = self.pipe.clock.now();
             self.step(now, taken);
-            if pictured.is_none_or(|at: Now| now.mono.since(at.mono).as_millis() >= u128::from(PICTURE_MS)) {
-                pictured = Some(now);
+            // What is locked must be free at once.
+            let burns = self.pipe.pipeline.burns();
+            if burns != burnt
+                || pictured.is_none_or(|at: Now| now.mono.since(at.mono).as_millis() >= u128::from(PICTURE_MS))
+            {
+                (pictured, burnt) = (Some(now), burns);
                 service::alive();
                 self.pipe.live.send_replace(Arc::new(self.pipe.pipeline.live(now.wall)));
             }

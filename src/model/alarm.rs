@@ -298,11 +298,32 @@ pub struct Alarm {
 /// The rule of calls for help under threat.
 pub const DURESS_RULE: &str = "always.duress";
 
+/// What the rules of the alarms of responses begin with, and what those of silent ones end with.
+pub const RESPONSE_RULES: &str = "response.";
+/// See [`RESPONSE_RULES`].
+pub const SILENT_RULES: &str = ".silent";
+
+impl AlarmKey {
+    /// Whether it is the alarm of a response, which alone says when that is over.
+    #[must_use]
+    pub fn of_response(&self) -> bool {
+        self.rule.as_str().starts_with(RESPONSE_RULES)
+    }
+}
+
 impl Alarm {
-    /// Whether nothing may sound or show where it was raised: somebody there is under threat (胁迫).
+    /// Whether nothing may sound or show where it was raised: somebody there is under threat (胁迫), or nobody is to
+    /// hear that the school locks itself down.
     #[must_use]
     pub fn silent(&self) -> bool {
-        self.key.rule.as_str() == DURESS_RULE
+        let rule = self.key.rule.as_str();
+        rule == DURESS_RULE || (self.key.of_response() && rule.ends_with(SILENT_RULES))
+    }
+
+    /// Whether there is fire as far as anybody knows: nothing may be locked then.
+    #[must_use]
+    pub fn burns(&self) -> bool {
+        self.class == AlarmClass::Fire && self.closed_at.is_none()
     }
 
     /// Whether people are told of it: it is not over, and nothing keeps it quiet.

@@ -205,6 +205,8 @@ pub enum Input {
     People(PeopleChange),
     /// Somebody did something that is to be written down, in the commit of what comes with it.
     Audit(Audit),
+    /// What a restart has to know of responses, in their own words.
+    Responses(String),
 }
 
 /// How a repeated message is told from a new one that looks the same.

@@ -19,6 +19,7 @@ pub mod personal;
 pub mod place;
 pub mod quality;
 pub mod reading;
+pub mod response;
 pub mod secret;
 pub mod text;
 pub mod time;
@@ -32,7 +33,8 @@ pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKin
 pub use fault::Fault;
 pub use hazard::{Hazard, HazardId, Stage};
 pub use id::{
-    AreaId, BadId, BusId, ChannelId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId,
+    AreaId, BadId, BusId, ChannelId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId,
+    ResponseId, RuleId,
 };
 pub use input::{
     Audit, Body, Command, Delivery, Done, Input, Link, MessageKey, Observation, Order, Refused, Unknown,
@@ -46,6 +48,7 @@ pub use personal::{PersonRef, Personal, SiteKey};
 pub use place::{Place, PlaceKind};
 pub use quality::{Doubt, Quality};
 pub use reading::{PointKind, Reading};
+pub use response::ResponseKind;
 pub use secret::Secret;
 pub use text::{Lang, Text};
 pub use time::{ClockQuality, Mono, Now, Stamp, Wall};

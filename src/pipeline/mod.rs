@@ -108,6 +108,8 @@ pub struct Commit {
     pub hazards: Vec<Hazard>,
     /// What a restart has to know of the muster, in its own words; empty when there is none.
     pub muster: Option<String>,
+    /// What a restart has to know of responses, in their own words.
+    pub responses: Option<String>,
     /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
     pub people: Vec<(Wall, PeopleChange)>,
 }
@@ -142,6 +144,7 @@ impl Commit {
             && self.areas.is_empty()
             && self.hazards.is_empty()
             && self.muster.is_none()
+            && self.responses.is_none()
             && self.people.is_empty()
     }
 
@@ -162,6 +165,7 @@ impl Commit {
             + self.areas.len()
             + self.hazards.len()
             + usize::from(self.muster.is_some())
+            + usize::from(self.responses.is_some())
             + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
     }
 
@@ -185,6 +189,7 @@ impl Commit {
         self.areas.extend(later.areas);
         self.hazards.extend(later.hazards);
         self.muster = later.muster.or(self.muster.take());
+        self.responses = later.responses.or(self.responses.take());
         self.people.extend(later.people);
     }
 }
@@ -222,6 +227,8 @@ pub struct Remembered {
     pub passes: Vec<(DeviceId, Stamp, Event)>,
     /// What was noted of the muster.
     pub muster: Option<String>,
+    /// What was noted of responses.
+    pub responses: Option<String>,
 }
 
 /// The last roll-ups and readings of the run before.
@@ -317,7 +324,7 @@ impl Pipeline {
         let pending = remembered
             .open_alarms
             .iter()
-            .filter(|a| a.active)
+            .filter(|a| a.active && !a.key.of_response())
             .filter(|a| {
                 let device = a.device.as_ref();
                 !engine.watches(&a.key.rule, device)
@@ -432,6 +439,7 @@ impl Pipeline {
                 commit.musters.push(self.campus.order(now.wall, &command, &self.world));
             }
             Input::Audit(entry) => commit.audit.push(entry),
+            Input::Responses(note) => commit.responses = Some(note),
             Input::People(change) => {
                 change.apply(&mut self.people);
                 if let PeopleChange::Erase(who) = &change {
@@ -595,6 +603,12 @@ impl Pipeline {
         let close = now.mono.plus(Duration::from_millis(self.aggregates.next_close_ms(now.wall)));
         let deadlines = [self.engine.next_deadline(), self.book.next_deadline()];
         deadlines.into_iter().flatten().fold(close, Mono::min)
+    }
+
+    /// Whether a fire alarm is open.
+    #[must_use]
+    pub fn burns(&self) -> bool {
+        self.book.open().any(Alarm::burns)
     }
 
     /// Everything as it stands now, for pages and metrics.

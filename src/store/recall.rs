@@ -1,7 +1,7 @@
 //! What a restart needs to know of the run before it.
 
 use super::alarms::{ALARM_COLUMNS, alarm_of, hazard_of};
-use super::append::{ALARMS_GIVEN, AREA, CONTROL, HAZARDS_GIVEN, MUSTER, floor};
+use super::append::{ALARMS_GIVEN, AREA, CONTROL, HAZARDS_GIVEN, MUSTER, RESPONSE, floor};
 use super::read::{event_of, link_change_of, person_of, reading_of, roll_up_of};
 use super::rows::{get, word};
 use super::{Doing, StoreError, history};
@@ -100,6 +100,7 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
             .collect(),
         passes: passes_since(db, i64::MAX)?,
         muster: each(db, "select value from meta where key = ?1", [MUSTER], |row| get(row, "value"))?.pop(),
+        responses: each(db, "select value from meta where key = ?1", [RESPONSE], |row| get(row, "value"))?.pop(),
     })
 }
 

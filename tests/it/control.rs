@@ -443,6 +443,8 @@ pub mod switching {
             settle: Duration::from_secs(1),
             dry_run: false,
             off_when: std::collections::BTreeSet::new(),
+            exit: false,
+            inert_in_fire: false,
         }
     }
 
