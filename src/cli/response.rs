@@ -86,7 +86,9 @@ impl Response {
         };
         let told = match &self.action {
             Action::List { .. } => client.get("/api/v1/responses"),
-            Action::Prepare { id, orderer, drill } => order(&client, id, "prepare", orderer, json!({"drill": drill})),
+            Action::Prepare { id, orderer, drill } => {
+                order(&client, id, "prepare", orderer, json!({"drill": drill}))
+            }
             Action::Start { id, code, orderer, note } => {
                 order(&client, id, "start", orderer, json!({"code": code, "note": note}))
             }
@@ -122,7 +124,7 @@ fn order(client: &Client, id: &str, step: &str, orderer: &Orderer, more: Value) 
     client.post(&format!("/api/v1/responses/{id}/{step}"), &body)
 }
 
-fn named<'a>(answer: &Value, zh: &'a str, en: &'a str) -> String {
+fn named(answer: &Value, zh: &str, en: &str) -> String {
     text(answer, if lang() == Lang::Zh { zh } else { en })
 }
 
@@ -181,7 +183,14 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
         for output in row.pointer("/outputs").and_then(Value::as_array).into_iter().flatten() {
             let said = named(output, "/detail_zh", "/detail");
             let name = text(output, "/name");
-            lines.push([String::new(), format!("  {name}"), String::new(), String::new(), String::new(), said]);
+            lines.push([
+                String::new(),
+                format!("  {name}"),
+                String::new(),
+                String::new(),
+                String::new(),
+                said,
+            ]);
         }
     }
     if lines.is_empty() {

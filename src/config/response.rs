@@ -70,7 +70,8 @@ fn response(
     if let Some(kind) = kind {
         let scope = (kind, place.clone(), silent);
         if let Some(first) = scopes.get(&scope) {
-            let message = format!("there are two responses '{kind}' for one place; the first is at {}", at(first));
+            let message =
+                format!("there are two responses '{kind}' for one place; the first is at {}", at(first));
             reader.problem("kind", message, "keep one of them, or give them different places");
         } else {
             scopes.insert(scope, reader.spot("kind"));
@@ -117,7 +118,7 @@ fn output(
         (true, false) => switch(table, kind, around, cautions)?,
         (false, true) => tell(table, silent, around)?,
         _ => {
-            let (_, _) = (table.text_opt("control"), table.text_opt("channel"));
+            let _read = ["control", "value", "channel", "text"].map(|key| table.has(key));
             table.problem(
                 "control",
                 "an output is either a control or a channel",
@@ -177,9 +178,10 @@ fn check(table: &Reader<'_>, spec: &Spec, value: f64, (kind, around): (Option<Re
             "add `rest = 0`, or whatever value is off, to the [[control]]",
         );
     }
-    let siren = around.channels.iter().find(
-        |channel| matches!(&channel.kind, ChannelKind::Control(control) if control.control == *id),
-    );
+    let siren = around
+        .channels
+        .iter()
+        .find(|channel| matches!(&channel.kind, ChannelKind::Control(control) if control.control == *id));
     if let Some(channel) = siren {
         table.problem(
             "control",
@@ -200,11 +202,16 @@ fn cautious(table: &Reader<'_>, spec: &Spec, value: f64, around: &Around<'_>) ->
         let (secs, short) = (span.as_secs(), SHORT.as_secs());
         note(
             format!("'{}' goes back by itself after {secs} s: that is soon for a response", spec.id),
-            format!("write `max_on_secs = {short}` or more in the [[control]], if it may stay on for so long"),
+            format!(
+                "write `max_on_secs = {short}` or more in the [[control]], if it may stay on for so long"
+            ),
         );
     }
     if spec.dry_run {
-        note(format!("'{}' is only tried, never switched", spec.id), "remove `dry_run` from the [[control]]".into());
+        note(
+            format!("'{}' is only tried, never switched", spec.id),
+            "remove `dry_run` from the [[control]]".into(),
+        );
     }
     if !around.controls.enabled {
         note(

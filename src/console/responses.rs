@@ -2,8 +2,8 @@
 
 use super::api::{Answer, not_found, not_understood};
 use super::{Console, Problem};
-use crate::model::{Actor, ResponseId};
 use crate::model::alarm::MAX_NOTE_CHARS;
+use crate::model::{Actor, ResponseId};
 use crate::response::{CODE_FOR, Does, Given, Refused, View};
 use crate::runtime::response_desk::ResponseOrder;
 use axum::Json;

@@ -21,18 +21,16 @@ use crate::response::{Does, Response};
 use crate::rules::{Engine, Finding};
 use crate::runtime::lanes::{OrderDesk, lanes};
 use crate::runtime::tasks::Ended;
-use crate::runtime::{
-    Chain, Clock, Inlet, SystemClock, Tally, Tasks, control_desk, response_desk, service,
-};
+use crate::runtime::{Chain, Clock, Inlet, SystemClock, Tally, Tasks, control_desk, response_desk, service};
 use crate::southbound::polled::CommandBook;
 use crate::southbound::{self, Field};
 use crate::store::{self, Reader, Store, StoreError};
+use responder::Responder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use responder::Responder;
 use switchboard::{Parts, Switchboard};
 use tokio::sync::{mpsc, oneshot, watch};
 

@@ -129,7 +129,8 @@ impl Turning {
             // What is locked must be free at once.
             let burns = self.pipe.pipeline.burns();
             if burns != burnt
-                || pictured.is_none_or(|at: Now| now.mono.since(at.mono).as_millis() >= u128::from(PICTURE_MS))
+                || pictured
+                    .is_none_or(|at: Now| now.mono.since(at.mono).as_millis() >= u128::from(PICTURE_MS))
             {
                 (pictured, burnt) = (Some(now), burns);
                 service::alive();

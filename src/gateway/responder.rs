@@ -54,7 +54,8 @@ pub(super) struct Responder {
     responses: Responses,
     begun: Vec<Step>,
     workers: BTreeMap<ChannelId, mpsc::Sender<(u64, Message)>>,
-    tasks: Tasks,
+    /// The workers of the channels; they end with it.
+    _tasks: Tasks,
     told: mpsc::Receiver<(u64, Verdict)>,
     controls: ControlDesk,
     ordered: FuturesUnordered<BoxFuture<'static, (u64, Answer)>>,
@@ -73,7 +74,8 @@ pub(super) struct Responder {
 
 impl Responder {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { responses, noted, channels, controls, office, live, findings, notes, clock, tally } = parts;
+        let Parts { responses, noted, channels, controls, office, live, findings, notes, clock, tally } =
+            parts;
         let (back, told) = mpsc::channel(channels.len().max(1));
         let (mut tasks, mut workers) = (Tasks::new(), BTreeMap::new());
         for (id, notifier) in channels {
@@ -89,13 +91,12 @@ impl Responder {
             .map(|alarm| alarm.key.clone())
             .collect();
         let fire = fire(&seen).map(|alarm| alarm.key.rule.clone());
-        let (responses, begun) =
-            Responses::restore(clock.now(), &responses, noted.as_deref(), (&open, fire));
+        let (responses, begun) = Responses::restore(clock.now(), &responses, noted.as_deref(), (&open, fire));
         Self {
             responses,
             begun,
             workers,
-            tasks,
+            _tasks: tasks,
             told,
             controls,
             ordered: FuturesUnordered::new(),
@@ -156,7 +157,7 @@ impl Responder {
                 prepared.map(|()| (Some(code), Vec::new()))
             }
             ResponseOrder::Start { code } => {
-                self.responses.start(now, &id, &code, given).map(|steps| (None, steps))
+                self.responses.start(now, &id, &code, &given).map(|steps| (None, steps))
             }
             ResponseOrder::Clear { alone } => {
                 self.responses.clear(now, &id, &given, alone).map(|steps| (None, steps))

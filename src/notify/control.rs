@@ -62,7 +62,11 @@ fn judge(outcome: &Outcome, why: String) -> Verdict {
             Verdict::Refused { why }
         }
         Outcome::Refused(
-            Refusal::Fire | Refusal::Interlock(_) | Refusal::UnderWay { .. } | Refusal::NotStored | Refusal::Overtaken { .. },
+            Refusal::Fire
+            | Refusal::Interlock(_)
+            | Refusal::UnderWay { .. }
+            | Refusal::NotStored
+            | Refusal::Overtaken { .. },
         )
         | Outcome::Failed(Failure::Refused(_) | Failure::NotDone { .. } | Failure::Silent(_)) => {
             Verdict::Failed { why }

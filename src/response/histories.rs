@@ -85,7 +85,10 @@ impl History {
                     let away = *value != 0.0;
                     assert!(!away || may_set, "{control} was set without the second step");
                     assert!(!away || control.as_str() != "exit", "an exit was ordered away from rest");
-                    assert!(!away || !self.fire || control.as_str() == "lamp", "{control} was set while it burns");
+                    assert!(
+                        !away || !self.fire || control.as_str() == "lamp",
+                        "{control} was set while it burns"
+                    );
                     assert!(*ticket == 0 || *ticket > self.ticket, "a number was used twice");
                     self.ticket = self.ticket.max(*ticket);
                     self.lane.push_back(step);
@@ -114,7 +117,10 @@ impl History {
             let text = format!("{:04}", self.dice.roll(10_000));
             let drill = self.dice.is(3);
             let prepared = self.responses.prepare(at, &id(kind), (given(who).actor, drill), &text);
-            assert!(!(prepared.is_ok() && self.fire && kind != "evacuate"), "{kind} was prepared while it burns");
+            assert!(
+                !(prepared.is_ok() && self.fire && kind != "evacuate"),
+                "{kind} was prepared while it burns"
+            );
             if prepared.is_ok() {
                 self.codes.insert(kind, Code { text, until: self.ms + 30_000 });
             }
@@ -123,7 +129,7 @@ impl History {
         let known = self.codes.get(kind).map_or_else(|| "none".to_owned(), |code| code.text.clone());
         let given_code = if self.dice.is(8) { "wrong".to_owned() } else { known.clone() };
         let good = self.codes.get(kind).is_some_and(|code| code.text == given_code && self.ms < code.until);
-        let started = self.responses.start(at, &id(kind), &given_code, given(who));
+        let started = self.responses.start(at, &id(kind), &given_code, &given(who));
         if good {
             self.codes.remove(kind);
         }
@@ -224,7 +230,8 @@ impl History {
             let kind = view.spec.id.as_str();
             let on = matches!(view.stage, Stage::On | Stage::GivenBack | Stage::Returning);
             let held = self.alarms.iter().any(|key| {
-                key.rule.as_str() == format!("response.{kind}") && key.subject.ends_with("drill") == view.drill
+                key.rule.as_str() == format!("response.{kind}")
+                    && key.subject.ends_with("drill") == view.drill
             });
             assert_eq!(on, held, "{kind} is {:?}, and its alarm holds: {held}", view.stage);
             if self.fire && view.spec.kind.closes() {

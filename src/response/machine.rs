@@ -97,8 +97,14 @@ impl Responses {
         let Noted { id, kind, silent, by, at, drill, stage, switched } = noted;
         let burns = self.fire.is_some() && kind.closes();
         let standing = self.all.entry(id.clone()).or_insert_with(|| {
-            let spec =
-                Response { id: id.clone(), kind, name: kind.name(), place: None, silent, outputs: Vec::new() };
+            let spec = Response {
+                id: id.clone(),
+                kind,
+                name: kind.name(),
+                place: None,
+                silent,
+                outputs: Vec::new(),
+            };
             Standing { spec: Arc::new(spec), gone: true, prepared: None, run: None }
         });
         let spec = Arc::clone(&standing.spec);
@@ -138,7 +144,7 @@ impl Responses {
         run.slots.iter_mut().filter(kept).for_each(Slot::leave_out);
         for goal in [Goal::Set, Goal::Back] {
             let pick = |slot: &Slot| slot.goal == goal && slot.state == State::Waiting && slot.ticket == 0;
-            run.order(now, &spec, (goal, pick), (&mut self.ticket, steps));
+            run.order(now, &spec, (goal, pick), (&mut self.ticket, &mut *steps));
         }
         standing.run = Some(run);
         let key = key(&spec, drill)?;
@@ -180,7 +186,7 @@ impl Responses {
         now: Now,
         id: &ResponseId,
         code: &str,
-        given: Given,
+        given: &Given,
     ) -> Result<Vec<Step>, Refused> {
         let standing = self.all.get_mut(id).ok_or(Refused::Unknown)?;
         let good = standing.prepared.as_ref().filter(|prepared| prepared.until > now.mono);
@@ -332,9 +338,8 @@ impl Responses {
     pub fn views(&self) -> Vec<View> {
         let view = |standing: &Standing| {
             let run = standing.run.as_ref();
-            let outputs = |run: &Run| {
-                run.slots.iter().map(|slot| (slot.output.clone(), slot.state.clone())).collect()
-            };
+            let outputs =
+                |run: &Run| run.slots.iter().map(|slot| (slot.output.clone(), slot.state.clone())).collect();
             View {
                 spec: Arc::clone(&standing.spec),
                 stage: run.map_or(Stage::Off, |run| run.stage),
@@ -384,7 +389,8 @@ impl Responses {
     /// A drill ends for what is in earnest; for an evacuation everything that could keep people in is given back.
     fn make_way(&mut self, now: Now, id: &ResponseId, drill: bool, actor: &Actor, steps: &mut Vec<Step>) {
         let Some(spec) = self.all.get(id).map(|standing| Arc::clone(&standing.spec)) else { return };
-        let wants: BTreeSet<ControlId> = spec.outputs.iter().filter_map(|output| output.does.control()).cloned().collect();
+        let wants: BTreeSet<ControlId> =
+            spec.outputs.iter().filter_map(|output| output.does.control()).cloned().collect();
         let ids: Vec<ResponseId> = self.all.keys().filter(|other| *other != id).cloned().collect();
         for other in ids {
             let Some((its, run)) = self.all.get(&other).and_then(|s| Some((&s.spec, s.run.as_ref()?))) else {
@@ -419,12 +425,13 @@ impl Responses {
         let mut slots = slots(&spec, drill, Goal::Set);
         let (mut by, mut at, mut level) = (actor.clone(), now.wall, Level::Holds);
         if let Some(before) = before.filter(|before| before.stage != Stage::Off) {
-            if before.drill != drill {
-                // What was practised is over; this is another alarm.
-                let ended = key(&spec, before.drill).map(|key| found(key, Level::Ended, None, started(&spec)));
-                steps.extend(ended.map(Step::Report));
-            } else {
+            if before.drill == drill {
                 level = Level::Happened;
+            } else {
+                // What was practised is over; this is another alarm.
+                let ended =
+                    key(&spec, before.drill).map(|key| found(key, Level::Ended, None, started(&spec)));
+                steps.extend(ended.map(Step::Report));
             }
             if before.stage == Stage::On {
                 if before.drill == drill {
@@ -444,7 +451,7 @@ impl Responses {
         let (told, told_back) = (false, false);
         let mut run = Run { by, at, drill, stage: Stage::On, slots, whose, reason, told, told_back };
         let pick = |slot: &Slot| slot.state == State::Waiting && slot.ticket == 0;
-        run.order(now, &spec, (Goal::Set, pick), (&mut self.ticket, steps));
+        run.order(now, &spec, (Goal::Set, pick), (&mut self.ticket, &mut *steps));
         standing.run = Some(run);
         self.report(id, level, &started(&spec), steps);
     }
@@ -465,10 +472,8 @@ impl Responses {
         let Some(run) = &mut standing.run else { return };
         (run.stage, run.whose, run.reason) = (stage, whose, reason(&spec, why));
         for slot in &mut run.slots {
-            if slot.control().is_some_and(|control| held.contains(control)) {
-                slot.leave_out();
-            } else if slot.goal == Goal::Set && !slot.may_be_set() {
-                // It was never switched, and nobody was told.
+            // Held by another, or never switched at all.
+            if slot.control().is_some_and(|control| held.contains(control)) || !slot.may_be_set() {
                 slot.leave_out();
             }
         }
@@ -477,12 +482,13 @@ impl Responses {
             let there = slot.goal == Goal::Back && slot.state == State::Done;
             slot.state != State::LeftOut && !there && (all || slot.control().is_some())
         };
-        run.order(now, &spec, (Goal::Back, pick), (&mut self.ticket, steps));
+        run.order(now, &spec, (Goal::Back, pick), (&mut self.ticket, &mut *steps));
     }
 
     /// The controls that responses hold that are on.
     fn held(&self, but: Option<&ResponseId>) -> BTreeSet<ControlId> {
-        let others = self.all.iter().filter(|(other, standing)| Some(*other) != but && standing.is(Stage::On));
+        let others =
+            self.all.iter().filter(|(other, standing)| Some(*other) != but && standing.is(Stage::On));
         let slots = others.filter_map(|(_, standing)| standing.run.as_ref()).flat_map(|run| &run.slots);
         slots.filter(|slot| slot.state != State::LeftOut).filter_map(Slot::control).cloned().collect()
     }

@@ -4,17 +4,17 @@
 //! [`Responses`] decides and touches nothing. It is told of orders, of what came of each output, of fire and of time, and
 //! answers with [`Step`]s for whoever has the controls, the channels and the store. Every output ends in a result.
 
+#[cfg(test)]
+mod histories;
 mod machine;
 mod memory;
 mod refused;
 mod run;
-mod wording;
-#[cfg(test)]
-mod histories;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod wording;
 
 pub use machine::{Given, Responses};
 pub use refused::Refused;
@@ -242,8 +242,9 @@ impl State {
     /// For people.
     #[must_use]
     pub fn says(&self) -> Text {
-        let because =
-            |zh: &str, en: &str, why: &Text| Text::new(format!("{zh}：{}", why.zh), format!("{en}: {}", why.en));
+        let because = |zh: &str, en: &str, why: &Text| {
+            Text::new(format!("{zh}：{}", why.zh), format!("{en}: {}", why.en))
+        };
         match self {
             Self::Waiting => Text::new("执行中", "on its way"),
             Self::Again(why) => because("未成功，正在重试", "not yet, tried again", why),

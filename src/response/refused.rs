@@ -57,8 +57,12 @@ impl Refused {
             Self::NotPrepared => {
                 let secs = CODE_FOR.as_secs();
                 Text::new(
-                    format!("没有有效的确认码：先“prepare”，{secs} 秒内用得到的确认码启动，每个确认码只能用一次"),
-                    format!("there is no code that is good: prepare it first, and start it with the code within {secs} s; a code is good once"),
+                    format!(
+                        "没有有效的确认码：先“prepare”，{secs} 秒内用得到的确认码启动，每个确认码只能用一次"
+                    ),
+                    format!(
+                        "there is no code that is good: prepare it first, and start it with the code within {secs} s; a code is good once"
+                    ),
                 )
             }
             Self::WrongCode => Text::new("确认码不对", "the code is another"),

@@ -33,7 +33,8 @@ pub(super) fn switch(name: &str, value: f64, drills: bool) -> Output {
 }
 
 pub(super) fn tell(name: &str) -> Output {
-    let does = Does::Tell { channel: ChannelId::new(name).unwrap(), text: Text::new("请注意", "attention") };
+    let does =
+        Does::Tell { channel: ChannelId::new(name).unwrap(), text: Text::new("请注意", "attention") };
     Output { name: name.to_owned(), does, drills: false }
 }
 
@@ -52,12 +53,19 @@ pub(super) fn school() -> Vec<Arc<Response>> {
             ResponseKind::Lockdown,
             vec![switch("door-1", 1.0, true), switch("door-2", 1.0, false), exit(), tell("broadcast")],
         ),
-        response(ResponseKind::Evacuate, vec![switch("lamp", 1.0, true), switch("door-2", 0.0, true), tell("broadcast")]),
+        response(
+            ResponseKind::Evacuate,
+            vec![switch("lamp", 1.0, true), switch("door-2", 0.0, true), tell("broadcast")],
+        ),
         response(ResponseKind::Shelter, vec![switch("lamp", 1.0, true)]),
     ]
 }
 
-pub(super) fn restored(noted: Option<&str>, open: &[AlarmKey], fire: Option<RuleId>) -> (Responses, Vec<Step>) {
+pub(super) fn restored(
+    noted: Option<&str>,
+    open: &[AlarmKey],
+    fire: Option<RuleId>,
+) -> (Responses, Vec<Step>) {
     Responses::restore(now(0), &school(), noted, (open, fire))
 }
 
@@ -109,7 +117,7 @@ pub(super) fn begin(
     (actor, drill): (&str, bool),
 ) -> Result<Vec<Step>, Refused> {
     responses.prepare(now, &id(kind), (Actor::named(actor).unwrap(), drill), "1234")?;
-    responses.start(now, &id(kind), "1234", given(actor))
+    responses.start(now, &id(kind), "1234", &given(actor))
 }
 
 pub(super) fn view(responses: &Responses, kind: &str) -> View {

@@ -60,8 +60,8 @@ fn happens(responses: &mut Responses, event: &str) -> String {
             Ok(()) => "code".to_owned(),
             Err(refused) => done(Err(refused)),
         },
-        "start" => done(responses.start(at, &lockdown, "1234", given("a"))),
-        "start, wrong code" => done(responses.start(at, &lockdown, "1235", given("a"))),
+        "start" => done(responses.start(at, &lockdown, "1234", &given("a"))),
+        "start, wrong code" => done(responses.start(at, &lockdown, "1235", &given("a"))),
         "both steps" => done(begin(responses, at, "lockdown", ("a", false))),
         "drill" => done(begin(responses, at, "lockdown", ("a", true))),
         "clear, same person" => done(responses.clear(at, &lockdown, &given("a"), false)),
@@ -255,14 +255,14 @@ fn a_code_is_good_once_and_for_thirty_seconds() {
     };
     prepare(&mut responses, 0, "0007");
     assert_eq!(responses.next_deadline(), Some(now(30_000).mono));
-    assert_eq!(responses.start(now(30_000), &id("hold"), "0007", given("b")), Err(Refused::NotPrepared));
+    assert_eq!(responses.start(now(30_000), &id("hold"), "0007", &given("b")), Err(Refused::NotPrepared));
     prepare(&mut responses, 40_000, "0008");
     prepare(&mut responses, 41_000, "0009");
-    assert_eq!(responses.start(now(69_000), &id("hold"), "0008", given("b")), Err(Refused::WrongCode));
-    assert_eq!(responses.start(now(69_000), &id("secure"), "0009", given("b")), Err(Refused::NotPrepared));
-    let steps = responses.start(now(70_999), &id("hold"), "0009", given("b")).unwrap();
+    assert_eq!(responses.start(now(69_000), &id("hold"), "0008", &given("b")), Err(Refused::WrongCode));
+    assert_eq!(responses.start(now(69_000), &id("secure"), "0009", &given("b")), Err(Refused::NotPrepared));
+    let steps = responses.start(now(70_999), &id("hold"), "0009", &given("b")).unwrap();
     assert_eq!(said(&steps), ["door-2=1", "+hold"]);
-    assert_eq!(responses.start(now(70_999), &id("hold"), "0009", given("b")), Err(Refused::NotPrepared));
+    assert_eq!(responses.start(now(70_999), &id("hold"), "0009", &given("b")), Err(Refused::NotPrepared));
     // Whoever takes the second step began it.
     assert_eq!(responses.clear(now(71_000), &id("hold"), &given("B"), false), Err(Refused::SamePerson));
     assert!(responses.clear(now(71_000), &id("hold"), &given("a"), false).is_ok());

@@ -100,7 +100,8 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
             .collect(),
         passes: passes_since(db, i64::MAX)?,
         muster: each(db, "select value from meta where key = ?1", [MUSTER], |row| get(row, "value"))?.pop(),
-        responses: each(db, "select value from meta where key = ?1", [RESPONSE], |row| get(row, "value"))?.pop(),
+        responses: each(db, "select value from meta where key = ?1", [RESPONSE], |row| get(row, "value"))?
+            .pop(),
     })
 }
 

@@ -46,6 +46,7 @@ mod profiles;
 mod pull;
 mod push;
 mod pymodbus;
+mod response;
 mod rig;
 mod rules;
 mod script;
