@@ -14,7 +14,7 @@ pub(super) fn channel(id: &str) -> ChannelId {
 }
 
 pub(super) fn route(messages: u32, secs: u64) -> Route {
-    Route { rate: Rate { messages, per: Duration::from_secs(secs) }, local: false, quiet: None }
+    Route { rate: Rate { messages, per: Duration::from_secs(secs) }, local: false, quiet: None, drill: false }
 }
 
 /// These channels and no ladder yet.

@@ -52,6 +52,7 @@ fn begin(dir: &Path, at: Now) -> (Store, AlarmBook, Vec<AlarmChange>) {
         hazards: remembered.hazards,
         next_hazard: remembered.next_hazard,
         areas: remembered.areas,
+        drill: remembered.drill,
     };
     let mut book = AlarmBook::restore(before, Setup { areas: vec![area()], ..Setup::default() });
     let changes = book.start(at, |_| Vec::new());
@@ -168,6 +169,7 @@ fn every_mark_comes_back_as_it_was() {
             chattering: Some(Chatter { since: AT, count: 99 }),
             first: shelf,
             confirmed: Some(Confirmed { truth, by: by.clone() }),
+            drill: false,
         };
         let commit = Commit { alarm_changes: vec![change.clone()], ..Commit::default() };
         store.commit(&[&commit]).unwrap();
