@@ -42,6 +42,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     PLACE_DEVICES,
     ALARMS_RAISED,
     ALARMS_OPEN,
+    DRILL_RUNNING,
     UNTOLD,
     FAILED_OVER,
     ONLY_COUNTED,
