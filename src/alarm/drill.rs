@@ -4,8 +4,8 @@
 use super::order::Outcome;
 use super::{AlarmBook, Due, OrderRefused, resumed};
 use crate::model::{
-    Actor, AlarmChange, AlarmClass, AlarmKey, Audit, Done, Drill, Handled, Now, PlaceId, Priority,
-    RuleId, Text, drill,
+    Actor, AlarmChange, AlarmClass, AlarmKey, Audit, Done, Drill, Handled, Now, PlaceId, Priority, RuleId,
+    Text, drill,
 };
 use crate::rules::{Finding, Level};
 use serde::{Deserialize, Serialize};

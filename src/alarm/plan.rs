@@ -115,6 +115,9 @@ impl Plan {
         let for_drills = |channel: &ChannelId| routes.get(channel).is_some_and(|route| route.drill);
         let all: Vec<Vec<ChannelId>> =
             routes.keys().filter(|id| for_drills(id)).map(|id| vec![id.clone()]).collect();
+        if all.is_empty() {
+            return self;
+        }
         let mut exercises: Vec<Policy> = Vec::new();
         let whatever = Policy {
             id: DRILLS.to_owned(),
@@ -123,7 +126,7 @@ impl Plan {
             remind: None,
             over: false,
         };
-        for policy in self.policies.iter().chain([&whatever]).filter(|_| !all.is_empty()) {
+        for policy in self.policies.iter().chain([&whatever]) {
             let mut steps = only(&policy.steps, for_drills);
             if steps.is_empty() {
                 steps.push(Step { after: Duration::ZERO, groups: all.clone() });

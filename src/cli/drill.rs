@@ -126,7 +126,11 @@ impl Drill {
             Action::Stop { .. } => {
                 let (number, alarms) = (text(&answer, "/drill/number"), text(&answer, "/drill/alarms"));
                 let zh = format!("演练 {number} 已结束，共 {alarms} 条演练报警，均已关闭");
-                writeln!(out, "{}", say(zh, format!("drill {number} is over; alarms in it, all closed: {alarms}")))?;
+                writeln!(
+                    out,
+                    "{}",
+                    say(zh, format!("drill {number} is over; alarms in it, all closed: {alarms}"))
+                )?;
             }
             Action::Alarm { .. } => {
                 let what = Text::new(text(&answer, "/what/zh"), text(&answer, "/what/en"));
@@ -177,6 +181,8 @@ fn status(answer: &Value, zone: &TimeZone) -> String {
     };
     say(
         format!("演练 {number} 进行中，最迟到 {until}（{by}：{note}）；{told}。真实报警照常通知"),
-        format!("drill {number} is running until {until} at the latest ({by}: {note}); {told}. Real alarms are told as ever"),
+        format!(
+            "drill {number} is running until {until} at the latest ({by}: {note}); {told}. Real alarms are told as ever"
+        ),
     )
 }

@@ -207,7 +207,10 @@ fn steps(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>) 
             _ => {}
         }
         let groups = groups(&table, around, used);
-        if turn == 0 && !groups.is_empty() && groups.iter().flatten().all(|id| around.is_for_drills(id.as_str())) {
+        if turn == 0
+            && !groups.is_empty()
+            && groups.iter().flatten().all(|id| around.is_for_drills(id.as_str()))
+        {
             table.problem(
                 "channels",
                 "these channels are for drills alone: nobody would be told of an alarm",

@@ -348,8 +348,7 @@ fn start_telling(told: Told, means: Means) -> Result<Tasks, GatewayError> {
     for channel in &told.channels {
         let notifier = notify::notifier(channel, &means)?;
         let quiet = channel.quiet.map(|hours| DayHours { from: hours.from, until: hours.until });
-        let route =
-            Route { rate: notifier.rate(), local: channel.is_local(), quiet, drill: channel.drill };
+        let route = Route { rate: notifier.rate(), local: channel.is_local(), quiet, drill: channel.drill };
         channels.push(desk::Channel { id: channel.id.clone(), route, notifier });
     }
     let parts = desk::Parts {

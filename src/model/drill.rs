@@ -51,7 +51,8 @@ mod tests {
         let bare = Text::new("火警", "fire");
         let once = Text::new("【演练】火警", "[DRILL] fire");
         // What a person has marked, in whichever language, is not marked twice.
-        for text in [bare.clone(), once.clone(), Text::new("【演练】【演练】火警", "[DRILL] 【演练】fire")] {
+        for text in [bare.clone(), once.clone(), Text::new("【演练】【演练】火警", "[DRILL] 【演练】fire")]
+        {
             assert_eq!((marked(&text), unmarked(&text)), (once.clone(), bare.clone()), "{text:?}");
         }
         assert_eq!(marked(&Text::same("")), Text::new("【演练】", "[DRILL] "));

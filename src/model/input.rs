@@ -1,8 +1,8 @@
 //! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
 
 use super::{
-    Actor, Alarm, AlarmClass, AlarmId, AreaId, AreaState, ArmMode, BusId, DeviceId, Drill, Event, Fault, Hazard,
-    HazardId, MusterCommand, PeopleChange, PlaceId, Priority, Reading, Stage, Stamp, Truth, Wall,
+    Actor, Alarm, AlarmClass, AlarmId, AreaId, AreaState, ArmMode, BusId, DeviceId, Drill, Event, Fault,
+    Hazard, HazardId, MusterCommand, PeopleChange, PlaceId, Priority, Reading, Stage, Stamp, Truth, Wall,
 };
 use std::borrow::Cow;
 

@@ -4,7 +4,8 @@ use super::LinkChange;
 use crate::campus::Picture;
 use crate::model::few::Few;
 use crate::model::{
-    Alarm, AreaState, Body, DeviceId, Doubt, Drill, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
+    Alarm, AreaState, Body, DeviceId, Doubt, Drill, EventKind, Link, Observation, PointId, Reading, Stamp,
+    Wall,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

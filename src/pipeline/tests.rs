@@ -481,7 +481,7 @@ fn a_drill_goes_to_no_platform_and_begins_no_muster_and_a_real_fire_in_it_does()
     let place = PlaceId::new("gate").unwrap();
     let drill = || Order::DrillAlarm {
         class: AlarmClass::Fire,
-        priority: crate::model::Priority::Critical,
+        priority: Priority::Critical,
         place: place.clone(),
         what: None,
     };
@@ -506,13 +506,14 @@ fn a_drill_goes_to_no_platform_and_begins_no_muster_and_a_real_fire_in_it_does()
         ..Remembered::default()
     });
     assert!(p.step(now(2), []).is_empty());
-    let fire = delivery(None, vec![seen("b", Body::Event(Event::bare(EventKind::Fire, Phase::Start)), false)]);
+    let fire =
+        delivery(None, vec![seen("b", Body::Event(Event::bare(EventKind::Fire, Phase::Start)), false)]);
     let real = p.step(now(3), [fire]);
     assert_eq!((real.alarm_changes.len(), real.outbox.len()), (1, 2), "to both platforms");
     assert!(!real.alarm_changes[0].alarm.marks.drill && actions(&real) == ["muster_start"]);
     // Its time is up.
     let over = p.step(now(60), []);
-    let closed = |change: &AlarmChange| change.kind == crate::model::ChangeKind::Closed && change.alarm.marks.drill;
+    let closed = |change: &AlarmChange| change.kind == ChangeKind::Closed && change.alarm.marks.drill;
     assert!(over.alarm_changes.len() == 1 && over.alarm_changes.iter().all(closed), "{over:?}");
     assert_eq!((over.outbox.len(), actions(&over)), (0, vec!["drill_stop"]));
     assert!(over.drill.is_some() && p.live(AT).drill.is_none());

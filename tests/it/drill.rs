@@ -112,9 +112,12 @@ async fn a_drill_reaches_its_own_channel_and_nobody_else_and_a_real_call_breaks_
     let said = school.cli_ok("drill", &["stop", "--as", "王老师", "--note", "完成"]).await;
     assert!(said.contains("drill 1 is over"), "{said}");
     let alarm = school.get("/api/v1/alarms/1").await;
-    let steps: Vec<(&str, &str)> = alarm["history"].as_array().expect("steps").iter().map(|step| {
-        (step["kind"].as_str().expect("a word"), step["actor"].as_str().expect("a name"))
-    }).collect();
+    let steps: Vec<(&str, &str)> = alarm["history"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .map(|step| (step["kind"].as_str().expect("a word"), step["actor"].as_str().expect("a name")))
+        .collect();
     assert_eq!(steps, [("raised", "王老师"), ("acknowledged", "李老师"), ("closed", "王老师")]);
     until("none is shown", async || {
         school.cli_ok("drill", &["status"]).await.contains("no drill is running").then_some(())
@@ -122,7 +125,10 @@ async fn a_drill_reaches_its_own_channel_and_nobody_else_and_a_real_call_breaks_
     .await;
     let audit = "select actor || ' ' || action || ' ' || subject from audit where action like 'drill%'";
     let audit: Vec<String> = school.column(audit);
-    assert_eq!(audit, ["drill_start", "drill_alarm", "drill_stop"].map(|word| format!("王老师 {word} drill 1")));
+    assert_eq!(
+        audit,
+        ["drill_start", "drill_alarm", "drill_stop"].map(|word| format!("王老师 {word} drill 1"))
+    );
     // What is owed to the platform speaks of the real one alone.
     let owed: Vec<String> = school.column("select record from outbox where lane = 0");
     assert!(!owed.is_empty() && owed.iter().all(|record| record.contains("always.help")), "{owed:?}");
@@ -156,8 +162,8 @@ async fn a_drill_ends_by_itself_also_while_the_gateway_is_off() {
         ("start", start(4 * 3600 + 1), 400),
         ("start", json!({"actor": "王老师"}), 400),
         ("alarm", alarm.clone(), 409),
-        ("start", start(2), 200),
-        ("start", start(2), 409),
+        ("start", start(4), 200),
+        ("start", start(4), 409),
         ("alarm", json!({"actor": "王老师", "class": "energy", "place": "gate"}), 400),
         ("alarm", alarm.clone(), 200),
     ] {
@@ -167,12 +173,12 @@ async fn a_drill_ends_by_itself_also_while_the_gateway_is_off() {
     }
     message(&told, "practice", 1).await;
     over(1).await;
-    assert_eq!(order("start", start(1)).await.0, 200);
+    assert_eq!(order("start", start(3)).await.0, 200);
     assert_eq!(order("alarm", alarm).await.0, 200);
     daemon.kill().await;
     told.lock().unwrap().clear();
     let begun = std::time::SystemTime::now();
-    until("its time is up", async || (begun.elapsed().ok()?.as_millis() > 1000).then_some(())).await;
+    until("its time is up", async || (begun.elapsed().ok()?.as_millis() > 3000).then_some(())).await;
     let daemon = school.start().await;
     over(2).await;
     assert_eq!(school.get("/api/v1/drill").await["drill"], Value::Null);

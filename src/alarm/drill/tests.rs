@@ -127,7 +127,8 @@ fn each_order_is_carried_out_or_refused_by_the_state_of_the_drill() {
     assert_eq!((book.open().count(), actions(&mut book).len()), (0, 1), "what is refused changes nothing");
     for n in 0..MAX_DRILL_ALARMS {
         let place = place(&format!("room-{n}"));
-        let order = Order::DrillAlarm { class: AlarmClass::Help, priority: Priority::High, place, what: None };
+        let order =
+            Order::DrillAlarm { class: AlarmClass::Help, priority: Priority::High, place, what: None };
         give(&mut book, secs(1), order, "").unwrap();
     }
     assert_eq!(refused(&mut book, fire(), ""), OrderRefused::DrillFull(MAX_DRILL_ALARMS));
@@ -341,8 +342,7 @@ fn below(dice: &mut u64, n: u64) -> u64 {
 
 #[test]
 fn a_real_alarm_lives_with_drills_as_it_does_without() {
-    let mut twins =
-        Twins { practises: book(), alone: book(), at: secs(0), real: BTreeMap::new() };
+    let mut twins = Twins { practises: book(), alone: book(), at: secs(0), real: BTreeMap::new() };
     let classes = [AlarmClass::Fire, AlarmClass::Help, AlarmClass::Intrusion, AlarmClass::Security];
     let mut dice = 0x5EED_u64;
     let mut ms = 0;
@@ -417,14 +417,16 @@ fn a_real_alarm_lives_with_drills_as_it_does_without() {
                 let force = below(&mut dice, 2) == 0;
                 let order = Order::Arm { area: AreaId::new("lab").unwrap(), mode, force };
                 let at = twins.at;
-                let both = [&mut twins.practises, &mut twins.alone].map(|book| give(book, at, order.clone(), "why"));
+                let both =
+                    [&mut twins.practises, &mut twins.alone].map(|book| give(book, at, order.clone(), "why"));
                 assert_eq!(both[0].is_ok(), both[1].is_ok(), "step {step}: {both:?}");
                 let both = both.map(Result::unwrap_or_default);
                 twins.same(&both);
             }
             13 => twins.expire(),
             _ => {
-                let of_drills = twins.practises.open().filter(|alarm| alarm.marks.drill).map(|alarm| alarm.id);
+                let of_drills =
+                    twins.practises.open().filter(|alarm| alarm.marks.drill).map(|alarm| alarm.id);
                 let id = of_drills.last().unwrap_or(AlarmId(0));
                 let order = match below(&mut dice, 8) {
                     0 => Order::StartDrill { secs: 1 + u32::try_from(below(&mut dice, 14_400)).unwrap() },

@@ -150,7 +150,11 @@ impl History {
         for id in &message.alarms {
             let known = &self.known[id];
             let drill = known.alarm.marks.drill;
-            assert_eq!((message.drill, self.plan.routes[&channel].drill), (drill, drill), "{channel}: {message:?}");
+            assert_eq!(
+                (message.drill, self.plan.routes[&channel].drill),
+                (drill, drill),
+                "{channel}: {message:?}"
+            );
             let over = self.plan.policies[0].over && known.ended && !drill;
             let open = message.occasion != Occasion::Over && known.wanted();
             let told_over = matches!(message.occasion, Occasion::Over | Occasion::Digest) && over;

@@ -163,11 +163,15 @@ fn channels_for_drills_need_not_be_named_and_are_told_nothing_else() {
         (format!("[[ladder.step]]\nchannels = [{all}]"), None),
         (format!("[[ladder.step]]\nchannels = [{all}, \"drill-hook\"]"), None),
         (
-            format!("[[ladder.step]]\nchannels = [{all}]\n[[ladder.step]]\nafter_secs = 9\nchannels = [\"drill-hook\"]"),
+            format!(
+                "[[ladder.step]]\nchannels = [{all}]\n[[ladder.step]]\nafter_secs = 9\nchannels = [\"drill-hook\"]"
+            ),
             None,
         ),
         (
-            format!("[[ladder.step]]\nchannels = [\"drill-hook\"]\n[[ladder.step]]\nafter_secs = 9\nchannels = [{all}]"),
+            format!(
+                "[[ladder.step]]\nchannels = [\"drill-hook\"]\n[[ladder.step]]\nafter_secs = 9\nchannels = [{all}]"
+            ),
             Some("these channels are for drills alone"),
         ),
     ] {

@@ -152,7 +152,11 @@ fn a02_killed_after_each_step_the_state_is_the_same_and_goes_on() {
         assert_eq!(again.drill(), book.drill(), "{n}");
         book = again;
     }
-    assert_eq!(drills, [(false, false), (true, false), (true, true)].into(), "each state of a drill was tried");
+    assert_eq!(
+        drills,
+        [(false, false), (true, false), (true, true)].into(),
+        "each state of a drill was tried"
+    );
     assert!(restarts > 200, "{restarts}");
     let never = [ChangeKind::Inhibited, ChangeKind::Uninhibited, ChangeKind::Chattering, ChangeKind::Settled];
     for kind in ChangeKind::ALL.iter().filter(|kind| !never.contains(kind)) {
@@ -190,9 +194,16 @@ fn every_mark_comes_back_as_it_was() {
         let json = serde_json::to_value(&change).unwrap();
         assert_eq!(serde_json::from_value::<AlarmChange>(json.clone()).unwrap(), change);
         let mut old = json;
-        for mark in
-            ["shelved", "suppressed", "out_of_service", "inhibited_by", "chattering", "first", "confirmed", "drill"]
-        {
+        for mark in [
+            "shelved",
+            "suppressed",
+            "out_of_service",
+            "inhibited_by",
+            "chattering",
+            "first",
+            "confirmed",
+            "drill",
+        ] {
             old["alarm"].as_object_mut().unwrap().remove(mark);
         }
         assert_eq!(serde_json::from_value::<AlarmChange>(old).unwrap().alarm.marks, Marks::default());
