@@ -136,6 +136,11 @@ fn prepared(out: &mut impl Write, id: &str, answer: &Value) -> io::Result<()> {
     writeln!(out, "{}", say(zh, en))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the command line has one thread and nothing else to do")]
+fn pause() {
+    thread::sleep(LOOK);
+}
+
 /// Prints a line for each output as soon as it is known what came of it.
 fn follow(out: &mut impl Write, client: &Client, id: &str, first: Value) -> io::Result<ExitCode> {
     let mut printed: BTreeMap<usize, String> = BTreeMap::new();
@@ -156,7 +161,7 @@ fn follow(out: &mut impl Write, client: &Client, id: &str, first: Value) -> io::
             writeln!(out, "{}", say(format!("{name}：{stage}"), format!("{name}: {stage}")))?;
             return Ok(if failing { ExitCode::from(EXIT_UNAVAILABLE) } else { ExitCode::SUCCESS });
         }
-        thread::sleep(LOOK);
+        pause();
         let answer = match client.get("/api/v1/responses") {
             Ok(answer) => answer,
             Err(error) => return complain(&error, EXIT_UNAVAILABLE),

@@ -108,6 +108,7 @@ fn refusal(refused: &Refused) -> Problem {
         | Refused::Evacuating
         | Refused::InUse { .. }
         | Refused::InEarnest
+        | Refused::NoDrill
         | Refused::NotPrepared
         | Refused::NotOn => StatusCode::CONFLICT,
     };

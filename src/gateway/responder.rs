@@ -91,7 +91,12 @@ impl Responder {
             .map(|alarm| alarm.key.clone())
             .collect();
         let fire = fire(&seen).map(|alarm| alarm.key.rule.clone());
-        let (responses, begun) = Responses::restore(clock.now(), &responses, noted.as_deref(), (&open, fire));
+        let (responses, begun) = Responses::restore(
+            clock.now(),
+            &responses,
+            noted.as_deref(),
+            (&open, fire, seen.drill.is_some()),
+        );
         Self {
             responses,
             begun,
@@ -131,7 +136,10 @@ impl Responder {
                 Ok(()) = self.live.changed() => {
                     let live = self.live.borrow_and_update().clone();
                     let rule = fire(&live).map(|alarm| alarm.key.rule.clone());
-                    self.responses.fire(self.clock.now(), rule.as_ref())
+                    let now = self.clock.now();
+                    let mut steps = self.responses.fire(now, rule.as_ref());
+                    steps.extend(self.responses.drill(now, live.drill.is_some()));
+                    steps
                 }
                 Some((ticket, answer)) = self.ordered.next(), if !self.ordered.is_empty() => {
                     self.responses.took(self.clock.now(), ticket, answer)

@@ -110,6 +110,8 @@ pub struct Commit {
     pub muster: Option<String>,
     /// What a restart has to know of responses, in their own words.
     pub responses: Option<String>,
+    /// What a restart has to know of drills, in its own words.
+    pub drill: Option<String>,
     /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
     pub people: Vec<(Wall, PeopleChange)>,
 }
@@ -145,6 +147,7 @@ impl Commit {
             && self.hazards.is_empty()
             && self.muster.is_none()
             && self.responses.is_none()
+            && self.drill.is_none()
             && self.people.is_empty()
     }
 
@@ -166,6 +169,7 @@ impl Commit {
             + self.hazards.len()
             + usize::from(self.muster.is_some())
             + usize::from(self.responses.is_some())
+            + usize::from(self.drill.is_some())
             + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
     }
 
@@ -190,6 +194,7 @@ impl Commit {
         self.hazards.extend(later.hazards);
         self.muster = later.muster.or(self.muster.take());
         self.responses = later.responses.or(self.responses.take());
+        self.drill = later.drill.or(self.drill.take());
         self.people.extend(later.people);
     }
 }
@@ -229,6 +234,8 @@ pub struct Remembered {
     pub muster: Option<String>,
     /// What was noted of responses.
     pub responses: Option<String>,
+    /// What was noted of drills.
+    pub drill: Option<String>,
 }
 
 /// The last roll-ups and readings of the run before.
@@ -317,14 +324,14 @@ impl Pipeline {
             engine.remember(now, &Observation { device, stamp: *stamp, body, retained: false });
         }
         let mut campus = Campus::new(settings.campus.clone());
-        let muster = (remembered.muster.as_deref(), remembered.open_alarms.iter().any(is_fire));
+        let muster = (remembered.muster.as_deref(), remembered.open_alarms.iter().any(Alarm::burns));
         campus.restore(now, &world, remembered.passes, muster);
         // A rule that was taken out of the configuration, or no longer watches the device, will never say that its
         // alarm has ended.
         let pending = remembered
             .open_alarms
             .iter()
-            .filter(|a| a.active && !a.key.of_response())
+            .filter(|a| a.active && !a.marks.drill && !a.key.of_response())
             .filter(|a| {
                 let device = a.device.as_ref();
                 !engine.watches(&a.key.rule, device)
@@ -348,6 +355,7 @@ impl Pipeline {
             hazards: remembered.hazards,
             next_hazard: remembered.next_hazard,
             areas: remembered.areas,
+            drill: remembered.drill,
         };
         let (causes, areas) = (Causes::new(&world), settings.areas.clone());
         let mut book = AlarmBook::restore(before, Setup { settings: settings.alarms, causes, areas });
@@ -540,18 +548,21 @@ impl Pipeline {
         }
     }
 
-    /// Writes down what the book says of areas and hazards.
+    /// Writes down what the book says of areas, hazards and drills.
     fn settle_book(&mut self, now: Now, commit: &mut Commit) {
         commit.alarm_changes.extend(self.book.expire(now));
         let notes = self.book.area_notes(now);
         commit.audit.extend(notes.audit);
         commit.areas.extend(notes.rows);
         commit.hazards.extend(self.book.hazard_notes());
+        let notes = self.book.drill_notes();
+        commit.audit.extend(notes.audit);
+        commit.drill = notes.row.or(commit.drill.take());
     }
 
     /// A fire alarm that is open holds a muster open.
     fn settle_campus(&mut self, now: Now, commit: &mut Commit) {
-        let fire = self.book.open().any(is_fire);
+        let fire = self.book.open().any(Alarm::burns);
         let settled = self.campus.settle(now.wall, &self.world, fire);
         let entry = |note: campus::Note| Audit {
             at: note.at,
@@ -569,7 +580,7 @@ impl Pipeline {
         let records = commit
             .alarm_changes
             .iter()
-            .filter(|change| change.kind.goes_north())
+            .filter(|change| change.goes_north())
             .map(|change| Record::Alarm(change.clone()))
             .chain(commit.roll_ups.iter().map(|r| Record::Aggregate(r.clone())));
         for record in records {
@@ -615,8 +626,8 @@ impl Pipeline {
     #[must_use]
     pub fn live(&self, now: Wall) -> Live {
         let campus = self.campus.picture(&self.world);
-        let areas = self.book.areas();
-        Live { campus, areas, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
+        let (areas, drill) = (self.book.areas(), self.book.drill().cloned());
+        Live { campus, areas, drill, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
 }
 
@@ -629,10 +640,6 @@ fn stepped(at: Wall, actor: &Actor, hazard: &Hazard, note: &str) -> Audit {
     let subject = format!("hazard {}", hazard.id).into();
     let detail = format!("{}: {note}", hazard.stage());
     Audit { at, actor: actor.as_str().to_owned().into(), action: "hazard", subject, detail }
-}
-
-fn is_fire(alarm: &Alarm) -> bool {
-    alarm.class == AlarmClass::Fire
 }
 
 /// Says of an event's person what the school told.

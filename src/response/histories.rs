@@ -200,6 +200,12 @@ impl History {
         self.take(steps, false);
     }
 
+    fn drill(&mut self) {
+        let running = self.dice.is(2);
+        let steps = self.responses.drill(self.now(), running);
+        self.take(steps, false);
+    }
+
     /// What goes back by itself has gone back; retries of what is on may set.
     fn pass(&mut self, ms: u64) {
         self.ms += ms;
@@ -270,7 +276,10 @@ fn run(seed: u64) {
             0..=6 => history.begin(),
             7..=9 => history.work(),
             10 | 11 => history.clear(),
-            12 => history.burn(),
+            12 => match history.dice.is(3) {
+                true => history.drill(),
+                false => history.burn(),
+            },
             13 => {
                 let ms = history.dice.roll(40_000);
                 history.pass(ms);

@@ -5,7 +5,7 @@ use super::run::{Goal, Run, Slot};
 use super::wording::{because_of_fire, found, key, reason, row, started, told};
 use super::{Answer, CODE_FOR, Does, Output, Refused, Response, Stage, State, Step, View};
 use crate::control::By;
-use crate::model::{Actor, AlarmKey, ControlId, Mono, Now, ResponseId, RuleId, Text};
+use crate::model::{Actor, AlarmKey, ControlId, Mono, Now, ResponseId, RuleId, Text, drill};
 use crate::pipeline::Audit;
 use crate::rules::Level;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,15 +22,19 @@ struct Prepared {
 
 /// One response.
 #[derive(Debug)]
-struct Standing {
-    spec: Arc<Response>,
+pub(super) struct Standing {
+    pub(super) spec: Arc<Response>,
     /// It was on when it was taken out of the configuration: it only returns.
-    gone: bool,
+    pub(super) gone: bool,
     prepared: Option<Prepared>,
-    run: Option<Run>,
+    pub(super) run: Option<Run>,
 }
 
 impl Standing {
+    pub(super) fn new(spec: Arc<Response>, gone: bool) -> Self {
+        Self { spec, gone, prepared: None, run: None }
+    }
+
     fn is(&self, stage: Stage) -> bool {
         self.run.as_ref().is_some_and(|run| run.stage == stage)
     }
@@ -48,116 +52,15 @@ pub struct Given {
 /// Every response of the school.
 #[derive(Debug)]
 pub struct Responses {
-    all: BTreeMap<ResponseId, Standing>,
+    pub(super) all: BTreeMap<ResponseId, Standing>,
     /// The rule of the fire alarm that is open.
-    fire: Option<RuleId>,
-    ticket: u64,
+    pub(super) fire: Option<RuleId>,
+    /// A drill is running.
+    pub(super) drilling: bool,
+    pub(super) ticket: u64,
 }
 
 impl Responses {
-    /// Takes up where the last run left off: what is on is ordered anew, unless there is fire. `open` are the active alarms
-    /// of responses; those that nothing holds any more end.
-    #[must_use]
-    pub fn restore(
-        now: Now,
-        all: &[Arc<Response>],
-        noted: Option<&str>,
-        (open, fire): (&[AlarmKey], Option<RuleId>),
-    ) -> (Self, Vec<Step>) {
-        let standing = |spec: &Arc<Response>| Standing {
-            spec: Arc::clone(spec),
-            gone: false,
-            prepared: None,
-            run: None,
-        };
-        let all = all.iter().map(|spec| (spec.id.clone(), standing(spec))).collect();
-        let (mut this, mut steps) = (Self { all, fire, ticket: 0 }, Vec::new());
-        let (noted, mut stay) = (noted.map(memory::of).unwrap_or_default(), BTreeSet::new());
-        for one in &noted {
-            let others = noted.iter().filter(|other| other.id != one.id && other.stage == Word::On);
-            let held = others.flat_map(|other| &other.switched).map(|(control, _)| control.clone()).collect();
-            stay.extend(this.take_up(now, one.clone(), &held, &mut steps));
-        }
-        for key in open.iter().filter(|key| !stay.contains(*key)) {
-            let text = Text::new("已不在配置中", "it is not in the configuration any more");
-            steps.push(Step::Report(found(key.clone(), Level::Ended, None, text)));
-        }
-        this.free(&mut steps);
-        (this, steps)
-    }
-
-    /// One that was not off; the alarm that it goes on holding.
-    fn take_up(
-        &mut self,
-        now: Now,
-        noted: Noted,
-        held: &BTreeSet<ControlId>,
-        steps: &mut Vec<Step>,
-    ) -> Option<AlarmKey> {
-        let Noted { id, kind, silent, by, at, drill, stage, switched } = noted;
-        let burns = self.fire.is_some() && kind.closes();
-        let standing = self.all.entry(id.clone()).or_insert_with(|| {
-            let spec = Response {
-                id: id.clone(),
-                kind,
-                name: kind.name(),
-                place: None,
-                silent,
-                outputs: Vec::new(),
-            };
-            Standing { spec: Arc::new(spec), gone: true, prepared: None, run: None }
-        });
-        let spec = Arc::clone(&standing.spec);
-        let gone = standing.gone || spec.kind != kind || spec.silent != silent;
-        let now_is = match stage {
-            _ if gone => Stage::Returning,
-            Word::On if burns => Stage::GivenBack,
-            Word::On => Stage::On,
-            Word::GivenBack => Stage::GivenBack,
-            Word::Returning => Stage::Returning,
-        };
-        let goal = if now_is == Stage::On { Goal::Set } else { Goal::Back };
-        let mut slots = slots(&spec, drill, goal);
-        for (control, rest) in switched {
-            if !slots.iter().any(|slot| slot.control() == Some(&control)) {
-                let name = control.to_string();
-                let does = Does::Switch { control, value: rest, rest: Some(rest) };
-                slots.push(Slot::new(Output { name, does, drills: true }, Goal::Back));
-            }
-        }
-        let whose = match &self.fire {
-            Some(rule) if burns => By::Rule(rule.clone()),
-            _ => By::Person(by.clone()),
-        };
-        let reason = reason(&spec, "again after a restart");
-        let (told, told_back) = (false, false);
-        let mut run = Run { by, at, drill, stage: now_is, slots, whose, reason, told, told_back };
-        // Who was told before is not told again; that it is over is told rather twice than never.
-        for slot in run.slots.iter_mut().filter(|slot| slot.control().is_none()) {
-            if now_is != Stage::Returning {
-                (slot.goal, slot.state) = (Goal::Set, State::Done);
-            }
-        }
-        let kept = |slot: &&mut Slot| {
-            slot.goal == Goal::Back && slot.control().is_some_and(|control| held.contains(control))
-        };
-        run.slots.iter_mut().filter(kept).for_each(Slot::leave_out);
-        for goal in [Goal::Set, Goal::Back] {
-            let pick = |slot: &Slot| slot.goal == goal && slot.state == State::Waiting && slot.ticket == 0;
-            run.order(now, &spec, (goal, pick), (&mut self.ticket, &mut *steps));
-        }
-        standing.run = Some(run);
-        let key = key(&spec, drill)?;
-        if now_is != Stage::Returning {
-            self.report(&id, Level::Holds, &started(&spec), steps);
-        }
-        if now_is == Stage::GivenBack && stage == Word::On {
-            self.report(&id, Level::Happened, &because_of_fire(&spec), steps);
-        }
-        self.settle(now, &id, steps);
-        (self.all.get(&id)?.run.as_ref()?.stage != Stage::Off && !gone).then_some(key)
-    }
-
     /// The first step: nothing is done, and for [`CODE_FOR`] the second may be taken with this code.
     ///
     /// # Errors
@@ -279,6 +182,31 @@ impl Responses {
         steps
     }
 
+    /// Whether a drill is running: with it ends what is practised.
+    pub fn drill(&mut self, now: Now, running: bool) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let ended = std::mem::replace(&mut self.drilling, running) && !running;
+        let practised = |standing: &Standing| {
+            let run = standing.run.as_ref();
+            run.is_some_and(|run| run.drill && matches!(run.stage, Stage::On | Stage::GivenBack))
+        };
+        let ids = self.all.iter().filter(|(_, standing)| ended && practised(standing));
+        let ids: Vec<ResponseId> = ids.map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            let whose = By::Person(Actor::gateway());
+            self.turn_back(
+                now,
+                &id,
+                (Stage::Returning, whose, "the drill is over"),
+                &BTreeSet::new(),
+                &mut steps,
+            );
+            steps.push(self.note(vec![row(now, &id, "gateway", "clear", "why=drill")]));
+            self.settle(now, &id, &mut steps);
+        }
+        steps
+    }
+
     /// Time has passed.
     pub fn expire(&mut self, now: Now) -> Vec<Step> {
         let mut steps = Vec::new();
@@ -361,6 +289,9 @@ impl Responses {
         let others = self.all.iter().filter(|(other, _)| *other != id);
         let on = |standing: &Standing| standing.is(Stage::On) || standing.is(Stage::GivenBack);
         let in_earnest = |standing: &Standing| standing.run.as_ref().is_some_and(|run| !run.drill);
+        if drill && !self.drilling {
+            return Err(Refused::NoDrill);
+        }
         let over = |standing: &Standing| standing.is(Stage::Off);
         if drill && self.all.values().any(|standing| in_earnest(standing) && !over(standing)) {
             return Err(Refused::InEarnest);
@@ -495,7 +426,7 @@ impl Responses {
 
     /// While there is fire nothing that could lock is away from rest, whoever switched it; what an evacuation switches on
     /// is left to it.
-    fn free(&self, steps: &mut Vec<Step>) {
+    pub(super) fn free(&self, steps: &mut Vec<Step>) {
         let Some(rule) = &self.fire else { return };
         let specs = || self.all.values().map(|standing| &standing.spec);
         let outputs = |closes: bool| {
@@ -523,7 +454,7 @@ impl Responses {
     }
 
     /// Tells once what came of the outputs ordered last, and ends what has returned.
-    fn settle(&mut self, now: Now, id: &ResponseId, steps: &mut Vec<Step>) {
+    pub(super) fn settle(&mut self, now: Now, id: &ResponseId, steps: &mut Vec<Step>) {
         let Some(standing) = self.all.get_mut(id) else { return };
         let name = standing.spec.name.clone();
         let Some(run) = standing.run.as_mut().filter(|run| !run.told && run.known()) else { return };
@@ -553,14 +484,10 @@ impl Responses {
         steps.push(self.note(vec![row]));
     }
 
-    fn report(&self, id: &ResponseId, level: Level, what: &Text, steps: &mut Vec<Step>) {
+    pub(super) fn report(&self, id: &ResponseId, level: Level, what: &Text, steps: &mut Vec<Step>) {
         let Some(standing) = self.all.get(id) else { return };
         let Some(run) = &standing.run else { return };
-        let what = if run.drill {
-            Text::new(format!("（演练）{}", what.zh), format!("(drill) {}", what.en))
-        } else {
-            what.clone()
-        };
+        let what = if run.drill { drill::marked(what) } else { what.clone() };
         let Some(key) = key(&standing.spec, run.drill) else { return };
         steps.push(Step::Report(found(key, level, standing.spec.place.clone(), what)));
     }
@@ -591,7 +518,7 @@ impl Responses {
 }
 
 /// Its outputs, before anything is ordered; what is not for drills is left out of them.
-fn slots(spec: &Response, drill: bool, goal: Goal) -> Vec<Slot> {
+pub(super) fn slots(spec: &Response, drill: bool, goal: Goal) -> Vec<Slot> {
     let slot = |output: &Output| {
         let mut slot = Slot::new(output.clone(), goal);
         if drill && !output.drills {

@@ -9,6 +9,7 @@ mod histories;
 mod machine;
 mod memory;
 mod refused;
+mod restart;
 mod run;
 #[cfg(test)]
 mod testing;

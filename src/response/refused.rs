@@ -21,6 +21,8 @@ pub enum Refused {
     },
     /// One is on in earnest: no drill now.
     InEarnest,
+    /// No drill is running.
+    NoDrill,
     /// The first step was not taken, was taken too long ago, or the code was used.
     NotPrepared,
     /// The code is another.
@@ -54,6 +56,10 @@ impl Refused {
             Self::InEarnest => {
                 Text::new("有真实的响应正在进行：现在不能演练", "a response is on in earnest: no drill now")
             }
+            Self::NoDrill => Text::new(
+                "没有正在进行的演练：先开始演练（schoolgate drill start）",
+                "no drill is running: start one first (schoolgate drill start)",
+            ),
             Self::NotPrepared => {
                 let secs = CODE_FOR.as_secs();
                 Text::new(

@@ -66,7 +66,7 @@ pub(super) fn restored(
     open: &[AlarmKey],
     fire: Option<RuleId>,
 ) -> (Responses, Vec<Step>) {
-    Responses::restore(now(0), &school(), noted, (open, fire))
+    Responses::restore(now(0), &school(), noted, (open, fire, true))
 }
 
 pub(super) fn done() -> Answer {
@@ -84,7 +84,8 @@ pub(super) fn said(steps: &[Step]) -> Vec<String> {
                 Level::Happened => '~',
                 Level::Ended => '-',
             };
-            Some(format!("{sign}{}", finding.key.subject))
+            let drill = if finding.key.rule.as_str().starts_with("drill.") { " drill" } else { "" };
+            Some(format!("{sign}{}{drill}", finding.key.subject))
         }
         Step::Note(..) => None,
     };

@@ -399,7 +399,7 @@ fn a_restart_orders_anew_what_is_on_unless_there_is_fire() {
     assert_eq!(view(&again, "lockdown").stage, Stage::GivenBack);
 
     // Taken out of the configuration: what it had switched returns, and its alarm ends.
-    let (mut again, steps) = Responses::restore(now(0), &[], Some(&memory), (&[key], None));
+    let (mut again, steps) = Responses::restore(now(0), &[], Some(&memory), (&[key], None, false));
     assert_eq!(said(&steps), ["door-1=0", "door-2=0", "exit=0", "-lockdown"]);
     answer(&mut again, now(1), &steps, &done());
     assert_eq!(view(&again, "lockdown").stage, Stage::Off);
@@ -410,11 +410,30 @@ fn a_restart_orders_anew_what_is_on_unless_there_is_fire() {
 }
 
 #[test]
+fn what_is_practised_ends_with_the_drill() {
+    for state in ["on", "on, in a drill"] {
+        let mut responses = in_state(state);
+        let drill = state != "on";
+        let steps = responses.drill(now(10_000), false);
+        assert_eq!(said(&steps), if drill { vec!["door-1=0", "exit=0"] } else { Vec::new() });
+        let ended = answer(&mut responses, now(11_000), &steps, &done());
+        assert_eq!(said(&ended), if drill { vec!["-lockdown drill"] } else { Vec::new() });
+        responses.drill(now(12_000), false);
+        let again = begin(&mut responses, now(13_000), "hold", ("a", true)).unwrap_err();
+        assert_eq!(again, Refused::NoDrill);
+    }
+    let steps = begin(&mut in_state("off"), now(2000), "lockdown", ("a", true)).unwrap();
+    let (again, steps) = Responses::restore(now(0), &school(), noted(&steps).as_deref(), (&[], None, false));
+    assert_eq!(said(&steps), ["door-1=0", "exit=0"]);
+    assert_eq!(view(&again, "lockdown").stage, Stage::Returning);
+}
+
+#[test]
 fn alarms_say_which_response_and_a_silent_one_is_silent() {
     let silent = Response { silent: true, ..(*school()[2]).clone() };
-    let (mut responses, _) = Responses::restore(now(0), &[Arc::new(silent)], None, (&[], None));
+    let (mut responses, _) = Responses::restore(now(0), &[Arc::new(silent)], None, (&[], None, true));
     for (actor, drill, rule, subject, zh) in [
-        ("a", true, "response.lockdown.silent", "lockdown drill", "（演练）紧急封控：已启动"),
+        ("a", true, "drill.response.lockdown.silent", "lockdown", "【演练】紧急封控：已启动"),
         ("a", false, "response.lockdown.silent", "lockdown", "紧急封控：已启动"),
     ] {
         let steps = begin(&mut responses, now(0), "lockdown", (actor, drill)).unwrap();

@@ -2,17 +2,17 @@
 
 use super::run::{Goal, Slot};
 use super::{Response, State};
-use crate::model::alarm::{RESPONSE_RULES, SILENT_RULES};
+use crate::model::alarm::{DRILLED_RULES, RESPONSE_RULES, SILENT_RULES};
 use crate::model::{AlarmClass, AlarmKey, Now, PlaceId, Priority, ResponseId, RuleId, Text};
 use crate::pipeline::Audit;
 use crate::rules::{Finding, Level};
 
 /// What it is the alarm of: what is practised is another alarm than what is in earnest.
 pub(super) fn key(spec: &Response, drill: bool) -> Option<AlarmKey> {
-    let silent = if spec.silent { SILENT_RULES } else { "" };
-    let rule = RuleId::new(&format!("{RESPONSE_RULES}{}{silent}", spec.kind)).ok()?;
-    let subject = if drill { format!("{} drill", spec.id) } else { spec.id.to_string() };
-    Some(AlarmKey { rule, subject })
+    let begin = if drill { DRILLED_RULES } else { RESPONSE_RULES };
+    let end = if spec.silent { SILENT_RULES } else { "" };
+    let rule = RuleId::new(&format!("{begin}{}{end}", spec.kind)).ok()?;
+    Some(AlarmKey { rule, subject: spec.id.to_string() })
 }
 
 pub(super) fn found(key: AlarmKey, level: Level, place: Option<PlaceId>, what: Text) -> Finding {

@@ -189,14 +189,22 @@ async fn an_output_that_fails_is_told_by_name_and_in_a_drill_it_is_left_out() {
     let school = school(&relay, &peer);
     let _daemon = reading(&school).await;
 
+    let (status, said) = run(&school, &["prepare", "hold", "--as", "王老师", "--drill"]).await;
+    assert!(status == Some(69) && said.contains("no drill is running"), "{said}");
+    school.cli_ok("drill", &["start", "--for", "1h", "--note", "演练", "--as", "王老师"]).await;
+    until("the drill has begun", async || {
+        let said = run(&school, &["prepare", "hold", "--as", "王老师", "--drill"]).await;
+        (said.0 == Some(0)).then_some(())
+    })
+    .await;
     let code = prepared(&school, "hold", "王老师", &["--drill"]).await;
     let (status, said) = run(&school, &["start", "hold", &code, "--as", "王老师"]).await;
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("hall") || said.contains("大厅照明: done"), "{said}");
     assert!(said.contains("wrong: nothing to do"), "{said}");
     assert_eq!(relay.ask("coil 0").await, "1");
-    let drill = alarm(&school, "response.hold").await;
-    assert!(drill["what"].to_string().contains("(drill)"), "{drill}");
+    let drill = alarm(&school, "drill.response.hold").await;
+    assert!(drill["drill"] == true && drill["what"].to_string().contains("[DRILL]"), "{drill}");
 
     // What is in earnest takes over: another alarm, and what was left out.
     let code = prepared(&school, "hold", "王老师", &[]).await;
