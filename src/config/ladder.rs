@@ -52,6 +52,8 @@ pub(super) struct Around<'a> {
     pub(super) channels: &'a [Channel],
     /// The ids of all places.
     pub(super) places: &'a Names,
+    /// The channels that responses use.
+    pub(super) in_responses: BTreeSet<String>,
 }
 
 impl Around<'_> {
@@ -90,7 +92,8 @@ pub(super) fn ladders(readers: Vec<Reader<'_>>, around: &Around<'_>, problems: &
     }
     if written > 0 {
         // One for drills is used in them without being named.
-        let unused = around.channel_names.ids().filter(|id| !used.contains(*id) && !around.is_for_drills(id));
+        let elsewhere = |id: &str| around.is_for_drills(id) || around.in_responses.contains(id);
+        let unused = around.channel_names.ids().filter(|id| !used.contains(*id) && !elsewhere(id));
         for id in unused {
             let spot = around.channel_names.spot(id).cloned();
             let message = format!("the channel '{id}' is in no step of any ladder");

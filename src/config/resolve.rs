@@ -99,8 +99,6 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let around = channel::Around { gateway, controls: &controls, control_names: &control_names, sources };
     let mut channel_names = Names::of("channel");
     let channels = channel::channels(every(&roots, "channel"), &mut channel_names, &around);
-    let around = ladder::Around { channel_names: &channel_names, channels: &channels, places: &place_names };
-    let ladders = ladder::ladders(every(&roots, "ladder"), &around, problems);
     let around = response::Around {
         place_names: &place_names,
         controls: &controls,
@@ -110,6 +108,13 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     };
     let (responses, unwise) = response::responses(every(&roots, "response"), &around);
     cautions.extend(unwise);
+    let around = ladder::Around {
+        channel_names: &channel_names,
+        channels: &channels,
+        places: &place_names,
+        in_responses: response::channels(&every(&roots, "response")),
+    };
+    let ladders = ladder::ladders(every(&roots, "ladder"), &around, problems);
     response::inert_in_fire(&mut controls, &responses);
     for root in roots.into_iter().chain(other.iter().map(|d| d.reader(problems))) {
         let _read = root.has("rule") | root.has("case");

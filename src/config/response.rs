@@ -36,6 +36,12 @@ pub(super) fn responses(readers: Vec<Reader<'_>>, around: &Around<'_>) -> (Vec<A
     (all, cautions)
 }
 
+/// The ids of the channels that are written in responses, well or badly.
+pub(super) fn channels(readers: &[Reader<'_>]) -> BTreeSet<String> {
+    let outputs = readers.iter().flat_map(|reader| reader.tables("outputs"));
+    outputs.flat_map(|table| table.peek("channel")).map(ToOwned::to_owned).collect()
+}
+
 /// While there is fire, what a lockdown switches on goes to rest only; what an evacuation does, too, is left to it.
 pub(super) fn inert_in_fire(controls: &mut Controls, responses: &[Arc<Response>]) {
     let used = |closes: bool| -> BTreeSet<&ControlId> {

@@ -5,7 +5,7 @@ use super::run::{Goal, Run, Slot};
 use super::wording::{because_of_fire, found, key, reason, row, started, told};
 use super::{Answer, CODE_FOR, Does, Output, Refused, Response, Stage, State, Step, View};
 use crate::control::By;
-use crate::model::{Actor, AlarmKey, ControlId, Mono, Now, ResponseId, RuleId, Text, drill};
+use crate::model::{Actor, ControlId, Mono, Now, ResponseId, RuleId, Text, drill};
 use crate::pipeline::Audit;
 use crate::rules::Level;
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,8 +135,16 @@ impl Responses {
         }
         let said = format!("alone={} note={:?}", same && alone, given.note);
         let row = row(now, id, given.actor.as_str(), "clear", &said);
-        let mut steps = Vec::new();
+        let (mut steps, again) = (Vec::new(), run.stage == Stage::Off);
         let whose = By::Person(given.actor.clone());
+        if again {
+            let name = &self.all.get(id).ok_or(Refused::Unknown)?.spec.name;
+            let text = Text::new(
+                format!("{}：再次恢复未恢复的输出", name.zh),
+                format!("{}: what did not return is tried again", name.en),
+            );
+            self.report(id, Level::Holds, &text, &mut steps);
+        }
         self.turn_back(now, id, (Stage::Returning, whose, "all clear"), &BTreeSet::new(), &mut steps);
         self.settle(now, id, &mut steps);
         steps.push(self.note(vec![row]));
@@ -492,7 +500,7 @@ impl Responses {
         steps.push(Step::Report(found(key, level, standing.spec.place.clone(), what)));
     }
 
-    fn note(&self, rows: Vec<Audit>) -> Step {
+    pub(super) fn note(&self, rows: Vec<Audit>) -> Step {
         let noted = |(id, standing): (&ResponseId, &Standing)| {
             let (run, spec) = (standing.run.as_ref()?, &standing.spec);
             let switched = run.slots.iter().filter_map(|slot| match &slot.output.does {

@@ -3,7 +3,7 @@
 use super::machine::{Responses, Standing, slots};
 use super::memory::{self, Noted, Word};
 use super::run::{Goal, Run, Slot};
-use super::wording::{because_of_fire, found, key, reason, started};
+use super::wording::{because_of_fire, found, key, reason, row, started};
 use super::{Does, Output, Response, Stage, State, Step};
 use crate::control::By;
 use crate::model::{AlarmKey, ControlId, Now, RuleId, Text};
@@ -23,17 +23,25 @@ impl Responses {
     ) -> (Self, Vec<Step>) {
         let all = all.iter().map(|spec| (spec.id.clone(), Standing::new(Arc::clone(spec), false))).collect();
         let (mut this, mut steps) = (Self { all, fire, drilling, ticket: 0 }, Vec::new());
+        let mut rows = Vec::new();
         let (noted, mut stay) = (noted.map(memory::of).unwrap_or_default(), BTreeSet::new());
         for one in &noted {
             let others = noted.iter().filter(|other| other.id != one.id && other.stage == Word::On);
             let held = others.flat_map(|other| &other.switched).map(|(control, _)| control.clone()).collect();
             stay.extend(this.take_up(now, one.clone(), &held, &mut steps));
+            let stage = this.all.get(&one.id).and_then(|standing| Some(standing.run.as_ref()?.stage.word()));
+            let said = format!("stage={}", stage.unwrap_or("off"));
+            rows.push(row(now, &one.id, one.by.as_str(), "restarted", &said));
         }
         for key in open.iter().filter(|key| !stay.contains(*key)) {
             let text = Text::new("已不在配置中", "it is not in the configuration any more");
             steps.push(Step::Report(found(key.clone(), Level::Ended, None, text)));
         }
         this.free(&mut steps);
+        if !rows.is_empty() {
+            // What was given back stays so over the next restart, too.
+            steps.push(this.note(rows));
+        }
         (this, steps)
     }
 

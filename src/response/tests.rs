@@ -348,7 +348,7 @@ fn what_does_not_return_is_told_and_may_be_cleared_again() {
     let came = answer(&mut responses, now(2), &steps, &Answer::Never(Text::same("broken")));
     assert_eq!(said(&came), ["~hold", "-hold"]);
     let steps = responses.clear(now(3), &id("hold"), &given("b"), false).unwrap();
-    assert_eq!(said(&steps), ["door-2=0"]);
+    assert_eq!(said(&steps), ["+hold", "door-2=0"]);
     answer(&mut responses, now(4), &steps, &done());
     assert_eq!(responses.clear(now(5), &id("hold"), &given("b"), false), Err(Refused::NotOn));
 }
@@ -387,6 +387,8 @@ fn a_restart_orders_anew_what_is_on_unless_there_is_fire() {
         "an evacuation uses the lamp"
     );
     assert_eq!(view(&again, "lockdown").stage, Stage::GivenBack);
+    let (again, _) = restored(noted(&steps).as_deref(), &[key.clone()], None);
+    assert_eq!(view(&again, "lockdown").stage, Stage::GivenBack, "it is not locked again by itself");
 
     // What was returning returns; what is given back stays so.
     let steps = in_state("on").clear(now(3), &id("lockdown"), &given("b"), false).unwrap();

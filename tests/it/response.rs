@@ -107,6 +107,8 @@ async fn a_lockdown_takes_two_steps_returns_for_fire_and_needs_a_second_person_t
     let school = school(&relay, &peer);
     let daemon = reading(&school).await;
 
+    let noted = school.cli_ok("check", &[]).await;
+    assert!(noted.contains("'pump' goes back by itself after 600 s: that is soon"), "{noted}");
     let code = prepared(&school, "lockdown", "王老师", &[]).await;
     assert_eq!(relay.ask("coil 1").await, "0", "the first step does nothing");
     let wrong = if code == "0000" { "0001" } else { "0000" };

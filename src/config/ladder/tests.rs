@@ -43,7 +43,8 @@ fn read(text: &str) -> (Ladders, Vec<String>) {
         names_of(&mut names, &channel);
         channels.push(known(&channel.text("id").unwrap()));
     }
-    let around = Around { channel_names: &names, channels: &channels, places: &places };
+    let around =
+        Around { channel_names: &names, channels: &channels, places: &places, in_responses: BTreeSet::new() };
     let ladders = ladders(root.tables("ladder"), &around, &problems);
     let told =
         problems.into_sorted().into_iter().map(|p| format!("{}: {} -> {}", p.spot.line, p.message, p.advice));
