@@ -4,6 +4,7 @@
 //! when the store has made its [`Commit`] durable, and only then is anybody answered.
 
 mod comings;
+mod entry;
 mod live;
 mod player;
 mod seen;
@@ -17,7 +18,7 @@ use crate::aggregate::{Aggregates, Standing};
 use crate::alarm::{self, AlarmBook, Area, Before, Causes, OrderRefused, Setup};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Actor, Alarm, AlarmChange, AlarmClass, AreaId, Body, BusId, Command, ControlId, Delivery, DestinationId,
+    Alarm, AlarmChange, AlarmClass, AreaId, Body, BusId, Command, ControlId, Delivery, DestinationId,
     DeviceId, Done, Doubt, Event, EventKind, Hazard, Input, Link, Mono, Now, Observation, OutboxItem, People,
     PeopleChange, Phase, PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
@@ -25,6 +26,7 @@ use crate::museum;
 use crate::profile::{Counted, Nature};
 use crate::rules::{Engine, Finding, Level, World};
 use comings::Comings;
+use entry::{noted, stepped};
 use live::LiveBoard;
 use seen::Seen;
 use std::collections::BTreeMap;
@@ -615,17 +617,6 @@ impl Pipeline {
         let (areas, drill) = (self.book.areas(), self.book.drill().cloned());
         Live { campus, areas, drill, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
-}
-
-fn noted(at: Wall, action: &'static str, subject: String, detail: &str) -> Audit {
-    Audit { at, actor: "system".into(), action, subject: subject.into(), detail: detail.to_owned() }
-}
-
-/// A step of a hazard, for the audit trail.
-fn stepped(at: Wall, actor: &Actor, hazard: &Hazard, note: &str) -> Audit {
-    let subject = format!("hazard {}", hazard.id).into();
-    let detail = format!("{}: {note}", hazard.stage());
-    Audit { at, actor: actor.as_str().to_owned().into(), action: "hazard", subject, detail }
 }
 
 fn is_fire(alarm: &Alarm) -> bool {
