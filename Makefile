@@ -56,7 +56,7 @@ install: ## program, device profiles, unit, example, docs; DESTDIR= PREFIX=/usr
 	    xargs -0 -I{} install -D -m 644 {} "$(DESTDIR)$(PREFIX)/share/schoolgate/{}"; \
 	find docs README.md README.zh-CN.md CHANGELOG.md LICENSE -type f -print0 | \
 	    xargs -0 -I{} install -D -m 644 {} "$(DOC)/{}"; \
-	cd deploy; find example -type f -print0 | xargs -0 -I{} install -D -m 644 {} "$(DOC)/{}"; cd ..; \
+	cd deploy; find example rules -type f -print0 | xargs -0 -I{} install -D -m 644 {} "$(DOC)/{}"; cd ..; \
 	install -d "$(DESTDIR)$(UNITDIR)"; \
 	sed 's|/usr/bin/|$(PREFIX)/bin/|; s|/usr/share/|$(PREFIX)/share/|g' systemd/schoolgate.service \
 	    >"$(DESTDIR)$(UNITDIR)/schoolgate.service"; \

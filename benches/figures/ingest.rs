@@ -103,6 +103,8 @@ fn build(runtime: &Runtime, config: Config) -> Result<Plant, Failure> {
         aggregate_secs: config.aggregate_secs,
         destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
         campus: config.campus.clone(),
+        alarms: Default::default(),
+        areas: Vec::new(),
     };
     let engine = Engine::new(config.rules);
     let pipeline = Pipeline::start(clock.now(), settings, Arc::new(config.world), engine, remembered);

@@ -279,6 +279,8 @@ fn ready(dir: &Path) -> Result<Lines, Failure> {
         aggregate_secs: config.aggregate_secs,
         destinations: config.destinations.iter().map(|d| d.id.clone()).collect(),
         campus: schoolgate::campus::Settings::default(),
+        alarms: Default::default(),
+        areas: Vec::new(),
     };
     let now = Now { mono: Mono(0), wall: Wall(sealed_until() + HOT_MINUTES * MINUTE_MS) };
     let recalled = remembered.recent.as_ref().map_or(0, |recent| recent.readings.len());

@@ -4,7 +4,7 @@
 //! when the store has made its [`Commit`] durable, and only then is anybody answered.
 
 mod comings;
-mod known;
+mod entry;
 mod live;
 mod player;
 mod seen;
@@ -18,15 +18,15 @@ use crate::aggregate::{Aggregates, Standing};
 use crate::alarm::{self, AlarmBook, Area, Before, Causes, OrderRefused, Setup};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Actor, Alarm, AlarmChange, AreaId, Body, BusId, Command, ControlId, Delivery, DestinationId, DeviceId,
-    Done, Doubt, Event, EventKind, Hazard, Input, Link, Mono, Now, Observation, OutboxItem, People,
-    PeopleChange, Phase, PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Alarm, AlarmChange, AreaId, Body, BusId, Command, ControlId, Delivery, DestinationId, DeviceId, Done,
+    Doubt, Event, EventKind, Hazard, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange,
+    Phase, PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::profile::{Counted, Nature};
 use crate::rules::{Engine, Finding, Level, World};
 use comings::Comings;
-use known::{know, nature_of};
+use entry::{noted, stepped};
 use live::LiveBoard;
 use seen::Seen;
 use std::collections::BTreeMap;
@@ -633,15 +633,21 @@ impl Pipeline {
     }
 }
 
-fn noted(at: Wall, action: &'static str, subject: String, detail: &str) -> Audit {
-    Audit { at, actor: "system".into(), action, subject: subject.into(), detail: detail.to_owned() }
+/// Says of an event's person what the school told.
+fn know(people: &People, event: &mut Event) {
+    if let Some(credential) = &mut event.credential {
+        credential.known = credential.person.as_ref().and_then(|who| people.get(who)).cloned();
+    }
 }
 
-/// A step of a hazard, for the audit trail.
-fn stepped(at: Wall, actor: &Actor, hazard: &Hazard, note: &str) -> Audit {
-    let subject = format!("hazard {}", hazard.id).into();
-    let detail = format!("{}: {note}", hazard.stage());
-    Audit { at, actor: actor.as_str().to_owned().into(), action: "hazard", subject, detail }
+fn nature_of(world: &World, device: &DeviceId, reading: &Reading) -> Nature {
+    // Most readings are no counters.
+    if reading.kind != PointKind::Counter {
+        return Nature::default();
+    }
+    let device = world.devices.get(device);
+    let point = device.and_then(|device| device.profile.point(reading.point.as_str()));
+    point.map_or_else(Nature::default, Nature::from)
 }
 
 #[cfg(test)]

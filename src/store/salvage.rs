@@ -260,12 +260,13 @@ impl Salvage<'_> {
         };
         let steps = key.first().is_some_and(|(column, _)| column.integer);
         let first = key.first().map_or("rowid".to_owned(), |(_, old)| format!("\"{}\"", old.name));
-        let query = |sign: &str, way: &str| {
+        let query = |range: &str, way: &str| {
             let order: Vec<String> = key.iter().map(|(_, old)| format!("\"{}\" {way}", old.name)).collect();
-            let range = if steps { format!("{first} {sign} ?1") } else { "?1 is not null".to_owned() };
             format!("select {read}, {first} from {} where {range} order by {}", table.name, order.join(", "))
         };
-        let (down, up) = (query("<=", "desc"), query(">=", "asc"));
+        let whole = "?1 is not null";
+        let range = |sign: &str| if steps { format!("{first} {sign} ?1") } else { whole.to_owned() };
+        let (down, up) = (query(&range("<="), "desc"), query(&range(">="), "asc"));
         let mut end = sweep.through(&down, steps, -1, i64::MAX);
         let (refused, gaps) = (sweep.refused, sweep.gaps);
         if end == End::Broken {
@@ -274,6 +275,12 @@ impl Salvage<'_> {
             end = sweep.through(&up, steps, 1, 0);
             if end == End::Broken && steps {
                 end = sweep.through(&down, steps, -1, sweep.highest);
+            }
+            if end == End::Broken && steps {
+                // Looking for a key goes by pages between, which may be what is damaged; the first and the last row are
+                // found without.
+                sweep.pass(&query(whole, "asc"), 0);
+                sweep.pass(&query(whole, "desc"), 0);
             }
         }
         saved.rows += sweep.rows;

@@ -467,7 +467,7 @@ async fn a_second_gateway_on_the_same_data_is_refused_at_once_and_told_why() {
     let asked = Instant::now();
     let second = school.cli("run", &[]).await;
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     let dir = school.data_dir();

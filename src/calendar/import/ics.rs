@@ -60,7 +60,8 @@ pub(super) fn read(import: &mut Import, text: &str, zone: &TimeZone) {
             }
             "END" => {
                 if open.last() != Some(&value) {
-                    let zh = format!("这里应是 END:{}", open.last().map_or("", String::as_str));
+                    let zh =
+                        format!("这里应是 END:{}", open.last().map_or_else(String::new, |open| short(open)));
                     import.slip(line, zh, format!("this END:{} ends nothing that is open", short(&value)));
                     return;
                 }

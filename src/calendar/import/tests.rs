@@ -126,6 +126,7 @@ fn slips_in_an_icalendar_file_are_told_with_their_line() {
             "no make-up workdays for so long",
         ),
         ("BEGIN:VCALENDAR\n".repeat(20), 9, "too deep"),
+        (format!("BEGIN:VCALENDAR{}\nEND:VTODO\n", "长".repeat(2000)), 2, "END:VTODO ends nothing"),
         ("BEGIN:VCALENDAR\nEND:VCALENDAR\n".to_owned(), 1, "there is no day in the file"),
     ] {
         let import = read(&text);
@@ -134,6 +135,7 @@ fn slips_in_an_icalendar_file_are_told_with_their_line() {
             told.len() == 1 && told[0].0 == line && told[0].1.contains(expected),
             "{text}\n{expected}: {told:?}"
         );
+        assert!(import.slips[0].what.zh.chars().count() < 200, "{}", import.slips[0].what.zh);
     }
 }
 

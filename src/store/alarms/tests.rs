@@ -183,7 +183,7 @@ fn every_mark_comes_back_as_it_was() {
             chattering: Some(Chatter { since: AT, count: 99 }),
             first: shelf,
             confirmed: Some(Confirmed { truth, by: by.clone() }),
-            drill: shelf,
+            drill: true,
         };
         let commit = Commit { alarm_changes: vec![change.clone()], ..Commit::default() };
         store.commit(&[&commit]).unwrap();
