@@ -28,6 +28,8 @@ pub mod aggregate;
 pub mod pipeline;
 // pure: what may be switched, and what counts as done
 pub mod control;
+// pure: lockdown, evacuation and their like: two steps to begin, a second person to end
+pub mod response;
 // pure: what a school wrote, and what it means
 pub mod config;
 // pure: rules on trial, on written cases and on the past

@@ -211,7 +211,8 @@ pub fn kpi(steps: &[AlarmChange], (from, to): (Wall, Wall), guards: u32) -> Kpi 
 }
 
 fn is_drill(step: &AlarmChange) -> bool {
-    step.alarm.marks.confirmed.as_ref().is_some_and(|confirmed| confirmed.truth == Truth::Drill)
+    step.alarm.marks.drill
+        || step.alarm.marks.confirmed.as_ref().is_some_and(|confirmed| confirmed.truth == Truth::Drill)
 }
 
 fn count(n: usize) -> u32 {

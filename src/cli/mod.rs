@@ -10,6 +10,7 @@ mod client;
 mod control;
 mod db;
 mod discover;
+mod drill;
 mod hazards;
 mod logging;
 mod notify;
@@ -18,6 +19,7 @@ mod probe;
 mod profile;
 mod progress;
 mod quarantine;
+mod response;
 mod rules;
 mod run;
 mod strangers;
@@ -62,6 +64,7 @@ enum Command {
     Presence(campus::Presence),
     Muster(campus::Muster),
     Control(control::Control),
+    Response(response::Response),
     Notify(notify::Notify),
     People(people::People),
     Quarantine(quarantine::Quarantine),
@@ -69,6 +72,7 @@ enum Command {
     Adopt(strangers::Adopt),
     Db(db::Db),
     Discover(discover::Discover),
+    Drill(drill::Drill),
     Probe(probe::Probe),
     Profile(profile::Profiles),
     Capture(capture::Capture),
@@ -99,6 +103,7 @@ pub fn run() -> ExitCode {
             Command::Presence(presence) => presence.run(out),
             Command::Muster(muster) => muster.run(out),
             Command::Control(control) => control.run(out),
+            Command::Response(response) => response.run(out),
             Command::Notify(notify) => notify.run(out),
             Command::People(people) => people.run(out),
             Command::Quarantine(quarantine) => quarantine.run(out),
@@ -106,6 +111,7 @@ pub fn run() -> ExitCode {
             Command::Adopt(adopt) => adopt.run(out),
             Command::Db(db) => db.run(out),
             Command::Discover(discover) => discover.run(out),
+            Command::Drill(drill) => drill.run(out),
             Command::Probe(probe) => probe.run(out),
             Command::Profile(profile) => profile.run(out),
             Command::Capture(capture) => capture.run(out),

@@ -78,6 +78,7 @@ fn control(
     }
     let dry_run = reader.flag_opt("dry_run").unwrap_or(false);
     let off_when = off_when(reader, around.rules);
+    let exit = reader.flag_opt("exit").unwrap_or(false);
     let read_back = reader.table_opt("read_back").map(|table| {
         let found = point_of(&table, Some(own.as_ref()), around).filter(|read| polled(&table, read));
         finish(table, None);
@@ -88,6 +89,10 @@ fn control(
     check_target(reader, device, &point, targets);
     let allowed = allowed?;
     check_rest(reader, &allowed, rest);
+    if exit && !reader.has("rest") {
+        let advice = "add `rest = 0`, or whatever value leaves the way out free";
+        reader.problem("exit", "nothing says which value leaves this exit free", advice);
+    }
     check_values(reader, device, &point, &allowed, rest);
     if let Some(span) = max_on.filter(|span| settle >= *span) {
         reader.problem(
@@ -122,6 +127,8 @@ fn control(
         settle,
         dry_run,
         off_when,
+        exit,
+        inert_in_fire: false,
     };
     (reader.problems().len() == before).then_some(spec)
 }

@@ -20,6 +20,7 @@ mod place;
 mod privacy;
 mod profiles;
 mod resolve;
+mod response;
 mod rule;
 mod site;
 mod source;
@@ -81,6 +82,8 @@ pub struct Config {
     pub rules: Vec<Box<dyn Rule>>,
     /// What may be switched.
     pub controls: Controls,
+    /// What the school does at once when there is danger.
+    pub responses: Vec<Arc<crate::response::Response>>,
     /// Platforms that are owed records.
     pub destinations: Vec<Destination>,
     /// Ways to tell people.

@@ -7,7 +7,7 @@ use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
     Config, Site, alarm, bus, calendar, campus, channel, control, destination, device, ladder, listener,
-    place, privacy, rule, site, source,
+    place, privacy, response, rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -83,7 +83,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         .collect();
     let ruling = if sources.rules.is_some() { &other } else { &documents };
     let mut rules = read_rules(ruling, &device_names, &place_names, &world, problems);
-    let cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
+    let mut cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
     let around = alarm::Around {
         places: &places,
         place_names: &place_names,
@@ -94,13 +94,28 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let always = rules::always(&world);
     let rule_names = rule_names(documents.iter().chain(&other), &always);
     let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
-    let controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
+    let mut controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
     let control_names = every(&roots, "control").iter().filter_map(|table| table.text_opt("id")).collect();
     let around = channel::Around { gateway, controls: &controls, control_names: &control_names, sources };
     let mut channel_names = Names::of("channel");
     let channels = channel::channels(every(&roots, "channel"), &mut channel_names, &around);
-    let around = ladder::Around { channel_names: &channel_names, channels: &channels, places: &place_names };
+    let around = response::Around {
+        place_names: &place_names,
+        controls: &controls,
+        control_names: &control_names,
+        channel_names: &channel_names,
+        channels: &channels,
+    };
+    let (responses, unwise) = response::responses(every(&roots, "response"), &around);
+    cautions.extend(unwise);
+    let around = ladder::Around {
+        channel_names: &channel_names,
+        channels: &channels,
+        places: &place_names,
+        in_responses: response::channels(&every(&roots, "response")),
+    };
     let ladders = ladder::ladders(every(&roots, "ladder"), &around, problems);
+    response::inert_in_fire(&mut controls, &responses);
     for root in roots.into_iter().chain(other.iter().map(|d| d.reader(problems))) {
         let _read = root.has("rule") | root.has("case");
         root.finish();
@@ -132,6 +147,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         world,
         rules,
         controls,
+        responses,
         destinations,
         channels,
         views,

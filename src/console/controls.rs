@@ -96,9 +96,12 @@ fn refusal(refusal: &Refusal) -> Problem {
         Refusal::NotAllowed { .. } => StatusCode::BAD_REQUEST,
         Refusal::TooSoon { .. } | Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::NotStored => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Off | Refusal::Interlock(_) | Refusal::UnderWay { .. } | Refusal::Overtaken { .. } => {
-            StatusCode::CONFLICT
-        }
+        Refusal::Off
+        | Refusal::Exit
+        | Refusal::Fire
+        | Refusal::Interlock(_)
+        | Refusal::UnderWay { .. }
+        | Refusal::Overtaken { .. } => StatusCode::CONFLICT,
     };
     let said = refusal.says();
     Problem::new(status, said.zh, said.en)

@@ -7,10 +7,12 @@ mod alarms;
 mod api;
 mod campus;
 mod controls;
+mod drill;
 mod guard;
 mod people;
 mod pictures;
 mod problem;
+mod responses;
 mod views;
 
 pub use api::router;
@@ -18,11 +20,11 @@ pub use problem::Problem;
 
 use crate::capture::Shelf;
 use crate::config::Device;
-use crate::model::{DestinationId, DeviceId, Place, PlaceId};
+use crate::model::{ChannelId, DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
 use crate::runtime::lanes::{OrderDesk, PeopleDesk};
-use crate::runtime::{Chain, Clock, ControlDesk, Tally};
+use crate::runtime::{Chain, Clock, ControlDesk, ResponseDesk, Tally};
 use crate::store::WeakHandle;
 use axum::Router;
 use std::collections::BTreeMap;
@@ -51,6 +53,8 @@ pub struct Console {
     pub orders: OrderDesk,
     /// Where orders to switch something go.
     pub controls: ControlDesk,
+    /// Where responses are begun and ended.
+    pub responses: ResponseDesk,
     /// Where changes to the table of persons go.
     pub people: PeopleDesk,
     /// The store, for what an erasure has to do to its files.
@@ -61,6 +65,8 @@ pub struct Console {
     pub clock: Arc<dyn Clock>,
     /// Tracks of persons may be asked for.
     pub track: bool,
+    /// The channels by which people are told of drills.
+    pub drill_channels: Arc<[ChannelId]>,
 }
 
 /// What is being answered at a stop may take this long to end.

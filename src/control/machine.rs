@@ -4,7 +4,7 @@ use super::checks::{finding, interlocked, span};
 use super::memory::{Memory, dated, placed};
 use super::outcome::{Failure, Outcome, Refusal};
 use super::{By, NotWritten, Order, STORE_WITHIN, Spec, Step, close};
-use crate::model::{Mono, Now, Text, Wall};
+use crate::model::{Alarm, Mono, Now, Text, Wall};
 use crate::museum;
 use crate::pipeline::{Audit, Live};
 use crate::rules::{Finding, Level};
@@ -229,6 +229,10 @@ impl Control {
         if self.is_rest(value) {
             return Ok(value);
         }
+        if self.spec.exit {
+            return Err(Refusal::Exit);
+        }
+        self.fire(live)?;
         if let Some(job) = self.stage.job() {
             return Err(Refusal::UnderWay { by: job.by.actor() });
         }
@@ -238,6 +242,11 @@ impl Control {
         interlocked(&self.spec.interlocks, now, live)?;
         self.rate(now)?;
         Ok(value)
+    }
+
+    fn fire(&self, live: &Live) -> Result<(), Refusal> {
+        let barred = self.spec.inert_in_fire && live.alarms.iter().any(Alarm::burns);
+        if barred { Err(Refusal::Fire) } else { Ok(()) }
     }
 
     fn is_rest(&self, value: f64) -> bool {
@@ -337,7 +346,8 @@ impl Control {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Storing { job, ticket, .. } if ticket == durable => {
                 // The disk may have taken its time.
-                if let Err(refusal) = interlocked(&self.spec.interlocks, now, live) {
+                let free = self.fire(live).and_then(|()| interlocked(&self.spec.interlocks, now, live));
+                if let Err(refusal) = free {
                     self.forget_unwritten();
                     self.conclude(now, &job, Outcome::Refused(refusal), &mut steps);
                     return steps;

@@ -63,6 +63,10 @@ pub struct Spec {
     pub dry_run: bool,
     /// Rules whose alarm, when it begins, writes rest.
     pub off_when: BTreeSet<RuleId>,
+    /// It is on the way out (疏散门): nobody brings it away from rest.
+    pub exit: bool,
+    /// A lockdown uses it: while there is fire nobody brings it away from rest.
+    pub inert_in_fire: bool,
 }
 
 impl Spec {

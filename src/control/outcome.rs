@@ -36,6 +36,10 @@ pub enum Refusal {
         /// What may be.
         allowed: String,
     },
+    /// It is on the way out, and never locked by software.
+    Exit,
+    /// There is fire, and it could lock somebody in.
+    Fire,
     /// Something else must hold first.
     Interlock(Text),
     /// It was switched a moment ago.
@@ -71,6 +75,8 @@ impl Refusal {
         match self {
             Self::Off => "off",
             Self::NotAllowed { .. } => "not_allowed",
+            Self::Exit => "exit",
+            Self::Fire => "fire",
             Self::Interlock(_) => "interlock",
             Self::TooSoon { .. } => "too_soon",
             Self::TooMany { .. } => "too_many",
@@ -91,6 +97,14 @@ impl Refusal {
             Self::NotAllowed { value, allowed } => Text::new(
                 format!("不允许的值 {value}，允许：{allowed}"),
                 format!("{value} is not allowed; allowed: {allowed}"),
+            ),
+            Self::Exit => Text::new(
+                "这是疏散门：软件只能使它恢复到静止值",
+                "it is an exit: software only ever brings it to rest",
+            ),
+            Self::Fire => Text::new(
+                "有未结束的火警：火警复位之前只能恢复到静止值",
+                "a fire alarm is open: until it is reset this only goes to rest",
             ),
             Self::Interlock(what) => what.clone(),
             Self::TooSoon { wait } => Text::new(

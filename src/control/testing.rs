@@ -29,6 +29,8 @@ pub(super) fn spec() -> Spec {
         settle: Duration::from_secs(2),
         dry_run: false,
         off_when: BTreeSet::new(),
+        exit: false,
+        inert_in_fire: false,
     }
 }
 

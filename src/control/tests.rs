@@ -2,7 +2,7 @@
 
 use super::testing::{Rig, T0, id, locked, pulse, spec, word};
 use super::*;
-use crate::model::Quality;
+use crate::model::{Alarm, AlarmClass, AlarmId, AlarmKey, Marks, Priority, Quality};
 use std::sync::Arc;
 
 #[test]
@@ -466,4 +466,67 @@ fn memory_is_bounded_and_comes_back() {
     }
     assert!(rig.memory.orders.len() <= 120, "{}", rig.memory.orders.len());
     assert_eq!(Memory::of(&rig.memory.text()), rig.memory);
+}
+
+#[test]
+fn an_exit_is_never_brought_away_from_rest_whoever_orders() {
+    for spec in [Spec { exit: true, ..spec() }, Spec { exit: true, rest: None, ..spec() }] {
+        let has_rest = spec.rest.is_some();
+        let mut rig = Rig::new(spec);
+        assert_eq!(rig.order(1.0), Outcome::Refused(Refusal::Exit));
+        for by in [By::Rule(id(RuleId::new("always.fire"))), By::Time, By::Restart, By::Doubt] {
+            let order = Order { number: 90, value: 1.0, by, reason: String::new(), dry_run: false };
+            let steps = rig.control.order(rig.now(), &rig.live, order);
+            assert!(!steps.iter().any(|step| matches!(step, Step::Write { .. })), "{steps:?}");
+        }
+        assert_eq!(word(&rig.order(0.0)), if has_rest { "done" } else { "exit" });
+        assert_eq!(rig.written, if has_rest { vec![0.0] } else { Vec::new() });
+    }
+}
+
+/// A fire alarm that is open.
+fn fire() -> Alarm {
+    let (at, rule) = (Wall(T0), id(RuleId::new("always.fire")));
+    Alarm {
+        id: AlarmId(1),
+        key: AlarmKey { rule, subject: "panel".into() },
+        class: AlarmClass::Fire,
+        priority: Priority::Critical,
+        device: None,
+        place: None,
+        what: Text::same("fire"),
+        raised_at: at,
+        active: true,
+        occurrences: 1,
+        cleared_at: None,
+        acknowledged: None,
+        latched: true,
+        reset: None,
+        closed_at: None,
+        marks: Marks::default(),
+    }
+}
+
+#[test]
+fn what_could_lock_people_in_only_goes_to_rest_while_there_is_fire() {
+    let inert = Spec { inert_in_fire: true, min_interval: Duration::ZERO, ..spec() };
+    let mut rig = Rig::new(inert);
+    assert_eq!(word(&rig.order(1.0)), "done");
+    rig.live.alarms = vec![fire()];
+    assert_eq!(rig.order(1.0), Outcome::Refused(Refusal::Fire));
+    assert_eq!(word(&rig.order(0.0)), "done");
+    // It began while the intent was on its way to the disk.
+    rig.live.alarms.clear();
+    let number = rig.give("王老师", 1.0, false);
+    rig.live.alarms = vec![fire()];
+    rig.settle();
+    assert_eq!(rig.outcome(number), Some(Outcome::Refused(Refusal::Fire)));
+    assert_eq!(rig.written, [1.0, 0.0]);
+    // A drill is no fire, and what is not of a lockdown is free.
+    let marks = Marks { drill: true, ..Marks::default() };
+    rig.live.alarms = vec![Alarm { marks, ..fire() }];
+    assert_eq!(word(&rig.order(1.0)), "done");
+    let mut free = Rig::new(spec());
+    free.live.alarms = vec![fire()];
+    assert_eq!(word(&free.order(1.0)), "done");
 }

@@ -1,29 +1,32 @@
 //! Builds the rooms, joins them, and takes them down in the order in which data flows; decides nothing.
 
 mod pipe;
+mod responder;
 mod switchboard;
 
 pub use pipe::Pipe;
 
 use crate::alarm::{DayHours, Policy, Route};
 use crate::capture::{self, Capture, Shelf};
-use crate::config::{self, Bus, BusKind, Config, Destination, Device};
+use crate::config::{self, Bus, BusKind, ChannelKind, Config, Destination, Device};
 use crate::console::{self, Console};
-use crate::model::{AlarmChange, DestinationId, DeviceId, Now, Place, PlaceId};
+use crate::model::{AlarmChange, ChannelId, DestinationId, DeviceId, Now, Place, PlaceId};
 use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
 use crate::notify::bell::{self, Bell};
 use crate::notify::desk::{self, Desk};
-use crate::notify::{self, Means, NotifyError};
+use crate::notify::{self, Means, Notifier, NotifyError};
 use crate::ops;
 use crate::pipeline::{Pipeline, Settings};
+use crate::response::{Does, Response};
 use crate::rules::{Engine, Finding};
 use crate::runtime::lanes::{OrderDesk, lanes};
 use crate::runtime::tasks::Ended;
-use crate::runtime::{Chain, Clock, Inlet, SystemClock, Tally, Tasks, control_desk, service};
+use crate::runtime::{Chain, Clock, Inlet, SystemClock, Tally, Tasks, control_desk, response_desk, service};
 use crate::southbound::polled::CommandBook;
 use crate::southbound::{self, Field};
 use crate::store::{self, Reader, Store, StoreError};
-use std::collections::BTreeMap;
+use responder::Responder;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,6 +87,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     store.set_keep(config.privacy.keep);
     let site_key = store.site_key()?;
     let (forgetful, noted) = (store.rescued().is_some(), std::mem::take(&mut remembered.controls));
+    let responses_noted = remembered.responses.take();
 
     let places = Arc::new(config.world.places.clone());
     let world = Arc::new(config.world);
@@ -131,6 +135,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let devices = Arc::new(config.devices);
     let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));
     let (desk, office) = control_desk::desk(config.controls.enabled);
+    let (response_desk, response_office) = response_desk::desk();
     let console = Console {
         devices: Arc::clone(&devices),
         places: Arc::clone(&places),
@@ -140,27 +145,42 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         destinations: Arc::new(statuses),
         orders: inlet.desk(),
         controls: desk.clone(),
+        responses: response_desk,
         people: inlet.people_desk(),
         store: handle.weak(),
         pictures: pictures.clone(),
         clock: Arc::clone(&clock),
         track: config.privacy.track,
+        drill_channels: config.channels.iter().filter(|of| of.drill).map(|of| of.id.clone()).collect(),
     };
     let site = Arc::new(config.site);
+    let means = Means {
+        clock: Arc::clone(&clock),
+        tally: Arc::clone(&tally),
+        site: Arc::clone(&site),
+        controls: desk.clone(),
+    };
+    let responder = Responder::new(responder::Parts {
+        channels: response_channels(&config.responses, &config.channels, &means)?,
+        responses: config.responses,
+        noted: responses_noted,
+        controls: desk,
+        office: response_office,
+        live: live_seen.clone(),
+        findings: findings.clone(),
+        notes: inlet.people_desk(),
+        clock: Arc::clone(&clock),
+        tally: Arc::clone(&tally),
+    });
     let told = Told {
         channels: config.channels,
+        drill: live_seen.borrow().drill.is_some(),
         policies: config.ladders.all,
         places: Arc::clone(&places),
         data_dir: config.data_dir.clone(),
         heard,
         orders: inlet.desk(),
         findings: findings.clone(),
-    };
-    let means = Means {
-        clock: Arc::clone(&clock),
-        tally: Arc::clone(&tally),
-        site: Arc::clone(&site),
-        controls: desk.clone(),
     };
     let telling = start_telling(told, means)?;
 
@@ -177,6 +197,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         allow_health: config.privacy.allow_health,
     };
     start_drivers(&mut edges, &config.buses, &devices, &field, &edges_stopped);
+    edges.spawn("responder", responder.run(edges_stopped.clone()));
     let cameras = cameras(&config.buses, &devices, &config.views);
     if !cameras.is_empty() {
         let with = (Arc::clone(&clock), Arc::clone(&field.tally));
@@ -318,9 +339,36 @@ fn cameras(
     devices.values().filter_map(onvif).collect()
 }
 
+/// The channels that responses use, with a connection of their own: nobody there waits behind alarms.
+fn response_channels(
+    responses: &[Arc<Response>],
+    channels: &[config::Channel],
+    means: &Means,
+) -> Result<BTreeMap<ChannelId, Box<dyn Notifier>>, NotifyError> {
+    let outputs = responses.iter().flat_map(|response| &response.outputs);
+    let named: BTreeSet<&ChannelId> = outputs
+        .filter_map(|output| match &output.does {
+            Does::Tell { channel, .. } => Some(channel),
+            Does::Switch { .. } => None,
+        })
+        .collect();
+    let mut made = BTreeMap::new();
+    for channel in channels.iter().filter(|channel| named.contains(&channel.id)) {
+        let mut own = channel.clone();
+        if let ChannelKind::Mqtt(mqtt) = &mut own.kind {
+            // A broker lets nobody in twice by one name.
+            mqtt.broker.client_id.push_str("-response");
+        }
+        made.insert(channel.id.clone(), notify::notifier(&own, means)?);
+    }
+    Ok(made)
+}
+
 /// Whom to tell, and what is needed for it.
 struct Told {
     channels: Vec<config::Channel>,
+    /// A drill of the run before goes on.
+    drill: bool,
     policies: Vec<Policy>,
     places: Arc<BTreeMap<PlaceId, Place>>,
     data_dir: PathBuf,
@@ -332,15 +380,19 @@ struct Told {
 /// Begins to tell people, of what nobody took before the start at once. Without a channel there is nothing to do.
 fn start_telling(told: Told, means: Means) -> Result<Tasks, GatewayError> {
     let mut telling = Tasks::new();
+    if told.channels.iter().all(|channel| channel.drill) {
+        tracing::warn!("there is no [[channel]] but for drills: nobody will be told of alarms");
+    }
     if told.channels.is_empty() {
-        tracing::warn!("there is no [[channel]]: nobody will be told of alarms");
         return Ok(telling);
     }
+    let mut climbed = Reader::open(&told.data_dir)?.climbed()?;
+    climbed.retain(|one| told.drill || !one.alarm.marks.drill);
     let mut channels = Vec::new();
     for channel in &told.channels {
         let notifier = notify::notifier(channel, &means)?;
         let quiet = channel.quiet.map(|hours| DayHours { from: hours.from, until: hours.until });
-        let route = Route { rate: notifier.rate(), local: channel.is_local(), quiet };
+        let route = Route { rate: notifier.rate(), local: channel.is_local(), quiet, drill: channel.drill };
         channels.push(desk::Channel { id: channel.id.clone(), route, notifier });
     }
     let parts = desk::Parts {
@@ -348,7 +400,7 @@ fn start_telling(told: Told, means: Means) -> Result<Tasks, GatewayError> {
         policies: told.policies,
         places: told.places,
         zone: means.site.zone.clone(),
-        climbed: Reader::open(&told.data_dir)?.climbed()?,
+        climbed,
         heard: told.heard,
         orders: told.orders,
         findings: told.findings,

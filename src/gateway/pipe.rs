@@ -117,13 +117,18 @@ impl Pipe {
 
 impl Turning {
     async fn run(mut self) -> Result<(), StoreError> {
-        let mut pictured = None;
+        let (mut pictured, mut burnt) = (None, false);
         loop {
             let taken = self.take().await?;
             let now = self.pipe.clock.now();
             self.step(now, taken);
-            if pictured.is_none_or(|at: Now| now.mono.since(at.mono).as_millis() >= u128::from(PICTURE_MS)) {
-                pictured = Some(now);
+            // What is locked must be free at once.
+            let burns = self.pipe.pipeline.burns();
+            if burns != burnt
+                || pictured
+                    .is_none_or(|at: Now| now.mono.since(at.mono).as_millis() >= u128::from(PICTURE_MS))
+            {
+                (pictured, burnt) = (Some(now), burns);
                 service::alive();
                 self.pipe.live.send_replace(Arc::new(self.pipe.pipeline.live(now.wall)));
             }
@@ -323,7 +328,7 @@ impl Turning {
         self.pipe.tally.only_counted.add(lost);
         for change in &commit.alarm_changes {
             let alarm = &change.alarm;
-            if change.kind == crate::model::ChangeKind::Raised {
+            if change.kind == crate::model::ChangeKind::Raised && !alarm.marks.drill {
                 self.pipe.tally.alarms_raised.of(&alarm.class.as_str()).one();
             }
             tracing::info!(

@@ -244,6 +244,9 @@ pub struct Marks {
     /// What it turned out to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmed>,
+    /// A person raised it to practise: nothing has happened.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
 }
 
 impl Marks {
@@ -298,11 +301,35 @@ pub struct Alarm {
 /// The rule of calls for help under threat.
 pub const DURESS_RULE: &str = "always.duress";
 
+/// What the rules of the alarms of responses begin with.
+pub const RESPONSE_RULES: &str = "response.";
+/// What they begin with in drills.
+pub const DRILLED_RULES: &str = "drill.response.";
+/// What they end with where nothing may sound.
+pub const SILENT_RULES: &str = ".silent";
+
+impl AlarmKey {
+    /// Whether it is the alarm of a response, which alone says when that is over.
+    #[must_use]
+    pub fn of_response(&self) -> bool {
+        let rule = self.rule.as_str();
+        rule.starts_with(RESPONSE_RULES) || rule.starts_with(DRILLED_RULES)
+    }
+}
+
 impl Alarm {
-    /// Whether nothing may sound or show where it was raised: somebody there is under threat (胁迫).
+    /// Whether nothing may sound or show where it was raised: somebody there is under threat (胁迫), or nobody is to
+    /// hear that the school locks itself down.
     #[must_use]
     pub fn silent(&self) -> bool {
-        self.key.rule.as_str() == DURESS_RULE
+        let rule = self.key.rule.as_str();
+        rule == DURESS_RULE || (self.key.of_response() && rule.ends_with(SILENT_RULES))
+    }
+
+    /// Whether there is fire as far as anybody knows, and not in a drill: nothing may be locked then.
+    #[must_use]
+    pub fn burns(&self) -> bool {
+        self.class == AlarmClass::Fire && self.closed_at.is_none() && !self.marks.drill
     }
 
     /// Whether people are told of it: it is not over, and nothing keeps it quiet.
@@ -427,4 +454,12 @@ pub struct AlarmChange {
     pub note: String,
     /// The alarm after the step.
     pub alarm: Alarm,
+}
+
+impl AlarmChange {
+    /// Whether platforms are told: of a step that is theirs, and never of a drill.
+    #[must_use]
+    pub fn goes_north(&self) -> bool {
+        self.kind.goes_north() && !self.alarm.marks.drill
+    }
 }

@@ -107,6 +107,8 @@ ids! {
     ChannelId,
     /// Part of the school that can be armed against intruders.
     AreaId,
+    /// What a school does at once when there is danger: a lockdown, an evacuation.
+    ResponseId,
 }
 
 #[cfg(test)]

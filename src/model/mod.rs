@@ -4,6 +4,7 @@
 
 pub mod alarm;
 pub mod area;
+pub mod drill;
 pub mod event;
 pub mod fault;
 pub mod few;
@@ -19,6 +20,7 @@ pub mod personal;
 pub mod place;
 pub mod quality;
 pub mod reading;
+pub mod response;
 pub mod secret;
 pub mod text;
 pub mod time;
@@ -28,11 +30,13 @@ pub use alarm::{
     Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Marks, Priority, Truth,
 };
 pub use area::{AreaState, ArmMode};
+pub use drill::Drill;
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Reason, Service};
 pub use fault::Fault;
 pub use hazard::{Hazard, HazardId, Stage};
 pub use id::{
-    AreaId, BadId, BusId, ChannelId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId, RuleId,
+    AreaId, BadId, BusId, ChannelId, ControlId, DestinationId, DeviceId, PlaceId, PointId, ProfileId,
+    ResponseId, RuleId,
 };
 pub use input::{
     Audit, Body, Command, Delivery, Done, Input, Link, MessageKey, Observation, Order, Refused, Unknown,
@@ -46,6 +50,7 @@ pub use personal::{PersonRef, Personal, SiteKey};
 pub use place::{Place, PlaceKind};
 pub use quality::{Doubt, Quality};
 pub use reading::{PointKind, Reading};
+pub use response::ResponseKind;
 pub use secret::Secret;
 pub use text::{Lang, Text};
 pub use time::{ClockQuality, Mono, Now, Stamp, Wall};

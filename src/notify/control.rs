@@ -57,11 +57,16 @@ fn judge(outcome: &Outcome, why: String) -> Verdict {
         Outcome::Refused(Refusal::TooSoon { wait } | Refusal::TooMany { wait, .. }) => {
             Verdict::Busy { retry_after: Some(*wait) }
         }
-        Outcome::DryRun { .. } | Outcome::Refused(Refusal::Off | Refusal::NotAllowed { .. }) => {
+        Outcome::DryRun { .. }
+        | Outcome::Refused(Refusal::Off | Refusal::NotAllowed { .. } | Refusal::Exit) => {
             Verdict::Refused { why }
         }
         Outcome::Refused(
-            Refusal::Interlock(_) | Refusal::UnderWay { .. } | Refusal::NotStored | Refusal::Overtaken { .. },
+            Refusal::Fire
+            | Refusal::Interlock(_)
+            | Refusal::UnderWay { .. }
+            | Refusal::NotStored
+            | Refusal::Overtaken { .. },
         )
         | Outcome::Failed(Failure::Refused(_) | Failure::NotDone { .. } | Failure::Silent(_)) => {
             Verdict::Failed { why }

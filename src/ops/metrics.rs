@@ -42,6 +42,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     PLACE_DEVICES,
     ALARMS_RAISED,
     ALARMS_OPEN,
+    DRILL_RUNNING,
     UNTOLD,
     FAILED_OVER,
     ONLY_COUNTED,
@@ -121,6 +122,8 @@ const PLACE_DEVICES: Metric =
 const ALARMS_RAISED: Metric = ("schoolgate_alarms_raised_total", &["class"], "Alarms raised.");
 const ALARMS_OPEN: Metric =
     ("schoolgate_alarms_open", &["class", "priority", "acknowledged"], "Alarms that are not over.");
+const DRILL_RUNNING: Metric =
+    ("schoolgate_drill_running", &[], "1 while a drill is running; its alarms are in no other figure.");
 const UNTOLD: Metric = ("schoolgate_notify_waiting_alarms", &["channel"], "Alarms that wait for a channel.");
 const FAILED_OVER: Metric = (
     "schoolgate_notify_failovers_total",
@@ -207,6 +210,7 @@ pub(super) fn render(
     page.devices(live, devices)?;
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
+    page.level(DRILL_RUNNING, u64::from(live.drill.is_some()))?;
     page.levels(UNTOLD, tally.untold.all().iter().map(|(channel, n)| ([channel.as_str()], *n)))?;
     page.total(FAILED_OVER, tally.failed_over.get())?;
     page.total(ONLY_COUNTED, tally.only_counted.get())?;
@@ -300,7 +304,8 @@ impl Page {
     }
 
     fn open_alarms(&self, live: &Live) -> Result<(), prometheus::Error> {
-        let open = live.alarms.iter().map(|alarm| {
+        let real = live.alarms.iter().filter(|alarm| !alarm.marks.drill);
+        let open = real.map(|alarm| {
             let acknowledged = if alarm.acknowledged.is_some() { "yes" } else { "no" };
             ([alarm.class.as_str(), alarm.priority.as_str(), acknowledged], 1)
         });

@@ -4,6 +4,7 @@
 //! when the store has made its [`Commit`] durable, and only then is anybody answered.
 
 mod comings;
+mod entry;
 mod live;
 mod player;
 mod seen;
@@ -17,14 +18,15 @@ use crate::aggregate::{Aggregates, Standing};
 use crate::alarm::{self, AlarmBook, Area, Before, Causes, OrderRefused, Setup};
 use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
-    Actor, Alarm, AlarmChange, AlarmClass, AreaId, Body, BusId, Command, ControlId, Delivery, DestinationId,
-    DeviceId, Done, Doubt, Event, EventKind, Hazard, Input, Link, Mono, Now, Observation, OutboxItem, People,
-    PeopleChange, Phase, PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Alarm, AlarmChange, AreaId, Body, BusId, Command, ControlId, Delivery, DestinationId, DeviceId, Done,
+    Doubt, Event, EventKind, Hazard, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange,
+    Phase, PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
 use crate::profile::{Counted, Nature};
 use crate::rules::{Engine, Finding, Level, World};
 use comings::Comings;
+use entry::{noted, stepped};
 use live::LiveBoard;
 use seen::Seen;
 use std::collections::BTreeMap;
@@ -108,6 +110,10 @@ pub struct Commit {
     pub hazards: Vec<Hazard>,
     /// What a restart has to know of the muster, in its own words; empty when there is none.
     pub muster: Option<String>,
+    /// What a restart has to know of responses, in their own words.
+    pub responses: Option<String>,
+    /// What a restart has to know of drills, in its own words.
+    pub drill: Option<String>,
     /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
     pub people: Vec<(Wall, PeopleChange)>,
 }
@@ -142,6 +148,8 @@ impl Commit {
             && self.areas.is_empty()
             && self.hazards.is_empty()
             && self.muster.is_none()
+            && self.responses.is_none()
+            && self.drill.is_none()
             && self.people.is_empty()
     }
 
@@ -162,6 +170,8 @@ impl Commit {
             + self.areas.len()
             + self.hazards.len()
             + usize::from(self.muster.is_some())
+            + usize::from(self.responses.is_some())
+            + usize::from(self.drill.is_some())
             + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
     }
 
@@ -185,6 +195,8 @@ impl Commit {
         self.areas.extend(later.areas);
         self.hazards.extend(later.hazards);
         self.muster = later.muster.or(self.muster.take());
+        self.responses = later.responses.or(self.responses.take());
+        self.drill = later.drill.or(self.drill.take());
         self.people.extend(later.people);
     }
 }
@@ -222,6 +234,10 @@ pub struct Remembered {
     pub passes: Vec<(DeviceId, Stamp, Event)>,
     /// What was noted of the muster.
     pub muster: Option<String>,
+    /// What was noted of responses.
+    pub responses: Option<String>,
+    /// What was noted of drills.
+    pub drill: Option<String>,
 }
 
 /// The last roll-ups and readings of the run before.
@@ -310,14 +326,14 @@ impl Pipeline {
             engine.remember(now, &Observation { device, stamp: *stamp, body, retained: false });
         }
         let mut campus = Campus::new(settings.campus.clone());
-        let muster = (remembered.muster.as_deref(), remembered.open_alarms.iter().any(is_fire));
+        let muster = (remembered.muster.as_deref(), remembered.open_alarms.iter().any(Alarm::burns));
         campus.restore(now, &world, remembered.passes, muster);
         // A rule that was taken out of the configuration, or no longer watches the device, will never say that its
         // alarm has ended.
         let pending = remembered
             .open_alarms
             .iter()
-            .filter(|a| a.active)
+            .filter(|a| a.active && !a.marks.drill && !a.key.of_response())
             .filter(|a| {
                 let device = a.device.as_ref();
                 !engine.watches(&a.key.rule, device)
@@ -341,6 +357,7 @@ impl Pipeline {
             hazards: remembered.hazards,
             next_hazard: remembered.next_hazard,
             areas: remembered.areas,
+            drill: remembered.drill,
         };
         let (causes, areas) = (Causes::new(&world), settings.areas.clone());
         let mut book = AlarmBook::restore(before, Setup { settings: settings.alarms, causes, areas });
@@ -432,6 +449,7 @@ impl Pipeline {
                 commit.musters.push(self.campus.order(now.wall, &command, &self.world));
             }
             Input::Audit(entry) => commit.audit.push(entry),
+            Input::Responses(note) => commit.responses = Some(note),
             Input::People(change) => {
                 change.apply(&mut self.people);
                 if let PeopleChange::Erase(who) = &change {
@@ -532,18 +550,21 @@ impl Pipeline {
         }
     }
 
-    /// Writes down what the book says of areas and hazards.
+    /// Writes down what the book says of areas, hazards and drills.
     fn settle_book(&mut self, now: Now, commit: &mut Commit) {
         commit.alarm_changes.extend(self.book.expire(now));
         let notes = self.book.area_notes(now);
         commit.audit.extend(notes.audit);
         commit.areas.extend(notes.rows);
         commit.hazards.extend(self.book.hazard_notes());
+        let notes = self.book.drill_notes();
+        commit.audit.extend(notes.audit);
+        commit.drill = notes.row.or(commit.drill.take());
     }
 
     /// A fire alarm that is open holds a muster open.
     fn settle_campus(&mut self, now: Now, commit: &mut Commit) {
-        let fire = self.book.open().any(is_fire);
+        let fire = self.book.open().any(Alarm::burns);
         let settled = self.campus.settle(now.wall, &self.world, fire);
         let entry = |note: campus::Note| Audit {
             at: note.at,
@@ -561,7 +582,7 @@ impl Pipeline {
         let records = commit
             .alarm_changes
             .iter()
-            .filter(|change| change.kind.goes_north())
+            .filter(|change| change.goes_north())
             .map(|change| Record::Alarm(change.clone()))
             .chain(commit.roll_ups.iter().map(|r| Record::Aggregate(r.clone())));
         for record in records {
@@ -597,28 +618,19 @@ impl Pipeline {
         deadlines.into_iter().flatten().fold(close, Mono::min)
     }
 
+    /// Whether a fire alarm is open.
+    #[must_use]
+    pub fn burns(&self) -> bool {
+        self.book.open().any(Alarm::burns)
+    }
+
     /// Everything as it stands now, for pages and metrics.
     #[must_use]
     pub fn live(&self, now: Wall) -> Live {
         let campus = self.campus.picture(&self.world);
-        let areas = self.book.areas();
-        Live { campus, areas, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
+        let (areas, drill) = (self.book.areas(), self.book.drill().cloned());
+        Live { campus, areas, drill, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
-}
-
-fn noted(at: Wall, action: &'static str, subject: String, detail: &str) -> Audit {
-    Audit { at, actor: "system".into(), action, subject: subject.into(), detail: detail.to_owned() }
-}
-
-/// A step of a hazard, for the audit trail.
-fn stepped(at: Wall, actor: &Actor, hazard: &Hazard, note: &str) -> Audit {
-    let subject = format!("hazard {}", hazard.id).into();
-    let detail = format!("{}: {note}", hazard.stage());
-    Audit { at, actor: actor.as_str().to_owned().into(), action: "hazard", subject, detail }
-}
-
-fn is_fire(alarm: &Alarm) -> bool {
-    alarm.class == AlarmClass::Fire
 }
 
 /// Says of an event's person what the school told.

@@ -75,9 +75,25 @@ impl ControlDesk {
         by: By,
         (reason, dry_run): (String, bool),
     ) -> Result<Outcome, Stopping> {
+        let told = self.give(control, value, by, (reason, dry_run)).await?;
+        told.await.map_err(|_| Stopping)
+    }
+
+    /// Gives an order: those given one after the other arrive in that order. What became of it is told later; nothing is
+    /// told where nobody takes orders any more.
+    ///
+    /// # Errors
+    /// As [`ControlDesk::order`].
+    pub async fn give(
+        &self,
+        control: ControlId,
+        value: f64,
+        by: By,
+        (reason, dry_run): (String, bool),
+    ) -> Result<oneshot::Receiver<Outcome>, Stopping> {
         let (outcome, told) = oneshot::channel();
         let parcel = ControlParcel { control, value, by, reason, dry_run, outcome };
         self.orders.send(parcel).await.map_err(|_| Stopping)?;
-        told.await.map_err(|_| Stopping)
+        Ok(told)
     }
 }

@@ -42,6 +42,16 @@ kind = "state"
 unit = "1"
 write = "multiple"
 [[point]]
+id = "exit"
+name_zh = "疏散门"
+name_en = "exit"
+table = "coil"
+address = 2
+type = "bit"
+kind = "state"
+unit = "1"
+write = "single"
+[[point]]
 id = "hand"
 name_zh = "就地"
 name_en = "local"
@@ -160,7 +170,7 @@ pub async fn reading(school: &School) -> Daemon<'_> {
     let daemon = school.start().await;
     until("every point is read", async || {
         let relay = school.get("/api/v1/devices/relay").await;
-        (relay["points"].as_object()?.len() == 4).then_some(())
+        (relay["points"].as_object()?.len() == 5).then_some(())
     })
     .await;
     daemon
@@ -443,6 +453,8 @@ pub mod switching {
             settle: Duration::from_secs(1),
             dry_run: false,
             off_when: std::collections::BTreeSet::new(),
+            exit: false,
+            inert_in_fire: false,
         }
     }
 

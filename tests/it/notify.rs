@@ -31,14 +31,14 @@ const CANARY: &str = "canary4711";
 const IN_TIME: Duration = TRY_LIMIT.saturating_add(Duration::from_secs(2));
 
 /// A server of somebody else.
-struct Peer {
+pub struct Peer {
     _child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    port: u16,
+    pub port: u16,
 }
 
 impl Peer {
-    async fn start(script: &str, args: &[&str]) -> Self {
+    pub async fn start(script: &str, args: &[&str]) -> Self {
         let mut child = Command::new(python())
             .arg(rig::root().join("tests/peers").join(script))
             .args(args)
@@ -54,7 +54,7 @@ impl Peer {
     }
 
     /// What came next.
-    async fn heard(&mut self) -> Value {
+    pub async fn heard(&mut self) -> Value {
         let line = timeout(PATIENCE, self.lines.next_line()).await.expect("in time").expect("a line");
         serde_json::from_str(&line.expect("a peer that lives")).expect("JSON")
     }

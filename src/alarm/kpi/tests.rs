@@ -190,3 +190,16 @@ fn a_flood_lasts_until_fewer_than_five_come_in_ten_minutes() {
     assert_eq!(found.floods, [Flood { begin: at(5), end: Some(at(15)), announced: 12 }]);
     assert_eq!(found.most, 12);
 }
+
+#[test]
+fn alarms_of_drills_change_no_figure() {
+    let span = (Wall(AT), Wall(AT + WEEK * MINUTE));
+    let alone = steps(&lives(&mut Dice(9)));
+    let practised = steps(&lives(&mut Dice(10))).into_iter().map(|mut step| {
+        (step.alarm.id.0, step.alarm.marks.drill) = (step.alarm.id.0 + 10_000, true);
+        step
+    });
+    let mut both: Vec<AlarmChange> = alone.iter().cloned().chain(practised).collect();
+    both.sort_by_key(|step| step.at);
+    assert_eq!(kpi(&both, span, 2), kpi(&alone, span, 2));
+}

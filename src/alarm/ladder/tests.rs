@@ -1,5 +1,7 @@
 //! The ladder step by step, with channels that do as a test says.
 
+mod drills;
+
 use super::*;
 use crate::alarm::{DayHours, Route, Scope, Step, usual};
 use crate::model::{Actor, AlarmClass, AlarmKey, Handled, Place, PlaceId, PlaceKind, Rate, RuleId, Text};
@@ -14,7 +16,7 @@ pub(super) fn channel(id: &str) -> ChannelId {
 }
 
 pub(super) fn route(messages: u32, secs: u64) -> Route {
-    Route { rate: Rate { messages, per: Duration::from_secs(secs) }, local: false, quiet: None }
+    Route { rate: Rate { messages, per: Duration::from_secs(secs) }, local: false, quiet: None, drill: false }
 }
 
 /// These channels and no ladder yet.

@@ -106,6 +106,10 @@ pub(super) fn control(reader: &Reader<'_>, around: &Around<'_>) -> Option<Contro
                 "write the value that is on as `on`",
             );
         }
+        Some(_) if spec.exit => {
+            let advice = "name another [[control]]: software only ever brings an exit to rest";
+            reader.problem("control", format!("'{id}' is an exit"), advice);
+        }
         Some(_) => {}
     }
     if spec.max_on.is_none() || spec.rest.is_none() {
