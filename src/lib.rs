@@ -28,6 +28,8 @@ pub mod aggregate;
 pub mod pipeline;
 // pure: what may be switched, and what counts as done
 pub mod control;
+// pure: what is handed over at the end of a shift
+pub mod report;
 // pure: what a school wrote, and what it means
 pub mod config;
 // pure: rules on trial, on written cases and on the past

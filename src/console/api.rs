@@ -1,6 +1,6 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, alarms, campus, controls, people, pictures, views};
+use super::{Console, Problem, alarms, campus, controls, people, pictures, reports, views};
 use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
 use crate::profile::Nature;
 use crate::runtime::Chain;
@@ -46,6 +46,8 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/areas/{id}/{order}", post(alarms::arm))
         .route("/api/v1/controls", get(controls::list))
         .route("/api/v1/controls/{id}", post(controls::order))
+        .route("/api/v1/reports/shift", get(reports::shift))
+        .route("/api/v1/reports/alarm-kpi", get(reports::alarm_kpi))
         .route("/api/v1/presence", get(campus::presence))
         .route("/api/v1/muster", get(campus::muster))
         .route("/api/v1/muster/start", post(campus::start))

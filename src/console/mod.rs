@@ -11,16 +11,18 @@ mod guard;
 mod people;
 mod pictures;
 mod problem;
+mod reports;
 mod views;
 
 pub use api::router;
 pub use problem::Problem;
 
 use crate::capture::Shelf;
-use crate::config::Device;
+use crate::config::{Device, Site};
 use crate::model::{DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
+use crate::report::Duty;
 use crate::runtime::lanes::{OrderDesk, PeopleDesk};
 use crate::runtime::{Chain, Clock, ControlDesk, Tally};
 use crate::store::WeakHandle;
@@ -39,6 +41,10 @@ pub struct Console {
     pub devices: Arc<BTreeMap<DeviceId, Device>>,
     /// The places of the school.
     pub places: Arc<BTreeMap<PlaceId, Place>>,
+    /// The school.
+    pub site: Arc<Site>,
+    /// Who is on duty, and when shifts begin.
+    pub duty: Arc<Duty>,
     /// Where the database lives.
     pub data_dir: PathBuf,
     /// How everything stands.

@@ -46,6 +46,7 @@ mod profiles;
 mod pull;
 mod push;
 mod pymodbus;
+mod report;
 mod rig;
 mod rules;
 mod script;
