@@ -1,6 +1,6 @@
 //! Reports of a seeded store against written ones, and what holds of every report.
 
-use super::*;
+use super::{text, *};
 use crate::alarm::{AlarmBook, Before, Setup};
 use crate::calendar::time_of_day;
 use crate::model::alarm::MAX_NOTE_CHARS;

@@ -60,7 +60,7 @@ impl Dice {
 }
 
 /// A plain life: raised, perhaps on the shelf for a while, taken, confirmed, closed.
-struct Life {
+struct Plain {
     raised: i64,
     inhibited: bool,
     shelf: Option<(i64, i64)>,
@@ -69,13 +69,13 @@ struct Life {
     chatters: bool,
 }
 
-fn lives(dice: &mut Dice) -> Vec<Life> {
+fn lives(dice: &mut Dice) -> Vec<Plain> {
     (0..900)
         .map(|n| {
             // Some come in bursts.
             let raised = if n % 3 == 0 { 2000 + dice.below(30) } else { dice.below(WEEK) };
             let taken = (dice.below(5) > 0).then(|| raised + 50 + dice.below(300));
-            Life {
+            Plain {
                 raised,
                 inhibited: dice.below(10) == 0,
                 shelf: (dice.below(10) == 0)
@@ -88,7 +88,7 @@ fn lives(dice: &mut Dice) -> Vec<Life> {
         .collect()
 }
 
-fn steps(lives: &[Life]) -> Vec<AlarmChange> {
+fn steps(lives: &[Plain]) -> Vec<AlarmChange> {
     let mut steps = Vec::new();
     for (id, life) in (1..).zip(lives) {
         let mut put = |minute, kind, truth| steps.push(step(id, minute, kind, truth));
@@ -121,7 +121,7 @@ fn the_figures_are_those_of_a_naive_reference() {
         let lives = lives(&mut Dice(seed));
         let span = (Wall(AT), Wall(AT + WEEK * MINUTE));
         let found = kpi(&steps(&lives), span, 2);
-        let counted = |life: &&Life| life.truth != Some(Truth::Drill);
+        let counted = |life: &&Plain| life.truth != Some(Truth::Drill);
         let mut told: Vec<(i64, usize)> = Vec::new();
         let mut waits: BTreeMap<Priority, Vec<i64>> = BTreeMap::new();
         for (n, life) in lives.iter().enumerate().filter(|(_, life)| counted(life) && !life.inhibited) {
@@ -172,17 +172,17 @@ fn the_figures_are_those_of_a_naive_reference() {
         assert_eq!(usize::try_from(found.chattering).unwrap(), chatters);
         let inhibited = lives.iter().filter(counted).filter(|life| life.inhibited).count();
         assert_eq!(usize::try_from(found.inhibited).unwrap(), inhibited);
-        let open = |life: &&Life| life.taken.is_none_or(|taken| taken + 2 >= WEEK);
+        let open = |life: &&Plain| life.taken.is_none_or(|taken| taken + 2 >= WEEK);
         let standing = lives.iter().filter(open).filter(counted).filter(|l| WEEK - l.raised > 24 * 60);
         assert_eq!(found.standing.len(), standing.count());
         let confirmed = |truth| {
-            let of = |life: &&Life| life.truth == Some(truth) && life.taken.unwrap() + 1 < WEEK;
+            let of = |life: &&Plain| life.truth == Some(truth) && life.taken.unwrap() + 1 < WEEK;
             lives.iter().filter(of).count() as f64
         };
         let known = confirmed(Truth::Real) + confirmed(Truth::False) + confirmed(Truth::Nuisance);
         let share = confirmed(Truth::False) / known;
         assert!((found.false_share.unwrap() - share).abs() < 1e-9);
-        let shelved = |life: &&Life| {
+        let shelved = |life: &&Plain| {
             life.shelf.is_some_and(|(from, to)| from < WEEK && to >= WEEK) && open(life) && counted(life)
         };
         assert_eq!(found.shelved.len(), lives.iter().filter(shelved).count());
