@@ -324,7 +324,8 @@ impl Reckoning {
 
 /// Whether an alarm was set off to practise.
 fn is_drill(alarm: &Alarm) -> bool {
-    alarm.marks.confirmed.as_ref().is_some_and(|confirmed| confirmed.truth == Truth::Drill)
+    alarm.marks.drill
+        || alarm.marks.confirmed.as_ref().is_some_and(|confirmed| confirmed.truth == Truth::Drill)
 }
 
 fn count(n: usize) -> u32 {

@@ -112,6 +112,8 @@ pub struct Ladder {
     cases: BTreeMap<AlarmId, Case>,
     queues: BTreeMap<ChannelId, Queue>,
     timers: BTreeSet<(Mono, AlarmId)>,
+    /// How many of the cases are of drills.
+    drills: usize,
     next_number: u64,
     deeds: Vec<Deed>,
     counts: LadderCounts,
@@ -128,6 +130,7 @@ impl Ladder {
             cases: BTreeMap::new(),
             queues,
             timers: BTreeSet::new(),
+            drills: 0,
             // Above those of the runs before, as long as the wall clock goes on: a receiver knows a repeat by it.
             next_number: u64::try_from(now.wall.0).unwrap_or(0).max(1),
             deeds: Vec::new(),
@@ -185,12 +188,15 @@ impl Ladder {
 
     /// Begins a ladder, or takes it up where so much time has passed and so many steps were reached.
     fn begin(&mut self, now: Now, alarm: Arc<Alarm>, policy: usize, elapsed_ms: i64, reached: usize) {
-        if self.cases.len() >= MAX_FOLLOWED && alarm.priority != Priority::Critical {
+        // Those of drills take no room from the others.
+        let followed = self.cases.len().saturating_sub(self.drills);
+        if followed >= MAX_FOLLOWED && alarm.priority != Priority::Critical && !alarm.marks.drill {
             return self.only_count(&alarm, policy);
         }
         let id = alarm.id;
         self.forget(id);
         let begun_ms = mono_ms(now.mono).saturating_sub(elapsed_ms);
+        self.drills += usize::from(alarm.marks.drill);
         let mut case = Case {
             alarm,
             policy,
@@ -270,6 +276,7 @@ impl Ladder {
     fn forget(&mut self, id: AlarmId) -> Option<Case> {
         self.queues.values_mut().for_each(|queue| queue.drop(id));
         let mut case = self.cases.remove(&id)?;
+        self.drills = self.drills.saturating_sub(usize::from(case.alarm.marks.drill));
         if let Some(due) = case.due.take() {
             self.timers.remove(&(due, id));
         }
@@ -343,7 +350,10 @@ impl Ladder {
                 self.arm(id);
             }
         }
-        for (channel, queue) in &mut self.queues {
+        // What is real goes first.
+        let (drills, real): (Vec<_>, Vec<_>) =
+            self.queues.iter_mut().partition(|(_, queue)| queue.route().drill);
+        for (channel, queue) in real.into_iter().chain(drills) {
             let quiet = queue.route().quiet.is_some_and(|hours| hours.hold(now.wall, &self.plan.zone));
             if let Some(load) = queue.take(now.mono, quiet, self.next_number) {
                 if load.number == self.next_number {

@@ -7,6 +7,7 @@
 mod area;
 mod causes;
 mod chatter;
+mod drill;
 mod explain;
 mod flood;
 mod hazard;
@@ -20,6 +21,9 @@ mod wording;
 pub use area::{Area, AreaNotes, Schedule};
 pub use causes::Causes;
 pub use chatter::{CHATTER_NOTED, CHATTER_TIMES, CHATTER_WITHIN};
+pub use drill::{
+    DRILL_RULES, DrillNotes, MAX_DRILL_ALARMS, MAX_DRILL_CHARS, MOST_DRILL_SECS, USUAL_DRILL_SECS,
+};
 pub use hazard::MAX_OPEN_HAZARDS;
 pub use ladder::{ACCEPT_WITHIN, Climbed, Deed, Ladder, LadderCounts, MAX_FOLLOWED};
 pub use plan::{DayHours, Plan, Policy, Route, Scope, Step, usual};
@@ -27,13 +31,14 @@ pub use refused::OrderRefused;
 
 use crate::model::alarm::Chatter;
 use crate::model::{
-    Actor, Alarm, AlarmChange, AlarmId, AlarmKey, AreaId, AreaState, BusId, ChangeKind, DeviceId, Hazard,
-    Marks, Mono, Now, PersonRef, PlaceId, Wall,
+    Actor, Alarm, AlarmChange, AlarmId, AlarmKey, AreaId, AreaState, BusId, ChangeKind, DeviceId, Handled,
+    Hazard, Marks, Mono, Now, PersonRef, PlaceId, Wall,
 };
 use crate::rules::timers::Timers;
 use crate::rules::{BUS_RULE, Finding, Level};
 use area::Areas;
 use chatter::Pulse;
+use drill::Drills;
 use hazard::Hazards;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -84,6 +89,8 @@ pub struct Before {
     pub next_hazard: u64,
     /// What was noted of each area.
     pub areas: Vec<(AreaId, String)>,
+    /// What was noted of drills.
+    pub drill: Option<String>,
 }
 
 /// What stands in an alarm where a person stood who was erased: no two alarms get the same subject.
@@ -110,6 +117,8 @@ enum Due {
     Release(AlarmKey),
     /// Nothing more belongs to the first of a group.
     Group(Group),
+    /// A drill has lasted as long as it was to.
+    Drill,
 }
 
 /// Alarms that may follow from one another.
@@ -135,6 +144,7 @@ pub struct AlarmBook {
     timers: Timers<Due>,
     areas: Areas,
     hazards: Hazards,
+    drills: Drills,
 }
 
 impl AlarmBook {
@@ -154,6 +164,7 @@ impl AlarmBook {
             timers: Timers::new(),
             areas: Areas::new(setup.areas, before.areas),
             hazards: Hazards::new(before.hazards, before.next_hazard),
+            drills: Drills::new(before.drill.as_deref()),
         }
     }
 
@@ -204,6 +215,7 @@ impl AlarmBook {
                 changes.push(change(ChangeKind::Unsuppressed, now.wall, Actor::gateway(), "", alarm));
             }
         }
+        self.resume_drill(now, &mut changes);
         changes
     }
 
@@ -248,7 +260,9 @@ impl AlarmBook {
     /// speaks for that alone.
     pub fn apply(&mut self, now: Now, finding: &Finding, absent: &[DeviceId]) -> Vec<AlarmChange> {
         let mut changes = self.expire(now);
-        if self.areas.lets_through(now, finding) {
+        if drill::is_of_drill(&finding.key.rule) {
+            self.take_in_drill(now, finding, &mut changes);
+        } else if self.areas.lets_through(now, finding) {
             if finding.level == Level::Holds && !absent.is_empty() {
                 self.absent.insert(finding.key.clone(), absent.to_vec());
             }
@@ -269,6 +283,7 @@ impl AlarmBook {
                 Due::Count(key) => self.note_count(now, &key, &mut changes),
                 Due::Release(cause) => self.release(now.wall, &cause, &mut changes),
                 Due::Group(_) => {}
+                Due::Drill => self.drill_is_over(now, &mut changes),
             }
         }
         let passed = self.areas.expire(now);
@@ -351,6 +366,7 @@ impl AlarmBook {
 
     fn raise(&mut self, now: Now, finding: &Finding, changes: &mut Vec<AlarmChange>) {
         let active = finding.level == Level::Holds;
+        let drill = drill::is_of_drill(&finding.key.rule);
         let alarm = Alarm {
             id: AlarmId(self.next_id),
             key: finding.key.clone(),
@@ -364,10 +380,10 @@ impl AlarmBook {
             occurrences: 1,
             cleared_at: (!active).then_some(now.wall),
             acknowledged: None,
-            latched: finding.class.latches(),
+            latched: finding.class.latches() && !drill,
             reset: None,
             closed_at: None,
-            marks: Marks { first: self.is_first(now, finding), ..Marks::default() },
+            marks: Marks { first: !drill && self.is_first(now, finding), drill, ..Marks::default() },
         };
         self.next_id = self.next_id.saturating_add(1);
         changes.push(change(ChangeKind::Raised, now.wall, Actor::gateway(), "", &alarm));
@@ -483,7 +499,7 @@ impl AlarmBook {
         changes: &mut Vec<AlarmChange>,
     ) {
         for alarm in self.open.values_mut() {
-            if !self.areas.concerns(area, alarm.class, alarm.place.as_ref()) {
+            if alarm.marks.drill || !self.areas.concerns(area, alarm.class, alarm.place.as_ref()) {
                 continue;
             }
             let kind = match (disarmed, alarm.marks.suppressed.is_some()) {
@@ -548,10 +564,15 @@ impl AlarmBook {
         if !over {
             return;
         }
-        let Some(mut alarm) = self.open.remove(key) else { return };
-        alarm.closed_at = Some(at);
-        changes.push(change(ChangeKind::Closed, at, Actor::gateway(), "", &alarm));
-        self.absent.remove(key);
+        if let Some(alarm) = self.open.remove(key) {
+            self.close(alarm, &Handled { by: Actor::gateway(), at, note: String::new() }, changes);
+        }
+    }
+
+    fn close(&mut self, mut alarm: Alarm, handled: &Handled, changes: &mut Vec<AlarmChange>) {
+        alarm.closed_at = Some(handled.at);
+        changes.push(change(ChangeKind::Closed, handled.at, handled.by.clone(), &handled.note, &alarm));
+        self.absent.remove(&alarm.key);
         if self.over.len() >= CONFIRMABLE {
             self.over.pop_front();
         }

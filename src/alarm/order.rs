@@ -1,5 +1,6 @@
-//! What people want done to alarms, hazards and areas, and whether it may be.
+//! What people want done to alarms, hazards, areas and drills, and whether it may be.
 
+use super::drill::Asked;
 use super::{AlarmBook, Due, OrderRefused, change};
 use crate::model::alarm::{Confirmed, OutOfService, Shelf};
 use crate::model::{
@@ -12,7 +13,7 @@ use std::time::Duration;
 const MOST_OUT_SECS: u32 = 366 * 24 * 3600;
 
 /// What came of an order.
-type Outcome = Result<(Vec<AlarmChange>, Done), OrderRefused>;
+pub(super) type Outcome = Result<(Vec<AlarmChange>, Done), OrderRefused>;
 
 impl AlarmBook {
     /// Carries out what a person wants.
@@ -58,13 +59,19 @@ impl AlarmBook {
                 Ok((Vec::new(), Done::Hazard(Box::new(hazard))))
             }
             Order::Arm { area, mode, force } => {
-                let holding = self.open.values().filter(|alarm| alarm.active);
+                let holding = self.open.values().filter(|alarm| alarm.active && !alarm.marks.drill);
                 let concerned = holding.filter(|a| self.areas.concerns(area, a.class, a.place.as_ref()));
                 let active: Vec<AlarmKey> = concerned.map(|alarm| alarm.key.clone()).collect();
                 let state = self.areas.order(now, area, *mode, *force, &active, &handled)?;
                 let (mut changes, disarmed) = (Vec::new(), *mode == ArmMode::Disarmed);
                 self.suppress(at, area, disarmed, &handled.by, &handled.note, &mut changes);
                 Ok((changes, Done::Area(Box::new(state))))
+            }
+            Order::StartDrill { secs } => self.start_drill(now, *secs, handled),
+            Order::StopDrill => self.stop_drill(handled),
+            Order::DrillAlarm { class, priority, place, what } => {
+                let asked = Asked { class: *class, priority: *priority, place, what: what.as_deref() };
+                self.drill_alarm(now, asked, &handled)
             }
         }
     }

@@ -14,6 +14,8 @@ const USUAL_STEPS_SECS: [u64; 5] = [0, 30, 60, 120, 180];
 const USUAL_REMINDERS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(900));
 /// What the ladders are called that no school wrote.
 const USUAL: [&str; 2] = ["default-critical", "default"];
+/// What the ladder of drills is called that holds where no other does.
+const DRILLS: &str = "drills";
 
 /// A part of the day in local time, from the first up to but not including the second; over midnight where the second
 /// is the earlier.
@@ -50,6 +52,8 @@ pub struct Route {
     pub local: bool,
     /// When it is left alone, unless something is critical.
     pub quiet: Option<DayHours>,
+    /// Whether it is for drills, and for nothing else.
+    pub drill: bool,
 }
 
 /// One step of a ladder.
@@ -103,9 +107,50 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The same with ladders for drills behind the others: each ladder once more with those of its channels that are
+    /// for drills, or all of these at once where it names none. Without such a channel nobody is told of a drill.
+    #[must_use]
+    pub fn with_drills(mut self) -> Self {
+        let routes = &self.routes;
+        let for_drills = |channel: &ChannelId| routes.get(channel).is_some_and(|route| route.drill);
+        let all: Vec<Vec<ChannelId>> =
+            routes.keys().filter(|id| for_drills(id)).map(|id| vec![id.clone()]).collect();
+        if all.is_empty() {
+            return self;
+        }
+        let mut exercises: Vec<Policy> = Vec::new();
+        let whatever = Policy {
+            id: DRILLS.to_owned(),
+            scope: Scope::default(),
+            steps: Vec::new(),
+            remind: None,
+            over: false,
+        };
+        for policy in self.policies.iter().chain([&whatever]) {
+            let mut steps = only(&policy.steps, for_drills);
+            if steps.is_empty() {
+                steps.push(Step { after: Duration::ZERO, groups: all.clone() });
+            }
+            exercises.push(Policy { steps, over: false, ..policy.clone() });
+        }
+        for policy in &mut self.policies {
+            policy.steps = only(&policy.steps, |channel| !for_drills(channel));
+        }
+        self.policies.extend(exercises);
+        self
+    }
+
     /// The ladder of an alarm raised at this moment.
     pub(super) fn choose(&self, alarm: &Alarm, at: Wall) -> Option<usize> {
-        self.policies.iter().position(|policy| policy.scope.holds(alarm, at, self))
+        self.policies.iter().position(|policy| {
+            policy.scope.holds(alarm, at, self) && self.is_for_drills(policy) == alarm.marks.drill
+        })
+    }
+
+    /// A ladder has channels for drills alone or none of them, see [`Plan::with_drills`].
+    fn is_for_drills(&self, policy: &Policy) -> bool {
+        let mut channels = policy.steps.iter().flat_map(|step| &step.groups).flatten();
+        channels.any(|channel| self.routes.get(channel).is_some_and(|route| route.drill))
     }
 
     fn within(&self, place: Option<&PlaceId>, among: &BTreeSet<PlaceId>) -> bool {
@@ -125,6 +170,19 @@ impl Plan {
     pub(super) fn is_local(&self, channel: &ChannelId) -> bool {
         self.routes.get(channel).is_some_and(|route| route.local)
     }
+}
+
+/// The steps with these of their channels; what is left first is told at once.
+fn only(steps: &[Step], kept: impl Fn(&ChannelId) -> bool) -> Vec<Step> {
+    let mut left = Vec::new();
+    for Step { after, groups } in steps {
+        let groups = groups.iter().map(|group| group.iter().filter(|id| kept(id)).cloned().collect());
+        let groups: Vec<Vec<ChannelId>> = groups.filter(|group: &Vec<ChannelId>| !group.is_empty()).collect();
+        if !groups.is_empty() {
+            left.push(Step { after: if left.is_empty() { Duration::ZERO } else { *after }, groups });
+        }
+    }
+    left
 }
 
 impl Scope {

@@ -106,6 +106,32 @@ pub enum OrderRefused {
         /// What is.
         open: Vec<AlarmKey>,
     },
+    /// One drill at a time.
+    #[error("drill {number} is running, begun by {} at {}: stop it first", .by.by.as_str(), .by.at)]
+    DrillRunning {
+        /// Its number.
+        number: u64,
+        /// Who began it.
+        by: Handled,
+    },
+    /// There is none.
+    #[error("no drill is running: start one first (schoolgate drill start)")]
+    NoDrill,
+    /// It would last too long.
+    #[error("a drill may last from 1 to {most} s")]
+    DrillSpan {
+        /// The longest, seconds.
+        most: u32,
+    },
+    /// Nobody practises that.
+    #[error("a drill has alarms of the classes fire, help, intrusion and security, not {0}")]
+    DrillClass(AlarmClass),
+    /// It is not said what happens, or at length.
+    #[error("say in at most {0} characters what happens in the drill, or leave it out")]
+    DrillWords(usize),
+    /// There are too many.
+    #[error("this drill has had {0} alarms, more are not possible: stop it and start another")]
+    DrillFull(u32),
 }
 
 fn listed(open: &[AlarmKey]) -> String {
@@ -148,6 +174,16 @@ impl OrderRefused {
             Self::Open { area, open } => {
                 format!("防区“{area}”未布防，以下未关闭：{}；请关闭，或强制布防（将旁路它们）", listed(open))
             }
+            Self::DrillRunning { number, by } => {
+                format!("演练 {number} 正在进行，由 {} 于 {} 开始：请先结束", by.by.as_str(), by.at)
+            }
+            Self::NoDrill => "没有正在进行的演练：请先开始（schoolgate drill start）".to_owned(),
+            Self::DrillSpan { most } => format!("演练时长必须在 1 至 {most} 秒之间"),
+            Self::DrillClass(class) => {
+                format!("演练只有火警、求助、入侵和安防四类报警，没有{}", class.name().zh)
+            }
+            Self::DrillWords(most) => format!("请用最多 {most} 字写明演练中发生什么，或者不写"),
+            Self::DrillFull(most) => format!("本次演练已有 {most} 条报警：请结束后重新开始"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::flood::{Counts, Load, Waiting, rank};
 use super::plan::Plan;
-use crate::model::{Alarm, Message, Occasion, Priority, Text, Wall};
+use crate::model::{Alarm, Message, Occasion, Priority, Text, Wall, drill};
 
 /// Critical alarms that a digest names, and others.
 const NAMED: (usize, usize) = (10, 5);
@@ -28,8 +28,8 @@ fn single(number: u64, one: &Waiting, plan: &Plan, at: Wall) -> Message {
         occasion: *occasion,
         priority: alarm.priority,
         class: Some(alarm.class),
-        drill: false,
-        title: alarm.what.clone(),
+        drill: alarm.marks.drill,
+        title: title(alarm),
         place: path(alarm, plan),
         lines,
         at,
@@ -48,7 +48,8 @@ fn digest(load: &Load, many: &[Waiting], plan: &Plan, at: Wall) -> Message {
     }
     let mut lines = Vec::new();
     let named = |waiting: &&Waiting, lines: &mut Vec<Text>| {
-        let Alarm { priority, what, id, .. } = &*waiting.alarm;
+        let Alarm { priority, id, .. } = &*waiting.alarm;
+        let what = title(&waiting.alarm);
         let (name, place) = (priority.name(), path(&waiting.alarm, plan).unwrap_or_else(|| Text::same("-")));
         lines.push(Text::new(
             format!("[{}] {} {}（{id}）", name.zh, place.zh, what.zh),
@@ -89,13 +90,18 @@ fn digest(load: &Load, many: &[Waiting], plan: &Plan, at: Wall) -> Message {
         occasion: Occasion::Digest,
         priority: by_count.or(first.map(|alarm| alarm.priority)).unwrap_or(Priority::Low),
         class,
-        drill: false,
+        drill: first.is_some_and(|alarm| alarm.marks.drill),
         title: counted(all, &counts),
         place,
         lines,
         at,
         alarms: many.iter().map(|waiting| waiting.alarm.id).collect(),
     }
+}
+
+/// What happened; a message is marked as a drill as a whole.
+fn title(alarm: &Alarm) -> Text {
+    if alarm.marks.drill { drill::unmarked(&alarm.what) } else { alarm.what.clone() }
 }
 
 fn counted(all: u64, counts: &Counts) -> Text {

@@ -141,7 +141,8 @@ impl Capture {
         for alarm in &live.alarms {
             open.insert(alarm.id, alarm.occurrences);
             let before = seen.get(&alarm.id).copied().unwrap_or(0);
-            if alarm.occurrences == before || before >= PER_ALARM {
+            // In a drill there is nothing to see.
+            if alarm.marks.drill || alarm.occurrences == before || before >= PER_ALARM {
                 continue;
             }
             for camera in self.cameras_of(alarm) {

@@ -170,7 +170,7 @@ pub(super) fn ordered(orderer: &Orderer, note: &str, more: Value) -> Result<Valu
 }
 
 /// A span such as `90s`, `30m`, `8h` or `7d`, in seconds.
-fn span_secs(text: &str) -> Result<u32, String> {
+pub(super) fn span_secs(text: &str) -> Result<u32, String> {
     let wrong = || "expected a number with s, m, h or d, such as 30m or 8h".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
     let factor: u32 = match unit {

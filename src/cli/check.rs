@@ -94,15 +94,26 @@ fn understood(config: &Config) -> String {
 
 /// Who is told of alarms, and in full where nobody wrote it down.
 fn told(config: &Config) -> String {
-    if config.channels.is_empty() {
+    let drills: Vec<&str> = config.channels.iter().filter(|of| of.drill).map(|of| of.id.as_str()).collect();
+    let many = config.channels.len() - drills.len();
+    let drills = if drills.is_empty() {
+        let zh = "；没有渠道写 drill = true：演练只在页面和 API 显示";
+        say(zh, "; no channel has `drill = true`: drills are shown in pages and the API only")
+    } else {
+        let drills = drills.join(", ");
+        say(format!("；演练渠道：{drills}"), format!("; for drills: {drills}"))
+    };
+    if many == 0 {
         let zh = "；没有 [[channel]]：报警时不会通知任何人";
-        return say(zh, "; there is no [[channel]]: nobody will be told of alarms");
+        let none = say(zh, "; there is no [[channel]]: nobody will be told of alarms");
+        return if config.channels.is_empty() { none } else { none + &drills };
     }
-    let (many, written) = (config.channels.len(), config.ladders.all.len() - config.ladders.usual);
+    let written = config.ladders.all.len() - config.ladders.usual;
     let mut line = say(
         format!("；通知渠道 {many} 个，升级规则 {written} 条"),
         format!("; {} and {}", counted(many, "channel"), counted(written, "ladder")),
     );
+    line.push_str(&drills);
     for policy in config.ladders.all.iter().skip(written) {
         let priorities = policy.scope.priorities.iter().map(|priority| priority.name());
         let (zh, en): (Vec<String>, Vec<String>) = priorities.map(|name| (name.zh, name.en)).unzip();

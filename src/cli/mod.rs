@@ -10,6 +10,7 @@ mod client;
 mod control;
 mod db;
 mod discover;
+mod drill;
 mod hazards;
 mod logging;
 mod notify;
@@ -70,6 +71,7 @@ enum Command {
     Adopt(strangers::Adopt),
     Db(db::Db),
     Discover(discover::Discover),
+    Drill(drill::Drill),
     Probe(probe::Probe),
     Profile(profile::Profiles),
     Capture(capture::Capture),
@@ -108,6 +110,7 @@ pub fn run() -> ExitCode {
             Command::Adopt(adopt) => adopt.run(out),
             Command::Db(db) => db.run(out),
             Command::Discover(discover) => discover.run(out),
+            Command::Drill(drill) => drill.run(out),
             Command::Probe(probe) => probe.run(out),
             Command::Profile(profile) => profile.run(out),
             Command::Capture(capture) => capture.run(out),

@@ -102,6 +102,7 @@ fn channels(config: &Config, out: &mut impl Write) -> io::Result<ExitCode> {
             if channel.is_local() { say("是", "yes") } else { say("否", "no") },
             format!("{messages}/{} s", per.as_secs()),
             quiet.unwrap_or_else(|| "-".into()),
+            if channel.drill { say("是", "yes") } else { say("否", "no") },
         ]);
     }
     if rows.is_empty() {
@@ -109,8 +110,8 @@ fn channels(config: &Config, out: &mut impl Write) -> io::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let headings = match lang() {
-        Lang::Zh => ["编号", "名称", "种类", "在现场发声或显示", "最多", "免打扰"],
-        Lang::En => ["ID", "NAME", "KIND", "LOCAL", "AT MOST", "QUIET"],
+        Lang::Zh => ["编号", "名称", "种类", "在现场发声或显示", "最多", "免打扰", "仅演练"],
+        Lang::En => ["ID", "NAME", "KIND", "LOCAL", "AT MOST", "QUIET", "DRILLS ONLY"],
     };
     table::print(out, headings, &rows)?;
     Ok(ExitCode::SUCCESS)

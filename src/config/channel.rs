@@ -34,6 +34,8 @@ pub struct Channel {
     pub quiet: Option<Hours>,
     /// Most messages a minute; as the kind allows unless told otherwise.
     pub max_per_minute: Option<u32>,
+    /// Whether it is for drills (演练), and for nothing else.
+    pub drill: bool,
     /// How people are told.
     pub kind: ChannelKind,
 }
@@ -426,10 +428,11 @@ pub(super) fn channels(readers: Vec<Reader<'_>>, names: &mut Names, around: &Aro
         let quiet = reader.parsed_opt("quiet", "write a part of the day such as \"22:00-06:30\"", hours);
         let max_per_minute =
             reader.integer_opt("max_per_minute", 1..=600).and_then(|n| u32::try_from(n).ok());
+        let drill = reader.flag_opt("drill").unwrap_or(false);
         let kind = read(&reader, id.as_ref(), around);
         if let (Some(id), Some(kind)) = (id, kind) {
             let name = name.unwrap_or_else(|| id.to_string());
-            channels.push(Channel { id, name, languages, quiet, max_per_minute, kind });
+            channels.push(Channel { id, name, languages, quiet, max_per_minute, drill, kind });
         }
         finish(reader, secret_file);
     }

@@ -54,6 +54,12 @@ pub(super) struct Around<'a> {
     pub(super) places: &'a Names,
 }
 
+impl Around<'_> {
+    fn is_for_drills(&self, id: &str) -> bool {
+        self.channels.iter().any(|channel| channel.drill && channel.id.as_str() == id)
+    }
+}
+
 /// Reads every ladder, and adds what holds where there is none.
 pub(super) fn ladders(readers: Vec<Reader<'_>>, around: &Around<'_>, problems: &Problems) -> Ladders {
     let mut names = Names::of("ladder");
@@ -83,7 +89,9 @@ pub(super) fn ladders(readers: Vec<Reader<'_>>, around: &Around<'_>, problems: &
         finish(reader, None);
     }
     if written > 0 {
-        for id in around.channel_names.ids().filter(|id| !used.contains(*id)) {
+        // One for drills is used in them without being named.
+        let unused = around.channel_names.ids().filter(|id| !used.contains(*id) && !around.is_for_drills(id));
+        for id in unused {
             let spot = around.channel_names.spot(id).cloned();
             let message = format!("the channel '{id}' is in no step of any ladder");
             let advice = "name it in `channels` of a [[ladder.step]], or remove the channel";
@@ -91,7 +99,7 @@ pub(super) fn ladders(readers: Vec<Reader<'_>>, around: &Around<'_>, problems: &
         }
     }
     let channels: Vec<(ChannelId, bool)> =
-        around.channels.iter().map(|channel| (channel.id.clone(), channel.is_local())).collect();
+        around.channels.iter().filter(|of| !of.drill).map(|of| (of.id.clone(), of.is_local())).collect();
     let mut usual = usual(&channels);
     if written > 0 {
         // What the school wrote holds; but nothing critical is told to nobody.
@@ -199,6 +207,16 @@ fn steps(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>) 
             _ => {}
         }
         let groups = groups(&table, around, used);
+        if turn == 0
+            && !groups.is_empty()
+            && groups.iter().flatten().all(|id| around.is_for_drills(id.as_str()))
+        {
+            table.problem(
+                "channels",
+                "these channels are for drills alone: nobody would be told of an alarm",
+                "add a channel without `drill = true`; channels for drills need not be named",
+            );
+        }
         finish(table, None);
         steps.push(Step { after: Duration::from_secs(after.unwrap_or(0)), groups });
     }

@@ -1,14 +1,16 @@
 //! `[[rule]]`: the id and kind are read here, the rest by the kind itself.
 
 use super::names::Names;
+use crate::alarm::DRILL_RULES;
 use crate::document::{Problem, Problems, Reader, Spot};
 use crate::model::RuleId;
 use crate::rules::{RULE_KINDS, Rule, RuleKind, World};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rules with such ids are always on and cannot be written.
-const RESERVED: &str = "always.";
+/// Rules with such ids are always on and cannot be written, and what the others find is of a drill.
+const RESERVED: [(&str, &str); 2] =
+    [("always.", "the rules that are always on"), (DRILL_RULES, "alarms of drills")];
 
 /// Reads every rule.
 pub(super) fn rules(readers: Vec<Reader<'_>>, names: &mut Names, world: &World) -> Vec<Box<dyn Rule>> {
@@ -16,12 +18,10 @@ pub(super) fn rules(readers: Vec<Reader<'_>>, names: &mut Names, world: &World) 
     let mut rules = Vec::new();
     for reader in readers {
         let id = names.declare(&reader, RuleId::new);
-        if id.as_ref().is_some_and(|id| id.as_str().starts_with(RESERVED)) {
-            reader.problem(
-                "id",
-                format!("ids that begin with '{RESERVED}' belong to the rules that are always on"),
-                "write another id; rules that are always on need not be written",
-            );
+        let reserved = |id: &RuleId| RESERVED.into_iter().find(|(prefix, _)| id.as_str().starts_with(prefix));
+        if let Some((prefix, whose)) = id.as_ref().and_then(reserved) {
+            let message = format!("ids that begin with '{prefix}' belong to {whose}");
+            reader.problem("id", message, "write another id; these need not be written");
         }
         let Some(kind) = reader.word("kind", &kinds) else { continue };
         // A rule whose id is wrong is still read, so that all its problems are told at once.

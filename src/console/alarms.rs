@@ -73,7 +73,7 @@ pub(super) async fn order(
         "in-service" => Order::PutBack(id),
         _ => Order::Confirm { id, truth: given.result.ok_or_else(|| wanting("result"))? },
     };
-    give(&console, order, given).await
+    give(&console, order, &given.actor, &given.note).await
 }
 
 /// `GET /api/v1/hazards`.
@@ -95,16 +95,22 @@ pub(super) async fn hazard(State(console): State<Console>, Path(id): Path<String
 pub(super) async fn find_hazard(State(console): State<Console>, body: Body) -> Answer {
     let example = r#"{"actor": "姓名 name", "what": "隐患 hazard", "alarm": 7, "place": "地点 id", "note": "备注 text"}"#;
     let mut given = understood(body, &["alarm", "place", "what"], example)?;
-    if let Some(place) = given.place.as_ref().filter(|place| !console.places.contains_key(*place)) {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            format!("没有地点“{place}”"),
-            format!("there is no place '{place}'"),
-        ));
-    }
+    given.place.as_ref().map_or(Ok(()), |place| known_place(&console, place))?;
     let what = given.what.take().ok_or_else(|| wanting("what", example))?;
     let order = Order::FindHazard { alarm: given.alarm, place: given.place.take(), what };
-    give(&console, order, given).await
+    give(&console, order, &given.actor, &given.note).await
+}
+
+/// A place of the school, or what to say of it.
+pub(super) fn known_place(console: &Console, place: &PlaceId) -> Result<(), Problem> {
+    if console.places.contains_key(place) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::BAD_REQUEST,
+        format!("没有地点“{place}”"),
+        format!("there is no place '{place}'"),
+    ))
 }
 
 /// `POST /api/v1/hazards/{id}/{stage}`.
@@ -117,7 +123,7 @@ pub(super) async fn step_hazard(
     let stage = stage.ok_or_else(|| not_found("步骤", "stage"))?;
     let order = Order::StepHazard { id: hazard_id(&id)?, stage };
     let given = understood(body, &[], r#"{"actor": "姓名 name", "note": "情况 what was seen or done"}"#)?;
-    give(&console, order, given).await
+    give(&console, order, &given.actor, &given.note).await
 }
 
 /// `GET /api/v1/areas`.
@@ -142,7 +148,7 @@ pub(super) async fn arm(
     let keys: &[&str] = if mode == ArmMode::Disarmed { &[] } else { &["force"] };
     let given = understood(body, keys, r#"{"actor": "姓名 name", "note": "备注 text", "force": false}"#)?;
     let order = Order::Arm { area, mode, force: given.force.unwrap_or(false) };
-    give(&console, order, given).await
+    give(&console, order, &given.actor, &given.note).await
 }
 
 fn hazard_id(text: &str) -> Result<HazardId, Problem> {
@@ -179,11 +185,11 @@ fn understood(body: Body, keys: &[&str], example: &str) -> Result<Given, Problem
     }
 }
 
-async fn give(console: &Console, order: Order, given: Given) -> Answer {
-    let actor = Actor::named(&given.actor).ok_or_else(|| {
+pub(super) async fn give(console: &Console, order: Order, actor: &str, note: &str) -> Answer {
+    let actor = Actor::named(actor).ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
     })?;
-    let note = given.note.chars().take(MAX_NOTE_CHARS).collect();
+    let note = note.chars().take(MAX_NOTE_CHARS).collect();
     match console.orders.order(Command { order, actor, note }).await {
         Ok(Ok(done)) => Ok(Json(view(&done))),
         Ok(Err(refused)) => Err(refusal(&refused)),
@@ -198,6 +204,7 @@ fn view(done: &Done) -> Value {
         Done::Alarm(alarm) => views::alarm(alarm),
         Done::Hazard(hazard) => views::hazard(hazard),
         Done::Area(area) => json!(area),
+        Done::Drill(drill) => json!(drill),
     }
 }
 
@@ -206,9 +213,12 @@ fn refusal(refused: &OrderRefused) -> Problem {
         OrderRefused::NotOpen(_) | OrderRefused::NoHazard(_) | OrderRefused::NoArea(_) => {
             StatusCode::NOT_FOUND
         }
-        OrderRefused::NoReason | OrderRefused::BadSpan { .. } | OrderRefused::NoWords(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        OrderRefused::NoReason
+        | OrderRefused::BadSpan { .. }
+        | OrderRefused::NoWords(_)
+        | OrderRefused::DrillSpan { .. }
+        | OrderRefused::DrillClass(_)
+        | OrderRefused::DrillWords(_) => StatusCode::BAD_REQUEST,
         OrderRefused::Protected { .. } => StatusCode::FORBIDDEN,
         _ => StatusCode::CONFLICT,
     };

@@ -1,6 +1,6 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, alarms, campus, controls, people, pictures, reports, views};
+use super::{Console, Problem, alarms, campus, controls, drill, people, pictures, reports, views};
 use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
 use crate::profile::Nature;
 use crate::runtime::Chain;
@@ -48,6 +48,10 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/controls/{id}", post(controls::order))
         .route("/api/v1/reports/shift", get(reports::shift))
         .route("/api/v1/reports/alarm-kpi", get(reports::alarm_kpi))
+        .route("/api/v1/drill", get(drill::drill))
+        .route("/api/v1/drill/start", post(drill::start))
+        .route("/api/v1/drill/stop", post(drill::stop))
+        .route("/api/v1/drill/alarm", post(drill::alarm))
         .route("/api/v1/presence", get(campus::presence))
         .route("/api/v1/muster", get(campus::muster))
         .route("/api/v1/muster/start", post(campus::start))

@@ -7,6 +7,7 @@ mod alarms;
 mod api;
 mod campus;
 mod controls;
+mod drill;
 mod guard;
 mod people;
 mod pictures;
@@ -19,7 +20,7 @@ pub use problem::Problem;
 
 use crate::capture::Shelf;
 use crate::config::{Device, Site};
-use crate::model::{DestinationId, DeviceId, Place, PlaceId};
+use crate::model::{ChannelId, DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
 use crate::report::Duty;
@@ -67,6 +68,8 @@ pub struct Console {
     pub clock: Arc<dyn Clock>,
     /// Tracks of persons may be asked for.
     pub track: bool,
+    /// The channels by which people are told of drills.
+    pub drill_channels: Arc<[ChannelId]>,
 }
 
 /// What is being answered at a stop may take this long to end.

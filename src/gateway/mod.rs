@@ -148,9 +148,11 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         pictures: pictures.clone(),
         clock: Arc::clone(&clock),
         track: config.privacy.track,
+        drill_channels: config.channels.iter().filter(|of| of.drill).map(|of| of.id.clone()).collect(),
     };
     let told = Told {
         channels: config.channels,
+        drill: live_seen.borrow().drill.is_some(),
         policies: config.ladders.all,
         places: Arc::clone(&places),
         data_dir: config.data_dir.clone(),
@@ -325,6 +327,8 @@ fn cameras(
 /// Whom to tell, and what is needed for it.
 struct Told {
     channels: Vec<config::Channel>,
+    /// A drill of the run before goes on.
+    drill: bool,
     policies: Vec<Policy>,
     places: Arc<BTreeMap<PlaceId, Place>>,
     data_dir: PathBuf,
@@ -336,15 +340,19 @@ struct Told {
 /// Begins to tell people, of what nobody took before the start at once. Without a channel there is nothing to do.
 fn start_telling(told: Told, means: Means) -> Result<Tasks, GatewayError> {
     let mut telling = Tasks::new();
+    if told.channels.iter().all(|channel| channel.drill) {
+        tracing::warn!("there is no [[channel]] but for drills: nobody will be told of alarms");
+    }
     if told.channels.is_empty() {
-        tracing::warn!("there is no [[channel]]: nobody will be told of alarms");
         return Ok(telling);
     }
+    let mut climbed = Reader::open(&told.data_dir)?.climbed()?;
+    climbed.retain(|one| told.drill || !one.alarm.marks.drill);
     let mut channels = Vec::new();
     for channel in &told.channels {
         let notifier = notify::notifier(channel, &means)?;
         let quiet = channel.quiet.map(|hours| DayHours { from: hours.from, until: hours.until });
-        let route = Route { rate: notifier.rate(), local: channel.is_local(), quiet };
+        let route = Route { rate: notifier.rate(), local: channel.is_local(), quiet, drill: channel.drill };
         channels.push(desk::Channel { id: channel.id.clone(), route, notifier });
     }
     let parts = desk::Parts {
@@ -352,7 +360,7 @@ fn start_telling(told: Told, means: Means) -> Result<Tasks, GatewayError> {
         policies: told.policies,
         places: told.places,
         zone: means.site.zone.clone(),
-        climbed: Reader::open(&told.data_dir)?.climbed()?,
+        climbed,
         heard: told.heard,
         orders: told.orders,
         findings: told.findings,

@@ -326,7 +326,7 @@ impl Turning {
         self.pipe.tally.only_counted.add(lost);
         for change in &commit.alarm_changes {
             let alarm = &change.alarm;
-            if change.kind == crate::model::ChangeKind::Raised {
+            if change.kind == crate::model::ChangeKind::Raised && !alarm.marks.drill {
                 self.pipe.tally.alarms_raised.of(&alarm.class.as_str()).one();
             }
             tracing::info!(

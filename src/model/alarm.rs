@@ -244,6 +244,9 @@ pub struct Marks {
     /// What it turned out to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmed>,
+    /// A person raised it to practise: nothing has happened.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
 }
 
 impl Marks {
@@ -427,4 +430,12 @@ pub struct AlarmChange {
     pub note: String,
     /// The alarm after the step.
     pub alarm: Alarm,
+}
+
+impl AlarmChange {
+    /// Whether platforms are told: of a step that is theirs, and never of a drill.
+    #[must_use]
+    pub fn goes_north(&self) -> bool {
+        self.kind.goes_north() && !self.alarm.marks.drill
+    }
 }

@@ -1,8 +1,8 @@
 //! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
 
 use super::{
-    Actor, Alarm, AlarmId, AreaId, AreaState, ArmMode, BusId, DeviceId, Event, Fault, Hazard, HazardId,
-    MusterCommand, PeopleChange, PlaceId, Reading, Stage, Stamp, Truth, Wall,
+    Actor, Alarm, AlarmClass, AlarmId, AreaId, AreaState, ArmMode, BusId, DeviceId, Drill, Event, Fault,
+    Hazard, HazardId, MusterCommand, PeopleChange, PlaceId, Priority, Reading, Stage, Stamp, Truth, Wall,
 };
 use std::borrow::Cow;
 
@@ -77,7 +77,7 @@ pub struct Unknown {
     pub stamp: Stamp,
 }
 
-/// What a person wants done to an alarm, a hazard or an area, or the gateway itself. The note is the reason.
+/// What a person wants done to an alarm, a hazard, an area or a drill, or the gateway itself. The note is the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Take it.
@@ -138,6 +138,24 @@ pub enum Order {
         /// Also while something is open, which is passed over then.
         force: bool,
     },
+    /// Begin a drill; the note says what for.
+    StartDrill {
+        /// For how long at most, seconds.
+        secs: u32,
+    },
+    /// End it, and close every alarm of it.
+    StopDrill,
+    /// Raise an alarm of it.
+    DrillAlarm {
+        /// What it is about.
+        class: AlarmClass,
+        /// How soon people are to act.
+        priority: Priority,
+        /// Where.
+        place: PlaceId,
+        /// What happens, in words; its class unless told otherwise.
+        what: Option<String>,
+    },
 }
 
 /// What an order that was carried out has led to.
@@ -149,6 +167,8 @@ pub enum Done {
     Hazard(Box<Hazard>),
     /// The area after it.
     Area(Box<AreaState>),
+    /// The drill after it.
+    Drill(Box<Drill>),
 }
 
 impl Done {

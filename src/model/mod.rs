@@ -4,6 +4,7 @@
 
 pub mod alarm;
 pub mod area;
+pub mod drill;
 pub mod event;
 pub mod fault;
 pub mod few;
@@ -28,6 +29,7 @@ pub use alarm::{
     Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChangeKind, Handled, Marks, Priority, Truth,
 };
 pub use area::{AreaState, ArmMode};
+pub use drill::Drill;
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Reason, Service};
 pub use fault::Fault;
 pub use hazard::{Hazard, HazardId, Stage};

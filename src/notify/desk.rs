@@ -100,7 +100,7 @@ impl Desk {
         let routes = channels
             .iter()
             .map(|channel| (channel.id.clone(), Route { rate: channel.notifier.rate(), ..channel.route }));
-        let plan = Plan { routes: routes.collect(), policies, places, zone };
+        let plan = Plan { routes: routes.collect(), policies, places, zone }.with_drills();
         let (back, came) = mpsc::channel(channels.len().max(1));
         let (mut tasks, mut workers) = (Tasks::new(), BTreeMap::new());
         for Channel { id, notifier, .. } in channels {

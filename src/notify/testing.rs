@@ -44,7 +44,15 @@ pub(super) fn means() -> Means {
 
 pub(super) fn channel(kind: ChannelKind) -> Channel {
     let id = ChannelId::new("people").unwrap();
-    Channel { name: id.to_string(), id, languages: Languages::Zh, quiet: None, max_per_minute: None, kind }
+    Channel {
+        name: id.to_string(),
+        id,
+        languages: Languages::Zh,
+        quiet: None,
+        max_per_minute: None,
+        drill: false,
+        kind,
+    }
 }
 
 pub(super) fn robot(url: &str) -> Robot {

@@ -2,6 +2,7 @@
 
 use super::{Message, Occasion};
 use crate::config::{Languages, Piece, Site};
+use crate::model::drill::marked;
 use crate::model::{Lang, Text};
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ fn marks(message: &Message, lang: Lang) -> String {
         Occasion::Over => Some(Text::new("已结束", "over")),
         Occasion::Trial => Some(Text::new("测试", "test")),
     };
-    let drill = message.drill.then(|| Text::new("演练", "drill"));
+    let drill = message.drill.then(|| Text::new("演练", "DRILL"));
     let marks = [drill, occasion].into_iter().flatten();
     marks
         .map(|mark| match lang {
@@ -127,7 +128,7 @@ pub(super) fn document(message: &Message, site: &Site) -> Value {
         "priority": message.priority.as_str(),
         "class": message.class.map(crate::model::AlarmClass::as_str),
         "drill": message.drill,
-        "title": both(&message.title),
+        "title": both(&if message.drill { marked(&message.title) } else { message.title.clone() }),
         "place": message.place.as_ref().map(both),
         "lines": message.lines.iter().map(both).collect::<Vec<_>>(),
         "at": message.at.to_string(),
@@ -185,12 +186,12 @@ mod tests {
         let (zh, en) = both.split_once("\n\n").expect("two blocks");
         assert!(zh.starts_with("【演练】【再次提醒】紧急：求助按钮被按下\n"), "{zh}");
         assert!(
-            en.starts_with("[drill] [reminder] critical: help button pressed\nPlace: Building 1"),
+            en.starts_with("[DRILL] [reminder] critical: help button pressed\nPlace: Building 1"),
             "{en}"
         );
         assert_eq!(
             subject(&message, Languages::Both),
-            "【演练】【再次提醒】紧急：求助按钮被按下 / [drill] [reminder] critical: help button pressed"
+            "【演练】【再次提醒】紧急：求助按钮被按下 / [DRILL] [reminder] critical: help button pressed"
         );
     }
 

@@ -61,6 +61,7 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     KPI_QUIET,
     KPI_AT,
     KPI_COST,
+    DRILL_RUNNING,
     UNTOLD,
     FAILED_OVER,
     ONLY_COUNTED,
@@ -204,6 +205,8 @@ const KPI_AT: Metric =
     ("schoolgate_alarm_kpi_timestamp_seconds", &[], "When the figures of alarms were reckoned.");
 const KPI_COST: Metric =
     ("schoolgate_alarm_kpi_reckoning_seconds", &[], "How long reckoning the figures of alarms took.");
+const DRILL_RUNNING: Metric =
+    ("schoolgate_drill_running", &[], "1 while a drill is running; its alarms are in no other figure.");
 const UNTOLD: Metric = ("schoolgate_notify_waiting_alarms", &["channel"], "Alarms that wait for a channel.");
 const FAILED_OVER: Metric = (
     "schoolgate_notify_failovers_total",
@@ -294,6 +297,7 @@ pub(super) fn render(
     if let Some(figures) = figures {
         page.alarm_figures(figures)?;
     }
+    page.level(DRILL_RUNNING, u64::from(live.drill.is_some()))?;
     page.levels(UNTOLD, tally.untold.all().iter().map(|(channel, n)| ([channel.as_str()], *n)))?;
     page.total(FAILED_OVER, tally.failed_over.get())?;
     page.total(ONLY_COUNTED, tally.only_counted.get())?;
@@ -440,7 +444,8 @@ impl Page {
     }
 
     fn open_alarms(&self, live: &Live) -> Result<(), prometheus::Error> {
-        let open = live.alarms.iter().map(|alarm| {
+        let real = live.alarms.iter().filter(|alarm| !alarm.marks.drill);
+        let open = real.map(|alarm| {
             let acknowledged = if alarm.acknowledged.is_some() { "yes" } else { "no" };
             ([alarm.class.as_str(), alarm.priority.as_str(), acknowledged], 1)
         });

@@ -4,7 +4,8 @@ use super::LinkChange;
 use crate::campus::Picture;
 use crate::model::few::Few;
 use crate::model::{
-    Alarm, AreaState, Body, DeviceId, Doubt, EventKind, Link, Observation, PointId, Reading, Stamp, Wall,
+    Alarm, AreaState, Body, DeviceId, Doubt, Drill, EventKind, Link, Observation, PointId, Reading, Stamp,
+    Wall,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Live {
     pub alarms: Vec<Alarm>,
     /// How every area stands.
     pub areas: Vec<AreaState>,
+    /// The drill that is running.
+    pub drill: Option<Drill>,
     /// Good values that came too late for any roll-up.
     pub too_late: u64,
     /// Who is where, in numbers.

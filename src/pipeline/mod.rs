@@ -108,6 +108,8 @@ pub struct Commit {
     pub hazards: Vec<Hazard>,
     /// What a restart has to know of the muster, in its own words; empty when there is none.
     pub muster: Option<String>,
+    /// What a restart has to know of drills, in its own words.
+    pub drill: Option<String>,
     /// Changes to the table of persons, in turn, and when; the erasure of one is done after everything else.
     pub people: Vec<(Wall, PeopleChange)>,
 }
@@ -142,6 +144,7 @@ impl Commit {
             && self.areas.is_empty()
             && self.hazards.is_empty()
             && self.muster.is_none()
+            && self.drill.is_none()
             && self.people.is_empty()
     }
 
@@ -162,6 +165,7 @@ impl Commit {
             + self.areas.len()
             + self.hazards.len()
             + usize::from(self.muster.is_some())
+            + usize::from(self.drill.is_some())
             + self.people.iter().map(|(_, change)| change.rows()).sum::<usize>()
     }
 
@@ -185,6 +189,7 @@ impl Commit {
         self.areas.extend(later.areas);
         self.hazards.extend(later.hazards);
         self.muster = later.muster.or(self.muster.take());
+        self.drill = later.drill.or(self.drill.take());
         self.people.extend(later.people);
     }
 }
@@ -222,6 +227,8 @@ pub struct Remembered {
     pub passes: Vec<(DeviceId, Stamp, Event)>,
     /// What was noted of the muster.
     pub muster: Option<String>,
+    /// What was noted of drills.
+    pub drill: Option<String>,
 }
 
 /// The last roll-ups and readings of the run before.
@@ -317,7 +324,7 @@ impl Pipeline {
         let pending = remembered
             .open_alarms
             .iter()
-            .filter(|a| a.active)
+            .filter(|a| a.active && !a.marks.drill)
             .filter(|a| {
                 let device = a.device.as_ref();
                 !engine.watches(&a.key.rule, device)
@@ -341,6 +348,7 @@ impl Pipeline {
             hazards: remembered.hazards,
             next_hazard: remembered.next_hazard,
             areas: remembered.areas,
+            drill: remembered.drill,
         };
         let (causes, areas) = (Causes::new(&world), settings.areas.clone());
         let mut book = AlarmBook::restore(before, Setup { settings: settings.alarms, causes, areas });
@@ -532,13 +540,16 @@ impl Pipeline {
         }
     }
 
-    /// Writes down what the book says of areas and hazards.
+    /// Writes down what the book says of areas, hazards and drills.
     fn settle_book(&mut self, now: Now, commit: &mut Commit) {
         commit.alarm_changes.extend(self.book.expire(now));
         let notes = self.book.area_notes(now);
         commit.audit.extend(notes.audit);
         commit.areas.extend(notes.rows);
         commit.hazards.extend(self.book.hazard_notes());
+        let notes = self.book.drill_notes();
+        commit.audit.extend(notes.audit);
+        commit.drill = notes.row.or(commit.drill.take());
     }
 
     /// A fire alarm that is open holds a muster open.
@@ -561,7 +572,7 @@ impl Pipeline {
         let records = commit
             .alarm_changes
             .iter()
-            .filter(|change| change.kind.goes_north())
+            .filter(|change| change.goes_north())
             .map(|change| Record::Alarm(change.clone()))
             .chain(commit.roll_ups.iter().map(|r| Record::Aggregate(r.clone())));
         for record in records {
@@ -601,8 +612,8 @@ impl Pipeline {
     #[must_use]
     pub fn live(&self, now: Wall) -> Live {
         let campus = self.campus.picture(&self.world);
-        let areas = self.book.areas();
-        Live { campus, areas, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
+        let (areas, drill) = (self.book.areas(), self.book.drill().cloned());
+        Live { campus, areas, drill, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
 }
 
@@ -618,7 +629,7 @@ fn stepped(at: Wall, actor: &Actor, hazard: &Hazard, note: &str) -> Audit {
 }
 
 fn is_fire(alarm: &Alarm) -> bool {
-    alarm.class == AlarmClass::Fire
+    alarm.class == AlarmClass::Fire && !alarm.marks.drill
 }
 
 /// Says of an event's person what the school told.

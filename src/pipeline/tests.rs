@@ -474,3 +474,48 @@ fn what_keeps_an_alarm_quiet_stays_in_the_school_and_ends_by_itself() {
     let commit = p.step(now(35), [given(Order::FindHazard { alarm: Some(AlarmId(1)), place: None, what })]);
     assert_eq!((commit.hazards.len(), commit.audit[0].detail.as_str()), (1, "found: a new disk comes"));
 }
+
+/// A fire that is practised and one that is real: what each does beyond the alarm itself.
+#[test]
+fn a_drill_goes_to_no_platform_and_begins_no_muster_and_a_real_fire_in_it_does() {
+    let place = PlaceId::new("gate").unwrap();
+    let drill = || Order::DrillAlarm {
+        class: AlarmClass::Fire,
+        priority: Priority::Critical,
+        place: place.clone(),
+        what: None,
+    };
+    let given = |order: Order| {
+        let (actor, note) = (Actor::named("guard").unwrap(), "why".to_owned());
+        let command = Command { order, actor, note };
+        Delivery { bus: None, key: None, inputs: vec![Input::Command(command)] }
+    };
+    let actions = |commit: &Commit| commit.audit.iter().map(|audit| audit.action).collect::<Vec<_>>();
+    let mut p = pipeline(Remembered::default());
+    let begun = p.step(now(0), [given(Order::StartDrill { secs: 60 })]);
+    assert!(begun.drill.is_some() && actions(&begun) == ["drill_start"], "{begun:?}");
+    let practised = p.step(now(1), [given(drill())]);
+    assert_eq!(practised.alarm_changes.len(), 1);
+    assert_eq!((practised.outbox.len(), practised.muster.as_ref()), (0, None));
+    assert_eq!(actions(&practised), ["drill_alarm"]);
+    assert!(p.live(AT).drill.is_some() && p.live(AT).campus.muster.is_none());
+    // The power is cut and comes back: the drill goes on, and no rule says that its alarm has ended.
+    let mut p = pipeline(Remembered {
+        open_alarms: vec![practised.alarm_changes[0].alarm.clone()],
+        drill: practised.drill,
+        ..Remembered::default()
+    });
+    assert!(p.step(now(2), []).is_empty());
+    let fire =
+        delivery(None, vec![seen("b", Body::Event(Event::bare(EventKind::Fire, Phase::Start)), false)]);
+    let real = p.step(now(3), [fire]);
+    assert_eq!((real.alarm_changes.len(), real.outbox.len()), (1, 2), "to both platforms");
+    assert!(!real.alarm_changes[0].alarm.marks.drill && actions(&real) == ["muster_start"]);
+    // Its time is up.
+    let over = p.step(now(60), []);
+    let closed = |change: &AlarmChange| change.kind == ChangeKind::Closed && change.alarm.marks.drill;
+    assert!(over.alarm_changes.len() == 1 && over.alarm_changes.iter().all(closed), "{over:?}");
+    assert_eq!((over.outbox.len(), actions(&over)), (0, vec!["drill_stop"]));
+    assert!(over.drill.is_some() && p.live(AT).drill.is_none());
+    assert_eq!(p.live(AT).alarms.len(), 1, "the real one stays");
+}

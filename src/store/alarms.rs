@@ -13,8 +13,8 @@ use rusqlite::{Row, Transaction, params};
 use std::sync::LazyLock;
 
 /// The columns of `alarm` that never change, and those that do.
-const FIXED: [&str; 9] =
-    ["id", "rule", "subject", "class", "priority", "device", "place", "raised_at", "latched"];
+const FIXED: [&str; 10] =
+    ["id", "rule", "subject", "class", "priority", "device", "place", "raised_at", "latched", "drill"];
 const CHANGING: [&str; 31] = [
     "what_zh",
     "what_en",
@@ -76,7 +76,8 @@ pub(super) fn write_change(
     change: &AlarmChange,
 ) -> Result<(), StoreError> {
     let a = &change.alarm;
-    let Marks { shelved, suppressed, out_of_service, inhibited_by, chattering, first, confirmed } = &a.marks;
+    let Marks { shelved, suppressed, out_of_service, inhibited_by, chattering, first, confirmed, drill } =
+        &a.marks;
     let (ack_by, ack_at, ack_note) = split(a.acknowledged.as_ref());
     let (reset_by, reset_at, reset_note) = split(a.reset.as_ref());
     let (shelf_by, shelf_at, shelf_note) = split(shelved.as_ref().map(|shelf| &shelf.by));
@@ -94,6 +95,7 @@ pub(super) fn write_change(
                 a.place.as_ref().map(PlaceId::as_str),
                 a.raised_at.0,
                 a.latched,
+                drill,
                 a.what.zh,
                 a.what.en,
                 a.active,
@@ -218,6 +220,7 @@ fn marks_of(row: &Row<'_>, number: i64) -> Result<Marks, StoreError> {
         chattering,
         first: get(row, "first_of_group")?,
         confirmed,
+        drill: get(row, "drill")?,
     })
 }
 

@@ -27,6 +27,8 @@ pub(super) const AREA: &str = "area.";
 pub(super) const HAZARDS_GIVEN: &str = "hazards_given";
 /// Key of what was noted of the muster.
 pub(super) const MUSTER: &str = "muster";
+/// Key of what was noted of drills.
+pub(super) const DRILL: &str = "drill";
 
 /// The number that a key of `meta` holds; 0 if there is none.
 pub(super) fn floor(db: &Connection, key: &str) -> Result<i64, StoreError> {
@@ -225,6 +227,9 @@ fn write(
     }
     if let Some(muster) = &commit.muster {
         history::set_meta(tx, MUSTER, muster)?;
+    }
+    if let Some(drill) = &commit.drill {
+        history::set_meta(tx, DRILL, drill)?;
     }
     if !museum::on("fingerprint_not_stored") {
         write_fingerprints(tx, &mut series.traces, &commit.fingerprints)?;

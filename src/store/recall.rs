@@ -1,7 +1,7 @@
 //! What a restart needs to know of the run before it.
 
 use super::alarms::{ALARM_COLUMNS, alarm_of, hazard_of};
-use super::append::{ALARMS_GIVEN, AREA, CONTROL, HAZARDS_GIVEN, MUSTER, floor};
+use super::append::{ALARMS_GIVEN, AREA, CONTROL, DRILL, HAZARDS_GIVEN, MUSTER, floor};
 use super::read::{event_of, link_change_of, person_of, reading_of, roll_up_of};
 use super::rows::{get, word};
 use super::{Doing, StoreError, history};
@@ -99,11 +99,16 @@ pub(super) fn recall(db: &Connection, aggregate_secs: u32) -> Result<Remembered,
             .map(|(who, person)| (who, Arc::new(person)))
             .collect(),
         passes: passes_since(db, i64::MAX)?,
-        muster: each(db, "select value from meta where key = ?1", [MUSTER], |row| get(row, "value"))?.pop(),
+        muster: noted(db, MUSTER)?,
+        drill: noted(db, DRILL)?,
     })
 }
 
 /// The alarms that were over last, oldest first.
+fn noted(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
+    Ok(each(db, "select value from meta where key = ?1", [key], |row| get(row, "value"))?.pop())
+}
+
 fn lately_closed(db: &Connection) -> Result<Vec<Alarm>, StoreError> {
     let most = i64::try_from(CONFIRMABLE).unwrap_or(i64::MAX);
     let sql =

@@ -55,11 +55,12 @@ impl Store {
     }
 }
 
-/// Alarms that are over and were taken, with their steps.
+/// Alarms that are over and were taken, or were of a drill, with their steps.
 fn retire_alarms(tx: &Transaction<'_>, limit: Wall, now: Wall) -> Result<(), StoreError> {
     let doing = "deleting old alarms";
     let living = format!(
-        "or alarm in (select id from alarm where closed_at is null or ack_at is null or closed_at >= {})",
+        "or alarm in (select id from alarm where closed_at is null or (ack_at is null and drill = 0) \
+         or closed_at >= {})",
         limit.0
     );
     cut(tx, "alarm_change", ("at", &living), limit, now)?;
@@ -67,7 +68,7 @@ fn retire_alarms(tx: &Transaction<'_>, limit: Wall, now: Wall) -> Result<(), Sto
         tx.query_row("select coalesce(max(id), 0) from alarm", [], |row| row.get(0)).doing(doing)?;
     let gone = tx
         .execute(
-            "delete from alarm where id in (select id from alarm where closed_at < ?1 and ack_at is not null \
+            "delete from alarm where id in (select id from alarm where closed_at < ?1 and (ack_at is not null or drill = 1) \
              and not exists (select 1 from alarm_change where alarm = alarm.id) order by id limit ?2)",
             params![limit.0, MOST_ROWS],
         )

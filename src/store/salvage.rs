@@ -74,7 +74,7 @@ fn mark(table: &str, column: &str, n: usize) -> String {
         (_, "hash") => format!(
             "case when ?{n} is null or (typeof(?{n}) = 'blob' and length(?{n}) = 32) then ?{n} else zeroblob(32) end"
         ),
-        ("alarm", "first_of_group") => format!("case when ?{n} in (0, 1) then ?{n} else 0 end"),
+        ("alarm", "first_of_group" | "drill") => format!("case when ?{n} in (0, 1) then ?{n} else 0 end"),
         ("alarm", "shelf_once") => format!("case when ?{n} in (0, 1) then ?{n} end"),
         ("outbox", "lane") => format!("case when ?{n} in (0, 1) then ?{n} else 0 end"),
         _ => format!("?{n}"),

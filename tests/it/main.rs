@@ -14,6 +14,7 @@ mod daemon;
 mod db;
 mod dependencies;
 mod discover;
+mod drill;
 mod escalation;
 mod faults;
 mod fleet;

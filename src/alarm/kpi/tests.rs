@@ -301,3 +301,16 @@ fn a_drill_is_in_none_of_the_figures() {
     // Ten of the busiest are all there are.
     assert!((kpi.top_share - 1.0).abs() < f64::EPSILON);
 }
+
+#[test]
+fn alarms_of_drills_change_no_figure() {
+    let span = (Wall(AT), Wall(AT + WEEK * MINUTE));
+    let alone = steps(&lives(&mut Dice(9)));
+    let practised = steps(&lives(&mut Dice(10))).into_iter().map(|mut step| {
+        (step.alarm.id.0, step.alarm.marks.drill) = (step.alarm.id.0 + 10_000, true);
+        step
+    });
+    let mut both: Vec<AlarmChange> = alone.iter().cloned().chain(practised).collect();
+    both.sort_by_key(|step| step.at);
+    assert_eq!(kpi(&both, span, 2), kpi(&alone, span, 2));
+}

@@ -68,9 +68,11 @@ struct History {
     tick_ms: u64,
     /// Every channel accepts at once.
     works: bool,
+    /// Alarms of drills are among the others.
+    drills: bool,
 }
 
-fn plans(dice: &mut Dice) -> Plan {
+fn plans(dice: &mut Dice, drills: bool) -> Plan {
     let mut made = plan(&["siren", "a", "b", "q"]);
     let night = DayHours { from: time(22, 0, 0, 0), until: time(6, 0, 0, 0) };
     made.routes.insert(channel("siren"), Route { local: true, ..route(60, 60) });
@@ -87,20 +89,24 @@ fn plans(dice: &mut Dice) -> Plan {
         };
         let steps = vec![
             step(0, &[&["siren"], &["a", "b"]]),
-            step(20, &[&["b", "a", "q"]]),
+            step(20, if drills && dice.is(2) { &[&["b", "a", "q"], &["d"]] } else { &[&["b", "a", "q"]] }),
             step(45, &[&["q"], &["a"]]),
         ];
         let remind = (!dice.is(3)).then(|| Duration::from_secs(15 + dice.roll(60)));
         let over = dice.is(2);
         vec![Policy { id: "one".into(), scope: crate::alarm::Scope::default(), steps, remind, over }]
     };
-    made
+    if drills {
+        made.routes.insert(channel("d"), Route { drill: true, ..route(20, 60) });
+        made.routes.insert(channel("e"), Route { drill: true, ..route(3, 30) });
+    }
+    made.with_drills()
 }
 
 impl History {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, drills: bool) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        let plan = plans(&mut dice);
+        let plan = plans(&mut dice, drills);
         let now = Now {
             mono: Mono(dice.roll(100_000)),
             wall: NOON.plus_ms(i64::try_from(dice.roll(86_400_000)).unwrap()),
@@ -108,7 +114,7 @@ impl History {
         let ladder = Ladder::restore(plan.clone(), [], now);
         let tick_ms = dice.roll(3) * 500;
         let (known, flights, pushes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { dice, now, plan, ladder, known, flights, pushes, tick_ms, works: false }
+        Self { dice, now, plan, ladder, known, flights, pushes, tick_ms, works: false, drills }
     }
 
     fn quiet(&self, channel: &ChannelId) -> bool {
@@ -143,7 +149,13 @@ impl History {
         let urgent = message.occasion != Occasion::Reminder && message.priority == Priority::Critical;
         for id in &message.alarms {
             let known = &self.known[id];
-            let over = self.plan.policies[0].over && known.ended;
+            let drill = known.alarm.marks.drill;
+            assert_eq!(
+                (message.drill, self.plan.routes[&channel].drill),
+                (drill, drill),
+                "{channel}: {message:?}"
+            );
+            let over = self.plan.policies[0].over && known.ended && !drill;
             let open = message.occasion != Occasion::Over && known.wanted();
             let told_over = matches!(message.occasion, Occasion::Over | Occasion::Digest) && over;
             assert!(open || told_over, "told although taken: {known:?} in {message:?}");
@@ -230,6 +242,7 @@ impl History {
 
     fn step(&mut self) {
         match self.dice.roll(20) {
+            0 if self.drills && self.dice.is(2) => self.end_drill(),
             0..=5 => self.raise(),
             6..=7 => self.end(),
             8..=9 => self.acknowledge(),
@@ -268,6 +281,7 @@ impl History {
             let priority = Priority::ALL[self.dice.pick(4)];
             let mut new = alarm(id.0, priority);
             (new.raised_at, new.active, new.latched) = (self.now.wall, true, self.dice.is(3));
+            new.marks.drill = self.drills && self.dice.is(2);
             let known = Known {
                 alarm: new.clone(),
                 begun_ms: mono_ms(self.now.mono),
@@ -320,6 +334,16 @@ impl History {
         if !known.alarm.active && known.alarm.acknowledged.is_some() {
             (known.alarm.closed_at, known.ended) = (Some(self.now.wall), true);
             self.ladder.take(self.now, &change(ChangeKind::Closed, &known.alarm));
+        }
+    }
+
+    /// The drill is over, and nobody hears more of it.
+    fn end_drill(&mut self) {
+        let now = self.now;
+        let of_drills = self.known.values_mut().filter(|known| known.alarm.marks.drill);
+        for known in of_drills.filter(|known| known.alarm.closed_at.is_none()) {
+            (known.alarm.active, known.alarm.closed_at) = (false, Some(now.wall));
+            self.ladder.take(now, &change(ChangeKind::Closed, &known.alarm));
         }
     }
 
@@ -388,10 +412,10 @@ impl Known {
     }
 }
 
-fn play(seeds: std::ops::RangeInclusive<u64>) {
+fn play(seeds: std::ops::RangeInclusive<u64>, drills: bool) {
     for seed in seeds {
         let played = std::panic::catch_unwind(|| {
-            let mut history = History::new(seed);
+            let mut history = History::new(seed, drills);
             (0..MOVES).for_each(|_| history.step());
             history.settle();
         });
@@ -403,20 +427,20 @@ fn play(seeds: std::ops::RangeInclusive<u64>) {
 
 #[test]
 fn in_no_history_is_anything_critical_kept_from_people_or_anybody_told_too_much() {
-    play(1..=HISTORIES);
+    play(1..=HISTORIES, false);
 }
 
 #[test]
 fn nor_in_other_histories() {
-    play(HISTORIES + 1..=2 * HISTORIES);
+    play(HISTORIES + 1..=2 * HISTORIES, false);
 }
 
 #[test]
-fn nor_in_further_histories() {
-    play(2 * HISTORIES + 1..=3 * HISTORIES);
+fn nor_in_histories_with_drills() {
+    play(2 * HISTORIES + 1..=3 * HISTORIES, true);
 }
 
 #[test]
-fn nor_in_the_last_histories() {
-    play(3 * HISTORIES + 1..=4 * HISTORIES);
+fn nor_in_the_last_histories_with_drills() {
+    play(3 * HISTORIES + 1..=4 * HISTORIES, true);
 }

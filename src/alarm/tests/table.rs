@@ -154,6 +154,7 @@ fn made(state: &State, event: &str) -> AlarmBook {
         chattering: is("cht").then_some(Chatter { since: AT, count: 3 }),
         first: false,
         confirmed: is("cnf").then(|| Confirmed { truth: Truth::Real, by: handled() }),
+        drill: false,
     };
     let alarm = Alarm {
         id: AlarmId(2),

@@ -24,6 +24,7 @@ fn known(id: &str) -> Channel {
         languages: Languages::default(),
         quiet: None,
         max_per_minute: None,
+        drill: id.starts_with("drill"),
         kind: ChannelKind::Sound(Sound { device: "default".into(), files: BTreeMap::new() }),
     }
 }
@@ -145,4 +146,37 @@ fn each_slip_is_told_with_what_to_write_instead() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn channels_for_drills_need_not_be_named_and_are_told_nothing_else() {
+    let drill = "[[channel]]\nid = \"drill-hook\"\n";
+    let (ladders, told) = read(drill);
+    assert_eq!(told, Vec::<String>::new());
+    let named = |policy: &Policy| {
+        let groups = policy.steps.iter().flat_map(|step| &step.groups);
+        groups.flatten().any(|id| id.as_str() == "drill-hook")
+    };
+    assert!(ladders.usual == 3 && !ladders.all.iter().any(named), "{ladders:?}");
+    let all = "\"guard-siren\", \"guard-wecom\", \"guard-sms\", \"head-sms\"";
+    for (steps, slip) in [
+        (format!("[[ladder.step]]\nchannels = [{all}]"), None),
+        (format!("[[ladder.step]]\nchannels = [{all}, \"drill-hook\"]"), None),
+        (
+            format!(
+                "[[ladder.step]]\nchannels = [{all}]\n[[ladder.step]]\nafter_secs = 9\nchannels = [\"drill-hook\"]"
+            ),
+            None,
+        ),
+        (
+            format!(
+                "[[ladder.step]]\nchannels = [\"drill-hook\"]\n[[ladder.step]]\nafter_secs = 9\nchannels = [{all}]"
+            ),
+            Some("these channels are for drills alone"),
+        ),
+    ] {
+        let (_, told) = read(&format!("[[ladder]]\nid = \"a\"\n{steps}\n{drill}"));
+        assert_eq!(told.len(), usize::from(slip.is_some()), "{told:?}");
+        assert!(slip.is_none_or(|slip| told[0].contains(slip)), "{told:?}");
+    }
 }

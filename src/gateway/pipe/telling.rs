@@ -92,7 +92,7 @@ fn start(dir: &Path, wall: Wall) -> Plant {
     let id = |name: &str| ChannelId::new(name).unwrap();
     let channel = |name: &&'static str| {
         let notifier = Box::new(Recorder { id: name, clock: Arc::clone(&clock), log: Arc::clone(&log) });
-        let route = Route { rate: notifier.rate(), local: false, quiet: None };
+        let route = Route { rate: notifier.rate(), local: false, quiet: None, drill: false };
         Channel { id: id(name), route, notifier }
     };
     let steps = STEPS_SECS.iter().zip(CHANNELS);

@@ -63,7 +63,7 @@ fn scene(channels: &[(&'static str, Does)], steps: &[(u64, &[&[&str]])]) -> Scen
     let id = |id: &str| ChannelId::new(id).unwrap();
     let channels = channels.iter().map(|(name, does)| {
         let notifier = Box::new(Scripted { id: name, does: *does, began, log: tell.clone() });
-        let route = Route { rate: notifier.rate(), local: false, quiet: None };
+        let route = Route { rate: notifier.rate(), local: false, quiet: None, drill: false };
         Channel { id: id(name), route, notifier }
     });
     let group = |group: &&[&str]| group.iter().map(|name| id(name)).collect();

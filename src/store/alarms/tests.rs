@@ -52,6 +52,7 @@ fn begin(dir: &Path, at: Now) -> (Store, AlarmBook, Vec<AlarmChange>) {
         hazards: remembered.hazards,
         next_hazard: remembered.next_hazard,
         areas: remembered.areas,
+        drill: remembered.drill,
     };
     let mut book = AlarmBook::restore(before, Setup { areas: vec![area()], ..Setup::default() });
     let changes = book.start(at, |_| Vec::new());
@@ -62,7 +63,7 @@ fn begin(dir: &Path, at: Now) -> (Store, AlarmBook, Vec<AlarmChange>) {
 fn step(book: &mut AlarmBook, at: Now, n: u64) -> Vec<AlarmChange> {
     let open: Vec<AlarmId> = book.open().map(|alarm| alarm.id).collect();
     let id = open.get(usize::try_from(n / 7).unwrap() % open.len().max(1)).copied().unwrap_or(AlarmId(1));
-    let order = match n % 17 {
+    let order = match n % 20 {
         0..=3 => {
             let class = [AlarmClass::Help, AlarmClass::Intrusion, AlarmClass::Energy]
                 [usize::try_from(n / 5).unwrap() % 3];
@@ -89,6 +90,12 @@ fn step(book: &mut AlarmBook, at: Now, n: u64) -> Vec<AlarmChange> {
             Order::StepHazard { id, stage: *next.unwrap() }
         }
         15 => Order::Escalate(id),
+        16 => Order::StartDrill { secs: if n % 3 == 0 { 60 } else { 600 } },
+        17 => {
+            let (place, what) = (PlaceId::new("lab").unwrap(), Some(format!("practise {n}")));
+            Order::DrillAlarm { class: AlarmClass::Fire, priority: Priority::Critical, place, what }
+        }
+        18 if n % 3 == 0 => Order::StopDrill,
         _ => return book.expire(at),
     };
     let command = Command { order, actor: Actor::named("王老师").unwrap(), note: format!("note {n}") };
@@ -109,7 +116,7 @@ fn counted(alarm: &Alarm) -> Alarm {
 fn a02_killed_after_each_step_the_state_is_the_same_and_goes_on() {
     let dir = tempdir().unwrap();
     let (mut store, mut book, _) = begin(dir.path(), now(0));
-    let (mut kinds, mut restarts) = (BTreeMap::new(), 0);
+    let (mut kinds, mut drills, mut restarts) = (BTreeMap::new(), BTreeSet::new(), 0);
     for n in 0..480 {
         let at = now(n * 13);
         let mut commit = Commit::default();
@@ -117,11 +124,13 @@ fn a02_killed_after_each_step_the_state_is_the_same_and_goes_on() {
         commit.alarm_changes.extend(step(&mut book, at, n));
         commit.hazards = book.hazard_notes();
         commit.areas = book.area_notes(at).rows;
+        commit.drill = book.drill_notes().row;
+        drills.insert((book.drill().is_some(), book.open().any(|alarm| alarm.marks.drill)));
         for change in &commit.alarm_changes {
             *kinds.entry(change.kind).or_insert(0) += 1;
         }
         store.commit(&[&commit]).unwrap();
-        if commit.alarm_changes.is_empty() && commit.hazards.is_empty() && commit.areas.is_empty() {
+        if commit.is_empty() {
             continue;
         }
         // Killed: nothing but the file is left.
@@ -140,8 +149,14 @@ fn a02_killed_after_each_step_the_state_is_the_same_and_goes_on() {
             (state.mode, state.by, state.note, state.since, state.leaving, state.bypassed)
         };
         assert_eq!(stands(&again), stands(&book), "{n}");
+        assert_eq!(again.drill(), book.drill(), "{n}");
         book = again;
     }
+    assert_eq!(
+        drills,
+        [(false, false), (true, false), (true, true)].into(),
+        "each state of a drill was tried"
+    );
     assert!(restarts > 200, "{restarts}");
     let never = [ChangeKind::Inhibited, ChangeKind::Uninhibited, ChangeKind::Chattering, ChangeKind::Settled];
     for kind in ChangeKind::ALL.iter().filter(|kind| !never.contains(kind)) {
@@ -168,6 +183,7 @@ fn every_mark_comes_back_as_it_was() {
             chattering: Some(Chatter { since: AT, count: 99 }),
             first: shelf,
             confirmed: Some(Confirmed { truth, by: by.clone() }),
+            drill: shelf,
         };
         let commit = Commit { alarm_changes: vec![change.clone()], ..Commit::default() };
         store.commit(&[&commit]).unwrap();
@@ -178,9 +194,16 @@ fn every_mark_comes_back_as_it_was() {
         let json = serde_json::to_value(&change).unwrap();
         assert_eq!(serde_json::from_value::<AlarmChange>(json.clone()).unwrap(), change);
         let mut old = json;
-        for mark in
-            ["shelved", "suppressed", "out_of_service", "inhibited_by", "chattering", "first", "confirmed"]
-        {
+        for mark in [
+            "shelved",
+            "suppressed",
+            "out_of_service",
+            "inhibited_by",
+            "chattering",
+            "first",
+            "confirmed",
+            "drill",
+        ] {
             old["alarm"].as_object_mut().unwrap().remove(mark);
         }
         assert_eq!(serde_json::from_value::<AlarmChange>(old).unwrap().alarm.marks, Marks::default());

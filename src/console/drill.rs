@@ -1,0 +1,82 @@
+//! The routes of drills: `/api/v1/drill`.
+
+use super::Console;
+use super::alarms::{give, known_place};
+use super::api::{Answer, not_understood};
+use crate::alarm::USUAL_DRILL_SECS;
+use crate::model::{AlarmClass, Order, PlaceId, Priority};
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use serde::Deserialize;
+use serde_json::json;
+
+/// An order to begin one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Start {
+    actor: String,
+    note: String,
+    for_secs: Option<u32>,
+}
+
+/// An order to end it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stop {
+    actor: String,
+    #[serde(default)]
+    note: String,
+}
+
+/// An order to raise an alarm of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alarm {
+    actor: String,
+    #[serde(default)]
+    note: String,
+    class: AlarmClass,
+    place: PlaceId,
+    priority: Option<Priority>,
+    what: Option<String>,
+}
+
+type Given<T> = Result<Json<T>, JsonRejection>;
+
+/// `GET /api/v1/drill`: the drill that is running, null when there is none, and by which channels people are told of it.
+pub(super) async fn drill(State(console): State<Console>) -> Answer {
+    let live = console.live.borrow().clone();
+    Ok(Json(json!({"drill": live.drill, "channels": &*console.drill_channels, "at": live.at})))
+}
+
+/// `POST /api/v1/drill/start`.
+pub(super) async fn start(State(console): State<Console>, body: Given<Start>) -> Answer {
+    let example = r#"{"actor": "姓名 name", "note": "消防演练 what for", "for_secs": 3600}"#;
+    let Json(given) = body.map_err(|error| not_understood(&error, example))?;
+    let order = Order::StartDrill { secs: given.for_secs.unwrap_or(USUAL_DRILL_SECS) };
+    told(&console, give(&console, order, &given.actor, &given.note).await)
+}
+
+/// `POST /api/v1/drill/stop`.
+pub(super) async fn stop(State(console): State<Console>, body: Given<Stop>) -> Answer {
+    let example = r#"{"actor": "姓名 name", "note": "备注 text"}"#;
+    let Json(given) = body.map_err(|error| not_understood(&error, example))?;
+    told(&console, give(&console, Order::StopDrill, &given.actor, &given.note).await)
+}
+
+/// `POST /api/v1/drill/alarm`: answers with the alarm.
+pub(super) async fn alarm(State(console): State<Console>, body: Given<Alarm>) -> Answer {
+    let example = r#"{"actor": "姓名 name", "class": "fire | help | intrusion | security", "place": "地点 id", "priority": "critical | high | medium | low", "what": "情况 what happens"}"#;
+    let Json(given) = body.map_err(|error| not_understood(&error, example))?;
+    known_place(&console, &given.place)?;
+    let Alarm { actor, note, class, place, priority, what } = given;
+    let order = Order::DrillAlarm { class, priority: priority.unwrap_or(Priority::Critical), place, what };
+    give(&console, order, &actor, &note).await
+}
+
+/// The drill after an order, and who is told of it.
+fn told(console: &Console, answer: Answer) -> Answer {
+    let Json(drill) = answer?;
+    Ok(Json(json!({"drill": drill, "channels": &*console.drill_channels})))
+}
