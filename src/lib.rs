@@ -30,6 +30,8 @@ pub mod pipeline;
 pub mod control;
 // pure: lockdown, evacuation and their like: two steps to begin, a second person to end
 pub mod response;
+// pure: what is handed over at the end of a shift
+pub mod report;
 // pure: what a school wrote, and what it means
 pub mod config;
 // pure: rules on trial, on written cases and on the past

@@ -118,6 +118,20 @@ impl Client {
         self.ask(self.http.get(format!("http://{}{path}", self.address)).query(query))
     }
 
+    /// As [`Client::ask_for`], for an answer that is no JSON.
+    pub(super) fn fetch(&self, path: &str, query: &[(&str, &String)]) -> Result<Vec<u8>, ApiError> {
+        let request = self.http.get(format!("http://{}{path}", self.address)).query(query);
+        let unreachable = |cause| ApiError::Unreachable { address: self.address, cause };
+        self.runtime.block_on(async {
+            let response = request.send().await.map_err(unreachable)?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response.bytes().await.map_err(unreachable)?.to_vec());
+            }
+            Err(refused(status, &response.json().await.map_err(unreachable)?))
+        })
+    }
+
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         self.ask(self.http.post(format!("http://{}{path}", self.address)).json(body))
     }
@@ -131,9 +145,12 @@ impl Client {
             if status.is_success() {
                 return Ok(body);
             }
-            let detail = body.get(if lang() == Lang::Zh { "detail_zh" } else { "detail" });
-            let detail = detail.and_then(Value::as_str).unwrap_or(status.as_str());
-            Err(ApiError::Refused(detail.to_owned()))
+            Err(refused(status, &body))
         })
     }
+}
+
+fn refused(status: reqwest::StatusCode, body: &Value) -> ApiError {
+    let detail = body.get(if lang() == Lang::Zh { "detail_zh" } else { "detail" });
+    ApiError::Refused(detail.and_then(Value::as_str).unwrap_or(status.as_str()).to_owned())
 }

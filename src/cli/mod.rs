@@ -19,6 +19,7 @@ mod probe;
 mod profile;
 mod progress;
 mod quarantine;
+mod report;
 mod response;
 mod rules;
 mod run;
@@ -78,6 +79,7 @@ enum Command {
     Capture(capture::Capture),
     Replay(capture::Replay),
     Rules(rules::Rules),
+    Report(report::Reports),
 }
 
 /// Which configuration.
@@ -117,6 +119,7 @@ pub fn run() -> ExitCode {
             Command::Capture(capture) => capture.run(out),
             Command::Replay(replay) => replay.run(out),
             Command::Rules(rules) => rules.run(out),
+            Command::Report(report) => report.run(out),
         },
         Err(told) => {
             let code = if told.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };

@@ -1,4 +1,4 @@
-//! `[alarms]` and `[[area]]`: how long an alarm may be shelved, and what can be armed against intruders.
+//! `[alarms]` and `[[area]]`: how long an alarm may be shelved, who is on duty, and what can be armed against intruders.
 
 use super::fields::{finish, name_opt, number, secs};
 use super::names::{Names, at};
@@ -6,6 +6,8 @@ use crate::alarm::{Area, DEFAULT_SHELF_SECS, Schedule, Settings};
 use crate::calendar::{Calendar, time_of_day};
 use crate::document::{Reader, Spot};
 use crate::model::{AreaId, DeviceId, Place, PlaceId};
+use crate::report::{Duty, MAX_GUARDS, MAX_SHIFTS};
+use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,12 +16,41 @@ const MOST_SHELF_HOURS: u32 = 7 * 24;
 /// The longest delay on the way in or out, seconds.
 const MOST_DELAY_SECS: u32 = 300;
 
-/// `[alarms]`.
-pub(super) fn alarms(reader: Option<Reader<'_>>) -> Settings {
-    let Some(reader) = reader else { return Settings::default() };
+/// `[alarms]`: what is said of alarms, and who is on duty.
+pub(super) fn alarms(reader: Option<Reader<'_>>, zone: &TimeZone) -> (Settings, Duty) {
+    let mut duty = Duty::usual(zone.clone());
+    let Some(reader) = reader else { return (Settings::default(), duty) };
     let hours = number(&reader, "most_shelf_hours", (1, MOST_SHELF_HOURS), DEFAULT_SHELF_SECS / 3600);
+    duty.guards = number(&reader, "guards", (1, MAX_GUARDS), 1);
+    if reader.has("shifts") {
+        duty.shifts = shifts(&reader).unwrap_or(duty.shifts);
+    }
     finish(reader, None);
-    Settings { most_shelf_secs: hours * 3600 }
+    (Settings { most_shelf_secs: hours * 3600 }, duty)
+}
+
+/// The times of day at which a shift begins, in order.
+fn shifts(reader: &Reader<'_>) -> Option<Vec<i64>> {
+    const ADVICE: &str =
+        "write the times of day at which a shift begins, such as [\"08:00\", \"16:00\", \"00:00\"]";
+    let written = reader.texts("shifts");
+    let mut times = BTreeSet::new();
+    for (text, _) in &written {
+        let Some(time) = time_of_day(text) else {
+            reader.problem("shifts", format!("\"{text}\" is not a time of day"), ADVICE);
+            return None;
+        };
+        if !times.insert(time) {
+            reader.problem("shifts", format!("\"{text}\" is there twice"), "write each time once");
+            return None;
+        }
+    }
+    if times.is_empty() || times.len() > MAX_SHIFTS {
+        let message = format!("a day has 1 to {MAX_SHIFTS} shifts, these are {}", times.len());
+        reader.problem("shifts", message, ADVICE);
+        return None;
+    }
+    Some(times.into_iter().collect())
 }
 
 /// What areas may refer to.

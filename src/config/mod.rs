@@ -70,6 +70,8 @@ pub struct Config {
     pub campus: crate::campus::Settings,
     /// What is said of alarms.
     pub alarms: crate::alarm::Settings,
+    /// Who is on duty, and when shifts begin.
+    pub duty: crate::report::Duty,
     /// What can be armed.
     pub areas: Vec<crate::alarm::Area>,
     /// Connections to the field.

@@ -56,7 +56,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     );
 
     let campus = campus::campus(once(&roots, "campus"));
-    let alarms = alarm::alarms(once(&roots, "alarms"));
+    let (alarms, duty) = alarm::alarms(once(&roots, "alarms"), &zone);
     let mut place_names = Names::of("place");
     let places = place::places(every(&roots, "place"), &mut place_names, &calendars, problems);
     let mut bus_names = Names::of("bus");
@@ -141,6 +141,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         places,
         campus,
         alarms,
+        duty,
         areas,
         buses,
         devices,

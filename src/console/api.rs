@@ -1,6 +1,6 @@
 //! The routes under `/api/v1/`.
 
-use super::{Console, Problem, alarms, campus, controls, drill, people, pictures, responses, views};
+use super::{Console, Problem, alarms, campus, controls, drill, people, pictures, reports, responses, views};
 use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
 use crate::profile::Nature;
 use crate::runtime::Chain;
@@ -48,6 +48,8 @@ pub fn router(console: Console) -> Router {
         .route("/api/v1/controls/{id}", post(controls::order))
         .route("/api/v1/responses", get(responses::list))
         .route("/api/v1/responses/{id}/{step}", post(responses::order))
+        .route("/api/v1/reports/shift", get(reports::shift))
+        .route("/api/v1/reports/alarm-kpi", get(reports::alarm_kpi))
         .route("/api/v1/drill", get(drill::drill))
         .route("/api/v1/drill/start", post(drill::start))
         .route("/api/v1/drill/stop", post(drill::stop))

@@ -12,6 +12,7 @@ mod guard;
 mod people;
 mod pictures;
 mod problem;
+mod reports;
 mod responses;
 mod views;
 
@@ -19,10 +20,11 @@ pub use api::router;
 pub use problem::Problem;
 
 use crate::capture::Shelf;
-use crate::config::Device;
+use crate::config::{Device, Site};
 use crate::model::{ChannelId, DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
+use crate::report::Duty;
 use crate::runtime::lanes::{OrderDesk, PeopleDesk};
 use crate::runtime::{Chain, Clock, ControlDesk, ResponseDesk, Tally};
 use crate::store::WeakHandle;
@@ -41,6 +43,10 @@ pub struct Console {
     pub devices: Arc<BTreeMap<DeviceId, Device>>,
     /// The places of the school.
     pub places: Arc<BTreeMap<PlaceId, Place>>,
+    /// The school.
+    pub site: Arc<Site>,
+    /// Who is on duty, and when shifts begin.
+    pub duty: Arc<Duty>,
     /// Where the database lives.
     pub data_dir: PathBuf,
     /// How everything stands.

@@ -133,12 +133,15 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let watching = watch_uplinks(statuses.clone(), findings.clone(), Arc::clone(&clock));
     uplinks.spawn("outages", until_stopped(watching, uplinks_stopped));
     let devices = Arc::new(config.devices);
+    let (site, duty) = (Arc::new(config.site), Arc::new(config.duty));
     let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let (response_desk, response_office) = response_desk::desk();
     let console = Console {
         devices: Arc::clone(&devices),
         places: Arc::clone(&places),
+        site: Arc::clone(&site),
+        duty,
         data_dir: config.data_dir.clone(),
         live: live_seen.clone(),
         tally: Arc::clone(&tally),
@@ -153,7 +156,6 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         track: config.privacy.track,
         drill_channels: config.channels.iter().filter(|of| of.drill).map(|of| of.id.clone()).collect(),
     };
-    let site = Arc::new(config.site);
     let means = Means {
         clock: Arc::clone(&clock),
         tally: Arc::clone(&tally),
@@ -297,7 +299,9 @@ async fn start_api(
 ) -> Result<(), GatewayError> {
     let bound = tokio::net::TcpListener::bind(address).await;
     let listener = bound.map_err(|cause| GatewayError::Listen { address, cause })?;
-    let pages = ops::router(&console, tally);
+    let (figures, seen) = ops::figures(&console);
+    edges.spawn("figures", until_stopped(figures, stopped.clone()));
+    let pages = ops::router(&console, tally, seen);
     edges.spawn("http", console::serve(listener, console::router(console).merge(pages), stopped.clone()));
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! The only file that names a metric.
 
+use super::Figures;
+use crate::alarm::kpi::{LIFE_PROMPT_MS, OTHER_PROMPT_MS};
 use crate::config::Device;
-use crate::model::{DestinationId, DeviceId, Lane, Link};
+use crate::model::{DestinationId, DeviceId, Lane, Link, Priority};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::{DeviceLive, Live};
 use crate::runtime::Tally;
@@ -42,6 +44,23 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     PLACE_DEVICES,
     ALARMS_RAISED,
     ALARMS_OPEN,
+    KPI_ANNOUNCED,
+    KPI_PRIORITY,
+    KPI_PER_GUARD,
+    KPI_MOST,
+    KPI_FLOODS,
+    KPI_FLOOD_SHARE,
+    KPI_STANDING,
+    KPI_CHATTERING,
+    KPI_TOP_SHARE,
+    KPI_TAKEN,
+    KPI_PROMPT,
+    KPI_UNTAKEN,
+    KPI_FALSE_SHARE,
+    KPI_INHIBITED,
+    KPI_QUIET,
+    KPI_AT,
+    KPI_COST,
     DRILL_RUNNING,
     UNTOLD,
     FAILED_OVER,
@@ -122,6 +141,70 @@ const PLACE_DEVICES: Metric =
 const ALARMS_RAISED: Metric = ("schoolgate_alarms_raised_total", &["class"], "Alarms raised.");
 const ALARMS_OPEN: Metric =
     ("schoolgate_alarms_open", &["class", "priority", "acknowledged"], "Alarms that are not over.");
+const KPI_ANNOUNCED: Metric =
+    ("schoolgate_alarm_kpi_announced", &[], "Alarms announced in the last 24 hours.");
+const KPI_PRIORITY: Metric = (
+    "schoolgate_alarm_kpi_announced_by_priority",
+    &["priority"],
+    "Alarms announced in the last 24 hours by priority; 80 of 100 low, 15 medium, 5 high are wanted.",
+);
+const KPI_PER_GUARD: Metric = (
+    "schoolgate_alarm_kpi_per_guard",
+    &[],
+    "Alarms announced per guard and 10 minutes over the last 24 hours; 1 is acceptable, 2 can be managed.",
+);
+const KPI_MOST: Metric =
+    ("schoolgate_alarm_kpi_most", &[], "Most alarms announced within 10 minutes of the last 24 hours.");
+const KPI_FLOODS: Metric = (
+    "schoolgate_alarm_kpi_floods",
+    &[],
+    "Floods of the last 24 hours: from more than 10 alarms in 10 minutes until fewer than 5.",
+);
+const KPI_FLOOD_SHARE: Metric = (
+    "schoolgate_alarm_kpi_flood_ratio",
+    &[],
+    "Share of the last 24 hours that was flood; less than 0.01 is wanted.",
+);
+const KPI_STANDING: Metric = (
+    "schoolgate_alarm_kpi_standing",
+    &[],
+    "Alarms that are there for more than 24 hours; fewer than 5 are wanted.",
+);
+const KPI_CHATTERING: Metric = (
+    "schoolgate_alarm_kpi_chattering",
+    &[],
+    "Alarms of the last 24 hours that came and went too often; none is wanted.",
+);
+const KPI_TOP_SHARE: Metric = (
+    "schoolgate_alarm_kpi_top_ratio",
+    &[],
+    "Share of the ten busiest in the alarms announced in the last 24 hours; less than 0.05 is wanted.",
+);
+const KPI_TAKEN: Metric = (
+    "schoolgate_alarm_kpi_acknowledge_seconds",
+    &["priority", "percentile"],
+    "Time to acknowledge that so many of 100 alarms of the last 24 hours did not exceed.",
+);
+const KPI_PROMPT: Metric = (
+    "schoolgate_alarm_kpi_prompt_ratio",
+    &["class", "within"],
+    "Share of the alarms acknowledged in the last 24 hours that were in time: life is help and fire.",
+);
+const KPI_UNTAKEN: Metric =
+    ("schoolgate_alarm_kpi_unacknowledged", &[], "Alarms announced and not acknowledged yet.");
+const KPI_FALSE_SHARE: Metric = (
+    "schoolgate_alarm_kpi_false_ratio",
+    &[],
+    "Share of false alarms in those confirmed in the last 24 hours; absent while none is.",
+);
+const KPI_INHIBITED: Metric =
+    ("schoolgate_alarm_kpi_inhibited", &[], "Times an alarm was put down to another in the last 24 hours.");
+const KPI_QUIET: Metric =
+    ("schoolgate_alarm_kpi_kept_quiet", &["how"], "Alarms that a person keeps quiet now.");
+const KPI_AT: Metric =
+    ("schoolgate_alarm_kpi_timestamp_seconds", &[], "When the figures of alarms were reckoned.");
+const KPI_COST: Metric =
+    ("schoolgate_alarm_kpi_reckoning_seconds", &[], "How long reckoning the figures of alarms took.");
 const DRILL_RUNNING: Metric =
     ("schoolgate_drill_running", &[], "1 while a drill is running; its alarms are in no other figure.");
 const UNTOLD: Metric = ("schoolgate_notify_waiting_alarms", &["channel"], "Alarms that wait for a channel.");
@@ -179,6 +262,7 @@ pub(super) fn render(
     live: &Live,
     devices: &BTreeMap<DeviceId, Device>,
     destinations: &BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>,
+    figures: Option<&Figures>,
 ) -> Result<String, prometheus::Error> {
     let page = Page(Registry::new());
     page.totals(READINGS, tally.readings.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
@@ -210,6 +294,9 @@ pub(super) fn render(
     page.devices(live, devices)?;
     page.totals(ALARMS_RAISED, tally.alarms_raised.all().iter().map(|(class, n)| ([*class], *n)))?;
     page.open_alarms(live)?;
+    if let Some(figures) = figures {
+        page.alarm_figures(figures)?;
+    }
     page.level(DRILL_RUNNING, u64::from(live.drill.is_some()))?;
     page.levels(UNTOLD, tally.untold.all().iter().map(|(channel, n)| ([channel.as_str()], *n)))?;
     page.total(FAILED_OVER, tally.failed_over.get())?;
@@ -241,6 +328,11 @@ pub(super) fn render(
 
 fn seconds(micros: u64) -> f64 {
     std::time::Duration::from_micros(micros).as_secs_f64()
+}
+
+/// Seconds of milliseconds.
+fn millis(ms: i64) -> f64 {
+    std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64()
 }
 
 struct Page(Registry);
@@ -284,6 +376,54 @@ impl Page {
             gauges.get_metric_with_label_values(&values)?.add(i64::try_from(n).unwrap_or(i64::MAX));
         }
         self.add(gauges)
+    }
+
+    fn share<'a, const N: usize>(
+        &self,
+        (name, labels, help): Metric,
+        values: impl IntoIterator<Item = ([&'a str; N], f64)>,
+    ) -> Result<(), prometheus::Error> {
+        let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
+        for (values, share) in values {
+            gauges.get_metric_with_label_values(&values)?.set(share);
+        }
+        self.add(gauges)
+    }
+
+    fn alarm_figures(&self, figures: &Figures) -> Result<(), prometheus::Error> {
+        let kpi = &figures.kpi;
+        let many = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        self.level(KPI_ANNOUNCED, kpi.announced.into())?;
+        let of = |priority: &Priority| kpi.by_priority.get(priority).copied().unwrap_or(0);
+        self.levels(KPI_PRIORITY, Priority::ALL.iter().map(|p| ([p.as_str()], of(p).into())))?;
+        self.share(KPI_PER_GUARD, [([], kpi.per_guard)])?;
+        self.level(KPI_MOST, kpi.most.into())?;
+        self.level(KPI_FLOODS, many(kpi.floods.len()))?;
+        self.share(KPI_FLOOD_SHARE, [([], kpi.flood_share)])?;
+        self.level(KPI_STANDING, many(kpi.standing.len()))?;
+        self.level(KPI_CHATTERING, kpi.chattering.into())?;
+        self.share(KPI_TOP_SHARE, [([], kpi.top_share)])?;
+        let taken = kpi.taken.iter().flat_map(|(priority, taken)| {
+            let percentiles = [("50", taken.p50_ms), ("95", taken.p95_ms)];
+            percentiles.map(|(percentile, ms)| ([priority.as_str(), percentile], millis(ms)))
+        });
+        self.share(KPI_TAKEN, taken)?;
+        let prompt = [("life", kpi.life, LIFE_PROMPT_MS), ("other", kpi.others, OTHER_PROMPT_MS)];
+        let prompt =
+            prompt.iter().filter(|(_, prompt, _)| prompt.count > 0).flat_map(|(class, prompt, bounds)| {
+                let shares = [prompt.first, prompt.second].map(|n| f64::from(n) / f64::from(prompt.count));
+                let within = bounds.map(|ms| format!("{}s", ms / 1000));
+                within.into_iter().zip(shares).map(move |(within, share)| (*class, within, share))
+            });
+        let prompt: Vec<(&str, String, f64)> = prompt.collect();
+        self.share(KPI_PROMPT, prompt.iter().map(|(class, within, n)| ([*class, within.as_str()], *n)))?;
+        self.level(KPI_UNTAKEN, kpi.untaken.into())?;
+        self.share(KPI_FALSE_SHARE, kpi.false_share.map(|share| ([], share)))?;
+        self.level(KPI_INHIBITED, kpi.inhibited.into())?;
+        let quiet = [(["shelved"], kpi.shelved.len()), (["out_of_service"], kpi.out_of_service.len())];
+        self.levels(KPI_QUIET, quiet.map(|(how, n)| (how, many(n))))?;
+        self.share(KPI_AT, [([], millis(figures.at.0))])?;
+        self.share(KPI_COST, [([], figures.took.as_secs_f64())])
     }
 
     /// Every state is there even when no device is in it, so that a rule on it never lacks its series.

@@ -17,6 +17,7 @@ mod handle;
 mod health;
 mod history;
 mod levels;
+mod lives;
 mod lock;
 mod maintain;
 mod migrate;

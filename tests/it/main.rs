@@ -47,6 +47,7 @@ mod profiles;
 mod pull;
 mod push;
 mod pymodbus;
+mod report;
 mod response;
 mod rig;
 mod rules;
