@@ -189,6 +189,7 @@ mod tests {
             en.starts_with("[DRILL] [reminder] critical: help button pressed\nPlace: Building 1"),
             "{en}"
         );
+        assert_eq!(document(&message, &site())["title"]["zh"], "【演练】求助按钮被按下");
         assert_eq!(
             subject(&message, Languages::Both),
             "【演练】【再次提醒】紧急：求助按钮被按下 / [DRILL] [reminder] critical: help button pressed"

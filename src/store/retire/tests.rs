@@ -160,6 +160,20 @@ fn alarms_that_are_open_or_that_nobody_took_stay() {
 }
 
 #[test]
+fn alarms_of_drills_go_though_nobody_took_them() {
+    let (dir, mut store) = lived(0, false);
+    for (id, drill) in [(1, true), (2, false)] {
+        let mut change = alarm(id, day(0), true);
+        (change.alarm.acknowledged, change.alarm.marks.drill) = (None, drill);
+        store.commit(&[&Commit { alarm_changes: vec![change], ..Commit::default() }]).unwrap();
+    }
+    retire(&mut store, day(1000));
+    assert_eq!(oldest(&store, "alarm", "id"), Some(Wall(2)));
+    assert_eq!(oldest(&store, "alarm_change", "alarm"), Some(Wall(2)));
+    assert_eq!(verdict(&dir).broken, []);
+}
+
+#[test]
 fn a_clock_that_is_not_set_deletes_nothing_and_a_time_ahead_keeps_nothing() {
     let (dir, mut store) = lived(3, true);
     retire(&mut store, Wall(1000));
