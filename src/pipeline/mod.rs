@@ -6,6 +6,7 @@
 mod comings;
 mod entry;
 mod live;
+mod nature;
 mod player;
 mod seen;
 
@@ -20,14 +21,15 @@ use crate::campus::{self, Campus, MusterRefused};
 use crate::model::{
     Alarm, AlarmChange, AreaId, Body, BusId, Command, ControlId, Delivery, DestinationId, DeviceId, Done,
     Doubt, Event, EventKind, Hazard, Input, Link, Mono, Now, Observation, OutboxItem, People, PeopleChange,
-    Phase, PointId, PointKind, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
+    Phase, PointId, Reading, Record, Refused, RollUp, Stamp, Unknown, Wall,
 };
 use crate::museum;
-use crate::profile::{Counted, Nature};
+use crate::profile::Counted;
 use crate::rules::{Engine, Finding, Level, World};
 use comings::Comings;
 use entry::{noted, stepped};
 use live::LiveBoard;
+use nature::nature_of;
 use seen::Seen;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -638,16 +640,6 @@ fn know(people: &People, event: &mut Event) {
     if let Some(credential) = &mut event.credential {
         credential.known = credential.person.as_ref().and_then(|who| people.get(who)).cloned();
     }
-}
-
-fn nature_of(world: &World, device: &DeviceId, reading: &Reading) -> Nature {
-    // Most readings are no counters.
-    if reading.kind != PointKind::Counter {
-        return Nature::default();
-    }
-    let device = world.devices.get(device);
-    let point = device.and_then(|device| device.profile.point(reading.point.as_str()));
-    point.map_or_else(Nature::default, Nature::from)
 }
 
 #[cfg(test)]

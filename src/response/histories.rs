@@ -46,6 +46,8 @@ struct History {
     /// Orders on their way, in turn.
     lane: VecDeque<Step>,
     controls: BTreeMap<String, f64>,
+    /// Controls that did not go back at the first attempt.
+    balked: BTreeSet<String>,
     codes: BTreeMap<&'static str, Code>,
     /// Who began what is on.
     begun: BTreeMap<&'static str, &'static str>,
@@ -67,6 +69,7 @@ impl History {
             responses,
             lane: VecDeque::new(),
             controls: BTreeMap::new(),
+            balked: BTreeSet::new(),
             codes: BTreeMap::new(),
             begun: BTreeMap::new(),
             alarms: BTreeSet::new(),
@@ -164,7 +167,7 @@ impl History {
         self.take(steps, false);
     }
 
-    /// The oldest order is carried out, or fails. The way back always works here.
+    /// The oldest order is carried out, or fails.
     fn work(&mut self) {
         let Some(step) = self.lane.pop_front() else { return };
         let wait = self.dice.is(3).then_some(Duration::from_secs(2));
@@ -176,7 +179,19 @@ impl History {
         };
         let (ticket, answer) = match step {
             Step::Switch { ticket, control, value, .. } => {
-                let answer = if value == 0.0 { done() } else { answer };
+                // The way back takes two attempts at most.
+                let answer = match answer {
+                    Answer::Later { .. }
+                        if value == 0.0 && ticket > 0 && self.balked.insert(control.to_string()) =>
+                    {
+                        Answer::Later { why: Text::same("later"), wait: None }
+                    }
+                    _ if value == 0.0 => {
+                        self.balked.remove(control.as_str());
+                        done()
+                    }
+                    answer => answer,
+                };
                 // The control itself stands in the way, too.
                 let answer = match answer {
                     Answer::Done { .. } if value != 0.0 && self.fire && control.as_str() != "lamp" => {
@@ -242,8 +257,8 @@ impl History {
             let kind = view.spec.id.as_str();
             let on = matches!(view.stage, Stage::On | Stage::GivenBack | Stage::Returning);
             let held = self.alarms.iter().any(|key| {
-                key.rule.as_str() == format!("response.{kind}")
-                    && key.subject.ends_with("drill") == view.drill
+                let begin = if view.drill { "drill.response." } else { "response." };
+                key.rule.as_str() == format!("{begin}{kind}")
             });
             assert_eq!(on, held, "{kind} is {:?}, and its alarm holds: {held}", view.stage);
             if self.fire && view.spec.kind.closes() {
@@ -266,6 +281,12 @@ impl History {
                 assert!(state.known(), "{} of {} has no result", output.name, view.spec.id);
             }
             assert_ne!(view.stage, Stage::Returning, "{} never came to an end", view.spec.id);
+            for (output, state) in view.outputs.iter().filter(|_| view.stage == Stage::On) {
+                if let (Does::Switch { control, value, .. }, State::Done) = (&output.does, state) {
+                    let is = self.controls.get(control.as_str()).copied().unwrap_or(0.0);
+                    assert_eq!(is, *value, "{control} of {} was said to be done", view.spec.id);
+                }
+            }
         }
         if self.fire {
             for (control, value) in &self.controls {

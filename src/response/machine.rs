@@ -228,6 +228,13 @@ impl Responses {
             let mut back = Vec::new();
             for slot in run.slots.iter_mut().filter(|slot| slot.due.is_some_and(|due| due <= now.mono)) {
                 match slot.state {
+                    // What is to go back is not left to chance.
+                    State::Waiting if slot.goal == Goal::Back => {
+                        let why = Text::new("没有回应", "no answer");
+                        if !slot.take(now, Answer::Later { why, wait: None }) {
+                            continue;
+                        }
+                    }
                     // An answer that comes late still counts.
                     State::Waiting => (slot.state, slot.due) = (State::NoAnswer, None),
                     State::Done => {
@@ -255,8 +262,8 @@ impl Responses {
             }
             if !rows.is_empty() {
                 steps.push(self.note(rows));
-                self.settle(now, &id, &mut steps);
             }
+            self.settle(now, &id, &mut steps);
         }
         steps
     }

@@ -226,7 +226,7 @@ const TABLE: &[(&str, [&str; 9])] = &[
             " | on",
             " | on",
             " | given_back",
-            "~lockdown -lockdown | off",
+            " | returning",
             " | off",
             " | off",
         ],
