@@ -10,7 +10,7 @@ use pdf_writer::{Finish, Name, Pdf, Rect, Ref, Str, TextStr};
 use sheet::{Pages, Style};
 
 /// A4, points.
-const PAGE: (f32, f32) = (595.0, 842.0);
+const PAGE: (f32, f32) = (595.28, 841.89);
 /// Room around what is printed, points.
 const MARGIN: f32 = 40.0;
 /// Room for the lines at the foot, points.
