@@ -252,14 +252,15 @@ fn came(words: &Words<'_>, shift: &Shift) -> Section {
         &[
             ("编号", "No.", 6),
             ("优先级", "Priority", 8),
-            ("内容", "What", 26),
-            ("地点", "Where", 17),
-            ("发生时间", "Raised", 13),
+            ("内容", "What", 22),
+            ("地点", "Where", 15),
+            ("发生时间", "Raised", 12),
             ("次数", "Times", 6),
-            ("确认", "Taken", 15),
-            ("用时", "After", 9),
-            ("状态", "State", 12),
+            ("确认", "Taken", 14),
+            ("用时", "After", 8),
+            ("状态", "State", 11),
             ("定性", "Result", 8),
+            ("备注", "Note", 16),
         ],
     );
     section.rows = shift
@@ -277,6 +278,7 @@ fn came(words: &Words<'_>, shift: &Shift) -> Section {
                 entry.taken_after_ms.map(|ms| words.text(&lasting(ms))).unwrap_or_default(),
                 state(words, entry),
                 entry.truth.map(|truth| words.text(&truth.name())).unwrap_or_default(),
+                entry.note.clone(),
             ]
         })
         .collect();

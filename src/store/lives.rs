@@ -13,6 +13,17 @@ use rusqlite::{Row, params};
 /// What came before the span is read for how the alarm stood when it began; these say nothing of that, and may be many.
 const IDLE: &str = "('escalated', 'reset', 'confirmed')";
 
+/// The alarms that were open from ?1 on and before ?2: what is open and what ended since stand in one index.
+fn opened() -> String {
+    let of = |when: &str| {
+        format!(
+            "select {} from alarm indexed by alarm_closed where {when} and raised_at < ?2",
+            *ALARM_COLUMNS
+        )
+    };
+    format!("{} union all {} order by id", of("closed_at is null"), of("closed_at >= ?1"))
+}
+
 impl Reader {
     /// Goes through the alarms that were open at any time from `from` on and before `to`, oldest number first, each with
     /// its steps from the first on: no more than one of them is in memory. How many could not be read back and were left
@@ -28,10 +39,7 @@ impl Reader {
         const DOING: &str = "reading the lives of alarms";
         // Alarms and steps of one moment, whatever is written meanwhile.
         let _snapshot = self.db.unchecked_transaction().doing(DOING)?;
-        let sql = format!(
-            "select {} from alarm where (closed_at is null or closed_at >= ?1) and raised_at < ?2 order by id",
-            *ALARM_COLUMNS
-        );
+        let sql = opened();
         let steps = format!(
             "select seq, kind, at, actor from alarm_change where alarm = ?1 \
              and (at >= ?2 or kind not in {IDLE}) order by seq"

@@ -10,7 +10,7 @@ use pdf_writer::{Finish, Name, Pdf, Rect, Ref, Str, TextStr};
 use sheet::{Pages, Style};
 
 /// A4, points.
-const PAGE: (f32, f32) = (595.0, 842.0);
+const PAGE: (f32, f32) = (595.28, 841.89);
 /// Room around what is printed, points.
 const MARGIN: f32 = 40.0;
 /// Room for the lines at the foot, points.
@@ -33,6 +33,7 @@ const UNICODE: &[u8] = b"UniGB-UTF16-H";
 pub fn pdf(document: &Document) -> Vec<u8> {
     let mut pages = Pages::new();
     pages.paragraph(TITLE, &document.title);
+    pages.gap(3.0);
     pages.paragraph(BODY, &document.site);
     pages.gap(6.0);
     for (name, value) in &document.facts {
@@ -61,7 +62,7 @@ fn draw(pages: &mut Pages, document: &Document, section: &Section) {
     pages.need(64.0);
     pages.gap(12.0);
     pages.paragraph(HEADING, &section.title);
-    pages.gap(2.0);
+    pages.gap(5.0);
     if !section.rows.is_empty() {
         let columns: Vec<(&str, u16)> =
             section.columns.iter().map(|column| (column.title.as_str(), column.share)).collect();

@@ -8,6 +8,8 @@ use crate::store::{AlarmFilter, Reader, Store};
 use std::path::Path;
 use tempfile::tempdir;
 
+mod reports;
+
 const AT: Wall = Wall(1_790_000_000_000);
 
 fn change(id: u64, secs: i64, kind: ChangeKind) -> AlarmChange {
@@ -80,7 +82,7 @@ fn the_lives_are_those_of_the_alarms_that_were_open_in_the_span() {
         }
         assert_eq!(lives(&reader, (from, to)), wanted);
     }
-    assert_eq!(lives(&reader, (AT.plus_ms(500_000), AT.plus_ms(600_000))).len(), 70);
+    assert_eq!(lives(&reader, (AT.plus_ms(500_000), AT.plus_ms(600_000))).len(), 30);
 }
 
 #[test]
@@ -88,10 +90,9 @@ fn what_is_open_and_what_ended_lately_is_found_by_an_index() {
     let dir = tempdir().unwrap();
     seeded(dir.path(), 1);
     let reader = Reader::open(dir.path()).unwrap();
-    let sql = "explain query plan select id from alarm \
-               where (closed_at is null or closed_at >= 5) and raised_at < 9 order by id";
-    let mut plan = reader.db.prepare(sql).unwrap();
-    let lines: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+    let sql = format!("explain query plan {}", super::opened());
+    let mut plan = reader.db.prepare(&sql).unwrap();
+    let lines: Vec<String> = plan.query_map([5, 9], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
     assert!(!lines.iter().any(|line| line.starts_with("SCAN")), "{lines:?}");
 }
 
@@ -114,7 +115,6 @@ fn ten_thousand_steps_are_reckoned_in_a_moment() {
     assert_eq!((kpi.announced, kpi.most), (2_650, 60));
     let taken = kpi.taken[&Priority::Low];
     assert_eq!((taken.count, taken.p50_ms), (2_356, 205_000));
-    // 60 ms in a release; a test's build on a busy machine is far slower.
+    // 0.2 s in a test's build; a busy machine is far slower.
     assert!(took.as_secs() < 20, "{took:?}");
-    println!("{took:?}");
 }
