@@ -276,6 +276,8 @@ pub struct Pipeline {
     comings: Comings,
     /// Steps of alarms at the start. The next step takes them.
     begun: Vec<AlarmChange>,
+    /// When the run before last heard of anything.
+    last_heard: Option<Wall>,
 }
 
 impl Pipeline {
@@ -288,6 +290,7 @@ impl Pipeline {
         mut engine: Engine,
         mut remembered: Remembered,
     ) -> Self {
+        let last_heard = last_heard(&remembered);
         for (_, _, event) in &mut remembered.passes {
             know(&remembered.people, event);
         }
@@ -361,6 +364,7 @@ impl Pipeline {
             notes: Vec::new(),
             comings: Comings::default(),
             begun,
+            last_heard,
         }
     }
 
@@ -584,9 +588,12 @@ impl Pipeline {
         self.pending.push(finding);
     }
 
-    /// Notes in the audit trail that the gateway started: its rules know nothing of the time before.
+    /// Notes in the audit trail that the gateway started, and up to when at least the run before was at work: its rules
+    /// know nothing of the time before.
     pub fn note_start(&mut self, now: Now) {
-        self.notes.push(noted(now.wall, "started", "gateway".into(), env!("CARGO_PKG_VERSION")));
+        let last = self.last_heard.map(|at| format!(" last_heard_ms={}", at.0)).unwrap_or_default();
+        let detail = format!("{}{last}", env!("CARGO_PKG_VERSION"));
+        self.notes.push(noted(now.wall, "started", "gateway".into(), &detail));
     }
 
     /// When `step` wants to be called next even if nothing arrives.
@@ -604,6 +611,13 @@ impl Pipeline {
         let areas = self.book.areas();
         Live { campus, areas, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
+}
+
+fn last_heard(remembered: &Remembered) -> Option<Wall> {
+    let readings = remembered.recent.iter().flat_map(|recent| &recent.readings);
+    let passes = remembered.passes.iter().map(|(_, stamp, _)| stamp.gateway);
+    let heard = readings.map(|stored| stored.stamp.gateway).chain(passes);
+    heard.chain(remembered.links.iter().map(|link| link.at)).max()
 }
 
 fn noted(at: Wall, action: &'static str, subject: String, detail: &str) -> Audit {

@@ -8,9 +8,12 @@ use super::read::event_of;
 use super::recall::{each, passes_since};
 use super::rows::{clock_of, get, link_of, quality_of, word};
 use super::{Doing, Reader, StoreError};
+use crate::alarm::UNTIL_TOLD;
+use crate::model::alarm::{Chatter, OutOfService, Shelf};
 use crate::model::{
-    Actor, Alarm, AlarmKey, Body, ChangeKind, ClockQuality, DeviceId, Doubt, Event, Link, Observation,
-    People, PointId, PointKind, Quality, Reading, RollUp, RuleId, Stamp, Unit, Wall,
+    Actor, Alarm, AlarmChange, AlarmKey, AreaId, ArmMode, Body, ChangeKind, ClockQuality, DeviceId, Doubt,
+    Event, Handled, Link, Observation, People, PointId, PointKind, Quality, Reading, RollUp, RuleId, Stamp,
+    Unit, Wall,
 };
 use crate::pipeline::StoredEvent;
 use crate::trial::{Done, Told, Want, Wanted};
@@ -121,34 +124,26 @@ impl Reader {
         );
         let mut open = each(&self.db, &sql, [at.0], super::alarms::alarm_of)?;
         for alarm in &mut open {
-            let Some((_, steps)) = self.alarm(alarm.id)? else { continue };
-            let ended_last = alarm.active;
-            alarm.closed_at = None;
-            alarm.occurrences = 0;
-            (alarm.cleared_at, alarm.active) = (None, false);
-            let (mut acknowledged, mut reset, mut known) = (None, None, None);
-            for step in &steps {
-                let before = step.at < at;
-                match step.kind {
-                    ChangeKind::Raised | ChangeKind::Recurred if before => {
-                        alarm.occurrences = alarm.occurrences.saturating_add(1);
-                        (acknowledged, known) = (None, None);
-                    }
-                    ChangeKind::Cleared if before => {
-                        known = Some(false);
-                        alarm.cleared_at = Some(step.at);
-                    }
-                    // What ends later holds now.
-                    ChangeKind::Cleared => known = known.or(Some(true)),
-                    ChangeKind::Acknowledged if before => acknowledged = alarm.acknowledged.clone(),
-                    ChangeKind::Reset if before => reset = alarm.reset.clone(),
-                    _ => {}
-                }
+            if let Some((_, steps)) = self.alarm(alarm.id)? {
+                stood(alarm, &steps, at);
             }
-            alarm.active = known.unwrap_or(ended_last);
-            (alarm.acknowledged, alarm.reset) = (acknowledged, reset);
         }
         Ok(open)
+    }
+
+    /// How the areas stood before a moment that were ever armed by then.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn armed_at(&self, at: Wall) -> Result<Vec<(AreaId, ArmMode)>, StoreError> {
+        let turns = each(
+            &self.db,
+            "select subject, action from audit \
+             where action in ('armed', 'partial', 'disarmed') and at < ?1 order by seq",
+            [at.0],
+            |row| Ok(turn_of(&get::<String>(row, "action")?, &get::<String>(row, "subject")?)),
+        )?;
+        Ok(turns.into_iter().flatten().collect::<BTreeMap<_, _>>().into_iter().collect())
     }
 
     /// The last start of the gateway up to a moment, if it is noted.
@@ -257,33 +252,37 @@ impl Reader {
     ) -> Result<VecDeque<(Wall, Mark)>, StoreError> {
         let rows = each(
             &self.db,
-            "select seq, at, action, subject, detail from audit \
-             where action in ('started', 'link', 'clock_set') and at >= ?1 and at < ?2 order by seq",
+            "select seq, at, actor, action, subject, detail from audit \
+             where action in ('started', 'link', 'clock_set', 'armed', 'partial', 'disarmed') \
+             and at >= ?1 and at < ?2 order by seq",
             [from.0, to.0],
             |row| {
-                let texts: (String, String, String) =
-                    (get(row, "action")?, get(row, "subject")?, get(row, "detail")?);
+                let texts: (String, String, String, String) =
+                    (get(row, "action")?, get(row, "subject")?, get(row, "detail")?, get(row, "actor")?);
                 Ok((Wall(get(row, "at")?), texts))
             },
         )?;
         let mut marks: VecDeque<(Wall, Mark)> = VecDeque::new();
-        for (at, (action, subject, detail)) in rows {
+        for (at, (action, subject, detail, actor)) in rows {
             match action.as_str() {
                 "started" => {
-                    // What was due before the gateway stopped has left its step; nothing was due after.
-                    let alive = steps.partition_point(|step| step.at < at);
-                    let last = alive.checked_sub(1).and_then(|last| steps.get(last));
-                    let news = |last: &&AlarmStep| marks.back().is_none_or(|(before, _)| *before <= last.at);
-                    if let Some(last) = last.filter(news) {
-                        marks.push_back((last.at, Mark::Alive));
-                    }
+                    // What was due before the gateway stopped was done, as far as anything is known of it then; nothing
+                    // was due after.
+                    let heard = number_in(&detail, "last_heard_ms=").map(Wall).filter(|heard| *heard < at);
+                    let steps = steps.get(..steps.partition_point(|step| step.at < at)).unwrap_or_default();
+                    let alive = steps.last().map(|step| step.at).max(heard);
+                    let news =
+                        |last: &Wall| *last >= from && marks.back().is_none_or(|(before, _)| before <= last);
+                    marks.extend(alive.filter(news).map(|last| (last, Mark::Alive)));
                     marks.push_back((at, Mark::Started));
                 }
                 "clock_set" => {
-                    let by = detail.split(' ').find_map(|word| word.strip_prefix("by_ms="));
-                    if let Some(by_ms) = by.and_then(|by| by.parse().ok()) {
-                        marks.push_back((at, Mark::ClockSet(by_ms)));
-                    }
+                    let by_ms = number_in(&detail, "by_ms=");
+                    marks.extend(by_ms.map(|by_ms| (at, Mark::ClockSet(by_ms))));
+                }
+                "armed" | "partial" | "disarmed" => {
+                    let turned = turn_of(&action, &subject).zip(Actor::named(&actor));
+                    marks.extend(turned.map(|((area, mode), by)| (at, Mark::Turned(area, mode, by))));
                 }
                 _ if wanted.events(&subject) => {
                     if let Ok(device) = DeviceId::new(&subject) {
@@ -297,13 +296,80 @@ impl Reader {
     }
 }
 
+/// An alarm as it stood at a moment, from its steps. A shelf ends with a step, so none has an end of its own here.
+fn stood(alarm: &mut Alarm, steps: &[AlarmChange], at: Wall) {
+    let (ended_last, marks) = (alarm.active, std::mem::take(&mut alarm.marks));
+    alarm.marks.first = marks.first;
+    (alarm.closed_at, alarm.cleared_at, alarm.active, alarm.occurrences) = (None, None, false, 0);
+    (alarm.acknowledged, alarm.reset) = (None, None);
+    let mut holds = None;
+    for step in steps {
+        let by = || Handled { by: step.actor.clone(), at: step.at, note: step.note.clone() };
+        if step.at >= at {
+            match step.kind {
+                // What ends later holds now, and what comes later does not.
+                ChangeKind::Cleared => holds = holds.or(Some(true)),
+                ChangeKind::Recurred => holds = holds.or(Some(false)),
+                _ => {}
+            }
+            continue;
+        }
+        match step.kind {
+            ChangeKind::Raised | ChangeKind::Recurred => {
+                alarm.occurrences = alarm.occurrences.saturating_add(1);
+                (alarm.acknowledged, alarm.reset, holds) = (None, None, None);
+            }
+            ChangeKind::Cleared => {
+                holds = Some(false);
+                alarm.cleared_at = Some(step.at);
+            }
+            ChangeKind::Acknowledged => alarm.acknowledged = Some(by()),
+            ChangeKind::Reset => alarm.reset = Some(by()),
+            ChangeKind::Shelved => {
+                alarm.marks.shelved = Some(Shelf { by: by(), until: UNTIL_TOLD, once: false });
+            }
+            ChangeKind::Unshelved => alarm.marks.shelved = None,
+            ChangeKind::OutOfService => {
+                alarm.marks.out_of_service = Some(OutOfService { by: by(), until: None });
+            }
+            ChangeKind::InService => alarm.marks.out_of_service = None,
+            ChangeKind::Uninhibited if holds != Some(false) => alarm.acknowledged = None,
+            ChangeKind::Chattering => {
+                let since = alarm.marks.chattering.map_or(step.at, |chatter| chatter.since);
+                alarm.marks.chattering = Some(Chatter { since, count: step.note.parse().unwrap_or(0) });
+            }
+            ChangeKind::Settled => alarm.marks.chattering = None,
+            _ => {}
+        }
+    }
+    alarm.active = holds.unwrap_or(ended_last);
+}
+
+/// The number behind a word of a note.
+fn number_in(detail: &str, word: &str) -> Option<i64> {
+    detail.split(' ').find_map(|part| part.strip_prefix(word))?.parse().ok()
+}
+
+/// An area and how it was turned.
+fn turn_of(action: &str, subject: &str) -> Option<(AreaId, ArmMode)> {
+    AreaId::new(subject.strip_prefix("area ")?).ok().zip(ArmMode::from_word(action))
+}
+
+/// What was done to an alarm, as against what its rule and time do to it.
 fn done(step: AlarmStep) -> Option<(Wall, Done)> {
-    let reset = match step.kind {
-        ChangeKind::Acknowledged => false,
-        ChangeKind::Reset => true,
-        _ => return None,
-    };
-    Some((step.at, Done { key: step.key, reset, actor: step.actor, note: step.note }))
+    let by_itself = matches!(
+        step.kind,
+        ChangeKind::Raised
+            | ChangeKind::Recurred
+            | ChangeKind::Cleared
+            | ChangeKind::Closed
+            | ChangeKind::Chattering
+            | ChangeKind::Settled
+            | ChangeKind::Suppressed
+            | ChangeKind::Unsuppressed
+    );
+    let AlarmStep { key, kind, at, actor, note } = step;
+    (!by_itself).then_some((at, Done { key, kind, actor, note }))
 }
 
 /// What the audit trail tells.
@@ -312,6 +378,7 @@ enum Mark {
     Started,
     ClockSet(i64),
     Link(DeviceId, Link),
+    Turned(AreaId, ArmMode, Actor),
     Alive,
 }
 
@@ -461,6 +528,7 @@ impl Past<'_> {
         Ok(Some(match mark {
             Mark::Alive => Told::Alive,
             Mark::ClockSet(by_ms) => Told::ClockSet(by_ms),
+            Mark::Turned(area, mode, by) => Told::Turned { area, mode, by },
             Mark::Link(device, link) => {
                 let stamp = Stamp::new(None, at);
                 let seen = Observation { device, stamp, body: Body::Link(link), retained: false };
