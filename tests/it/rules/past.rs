@@ -114,10 +114,12 @@ struct Live<'p> {
     serial: u64,
     /// How often each step was made, and how areas turned.
     steps: BTreeMap<String, usize>,
+    starts: Vec<Wall>,
 }
 
 impl Live<'_> {
     fn start(&mut self) {
+        self.starts.push(self.now.wall);
         let mut config = school(self.profiles);
         let mut store = Store::open(self.dir).unwrap();
         store.seal_rows(SEAL_ROWS);
@@ -366,6 +368,8 @@ fn people(now: Wall) -> Input {
 struct Lived {
     raised: Vec<Told>,
     steps: BTreeMap<String, usize>,
+    /// When the gateway started.
+    starts: Vec<Wall>,
     /// When it was over.
     to: Wall,
 }
@@ -375,12 +379,13 @@ fn live(seed: u64, dir: &Path, profiles: &ProfileSet) -> Lived {
     let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let now = Now { mono: Mono(0), wall: T0 };
     let (raised, open, steps) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-    let mut live = Live { dir, profiles, dice, now, running: None, raised, open, serial: 0, steps };
+    let mut live =
+        Live { dir, profiles, dice, now, running: None, raised, open, serial: 0, steps, starts: Vec::new() };
     live.start();
     live.step(vec![people(T0)]);
     (0..TURNS).for_each(|_| live.turn());
     live.pass(1);
-    Lived { raised: live.raised, steps: live.steps, to: live.now.wall }
+    Lived { raised: live.raised, steps: live.steps, starts: live.starts, to: live.now.wall }
 }
 
 /// What the rules raise when they are shown what is stored from a moment on; all of them, or one alone.
@@ -410,7 +415,7 @@ fn what_is_raised_again_is_what_was_raised() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for seed in (1..).take(scale("REPLAY_SEEDS", 20, 200)) {
         let dir = tempfile::tempdir().unwrap();
-        let Lived { raised: then, steps, to } = live(seed, dir.path(), &profiles);
+        let Lived { raised: then, steps, starts, to } = live(seed, dir.path(), &profiles);
         let now = again(dir.path(), &profiles, (T0, to), None);
         for what in then.iter().map(|(_, rule, _, kind)| format!("{rule} {kind}")) {
             *seen.entry(what).or_default() += 1;
@@ -419,6 +424,11 @@ fn what_is_raised_again_is_what_was_raised() {
             *seen.entry(what).or_default() += times;
         }
         same(&format!("seed {seed}"), then.clone(), now);
+        // From a later start on, too, but for what was open in an area then.
+        let from = starts[starts.len() / 2];
+        let told = |all: Vec<Told>| all.into_iter().filter(|t| t.0 >= from.0 && t.1 != "intruder").collect();
+        let now = again(dir.path(), &profiles, (from, to), None);
+        same(&format!("seed {seed} from {from}"), told(then.clone()), told(now));
         // A rule alone raises the same, without the bus that explains it and the rules beside it.
         for only in ["silent", "intruder", "opened"] {
             let then: Vec<Told> = then.iter().filter(|told| told.1 == only).cloned().collect();
