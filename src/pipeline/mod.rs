@@ -290,7 +290,7 @@ impl Pipeline {
         mut engine: Engine,
         mut remembered: Remembered,
     ) -> Self {
-        let last_heard = last_heard(&remembered);
+        let last_heard = seen::last_heard(&remembered);
         for (_, _, event) in &mut remembered.passes {
             know(&remembered.people, event);
         }
@@ -611,13 +611,6 @@ impl Pipeline {
         let areas = self.book.areas();
         Live { campus, areas, ..self.board.picture(now, self.book.open(), self.aggregates.too_late) }
     }
-}
-
-fn last_heard(remembered: &Remembered) -> Option<Wall> {
-    let readings = remembered.recent.iter().flat_map(|recent| &recent.readings);
-    let passes = remembered.passes.iter().map(|(_, stamp, _)| stamp.gateway);
-    let heard = readings.map(|stored| stored.stamp.gateway).chain(passes);
-    heard.chain(remembered.links.iter().map(|link| link.at)).max()
 }
 
 fn noted(at: Wall, action: &'static str, subject: String, detail: &str) -> Audit {

@@ -31,7 +31,7 @@ const DAY_MS: u64 = 86_400_000;
 /// Where everybody calls for help: so often in a step.
 const CALLS: u64 = 50;
 /// Calls in all.
-const ACTIVATIONS: usize = 20_000;
+const ACTIVATIONS: usize = 8_000;
 const LONG_ACTIVATIONS: usize = 1_000_000;
 /// Now and then nothing is heard for so long: more than the periods that a restart takes up again.
 const LONG_PAUSE_MS: u64 = 16 * 3_600_000;

@@ -23,6 +23,9 @@ use std::time::Duration;
 const TURNS: usize = 160;
 /// 2026-10-09T08:00+08:00, a Friday.
 const T0: Wall = Wall(1_791_504_000_000);
+/// Of these it is not known where the past begins whether they held: what was open in an area is not stored, nor whether
+/// a moment or a state has raised an alarm, and these devices tell both.
+const UNKNOWN: [&str; 3] = ["intruder", "opened", "always.help"];
 /// Readings of a sealed file.
 const SEAL_ROWS: u32 = 40;
 
@@ -424,9 +427,10 @@ fn what_is_raised_again_is_what_was_raised() {
             *seen.entry(what).or_default() += times;
         }
         same(&format!("seed {seed}"), then.clone(), now);
-        // From a later start on, too, but for what was open in an area then.
+        // From a later start on, too, where it is known what held then.
         let from = starts[starts.len() / 2];
-        let told = |all: Vec<Told>| all.into_iter().filter(|t| t.0 >= from.0 && t.1 != "intruder").collect();
+        let known = |t: &Told| t.0 >= from.0 && !UNKNOWN.contains(&t.1.as_str());
+        let told = |all: Vec<Told>| all.into_iter().filter(known).collect();
         let now = again(dir.path(), &profiles, (from, to), None);
         same(&format!("seed {seed} from {from}"), told(then.clone()), told(now));
         // A rule alone raises the same, without the bus that explains it and the rules beside it.
@@ -485,7 +489,9 @@ fn same(what: &str, mut then: Vec<Told>, mut now: Vec<Told>) {
     now.sort();
     let only = |a: &[Told], b: &[Told]| -> Vec<String> {
         let told = |t: &Told| format!("{} {} {} {}", Wall(t.0), t.1, t.2, t.3);
-        a.iter().filter(|t| !b.contains(t)).take(8).map(told).collect()
+        let mut left = b.to_vec();
+        let more = a.iter().filter(|t| left.iter().position(|l| l == *t).map(|at| left.remove(at)).is_none());
+        more.take(8).map(told).collect()
     };
     assert!(then == now, "{what}: only then {:#?}, only now {:#?}", only(&then, &now), only(&now, &then));
 }
