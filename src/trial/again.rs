@@ -183,7 +183,7 @@ impl Again {
             Told::Turned { area, mode, by } => {
                 // By its times of day it turned before anything else was looked at.
                 let by_itself = *by == Actor::gateway();
-                self.pass(if by_itself { at.plus_ms(-1) } else { at }, each);
+                self.pass(if by_itself { self.now.wall.max(at.plus_ms(-1)) } else { at }, each);
                 self.jump(at);
                 let changes = self.book.turn_again(self.now, area, *mode, by);
                 self.note(&changes, each);
