@@ -253,6 +253,14 @@ impl Areas {
         Ok(standing.state())
     }
 
+    /// An area stands like this, and nothing is known of what is open in it.
+    pub(super) fn stand(&mut self, now: Now, area: &AreaId, mode: ArmMode) {
+        if let Some(standing) = self.all.get_mut(area) {
+            standing.memory.mode = mode;
+            standing.note_by = Some(now.mono);
+        }
+    }
+
     /// What has come to its time. Call it as often as you like.
     pub(super) fn expire(&mut self, now: Now) -> Passed {
         let mut passed = Passed::default();

@@ -4,6 +4,7 @@
 //! GB 50394-2007 5.2.3: help, fire and intrusion latch, and only a person's reset closes them. What keeps an alarm quiet
 //! (a shelf, an area that is not armed, work on its device, a cause that explains it) never closes it, and always ends.
 
+mod again;
 mod area;
 mod causes;
 mod chatter;
@@ -18,6 +19,7 @@ mod plan;
 mod refused;
 mod wording;
 
+pub(crate) use again::UNTIL_TOLD;
 pub use area::{Area, AreaNotes, Schedule};
 pub use causes::Causes;
 pub use chatter::{CHATTER_NOTED, CHATTER_TIMES, CHATTER_WITHIN};

@@ -4,8 +4,8 @@ use super::drill::Asked;
 use super::{AlarmBook, Due, OrderRefused, change};
 use crate::model::alarm::{Confirmed, OutOfService, Shelf};
 use crate::model::{
-    Alarm, AlarmChange, AlarmId, AlarmKey, ArmMode, ChangeKind, Command, Done, Handled, Now, Order, Truth,
-    Wall,
+    Actor, Alarm, AlarmChange, AlarmId, AlarmKey, AreaId, ArmMode, ChangeKind, Command, Done, Handled, Now,
+    Order, Truth, Wall,
 };
 use std::time::Duration;
 
@@ -58,15 +58,7 @@ impl AlarmBook {
                 let hazard = self.hazards.step(*id, *stage, handled)?;
                 Ok((Vec::new(), Done::Hazard(Box::new(hazard))))
             }
-            Order::Arm { area, mode, force } => {
-                let holding = self.open.values().filter(|alarm| alarm.active && !alarm.marks.drill);
-                let concerned = holding.filter(|a| self.areas.concerns(area, a.class, a.place.as_ref()));
-                let active: Vec<AlarmKey> = concerned.map(|alarm| alarm.key.clone()).collect();
-                let state = self.areas.order(now, area, *mode, *force, &active, &handled)?;
-                let (mut changes, disarmed) = (Vec::new(), *mode == ArmMode::Disarmed);
-                self.suppress(at, area, disarmed, &handled.by, &handled.note, &mut changes);
-                Ok((changes, Done::Area(Box::new(state))))
-            }
+            Order::Arm { area, mode, force } => self.arm(now, area, (*mode, *force), &handled),
             Order::StartDrill { secs } => self.start_drill(now, *secs, handled),
             Order::StopDrill => self.stop_drill(handled),
             Order::DrillAlarm { class, priority, place, what } => {
@@ -86,7 +78,25 @@ impl AlarmBook {
         all.find(|alarm| alarm.id == id).ok_or(OrderRefused::NotOpen(id))
     }
 
-    fn acknowledge(&mut self, id: AlarmId, handled: Handled) -> Outcome {
+    /// Arms or disarms an area. What is an alarm already stands in the way of a person; times of day ask nobody.
+    pub(super) fn arm(
+        &mut self,
+        now: Now,
+        area: &AreaId,
+        (mode, force): (ArmMode, bool),
+        handled: &Handled,
+    ) -> Outcome {
+        let asked = handled.by != Actor::gateway();
+        let holding = self.open.values().filter(|alarm| asked && alarm.active && !alarm.marks.drill);
+        let concerned = holding.filter(|a| self.areas.concerns(area, a.class, a.place.as_ref()));
+        let active: Vec<AlarmKey> = concerned.map(|alarm| alarm.key.clone()).collect();
+        let state = self.areas.order(now, area, mode, force, &active, handled)?;
+        let (mut changes, disarmed) = (Vec::new(), mode == ArmMode::Disarmed);
+        self.suppress(now.wall, area, disarmed, &handled.by, &handled.note, &mut changes);
+        Ok((changes, Done::Area(Box::new(state))))
+    }
+
+    pub(super) fn acknowledge(&mut self, id: AlarmId, handled: Handled) -> Outcome {
         let alarm = self.find(id)?;
         if let Some(by) = &alarm.acknowledged {
             return Err(OrderRefused::AlreadyAcknowledged { id, by: by.clone() });
@@ -116,7 +126,7 @@ impl AlarmBook {
         done(vec![change(ChangeKind::Escalated, handled.at, by, &handled.note, alarm)], id)
     }
 
-    fn reset(&mut self, id: AlarmId, handled: Handled) -> Outcome {
+    pub(super) fn reset(&mut self, id: AlarmId, handled: Handled) -> Outcome {
         let alarm = self.find(id)?;
         if !alarm.latched {
             return Err(OrderRefused::NotLatched(id));

@@ -49,7 +49,8 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
             cautions.push(Problem {
                 spot: spot.clone(),
                 message: format!("the rule '{id}' can never raise an alarm: {}（{}）", why.en, why.zh),
-                advice: "write these hours into the calendar, change the rule, or take it out".into(),
+                advice: "change the rule, the calendar or how often its devices are read, or take it out"
+                    .into(),
             });
         }
         match before.entry(reader.written_without(&["id"])) {

@@ -294,6 +294,8 @@ pub struct Pipeline {
     comings: Comings,
     /// Steps of alarms at the start. The next step takes them.
     begun: Vec<AlarmChange>,
+    /// When the run before last heard of anything.
+    last_heard: Option<Wall>,
 }
 
 impl Pipeline {
@@ -306,6 +308,7 @@ impl Pipeline {
         mut engine: Engine,
         mut remembered: Remembered,
     ) -> Self {
+        let last_heard = seen::last_heard(&remembered);
         for (_, _, event) in &mut remembered.passes {
             know(&remembered.people, event);
         }
@@ -380,6 +383,7 @@ impl Pipeline {
             notes: Vec::new(),
             comings: Comings::default(),
             begun,
+            last_heard,
         }
     }
 
@@ -607,9 +611,12 @@ impl Pipeline {
         self.pending.push(finding);
     }
 
-    /// Notes in the audit trail that the gateway started: its rules know nothing of the time before.
+    /// Notes in the audit trail that the gateway started, and up to when at least the run before was at work: its rules
+    /// know nothing of the time before.
     pub fn note_start(&mut self, now: Now) {
-        self.notes.push(noted(now.wall, "started", "gateway".into(), env!("CARGO_PKG_VERSION")));
+        let last = self.last_heard.map(|at| format!(" last_heard_ms={}", at.0)).unwrap_or_default();
+        let detail = format!("{}{last}", env!("CARGO_PKG_VERSION"));
+        self.notes.push(noted(now.wall, "started", "gateway".into(), &detail));
     }
 
     /// When `step` wants to be called next even if nothing arrives.

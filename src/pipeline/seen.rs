@@ -1,5 +1,6 @@
 //! What was here before: the last message fingerprints of each bus and the last event serials of each device.
 
+use super::Remembered;
 use crate::model::{BusId, DeviceId, Wall};
 use crate::museum;
 use std::collections::hash_map::Entry;
@@ -34,6 +35,14 @@ pub struct Serial {
     pub number: String,
     /// The device's time, if it gave one.
     pub device_at: Option<Wall>,
+}
+
+/// When the run before last heard of anything.
+pub(super) fn last_heard(remembered: &Remembered) -> Option<Wall> {
+    let readings = remembered.recent.iter().flat_map(|recent| &recent.readings);
+    let passes = remembered.passes.iter().map(|(_, stamp, _)| stamp.gateway);
+    let heard = readings.map(|stored| stored.stamp.gateway).chain(passes);
+    heard.chain(remembered.links.iter().map(|link| link.at)).max()
 }
 
 /// The last few of something, in order, with a count of each.

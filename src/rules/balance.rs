@@ -1,12 +1,12 @@
 //! `balance`: what the sub-meters measure together is not what the main meter measures.
 
+use super::hours;
 use super::periods::{self, DAY, Days, Metered, Scale, Window, Windows};
 use super::subject::{self, Header, Subject};
 use super::{Finding, Level, Rule, RuleKind, Watch, Watched, World};
 use crate::document::Reader;
 use crate::model::{AlarmClass, DeviceId, Mono, Now, Observation, PointId, Priority, RollUp, RuleId, Text};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// So much of a window must have been measured for its amount to be known.
@@ -25,6 +25,7 @@ window = "day"                 # hour or day; day unless told otherwise
 above_percent = 10             # of the main
 above = 20.0                   # and at least so much in the window
 unit = "kWh"
+calendar = "main"              # that of the devices' places unless told otherwise; see "Which calendar"
 alarm_class = "energy"         # energy unless told otherwise
 priority = "medium"            # medium unless told otherwise
 "#,
@@ -146,12 +147,9 @@ impl Balance {
         let sub = self.subs.get_mut(&period.device);
         let Some(meter) = (if is_main { Some(&mut self.main) } else { sub }) else { return };
         if let Some(stretch) = meter.metered.take(now, period)
-            && let Some(day) = self.days.at(stretch.start)
+            && let Some(window) = self.days.window(self.limits.hourly, &stretch)
         {
-            let window = if self.limits.hourly { day.hour_of(stretch.start) } else { (day.start, day.end) };
-            if stretch.end <= window.1 {
-                meter.windows.add(window, stretch);
-            }
+            meter.windows.add(window, stretch);
         }
         // Periods are closed in the order of their starts: when the main tells of a later one, all have told.
         if !is_main {
@@ -166,13 +164,7 @@ impl Balance {
             if let (Some(holds), Some(out)) = (sums.differ(&self.limits), &mut out)
                 && self.said.replace(holds) != Some(holds)
             {
-                let calendar = &self.days.calendar;
-                let name = match self.limits.hourly {
-                    true => {
-                        format!("{} {}", calendar.day_name(window.start), calendar.clock_name(window.start))
-                    }
-                    false => calendar.day_name(window.start),
-                };
+                let name = self.days.name(self.limits.hourly, window.start);
                 let subject = &self.main.metered.subject;
                 let level = if holds { Level::Holds } else { Level::Ended };
                 out.push(self.header.finding(
@@ -239,6 +231,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let share = reader.number("above_percent", 0.0..=100.0).map(|percent| percent / 100.0);
     let above = reader.number("above", 0.0..=1e12);
     let unit = subject::unit(reader);
+    let calendar = hours::calendar(reader, world);
     let header = Header::parse(reader, id, AlarmClass::Energy, Priority::Medium);
     let (main, share, above, unit) = (main?, share?, above?, unit?);
     if let Some(other) = metered.iter().find(|meter| meter.medium != main.medium) {
@@ -260,7 +253,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let meter = |metered: Metered| Meter { metered, windows: Windows::default() };
     let rule = Balance {
         header,
-        days: Days::new(Arc::clone(&world.calendar)),
+        days: Days::new(calendar),
         limits,
         main: meter(main),
         subs: metered.into_iter().map(|of| (of.subject.device.clone(), meter(of))).collect(),

@@ -1,6 +1,6 @@
 //! `budget`: what is consumed in a day, month, term or school year against what is allowed.
 
-use super::hours::RECHECK;
+use super::hours::{self, RECHECK};
 use super::periods::{self, DAY, Day, Days, LEAST_COMPARED, Metered, Stretch};
 use super::subject::{self, Header, Subject};
 use super::{Finding, Level, Rule, RuleKind, Watch, World};
@@ -11,7 +11,6 @@ use crate::model::{
     Unit, Wall,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A projection is made when so much of the time is over.
@@ -38,6 +37,7 @@ heads = 1200                   # or area_m2 = 5400: the budget is for each; with
 sum = true                     # all devices together; each by itself unless told otherwise
 warn_percent = [80, 100]       # [80, 100] unless told otherwise
 projection = "linear"          # none, linear or school_days; none unless told otherwise
+calendar = "main"              # that of the devices' places unless told otherwise; see "Which calendar"
 alarm_class = "energy"         # energy unless told otherwise
 priority = "medium"            # medium unless told otherwise
 "#,
@@ -418,7 +418,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         ("school_year", Cycle::SchoolYear),
     ];
     let per = reader.word("per", &cycles);
-    if per == Some(Cycle::Term) && !world.calendar.has_terms() {
+    let calendar = hours::calendar(reader, world);
+    if per == Some(Cycle::Term) && !calendar.has_terms() {
         reader.problem("per", "the calendar has no terms", "add [[calendar.term]], or write per = \"month\"");
     }
     let together = reader.flag_opt("sum").unwrap_or(false);
@@ -455,7 +456,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         per,
         projection,
         marks,
-        days: Days::new(Arc::clone(&world.calendar)),
+        days: Days::new(calendar),
         meters: by_device,
         accounts,
         cycle: None,

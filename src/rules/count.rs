@@ -73,6 +73,8 @@ struct Count {
     members: Few<DeviceId, Member>,
     tallies: Vec<Tally>,
     timers: Timers<usize>,
+    /// The most changes that a tally can see in a window, by how often its devices are read.
+    most: Option<usize>,
 }
 
 impl Rule for Count {
@@ -131,6 +133,17 @@ impl Rule for Count {
             out.push(self.finding(index, Level::Holds));
         }
         self.arm(index);
+    }
+
+    fn never(&self) -> Option<Text> {
+        let most = self.most.filter(|most| *most < self.count)?;
+        let (secs, count) = (self.within.as_secs(), self.count);
+        Some(Text::new(
+            format!("设备的轮询间隔使 {secs} 秒内最多读到 {most} 次变化，规则要求 {count} 次"),
+            format!(
+                "its devices are read so seldom that {secs} s hold {most} changes at most, and the rule wants {count}"
+            ),
+        ))
     }
 
     fn next_deadline(&self) -> Option<Mono> {
@@ -222,18 +235,33 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     }
     let mut tallies: Vec<Tally> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut most: Vec<usize> = Vec::new();
     let member = |(subject, watched): (Subject, &Watched)| {
         let device = subject.device.clone();
         let whole = scope.of(subject, watched, world);
         let tally = *places.entry(whole.id().to_owned()).or_insert(tallies.len());
         if tally == tallies.len() {
             tallies.push(Tally { whole, times: VecDeque::new(), said: None });
+            most.push(0);
+        }
+        if let (Some(most), What::Changes { point, .. }) = (most.get_mut(tally), &what) {
+            *most = most.saturating_add(values_within(within, watched, point));
         }
         (device, Member { tally, state: State::default(), value: None })
     };
     let members = chosen.into_iter().map(member).collect();
-    let rule = Count { header, what, count, end_below, within, members, tallies, timers: Timers::new() };
+    // Events come by themselves.
+    let most = most.into_iter().max().filter(|_| matches!(what, What::Changes { .. }));
+    let rule =
+        Count { header, what, count, end_below, within, members, tallies, timers: Timers::new(), most };
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
+}
+
+/// How many values of a point can be read within a span.
+fn values_within(span: Duration, watched: &Watched, point: &PointId) -> usize {
+    let every = watched.profile.point(point.as_str()).map_or(1, |point| point.every);
+    let poll_ms = watched.poll.saturating_mul(u32::from(every)).as_millis().max(1);
+    usize::try_from(span.as_millis() / poll_ms).unwrap_or(usize::MAX).saturating_add(1)
 }
 
 /// Reads the devices, and `event` or `point`.

@@ -1,13 +1,12 @@
 //! `deviation`: an hour or a day takes much more than the same one of comparable days.
 
-use super::periods::{self, DAY, Days, History, Metered, Scale, Windows};
+use super::hours;
+use super::periods::{self, DAY, Days, History, Metered, Scale, Stretch, Window};
 use super::subject::{self, Header};
-use super::{Finding, Level, Rule, RuleKind, Watch, World};
+use super::windowed::{Judge, Plan, Verdict, Windowed};
+use super::{Rule, RuleKind, World};
 use crate::document::Reader;
-use crate::model::{AlarmClass, DeviceId, Mono, Now, Observation, PointId, Priority, RollUp, RuleId};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use crate::model::{AlarmClass, Now, Priority, RollUp, RuleId, Text, Wall};
 
 const COMPARED: i64 = 10;
 /// Comparable days are looked for so far back at most: as far as hours are recalled.
@@ -31,6 +30,7 @@ least_difference = 10.0        # … and at least so much above it
 unit = "kWh"                   # of the difference and of what is shown: in one window, or a rate
 days = 10                      # compared with so many, at least half of them; 10 unless told otherwise
 same_weekday = false           # only with the same day of the week; false unless told otherwise
+calendar = "main"              # that of the devices' places unless told otherwise; see "Which calendar"
 alarm_class = "energy"         # energy unless told otherwise
 priority = "low"               # low unless told otherwise
 "#,
@@ -48,18 +48,7 @@ struct Sort {
 }
 
 #[derive(Debug)]
-struct Watching {
-    meter: Metered,
-    scale: Scale,
-    windows: Windows,
-    past: History<Sort>,
-    /// What was last said; nothing since the start.
-    said: Option<bool>,
-}
-
-#[derive(Debug)]
 struct Deviation {
-    header: Header,
     days: Days,
     hourly: bool,
     same_weekday: bool,
@@ -67,97 +56,43 @@ struct Deviation {
     deviations: Option<f64>,
     /// As written.
     difference: f64,
-    back: Duration,
-    watching: BTreeMap<DeviceId, Watching>,
 }
 
-impl Rule for Deviation {
-    fn id(&self) -> &RuleId {
-        &self.header.rule
+impl Judge for Deviation {
+    type Sort = Sort;
+
+    fn window(&mut self, stretch: &Stretch, _: &RollUp) -> Option<(Wall, Wall)> {
+        self.days.window(self.hourly, stretch)
     }
 
-    fn watches(&self) -> Watch {
-        Watch::Devices(self.watching.keys().cloned().collect())
+    fn judge(
+        &mut self,
+        now: Now,
+        window: &Window,
+        scale: Scale,
+        past: &mut History<Sort>,
+    ) -> Option<Verdict> {
+        let (mean, day) = (window.mean()?, self.days.at(window.start)?);
+        let sort = Sort {
+            teaching: day.teaching,
+            weekday: self.same_weekday.then(|| day.weekday.to_monday_zero_offset()),
+            hour: self.days.calendar.hour_at(window.start).filter(|_| self.hourly),
+        };
+        let usual = past.before(&sort, window.start);
+        past.note(now, sort, window.start, mean);
+        let (usual, limit) = limit(&usual?, self.times, self.deviations)?;
+        let holds = mean > limit.max(usual + scale.rate(self.difference));
+        Some(Verdict { holds, measured: mean, against: usual })
     }
 
-    fn start(&mut self, _: Now) {
-        for watching in self.watching.values_mut() {
-            watching.meter.start();
-            watching.windows.clear();
-            watching.past.clear();
-            watching.said = None;
-        }
-    }
-
-    fn observe(&mut self, _: Now, _: &Observation, _: &mut Vec<Finding>) {}
-
-    fn periods(&self) -> Vec<(DeviceId, PointId)> {
-        periods::points(self.watching.values().map(|watching| &watching.meter))
-    }
-
-    fn looks_back(&self) -> Duration {
-        self.back
-    }
-
-    fn recall(&mut self, now: Now, period: &RollUp) {
-        self.take(now, period, None);
-    }
-
-    fn close(&mut self, now: Now, period: &RollUp, out: &mut Vec<Finding>) {
-        self.take(now, period, Some(out));
-    }
-
-    fn next_deadline(&self) -> Option<Mono> {
-        None
-    }
-
-    fn expire(&mut self, _: Now, _: &mut Vec<Finding>) {}
-}
-
-impl Deviation {
-    fn take(&mut self, now: Now, period: &RollUp, mut out: Option<&mut Vec<Finding>>) {
-        let Some(watching) = self.watching.get_mut(&period.device) else { return };
-        if let Some(stretch) = watching.meter.take(now, period)
-            && let Some(day) = self.days.at(stretch.start)
-        {
-            let window = if self.hourly { day.hour_of(stretch.start) } else { (day.start, day.end) };
-            if stretch.end <= window.1 {
-                watching.windows.add(window, stretch);
-            }
-        }
-        for window in watching.windows.over(periods::end(period)) {
-            let (Some(mean), Some(day)) = (window.mean(), self.days.at(window.start)) else { continue };
-            let sort = Sort {
-                teaching: day.teaching,
-                weekday: self.same_weekday.then(|| day.weekday.to_monday_zero_offset()),
-                hour: self.days.calendar.hour_at(window.start).filter(|_| self.hourly),
-            };
-            let usual = watching.past.before(&sort, window.start);
-            watching.past.note(now, sort, window.start, mean);
-            let (Some(usual), Some(out)) = (usual, &mut out) else { continue };
-            let Some((usual, limit)) = limit(&usual, self.times, self.deviations) else { continue };
-            let holds = mean > limit.max(usual + watching.scale.rate(self.difference));
-            if watching.said.replace(holds) != Some(holds) {
-                let calendar = &self.days.calendar;
-                let name = match self.hourly {
-                    true => {
-                        format!("{} {}", calendar.day_name(window.start), calendar.clock_name(window.start))
-                    }
-                    false => calendar.day_name(window.start),
-                };
-                let (meter, scale) = (&watching.meter, watching.scale);
-                let (mean, usual) = (scale.shown(mean), scale.shown(usual));
-                let (level, zh, en) = match holds {
-                    true => (Level::Holds, "明显高于", "far above"),
-                    false => (Level::Ended, "接近", "near"),
-                };
-                let what = meter.subject.says(
-                    format!("{name} {} {mean}，{zh}同类日同时段 {usual}", meter.name.zh),
-                    format!("{name}: {} {mean}, {en} the {usual} of comparable days", meter.name.en),
-                );
-                out.push(self.header.finding(&meter.subject, level, what));
-            }
-        }
+    fn words(&self, window: &Window, meter: &Metered, scale: Scale, verdict: Verdict) -> Text {
+        let (mean, usual) = (scale.shown(verdict.measured), scale.shown(verdict.against));
+        let (zh, en) = if verdict.holds { ("明显高于", "far above") } else { ("接近", "near") };
+        let name = self.days.name(self.hourly, window.start);
+        meter.subject.says(
+            format!("{name} {} {mean}，{zh}同类日同时段 {usual}", meter.name.zh),
+            format!("{name}: {} {mean}, {en} the {usual} of comparable days", meter.name.en),
+        )
     }
 }
 
@@ -197,20 +132,14 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let header = Header::parse(reader, id, AlarmClass::Energy, Priority::Low);
     let (difference, unit) = (difference?, unit?);
     let compared = usize::try_from(compared).unwrap_or(1);
-    let mut watching = BTreeMap::new();
-    for meter in meters {
-        let hours = if hourly { 1.0 } else { 24.0 };
-        let Some(scale) = Scale::new(reader, unit, meter.medium, hours) else { continue };
-        let (windows, past) = (Windows::default(), History::new(compared));
-        watching.insert(meter.subject.device.clone(), Watching { meter, scale, windows, past, said: None });
-    }
     let back = match same_weekday {
         true => DAY.saturating_mul(MOST_BACK),
         false => periods::looks_back(compared, MOST_BACK),
     };
-    let days = Days::new(Arc::clone(&world.calendar));
-    let rule =
-        Deviation { header, days, hourly, same_weekday, times, deviations, difference, back, watching };
+    let days = Days::new(hours::calendar(reader, world));
+    let judge = Deviation { days, hourly, same_weekday, times, deviations, difference };
+    let plan = Plan { unit, window_hours: if hourly { 1.0 } else { 24.0 }, compared, back };
+    let rule = Windowed::new(reader, header, judge, meters, plan);
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }
 

@@ -1,6 +1,6 @@
 //! `held`: a state lasts too long, or a value never changes.
 
-use super::hours::Hours;
+use super::hours::{self, Hours};
 use super::pattern::Pattern;
 use super::subject::{self, Header, Measured, Subject, shown};
 use super::timers::Timers;
@@ -11,7 +11,6 @@ use crate::model::{
     AlarmClass, Body, DeviceId, EventKind, Mono, Now, Observation, Phase, PointId, Priority, RuleId, Text,
 };
 use crate::profile::Point;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const KIND: RuleKind = RuleKind {
@@ -25,6 +24,7 @@ pub(super) const KIND: RuleKind = RuleKind {
 event = "contact"              # or point = "…" with equals = 1 or unchanged = true; code = "…" as in count
 for_secs = 600                 # 1 to 30 days
 when = "outside"               # teaching or outside; always unless told otherwise
+calendar = "main"              # that of the devices' places unless told otherwise; see "Which calendar"
 alarm_class = "security"       # security, of a value equipment, unless told otherwise
 priority = "medium"            # medium unless told otherwise
 "#,
@@ -133,6 +133,11 @@ impl Rule for Held {
             }
         }
         self.judge(&seen.device, now, out);
+    }
+
+    fn never(&self) -> Option<Text> {
+        let (when, hours) = self.when.as_ref()?;
+        hours.never(*when == When::Teaching, self.hold)
     }
 
     fn next_deadline(&self) -> Option<Mono> {
@@ -249,7 +254,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let before = reader.problems().len();
     let hold = subject::secs(reader, "for_secs", 1..=30 * 24 * 3600);
     let words = [("teaching", When::Teaching), ("outside", When::Outside)];
-    let when = reader.word_opt("when", &words).map(|when| (when, Hours::new(Arc::clone(&world.calendar))));
+    let calendar = hours::calendar(reader, world);
+    let when = reader.word_opt("when", &words).map(|when| (when, Hours::new(calendar)));
     let (watching, what) =
         if reader.has("point") { values(reader, hold, world) } else { events(reader, world) };
     let class = if reader.has("point") { AlarmClass::Equipment } else { AlarmClass::Security };

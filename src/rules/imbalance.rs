@@ -2,14 +2,11 @@
 
 use super::periods::{percent, shown};
 use super::subject::{self, Header, Subject};
-use super::together::{Lasting, Together};
-use super::{Finding, Level, Rule, RuleKind, Watch, Watched, World};
+use super::together::{AtOnce, Judged, Together};
+use super::{Rule, RuleKind, Watched, World};
 use crate::document::Reader;
-use crate::model::{
-    AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, PointId, Priority, RuleId, Text, Unit,
-};
+use crate::model::{AlarmClass, Priority, RuleId, Text, Unit};
 use crate::profile::Point;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 const FOR_SECS: u64 = 600;
@@ -36,75 +33,15 @@ priority = "low"               # low unless told otherwise
 };
 
 #[derive(Debug)]
-struct Watching {
+struct Phases {
     subject: Subject,
-    phases: Together,
+    above: f64,
+    clear: f64,
     /// In the unit of the points.
     least: f64,
     unit: Unit,
     /// The last values.
     values: Vec<f64>,
-}
-
-#[derive(Debug)]
-struct Imbalance {
-    header: Header,
-    points: Vec<PointId>,
-    above: f64,
-    clear: f64,
-    watching: BTreeMap<DeviceId, Watching>,
-    lasting: Lasting,
-}
-
-impl Rule for Imbalance {
-    fn id(&self) -> &RuleId {
-        &self.header.rule
-    }
-
-    fn watches(&self) -> Watch {
-        Watch::Devices(self.watching.keys().cloned().collect())
-    }
-
-    fn points(&self) -> Vec<(DeviceId, PointId)> {
-        let of =
-            |device: &DeviceId| self.points.iter().map(|point| (device.clone(), point.clone())).collect();
-        self.watching.keys().flat_map(|device| -> Vec<_> { of(device) }).collect()
-    }
-
-    fn start(&mut self, _: Now) {
-        self.lasting.clear();
-        self.watching.values_mut().for_each(|watching| watching.phases.clear());
-    }
-
-    fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>) {
-        let Some(watching) = self.watching.get_mut(&seen.device) else { return };
-        match &seen.body {
-            Body::Link(Link::Down(_)) => {
-                watching.phases.clear();
-                self.lasting.unheard(&seen.device);
-            }
-            Body::Reading(reading) if !seen.retained => {
-                let Some(values) = watching.phases.take(now.mono, reading) else { return };
-                let share = imbalance(&values, watching.least);
-                watching.values = values;
-                let holds =
-                    if share > self.above { Some(true) } else { (share <= self.clear).then_some(false) };
-                let said = self.lasting.judge(&seen.device, holds, now);
-                out.extend(said.map(|holds| watching.says(&self.header, holds)));
-            }
-            Body::Reading(_) | Body::Event(_) | Body::Link(Link::Up) => {}
-        }
-    }
-
-    fn next_deadline(&self) -> Option<Mono> {
-        self.lasting.next()
-    }
-
-    fn expire(&mut self, now: Now, out: &mut Vec<Finding>) {
-        for (device, holds) in self.lasting.due(now) {
-            out.extend(self.watching.get(&device).map(|watching| watching.says(&self.header, holds)));
-        }
-    }
 }
 
 /// By how much the largest lies above the mean, as a share of it; none where they are all small.
@@ -114,17 +51,25 @@ fn imbalance(values: &[f64], least: f64) -> f64 {
     if mean > 0.0 && mean >= least { (largest - mean) / mean } else { 0.0 }
 }
 
-impl Watching {
-    fn says(&self, header: &Header, holds: bool) -> Finding {
+impl Judged for Phases {
+    fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    fn take(&mut self, values: &[f64]) -> Option<bool> {
+        self.values = values.to_vec();
+        let share = imbalance(values, self.least);
+        if share > self.above { Some(true) } else { (share <= self.clear).then_some(false) }
+    }
+
+    fn says(&self, holds: bool) -> Text {
         let values: Vec<String> = self.values.iter().map(|value| shown(*value, self.unit)).collect();
         let (values, share) = (values.join(" / "), percent(imbalance(&self.values, self.least)));
-        let (level, zh, en) = match holds {
-            true => (Level::Holds, "三相不平衡", "phases out of balance"),
-            false => (Level::Ended, "三相恢复平衡", "phases in balance"),
+        let (zh, en) = match holds {
+            true => ("三相不平衡", "phases out of balance"),
+            false => ("三相恢复平衡", "phases in balance"),
         };
-        let what: Text =
-            self.subject.says(format!("{zh} {share}（{values}）"), format!("{en}: {share} ({values})"));
-        header.finding(&self.subject, level, what)
+        self.subject.says(format!("{zh} {share}（{values}）"), format!("{en}: {share} ({values})"))
     }
 }
 
@@ -150,8 +95,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         );
     }
     let (above, least, unit) = (above?, least?, unit?);
-    let mut watching = BTreeMap::new();
-    let mut points = Vec::new();
+    let (above, clear) = (above / 100.0, (above - deadband) / 100.0);
+    let mut watching = Vec::new();
     for (subject, watched) in devices {
         let Some(found) = phases(reader, &names, watched) else { continue };
         let converted: Option<Vec<f64>> =
@@ -161,14 +106,13 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         if found.iter().any(|point| point.unit != first.unit) {
             reader.problem("points", "they are not of one unit", "choose three points of one quantity");
         }
-        points = found.iter().map(|point| point.id.clone()).collect();
+        let points = found.iter().map(|point| point.id.clone()).collect();
         let slowest = found.iter().map(|point| point.every).max().unwrap_or(1);
-        let phases = Together::new(points.clone(), watched.poll.saturating_mul(u32::from(slowest)));
+        let together = Together::new(points, watched.poll.saturating_mul(u32::from(slowest)));
         let (unit, values) = (first.unit, Vec::new());
-        watching.insert(subject.device.clone(), Watching { subject, phases, least, unit, values });
+        watching.push((together, Phases { subject, above, clear, least, unit, values }));
     }
-    let (above, clear) = (above / 100.0, (above - deadband) / 100.0);
-    let rule = Imbalance { header, points, above, clear, watching, lasting: Lasting::new(lasts, lasts) };
+    let rule = AtOnce::new(header, watching, lasts);
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }
 

@@ -48,6 +48,7 @@ mod threshold;
 pub(crate) mod timers;
 mod together;
 mod visitor_overstay;
+mod windowed;
 mod zones;
 
 pub use always::always;
@@ -138,7 +139,8 @@ pub trait Rule: Send + Sync + std::fmt::Debug {
     fn recall(&mut self, _now: Now, _period: &RollUp) {}
     /// A period of such a point was closed just now, or a late value changed it (then with a higher revision).
     fn close(&mut self, _now: Now, _period: &RollUp, _out: &mut Vec<Finding>) {}
-    /// Why it can never raise an alarm, if that is certain: the hours in which it judges never come, or are too short.
+    /// Why it can never raise an alarm, if that is certain: the hours in which it judges never come or are too short, or
+    /// its devices are read too seldom.
     fn never(&self) -> Option<Text> {
         None
     }

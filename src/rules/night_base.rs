@@ -1,12 +1,11 @@
 //! `night_base`: what runs through the night is more than a limit, or more than in comparable nights.
 
-use super::periods::{self, DAY, History, Metered, Nights, Scale, Windows};
+use super::periods::{self, DAY, History, Metered, Nights, Scale, Stretch, Window};
 use super::subject::{self, Header};
-use super::{Finding, Level, Rule, RuleKind, Watch, World};
+use super::windowed::{Judge, Plan, Verdict, Windowed};
+use super::{Rule, RuleKind, World};
 use crate::document::Reader;
-use crate::model::{AlarmClass, DeviceId, Mono, Now, Observation, PointId, Priority, RollUp, RuleId};
-use std::collections::BTreeMap;
-use std::time::Duration;
+use crate::model::{AlarmClass, Now, Priority, RollUp, RuleId, Text, Wall};
 
 const HOURS: &str = "23:00-05:00";
 const NIGHTS: i64 = 10;
@@ -28,6 +27,7 @@ percent_of_mean = 130          # … a share of the mean of comparable nights, o
 least_difference = 0.5         # at least so much above that mean; 0 unless told otherwise
 unit = "kW"                    # of the limit and of what is shown; kWh means in an hour
 nights = 10                    # compared with so many, at least half of them; 10 unless told otherwise
+calendar = "main"              # that of the devices' places unless told otherwise; see "Which calendar"
 alarm_class = "energy"         # energy unless told otherwise
 priority = "low"               # low unless told otherwise
 "#,
@@ -35,123 +35,46 @@ priority = "low"               # low unless told otherwise
 };
 
 #[derive(Debug)]
-struct Watching {
-    meter: Metered,
-    scale: Scale,
-    windows: Windows,
-    /// Means of past nights, by whether they followed a teaching day.
-    past: History<bool>,
-    /// What was last said; nothing since the start.
-    said: Option<bool>,
-}
-
-#[derive(Debug)]
 struct NightBase {
-    header: Header,
     nights: Nights,
     /// As written.
     above: Option<f64>,
     share: Option<f64>,
     /// Above the mean of comparable nights, as written.
     difference: f64,
-    back: Duration,
-    watching: BTreeMap<DeviceId, Watching>,
 }
 
-impl Rule for NightBase {
-    fn id(&self) -> &RuleId {
-        &self.header.rule
+impl Judge for NightBase {
+    /// Whether the night followed a teaching day.
+    type Sort = bool;
+
+    fn window(&mut self, stretch: &Stretch, _: &RollUp) -> Option<(Wall, Wall)> {
+        self.nights.around(stretch)
     }
 
-    fn watches(&self) -> Watch {
-        Watch::Devices(self.watching.keys().cloned().collect())
+    fn judge(&mut self, now: Now, night: &Window, scale: Scale, past: &mut History<bool>) -> Option<Verdict> {
+        let mean = night.mean()?;
+        let after_teaching = self.nights.teaching(night.start);
+        let usual = past.before(&after_teaching, night.start).as_deref().and_then(periods::mean);
+        past.note(now, after_teaching, night.start, mean);
+        let difference = scale.rate(self.difference);
+        let limits = [
+            self.above.map(|above| scale.rate(above)),
+            self.share.zip(usual).map(|(share, usual)| (share * usual).max(usual + difference)),
+        ];
+        let limit = limits.into_iter().flatten().reduce(f64::min)?;
+        Some(Verdict { holds: mean > limit, measured: mean, against: limit })
     }
 
-    fn start(&mut self, _: Now) {
-        for watching in self.watching.values_mut() {
-            watching.meter.start();
-            watching.windows.clear();
-            watching.past.clear();
-            watching.said = None;
-        }
+    fn words(&self, night: &Window, meter: &Metered, scale: Scale, verdict: Verdict) -> Text {
+        let (mean, limit) = (scale.shown(verdict.measured), scale.shown(verdict.against));
+        let (zh, en) = if verdict.holds { ("高于", "above") } else { ("不高于", "not above") };
+        let night = self.nights.name(night.start);
+        meter.subject.says(
+            format!("{night} 夜间{}平均 {mean}，{zh} {limit}", meter.name.zh),
+            format!("night {night}: {} {mean} on the mean, {en} {limit}", meter.name.en),
+        )
     }
-
-    fn observe(&mut self, _: Now, _: &Observation, _: &mut Vec<Finding>) {}
-
-    fn periods(&self) -> Vec<(DeviceId, PointId)> {
-        periods::points(self.watching.values().map(|watching| &watching.meter))
-    }
-
-    fn looks_back(&self) -> Duration {
-        self.back
-    }
-
-    fn recall(&mut self, now: Now, period: &RollUp) {
-        self.take(now, period, None);
-    }
-
-    fn close(&mut self, now: Now, period: &RollUp, out: &mut Vec<Finding>) {
-        self.take(now, period, Some(out));
-    }
-
-    fn next_deadline(&self) -> Option<Mono> {
-        None
-    }
-
-    fn expire(&mut self, _: Now, _: &mut Vec<Finding>) {}
-}
-
-impl NightBase {
-    fn take(&mut self, now: Now, period: &RollUp, mut out: Option<&mut Vec<Finding>>) {
-        let Some(watching) = self.watching.get_mut(&period.device) else { return };
-        if let Some(stretch) = watching.meter.take(now, period)
-            && let Some(night) = self.nights.around(&stretch)
-        {
-            watching.windows.add(night, stretch);
-        }
-        for night in watching.windows.over(periods::end(period)) {
-            let Some(mean) = night.mean() else { continue };
-            let after_teaching = self.nights.teaching(night.start);
-            let usual = watching.past.before(&after_teaching, night.start);
-            watching.past.note(now, after_teaching, night.start, mean);
-            let Some(out) = &mut out else { continue };
-            let usual = usual.as_deref().and_then(periods::mean);
-            let difference = watching.scale.rate(self.difference);
-            let limits = [
-                self.above.map(|above| watching.scale.rate(above)),
-                self.share.zip(usual).map(|(share, usual)| (share * usual).max(usual + difference)),
-            ];
-            let Some(limit) = limits.into_iter().flatten().reduce(f64::min) else { continue };
-            let holds = mean > limit;
-            if watching.said.replace(holds) != Some(holds) {
-                let name = self.nights.name(night.start);
-                out.push(finding(
-                    &self.header,
-                    (&watching.meter, watching.scale),
-                    holds,
-                    (&name, mean, limit),
-                ));
-            }
-        }
-    }
-}
-
-fn finding(
-    header: &Header,
-    (meter, scale): (&Metered, Scale),
-    holds: bool,
-    (night, mean, limit): (&str, f64, f64),
-) -> Finding {
-    let (mean, limit) = (scale.shown(mean), scale.shown(limit));
-    let (level, zh, en) = match holds {
-        true => (Level::Holds, "高于", "above"),
-        false => (Level::Ended, "不高于", "not above"),
-    };
-    let what = meter.subject.says(
-        format!("{night} 夜间{}平均 {mean}，{zh} {limit}", meter.name.zh),
-        format!("night {night}: {} {mean} on the mean, {en} {limit}", meter.name.en),
-    );
-    header.finding(&meter.subject, level, what)
 }
 
 fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule>> {
@@ -173,14 +96,9 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let header = Header::parse(reader, id, AlarmClass::Energy, Priority::Low);
     let (nights, unit) = (nights?, unit?);
     let compared = usize::try_from(compared).unwrap_or(1);
-    let mut watching = BTreeMap::new();
-    for meter in meters {
-        let Some(scale) = Scale::new(reader, unit, meter.medium, 1.0) else { continue };
-        let (windows, past) = (Windows::default(), History::new(compared));
-        watching.insert(meter.subject.device.clone(), Watching { meter, scale, windows, past, said: None });
-    }
     let back = if share.is_some() { periods::looks_back(compared, MOST_BACK) } else { 2 * DAY };
-    let rule = NightBase { header, nights, above, share, difference, back, watching };
+    let judge = NightBase { nights, above, share, difference };
+    let rule = Windowed::new(reader, header, judge, meters, Plan { unit, window_hours: 1.0, compared, back });
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }
 

@@ -5,6 +5,7 @@
 //! point's own unit is, and shown in the unit that the technician wrote.
 
 use super::World;
+use super::hours::calendar;
 use super::subject::{self, Subject};
 use crate::calendar::{Calendar, Cycle, Period, Times};
 use crate::document::Reader;
@@ -261,6 +262,19 @@ impl Days {
         Self { calendar, last: None }
     }
 
+    /// The hour or the day that holds all of a stretch.
+    pub(super) fn window(&mut self, hourly: bool, stretch: &Stretch) -> Option<(Wall, Wall)> {
+        let day = self.at(stretch.start)?;
+        let window = if hourly { day.hour_of(stretch.start) } else { (day.start, day.end) };
+        (stretch.end <= window.1).then_some(window)
+    }
+
+    /// An hour or a day as people name it.
+    pub(super) fn name(&self, hourly: bool, start: Wall) -> String {
+        let day = self.calendar.day_name(start);
+        if hourly { format!("{day} {}", self.calendar.clock_name(start)) } else { day }
+    }
+
     pub(super) fn at(&mut self, at: Wall) -> Option<Day> {
         if self.last.is_none_or(|day| at < day.start || day.end <= at) {
             let (start, end) = self.calendar.cycle(Cycle::Day, at)?;
@@ -283,14 +297,14 @@ pub(super) struct Nights {
 }
 
 impl Nights {
-    /// Reads `hours`.
+    /// Reads `hours` and `calendar`.
     pub(super) fn parse(reader: &Reader<'_>, default: &str, world: &World) -> Option<Self> {
         let advice = "write from-to in 24-hour local time: \"23:00-05:00\"";
         let hours = match reader.has("hours") {
             true => reader.parsed("hours", advice, Period::over_night),
             false => Period::over_night(default).ok(),
         };
-        Some(Self { hours: hours?, days: Days::new(Arc::clone(&world.calendar)), near: None })
+        Some(Self { hours: hours?, days: Days::new(calendar(reader, world)), near: None })
     }
 
     /// The night that holds all of a stretch outside teaching time.

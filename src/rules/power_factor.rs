@@ -2,13 +2,10 @@
 
 use super::periods::shown;
 use super::subject::{self, Header, Subject};
-use super::together::{Lasting, Together};
-use super::{Finding, Level, Rule, RuleKind, Watch, World};
+use super::together::{AtOnce, Judged, Together};
+use super::{Rule, RuleKind, World};
 use crate::document::Reader;
-use crate::model::{
-    AlarmClass, Body, DeviceId, Link, Mono, Now, Observation, PointId, Priority, RuleId, Unit,
-};
-use std::collections::BTreeMap;
+use crate::model::{AlarmClass, Priority, RuleId, Text, Unit};
 use std::time::Duration;
 
 const FOR_SECS: u64 = 900;
@@ -36,11 +33,10 @@ priority = "low"               # low unless told otherwise
 };
 
 #[derive(Debug)]
-struct Watching {
+struct Factor {
     subject: Subject,
-    /// The factor and the load.
-    both: Together,
-    points: [PointId; 2],
+    below: f64,
+    clear: f64,
     /// What makes a factor from 0 to 1 of the first value.
     scale: f64,
     /// In the unit of the load.
@@ -51,83 +47,29 @@ struct Watching {
     load: f64,
 }
 
-#[derive(Debug)]
-struct PowerFactor {
-    header: Header,
-    below: f64,
-    clear: f64,
-    watching: BTreeMap<DeviceId, Watching>,
-    lasting: Lasting,
-}
-
-impl Rule for PowerFactor {
-    fn id(&self) -> &RuleId {
-        &self.header.rule
+impl Judged for Factor {
+    fn subject(&self) -> &Subject {
+        &self.subject
     }
 
-    fn watches(&self) -> Watch {
-        Watch::Devices(self.watching.keys().cloned().collect())
-    }
-
-    fn points(&self) -> Vec<(DeviceId, PointId)> {
-        let points = self.watching.iter();
-        points
-            .flat_map(|(device, of)| of.points.iter().map(|point| (device.clone(), point.clone())))
-            .collect()
-    }
-
-    fn start(&mut self, _: Now) {
-        self.lasting.clear();
-        self.watching.values_mut().for_each(|watching| watching.both.clear());
-    }
-
-    fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>) {
-        let Some(watching) = self.watching.get_mut(&seen.device) else { return };
-        match &seen.body {
-            Body::Link(Link::Down(_)) => {
-                watching.both.clear();
-                self.lasting.unheard(&seen.device);
-            }
-            Body::Reading(reading) if !seen.retained => {
-                let Some(both) = watching.both.take(now.mono, reading) else { return };
-                let &[factor, load] = both.as_slice() else { return };
-                (watching.factor, watching.load) = ((factor * watching.scale).abs(), load);
-                let holds = match watching.factor {
-                    _ if load.abs() < watching.least => Some(false),
-                    factor if factor < self.below => Some(true),
-                    factor => (factor >= self.clear).then_some(false),
-                };
-                let said = self.lasting.judge(&seen.device, holds, now);
-                out.extend(said.map(|holds| watching.says(&self.header, holds, self.below)));
-            }
-            Body::Reading(_) | Body::Event(_) | Body::Link(Link::Up) => {}
+    fn take(&mut self, values: &[f64]) -> Option<bool> {
+        let &[factor, load] = values else { return None };
+        (self.factor, self.load) = ((factor * self.scale).abs(), load);
+        match self.factor {
+            _ if load.abs() < self.least => Some(false),
+            factor if factor < self.below => Some(true),
+            factor => (factor >= self.clear).then_some(false),
         }
     }
 
-    fn next_deadline(&self) -> Option<Mono> {
-        self.lasting.next()
-    }
-
-    fn expire(&mut self, now: Now, out: &mut Vec<Finding>) {
-        for (device, holds) in self.lasting.due(now) {
-            let watching = self.watching.get(&device);
-            out.extend(watching.map(|watching| watching.says(&self.header, holds, self.below)));
-        }
-    }
-}
-
-impl Watching {
-    fn says(&self, header: &Header, holds: bool, below: f64) -> Finding {
+    fn says(&self, holds: bool) -> Text {
         let (factor, load) = (shown(self.factor, Unit::One), shown(self.load, self.load_unit));
-        let (level, zh, en) = match holds {
-            true => (Level::Holds, "低于", "below"),
-            false => (Level::Ended, "不再低于", "no longer below"),
-        };
-        let what = self.subject.says(
+        let (zh, en) = if holds { ("低于", "below") } else { ("不再低于", "no longer below") };
+        let below = self.below;
+        self.subject.says(
             format!("功率因数 {factor}，{zh} {below}，有功功率 {load}"),
             format!("power factor {factor}, {en} {below}, active power {load}"),
-        );
-        header.finding(&self.subject, level, what)
+        )
     }
 }
 
@@ -150,7 +92,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         );
     }
     let (below, least, unit) = (below?, least?, unit?);
-    let mut watching = BTreeMap::new();
+    let mut watching = Vec::new();
     for (subject, watched) in devices {
         let found = [&point, &load_point].map(|(key, name)| subject::point(reader, key, name, watched));
         let [Some(factor), Some(load)] = found else { continue };
@@ -164,15 +106,13 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             }
         };
         let Some(least) = subject::converted(reader, least, unit, load) else { continue };
-        let points = [factor.id.clone(), load.id.clone()];
+        let points = vec![factor.id.clone(), load.id.clone()];
         let every = watched.poll.saturating_mul(u32::from(factor.every.max(load.every)));
-        let both = Together::new(points.to_vec(), every);
-        let (load_unit, device) = (load.unit, subject.device.clone());
-        let of = Watching { subject, both, points, scale, least, load_unit, factor: 0.0, load: 0.0 };
-        watching.insert(device, of);
+        let (load_unit, clear) = (load.unit, below + deadband);
+        let of = Factor { subject, below, clear, scale, least, load_unit, factor: 0.0, load: 0.0 };
+        watching.push((Together::new(points, every), of));
     }
-    let rule =
-        PowerFactor { header, below, clear: below + deadband, watching, lasting: Lasting::new(lasts, lasts) };
+    let rule = AtOnce::new(header, watching, lasts);
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
 }
 

@@ -215,7 +215,7 @@ fn delays(seed: u64) -> (i64, i64) {
 }
 
 #[test]
-fn thresholds_with_deadband_and_delays() {
+fn a06_thresholds_with_deadband_and_delays() {
     let judge_value = |value: f64| if value > 100.0 { Some(true) } else { (value <= 90.0).then_some(false) };
     let rule = |seed: u64| {
         let (on, off) = delays(seed);
@@ -244,7 +244,7 @@ fn thresholds_with_deadband_and_delays() {
 }
 
 #[test]
-fn counts_in_a_window() {
+fn a06_counts_in_a_window() {
     let rule = |_| {
         "[[rule]]\nid = \"r\"\nkind = \"count\"\ndevices = [\"door1\"]\nevent = \"door_forced\"\ncount = 5\n\
          end_below = 3\nwindow_secs = 20\n"
@@ -275,7 +275,7 @@ fn counts_in_a_window() {
 }
 
 #[test]
-fn rates_of_change() {
+fn a06_rates_of_change() {
     let rule = |_| {
         "[[rule]]\nid = \"r\"\nkind = \"rate_of_change\"\ndevices = [\"t1\"]\npoint = \"temperature\"\nrise = 7.0317\n\
          unit = \"°C\"\nwindow_secs = 120\ndeadband = 3.0119\n"
@@ -333,7 +333,7 @@ fn within(segments: &[Segment], newest: i64, window_ms: i64) -> f64 {
 }
 
 #[test]
-fn sums_of_a_counter() {
+fn a06_sums_of_a_counter() {
     let rule = |seed: u64| {
         let (side, limit) = if seed.is_multiple_of(2) { ("above", "40.3137") } else { ("below", "35.7291") };
         format!(
@@ -381,7 +381,7 @@ fn sums_of_a_counter() {
 }
 
 #[test]
-fn sums_of_a_power() {
+fn a06_sums_of_a_power() {
     let rule = |_| {
         "[[rule]]\nid = \"r\"\nkind = \"sum\"\ndevices = [\"m1\"]\npoint = \"power_total\"\nabove = 1.0313\n\
          unit = \"kWh\"\nwindow_secs = 100\ndeadband = 0.2317\n"

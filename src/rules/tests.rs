@@ -53,7 +53,7 @@ that chooses a device without the point or event that the rule is about.
 
 ## Which calendar
 
-Rules that ask for teaching time, examinations or nights take the calendar named by `calendar = "main"` or
+Rules that ask for teaching time, examinations, nights or days take the calendar named by `calendar = "main"` or
 `calendar = "dormitory"` ([calendar.md](calendar.md)). Unless it is told, it is the calendar that holds at the places of
 the rule's devices (or of its zone) if that is one and the same, else the main one.
 

@@ -1,9 +1,12 @@
 //! Values of several points of one device that belong to the same moment, and verdicts that must last before they are
 //! said.
 
+use super::subject::{Header, Subject};
 use super::timers::Timers;
-use crate::model::{DeviceId, Mono, Now, PointId, Reading};
+use super::{Finding, Level, Rule, Watch};
+use crate::model::{Body, DeviceId, Link, Mono, Now, Observation, PointId, Reading, RuleId, Text};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::time::Duration;
 
 /// Values that come by themselves may be so far apart at least.
@@ -49,6 +52,88 @@ impl Together {
             self.clear();
         }
         all
+    }
+}
+
+/// A device whose values of one moment are judged.
+pub(super) trait Judged: Debug + Send + Sync {
+    /// Which.
+    fn subject(&self) -> &Subject;
+    /// Takes the values, in the order of the points; whether they are too bad, nothing in between.
+    fn take(&mut self, values: &[f64]) -> Option<bool>;
+    /// The last values in words.
+    fn says(&self, holds: bool) -> Text;
+}
+
+/// A rule of devices each of which has several points.
+#[derive(Debug)]
+pub(super) struct AtOnce<J> {
+    header: Header,
+    watching: BTreeMap<DeviceId, (Together, J)>,
+    lasting: Lasting,
+}
+
+impl<J: Judged> AtOnce<J> {
+    /// What is said must have lasted.
+    pub(super) fn new(header: Header, watching: Vec<(Together, J)>, lasts: Duration) -> Self {
+        let by_device = |of: (Together, J)| (of.1.subject().device.clone(), of);
+        let watching = watching.into_iter().map(by_device).collect();
+        Self { header, watching, lasting: Lasting::new(lasts, lasts) }
+    }
+
+    fn finding(&self, device: &DeviceId, holds: bool) -> Option<Finding> {
+        let (_, of) = self.watching.get(device)?;
+        let level = if holds { Level::Holds } else { Level::Ended };
+        Some(self.header.finding(of.subject(), level, of.says(holds)))
+    }
+}
+
+impl<J: Judged> Rule for AtOnce<J> {
+    fn id(&self) -> &RuleId {
+        &self.header.rule
+    }
+
+    fn watches(&self) -> Watch {
+        Watch::Devices(self.watching.keys().cloned().collect())
+    }
+
+    fn points(&self) -> Vec<(DeviceId, PointId)> {
+        let of = |(device, (together, _)): (&DeviceId, &(Together, J))| -> Vec<_> {
+            together.points.iter().map(|point| (device.clone(), point.clone())).collect()
+        };
+        self.watching.iter().flat_map(of).collect()
+    }
+
+    fn start(&mut self, _: Now) {
+        self.lasting.clear();
+        self.watching.values_mut().for_each(|(together, _)| together.clear());
+    }
+
+    fn observe(&mut self, now: Now, seen: &Observation, out: &mut Vec<Finding>) {
+        let Some((together, of)) = self.watching.get_mut(&seen.device) else { return };
+        match &seen.body {
+            Body::Link(Link::Down(_)) => {
+                together.clear();
+                self.lasting.unheard(&seen.device);
+            }
+            Body::Reading(reading) if !seen.retained => {
+                let Some(values) = together.take(now.mono, reading) else { return };
+                let holds = of.take(&values);
+                let said = self.lasting.judge(&seen.device, holds, now);
+                out.extend(said.and_then(|holds| self.finding(&seen.device, holds)));
+            }
+            Body::Reading(_) | Body::Event(_) | Body::Link(Link::Up) => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        self.lasting.next()
+    }
+
+    fn expire(&mut self, now: Now, out: &mut Vec<Finding>) {
+        for (device, holds) in self.lasting.due(now) {
+            out.extend(self.finding(&device, holds));
+        }
     }
 }
 

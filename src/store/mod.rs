@@ -37,6 +37,7 @@ mod rows;
 mod salvage;
 mod site_key;
 mod stats;
+mod steps;
 mod verify;
 mod worker;
 
@@ -54,13 +55,14 @@ pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use minutes::{MINUTE_READINGS, MINUTES_MS};
 pub use numbers::RESTORE_MARGIN;
-pub use past::{AlarmStep, Past, Raised, Reach};
+pub use past::{Past, Reach};
 pub use people::{is_database, traces};
 pub use periods::{RECALLED_HOURS_DAYS, RECALLED_PARTS_DAYS};
 pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 pub use repair::{Repaired, repair};
 pub use site_key::site_key;
 pub use stats::{KindStats, Stats};
+pub use steps::{AlarmStep, Raised};
 pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};

@@ -7,10 +7,11 @@ use super::history::{self, DIRECTORY, HistoryFile, listed, sealed_through};
 use super::read::event_of;
 use super::recall::{each, passes_since};
 use super::rows::{clock_of, get, link_of, quality_of, word};
-use super::{Doing, Reader, StoreError};
+use super::steps::turn_of;
+use super::{AlarmStep, Doing, Reader, StoreError};
 use crate::model::{
-    Actor, Alarm, AlarmKey, Body, ChangeKind, ClockQuality, DeviceId, Doubt, Event, Link, Observation,
-    People, PointId, PointKind, Quality, Reading, RollUp, RuleId, Stamp, Unit, Wall,
+    Actor, AreaId, ArmMode, Body, ChangeKind, ClockQuality, DeviceId, Doubt, Event, Link, Observation,
+    People, PointId, PointKind, Quality, Reading, RollUp, Stamp, Unit, Wall,
 };
 use crate::pipeline::StoredEvent;
 use crate::trial::{Done, Told, Want, Wanted};
@@ -29,30 +30,6 @@ const PAGE_EVENTS: i64 = 5_000;
 const AHEAD_MS: i64 = crate::model::time::MAX_AHEAD_MS;
 const LATE_MS: i64 = 24 * 3_600_000;
 
-/// What a rule has raised so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raised {
-    /// How many alarms.
-    pub alarms: u64,
-    /// When one was last raised or came back.
-    pub last: Wall,
-}
-
-/// A step in an alarm's life, as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlarmStep {
-    /// Of what.
-    pub key: AlarmKey,
-    /// Which step.
-    pub kind: ChangeKind,
-    /// When.
-    pub at: Wall,
-    /// Who.
-    pub actor: Actor,
-    /// What they wrote.
-    pub note: String,
-}
-
 /// From when on there is something to judge by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reach {
@@ -65,92 +42,6 @@ pub struct Reach {
 }
 
 impl Reader {
-    /// What each rule has raised, by its id.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn raised(&self) -> Result<BTreeMap<String, Raised>, StoreError> {
-        let rows = each(
-            &self.db,
-            "select a.rule, count(distinct a.id) as alarms, max(c.at) as last from alarm a \
-             join alarm_change c on c.alarm = a.id where c.kind in ('raised', 'recurred') group by a.rule",
-            [],
-            |row| {
-                let alarms = u64::try_from(get::<i64>(row, "alarms")?).unwrap_or(0);
-                Ok((get(row, "rule")?, Raised { alarms, last: Wall(get(row, "last")?) }))
-            },
-        )?;
-        Ok(rows.into_iter().collect())
-    }
-
-    /// The steps in the lives of alarms between two moments, in their order.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn alarm_steps(&self, from: Wall, to: Wall) -> Result<Vec<AlarmStep>, StoreError> {
-        each(
-            &self.db,
-            "select c.seq, a.rule, a.subject, c.kind, c.at, c.actor, c.note from alarm_change c \
-             join alarm a on a.id = c.alarm where c.at >= ?1 and c.at < ?2 order by c.seq",
-            [from.0, to.0],
-            |row| {
-                let seq = get(row, "seq")?;
-                let (rule, actor): (String, String) = (get(row, "rule")?, get(row, "actor")?);
-                Ok(AlarmStep {
-                    key: AlarmKey {
-                        rule: word("alarm", seq, &rule, |t| RuleId::new(t).ok())?,
-                        subject: get(row, "subject")?,
-                    },
-                    kind: word("alarm_change", seq, &get::<String>(row, "kind")?, ChangeKind::from_word)?,
-                    at: Wall(get(row, "at")?),
-                    actor: word("alarm_change", seq, &actor, Actor::named)?,
-                    note: get(row, "note")?,
-                })
-            },
-        )
-    }
-
-    /// The alarms that were open at a moment, as they stood then, as far as their steps tell.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn open_at(&self, at: Wall) -> Result<Vec<Alarm>, StoreError> {
-        let sql = format!(
-            "select {} from alarm where raised_at < ?1 and (closed_at is null or closed_at >= ?1) order by id",
-            *super::alarms::ALARM_COLUMNS
-        );
-        let mut open = each(&self.db, &sql, [at.0], super::alarms::alarm_of)?;
-        for alarm in &mut open {
-            let Some((_, steps)) = self.alarm(alarm.id)? else { continue };
-            let ended_last = alarm.active;
-            alarm.closed_at = None;
-            alarm.occurrences = 0;
-            (alarm.cleared_at, alarm.active) = (None, false);
-            let (mut acknowledged, mut reset, mut known) = (None, None, None);
-            for step in &steps {
-                let before = step.at < at;
-                match step.kind {
-                    ChangeKind::Raised | ChangeKind::Recurred if before => {
-                        alarm.occurrences = alarm.occurrences.saturating_add(1);
-                        (acknowledged, known) = (None, None);
-                    }
-                    ChangeKind::Cleared if before => {
-                        known = Some(false);
-                        alarm.cleared_at = Some(step.at);
-                    }
-                    // What ends later holds now.
-                    ChangeKind::Cleared => known = known.or(Some(true)),
-                    ChangeKind::Acknowledged if before => acknowledged = alarm.acknowledged.clone(),
-                    ChangeKind::Reset if before => reset = alarm.reset.clone(),
-                    _ => {}
-                }
-            }
-            alarm.active = known.unwrap_or(ended_last);
-            (alarm.acknowledged, alarm.reset) = (acknowledged, reset);
-        }
-        Ok(open)
-    }
-
     /// The last start of the gateway up to a moment, if it is noted.
     ///
     /// # Errors
@@ -257,33 +148,37 @@ impl Reader {
     ) -> Result<VecDeque<(Wall, Mark)>, StoreError> {
         let rows = each(
             &self.db,
-            "select seq, at, action, subject, detail from audit \
-             where action in ('started', 'link', 'clock_set') and at >= ?1 and at < ?2 order by seq",
+            "select seq, at, actor, action, subject, detail from audit \
+             where action in ('started', 'link', 'clock_set', 'armed', 'partial', 'disarmed') \
+             and at >= ?1 and at < ?2 order by seq",
             [from.0, to.0],
             |row| {
-                let texts: (String, String, String) =
-                    (get(row, "action")?, get(row, "subject")?, get(row, "detail")?);
+                let texts: (String, String, String, String) =
+                    (get(row, "action")?, get(row, "subject")?, get(row, "detail")?, get(row, "actor")?);
                 Ok((Wall(get(row, "at")?), texts))
             },
         )?;
         let mut marks: VecDeque<(Wall, Mark)> = VecDeque::new();
-        for (at, (action, subject, detail)) in rows {
+        for (at, (action, subject, detail, actor)) in rows {
             match action.as_str() {
                 "started" => {
-                    // What was due before the gateway stopped has left its step; nothing was due after.
-                    let alive = steps.partition_point(|step| step.at < at);
-                    let last = alive.checked_sub(1).and_then(|last| steps.get(last));
-                    let news = |last: &&AlarmStep| marks.back().is_none_or(|(before, _)| *before <= last.at);
-                    if let Some(last) = last.filter(news) {
-                        marks.push_back((last.at, Mark::Alive));
-                    }
+                    // What was due before the gateway stopped was done, as far as anything is known of it then; nothing
+                    // was due after.
+                    let heard = number_in(&detail, "last_heard_ms=").map(Wall).filter(|heard| *heard < at);
+                    let steps = steps.get(..steps.partition_point(|step| step.at < at)).unwrap_or_default();
+                    let alive = steps.last().map(|step| step.at).max(heard);
+                    let news =
+                        |last: &Wall| *last >= from && marks.back().is_none_or(|(before, _)| before <= last);
+                    marks.extend(alive.filter(news).map(|last| (last, Mark::Alive)));
                     marks.push_back((at, Mark::Started));
                 }
                 "clock_set" => {
-                    let by = detail.split(' ').find_map(|word| word.strip_prefix("by_ms="));
-                    if let Some(by_ms) = by.and_then(|by| by.parse().ok()) {
-                        marks.push_back((at, Mark::ClockSet(by_ms)));
-                    }
+                    let by_ms = number_in(&detail, "by_ms=");
+                    marks.extend(by_ms.map(|by_ms| (at, Mark::ClockSet(by_ms))));
+                }
+                "armed" | "partial" | "disarmed" => {
+                    let turned = turn_of(&action, &subject).zip(Actor::named(&actor));
+                    marks.extend(turned.map(|((area, mode), by)| (at, Mark::Turned(area, mode, by))));
                 }
                 _ if wanted.events(&subject) => {
                     if let Ok(device) = DeviceId::new(&subject) {
@@ -297,13 +192,26 @@ impl Reader {
     }
 }
 
+/// The number behind a word of a note.
+fn number_in(detail: &str, word: &str) -> Option<i64> {
+    detail.split(' ').find_map(|part| part.strip_prefix(word))?.parse().ok()
+}
+
+/// What was done to an alarm, as against what its rule and time do to it.
 fn done(step: AlarmStep) -> Option<(Wall, Done)> {
-    let reset = match step.kind {
-        ChangeKind::Acknowledged => false,
-        ChangeKind::Reset => true,
-        _ => return None,
-    };
-    Some((step.at, Done { key: step.key, reset, actor: step.actor, note: step.note }))
+    let by_itself = matches!(
+        step.kind,
+        ChangeKind::Raised
+            | ChangeKind::Recurred
+            | ChangeKind::Cleared
+            | ChangeKind::Closed
+            | ChangeKind::Chattering
+            | ChangeKind::Settled
+            | ChangeKind::Suppressed
+            | ChangeKind::Unsuppressed
+    );
+    let AlarmStep { key, kind, at, actor, note } = step;
+    (!by_itself).then_some((at, Done { key, kind, actor, note }))
 }
 
 /// What the audit trail tells.
@@ -312,6 +220,7 @@ enum Mark {
     Started,
     ClockSet(i64),
     Link(DeviceId, Link),
+    Turned(AreaId, ArmMode, Actor),
     Alive,
 }
 
@@ -461,6 +370,7 @@ impl Past<'_> {
         Ok(Some(match mark {
             Mark::Alive => Told::Alive,
             Mark::ClockSet(by_ms) => Told::ClockSet(by_ms),
+            Mark::Turned(area, mode, by) => Told::Turned { area, mode, by },
             Mark::Link(device, link) => {
                 let stamp = Stamp::new(None, at);
                 let seen = Observation { device, stamp, body: Body::Link(link), retained: false };

@@ -2,27 +2,28 @@
 //! of its arrival for `now`.
 //!
 //! What the gateway did then and what comes out here are the same, where the same rules ran: a reading carries the
-//! doubts that it was given then, a start makes the rules forget, and what persons did to alarms is done again.
+//! doubts that it was given then, a start makes the rules forget, and what was done to alarms and areas is done again.
+//! So is what one alarm did to another, told by its steps: rules can be tried without those that explain them.
 
 use crate::aggregate::Aggregates;
-use crate::alarm::{AlarmBook, Before, Causes, Setup};
+use crate::alarm::{AlarmBook, Area, Before, Setup};
 use crate::model::{
-    Actor, Alarm, AlarmChange, AlarmKey, Body, Command, DeviceId, Event, Mono, Now, Observation, Order,
-    PointId, PointKind, RollUp, Stamp, Wall,
+    Actor, Alarm, AlarmChange, AlarmId, AlarmKey, AreaId, ArmMode, Body, ChangeKind, DeviceId, Event,
+    Handled, Mono, Now, Observation, PointId, PointKind, RollUp, Stamp, Wall,
 };
 use crate::profile::Nature;
-use crate::rules::{Engine, Finding, Level, Rule, World};
+use crate::rules::{Engine, Finding, Rule, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a person did to an alarm.
+/// What was done to an alarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
     /// To which.
     pub key: AlarmKey,
-    /// It was reset; else acknowledged.
-    pub reset: bool,
+    /// What: taken, reset, shelved, and the end of that.
+    pub kind: ChangeKind,
     /// Who.
     pub actor: Actor,
     /// What they wrote.
@@ -43,10 +44,30 @@ pub enum Told<'a> {
     },
     /// The wall clock was set by so many milliseconds.
     ClockSet(i64),
-    /// A person did something to an alarm.
+    /// Something was done to an alarm.
     Done(&'a Done),
+    /// An area was armed or disarmed.
+    Turned {
+        /// Which.
+        area: AreaId,
+        /// How it stands since.
+        mode: ArmMode,
+        /// Who did it.
+        by: Actor,
+    },
     /// The gateway was at work.
     Alive,
+}
+
+/// How things stood where the past begins, as far as it is known.
+#[derive(Debug)]
+pub struct Begin {
+    /// When.
+    pub at: Wall,
+    /// Alarms that were open.
+    pub open: Vec<Alarm>,
+    /// Areas that were armed, or had been; others were not.
+    pub armed: Vec<(AreaId, ArmMode)>,
 }
 
 /// Rules and alarm book in the past.
@@ -55,6 +76,13 @@ pub struct Again {
     world: Arc<World>,
     engine: Engine,
     book: AlarmBook,
+    areas: Vec<Area>,
+    /// What the store knew by now, for the next start: alarms, and areas in their own words.
+    stored: BTreeMap<AlarmId, Alarm>,
+    rows: BTreeMap<AreaId, String>,
+    next_id: u64,
+    /// What could not be done yet: it was done in the same moment as something that is not told yet.
+    early: Vec<Done>,
     aggregates: Aggregates,
     /// Points of which some rule wants to see closed periods.
     counted: BTreeSet<(DeviceId, PointId)>,
@@ -63,28 +91,47 @@ pub struct Again {
 }
 
 impl Again {
-    /// Begins at a time at which these alarms were open. The first that is told is the start, or what came after it.
+    /// Begins at a time. The first that is told is the start, or what came after it.
     #[must_use]
-    pub fn new(at: Wall, rules: Vec<Box<dyn Rule>>, world: Arc<World>, open: Vec<Alarm>) -> Self {
+    pub fn new(begin: Begin, rules: Vec<Box<dyn Rule>>, world: Arc<World>, areas: Vec<Area>) -> Self {
         let mut engine = Engine::new(rules);
-        let now = Now { mono: Mono(0), wall: at };
+        let now = Now { mono: Mono(0), wall: begin.at };
         engine.start(now);
         let counted = engine.periods().into_keys().collect();
-        let next_id = open.iter().map(|alarm| alarm.id.0).max().unwrap_or(0).saturating_add(1);
-        let mut book = AlarmBook::restore(
-            Before { open, next_id, ..Before::default() },
-            Setup { causes: Causes::new(&world), ..Setup::default() },
-        );
-        book.start(now, |key| engine.absent(&key.rule, &key.subject));
-        Self {
+        let next_id = begin.open.iter().map(|alarm| alarm.id.0).max().unwrap_or(0).saturating_add(1);
+        let mut again = Self {
             aggregates: Aggregates::new(world.aggregate_secs),
             world,
             engine,
-            book,
+            book: AlarmBook::restore(Before::default(), Setup::default()),
+            // When they turned by themselves is told.
+            areas: areas.into_iter().map(|area| Area { schedule: None, ..area }).collect(),
+            stored: begin.open.into_iter().map(|alarm| (alarm.id, alarm)).collect(),
+            rows: BTreeMap::new(),
+            next_id,
+            early: Vec::new(),
             counted,
             now,
             findings: Vec::new(),
-        }
+        };
+        again.open_book(&mut |_| {});
+        begin.armed.iter().for_each(|(area, mode)| again.book.stand(now, area, *mode));
+        again.settle(&mut |_| {});
+        again
+    }
+
+    /// The book as a start finds it.
+    fn open_book(&mut self, each: &mut impl FnMut(&AlarmChange)) {
+        let before = Before {
+            open: self.stored.values().cloned().collect(),
+            next_id: self.next_id,
+            areas: self.rows.clone().into_iter().collect(),
+            ..Before::default()
+        };
+        self.book = AlarmBook::restore(before, Setup { areas: self.areas.clone(), ..Setup::default() });
+        let begun = self.book.start(self.now, |_| Vec::new());
+        self.book.keep_open(|key| self.engine.judges(&key.rule, &key.subject));
+        self.note(&begun, each);
     }
 
     /// The points of which periods before the start are wanted, and how far back each.
@@ -107,6 +154,7 @@ impl Again {
                 // Nothing was due while the gateway was not there.
                 self.jump(at);
                 self.engine.start(self.now);
+                self.open_book(each);
                 for (device, stamp, event) in *passes {
                     let (device, body) = (device.clone(), Body::Event(event.clone()));
                     self.engine
@@ -130,17 +178,18 @@ impl Again {
             }
             Told::Done(done) => {
                 self.pass(at, each);
-                let open = self.book.open().find(|alarm| alarm.key == done.key).map(|alarm| alarm.id);
-                if let Some(id) = open {
-                    let order = if done.reset { Order::Reset(id) } else { Order::Acknowledge(id) };
-                    let command = Command { order, actor: done.actor.clone(), note: done.note.clone() };
-                    // What cannot be done now was done then to an alarm that other rules had made.
-                    let changes = self
-                        .book
-                        .order(self.now, &command)
-                        .map_or_else(|_| Vec::new(), |(changes, _)| changes);
-                    changes.iter().for_each(&mut *each);
-                }
+                self.repeat(done, each);
+            }
+            Told::Turned { area, mode, by } => {
+                // By its times of day it turned before anything else was looked at.
+                let by_itself = *by == Actor::gateway();
+                self.pass(if by_itself { self.now.wall.max(at.plus_ms(-1)) } else { at }, each);
+                self.jump(at);
+                let changes = self.book.turn_again(self.now, area, *mode, by);
+                self.note(&changes, each);
+                self.engine.expire(self.now, &mut self.findings);
+                self.close();
+                self.settle(each);
             }
             Told::Alive => self.pass(at, each),
         }
@@ -172,6 +221,9 @@ impl Again {
     }
 
     fn step(&mut self, ms: u64) {
+        if ms > 0 {
+            self.early.clear();
+        }
         let wall = self.now.wall.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX));
         self.now = Now { mono: self.now.mono.plus(Duration::from_millis(ms)), wall };
     }
@@ -207,13 +259,40 @@ impl Again {
     }
 
     fn settle(&mut self, each: &mut impl FnMut(&AlarmChange)) {
-        for finding in self.findings.drain(..) {
-            let absent = match finding.level {
-                Level::Holds => self.engine.absent(&finding.key.rule, &finding.key.subject),
-                Level::Ended | Level::Happened => Vec::new(),
-            };
-            self.book.apply(self.now, &finding, &absent).iter().for_each(&mut *each);
+        for finding in std::mem::take(&mut self.findings) {
+            let changes = self.book.apply(self.now, &finding, &[]);
+            self.note(&changes, each);
         }
-        self.book.expire(self.now).iter().for_each(&mut *each);
+        let changes = self.book.expire(self.now);
+        self.note(&changes, each);
+        self.rows.extend(self.book.area_notes(self.now).rows);
+        for done in std::mem::take(&mut self.early) {
+            self.repeat(&done, each);
+        }
+    }
+
+    fn repeat(&mut self, done: &Done, each: &mut impl FnMut(&AlarmChange)) {
+        let handled = Handled { by: done.actor.clone(), at: self.now.wall, note: done.note.clone() };
+        let changes = self.book.repeat(self.now, &done.key, done.kind, handled);
+        if changes.is_empty() {
+            self.early.push(done.clone());
+        }
+        self.note(&changes, each);
+        // Whatever the step, the store knows the alarm as it stood then.
+        let open = self.book.open().find(|alarm| alarm.key == done.key);
+        self.stored.extend(open.map(|alarm| (alarm.id, alarm.clone())));
+    }
+
+    fn note(&mut self, changes: &[AlarmChange], each: &mut impl FnMut(&AlarmChange)) {
+        for change in changes {
+            let alarm = &change.alarm;
+            self.next_id = self.next_id.max(alarm.id.0.saturating_add(1));
+            if alarm.closed_at.is_some() {
+                self.stored.remove(&alarm.id);
+            } else {
+                self.stored.insert(alarm.id, alarm.clone());
+            }
+            each(change);
+        }
     }
 }

@@ -11,7 +11,7 @@ mod play;
 mod span;
 mod wanted;
 
-pub use again::{Again, Done, Told};
+pub use again::{Again, Begin, Done, Told};
 pub use case::{Case, Expected, cases};
 pub use compare::{Compared, Episode, Episodes, compare};
 pub use play::{Happened, Outcome, play};

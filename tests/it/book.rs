@@ -2,7 +2,9 @@
 
 use crate::daemon::{Daemon, School, device, mqtt_bus, until};
 use crate::mosquitto::Mosquitto;
+use crate::rig::root;
 use serde_json::{Value, json};
+use std::path::Path;
 
 const AREA: &str = "[[area]]\nid = 'campus'\nname = '校园'\nplaces = ['gate']\nexit_secs = 0\n";
 
@@ -170,4 +172,30 @@ async fn a_shelf_a_confirmation_and_a_hazard_are_there_after_a_power_cut() {
     school.cli_ok("alarms", &["unshelve", &id, "--as", "王老师"]).await;
     assert_eq!(scene.alarm_of("door-open").await["announced"], true);
     daemon.terminate().await;
+}
+
+/// The table of cases in the manual names tests that there are, for each of A1 to A12.
+#[test]
+fn the_manual_names_a_test_for_each_case() {
+    fn sources(dir: &Path, all: &mut String) {
+        for entry in std::fs::read_dir(dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path, all);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                *all += &std::fs::read_to_string(&path).expect("a source");
+            }
+        }
+    }
+    let mut all = String::new();
+    ["src", "tests/it"].iter().for_each(|dir| sources(&root().join(dir), &mut all));
+    let manual = std::fs::read_to_string(root().join("docs/alarms.md")).expect("the manual");
+    for case in 1..=12 {
+        let row = manual.lines().find(|line| line.starts_with(&format!("| A{case} |"))).expect("a row");
+        let named: Vec<&str> = row.split('`').filter(|word| word.contains('_')).collect();
+        assert!(named.iter().any(|name| name.starts_with(&format!("a{case:02}_"))), "A{case}: {named:?}");
+        for name in named {
+            assert!(all.contains(&format!("fn {name}()")), "A{case}: there is no test {name}");
+        }
+    }
 }

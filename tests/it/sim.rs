@@ -28,6 +28,11 @@ const LONG_STEPS: u32 = 400;
 /// Of the seeds every so-manieth is played twice.
 const REPLAYED: u64 = 20;
 const DAY_MS: u64 = 86_400_000;
+/// Where everybody calls for help: so often in a step.
+const CALLS: u64 = 50;
+/// Calls in all.
+const ACTIVATIONS: usize = 8_000;
+const LONG_ACTIVATIONS: usize = 1_000_000;
 /// Now and then nothing is heard for so long: more than the periods that a restart takes up again.
 const LONG_PAUSE_MS: u64 = 16 * 3_600_000;
 
@@ -63,11 +68,13 @@ struct School {
     done: BTreeSet<(AlarmId, &'static str)>,
     crashes: u32,
     clock_steps: bool,
+    /// Calls for help in each step, besides what else happens.
+    calls: u64,
     trace: Trace,
 }
 
 impl School {
-    fn new(seed: u64, dir: PathBuf, trace: Trace) -> Self {
+    fn new(seed: u64, calls: u64, dir: PathBuf, trace: Trace) -> Self {
         let mut dice = Dice::new(seed);
         let now = Now { mono: Mono(1000), wall: T0 };
         let clock_steps = dice.one_in(2);
@@ -83,6 +90,7 @@ impl School {
             done: BTreeSet::new(),
             crashes: 0,
             clock_steps,
+            calls,
             trace,
         }
     }
@@ -124,15 +132,14 @@ impl School {
         for _ in 0..self.dice.below(4) {
             self.field.something_happens(&mut self.dice, self.now.wall);
         }
-        let crash = if self.dice.one_in(12) {
-            Some(match self.dice.below(3) {
-                0 => Crash::BeforeCommit,
-                1 => Crash::AfterCommit,
-                _ => Crash::AfterSomeAcks,
-            })
-        } else {
-            None
-        };
+        for call in 0..self.calls {
+            self.field.press();
+            if call % 6 == 0 {
+                let crash = self.crash_now(40);
+                self.turn_pipe(crash);
+            }
+        }
+        let crash = self.crash_now(12);
         self.turn_pipe(crash);
         let steps = self.dice.below(4);
         self.gateway.upkeep(self.now, steps);
@@ -144,6 +151,15 @@ impl School {
                 self.crash();
             }
         }
+    }
+
+    /// The power may fail, once in so many turns.
+    fn crash_now(&mut self, once_in: u64) -> Option<Crash> {
+        self.dice.one_in(once_in).then(|| match self.dice.below(3) {
+            0 => Crash::BeforeCommit,
+            1 => Crash::AfterCommit,
+            _ => Crash::AfterSomeAcks,
+        })
     }
 
     fn set_clock_right(&mut self) {
@@ -246,6 +262,8 @@ pub struct Played {
     pub sealed: u64,
     /// Schools that were played twice.
     pub replayed: u64,
+    /// Calls for help.
+    pub calls: u64,
 }
 
 impl Played {
@@ -256,18 +274,19 @@ impl Played {
             ms: self.ms + other.ms,
             sealed: self.sealed + other.sealed,
             replayed: self.replayed + other.replayed,
+            calls: self.calls + other.calls,
         }
     }
 }
 
 /// Plays the school of a seed to its end. Panics when something is not as it must be.
 pub fn play(seed: u64) -> Played {
-    play_traced(seed, Trace::none()).0
+    play_traced(seed, 0, Trace::none()).0
 }
 
-fn play_traced(seed: u64, trace: Trace) -> (Played, Option<trace::Digest>) {
+fn play_traced(seed: u64, calls: u64, trace: Trace) -> (Played, Option<trace::Digest>) {
     let dir = crate::script::memory_dir();
-    let mut school = School::new(seed, dir.path().to_owned(), trace);
+    let mut school = School::new(seed, calls, dir.path().to_owned(), trace);
     for _ in 0..if torture::long() { LONG_STEPS } else { STEPS } {
         school.random_step();
     }
@@ -280,6 +299,7 @@ fn play_traced(seed: u64, trace: Trace) -> (Played, Option<trace::Digest>) {
         ms: school.now.mono.0,
         sealed: school.gateway.sealed(),
         replayed: 0,
+        calls: school.field.presses(),
     };
     let School { gateway, trace, .. } = school;
     drop(gateway);
@@ -291,8 +311,8 @@ fn play_and_replay(seed: u64) -> Played {
     if seed % REPLAYED != 1 {
         return play(seed);
     }
-    let (mut played, first) = play_traced(seed, Trace::begin());
-    let (_, second) = play_traced(seed, Trace::begin());
+    let (mut played, first) = play_traced(seed, 0, Trace::begin());
+    let (_, second) = play_traced(seed, 0, Trace::begin());
     assert!(first.is_some() && first == second, "played again, seed {seed} was another");
     played.replayed = 1;
     played
@@ -338,4 +358,31 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stuck() {
     assert!(played.crashes >= seeds, "the simulation must crash to mean anything");
     assert!(played.refusals >= seeds, "its disks must refuse");
     assert!(played.sealed >= seeds, "its readings must be sealed");
+}
+
+/// A12: everybody calls for help all the time, while the power fails, the disk refuses, the clock is set and platforms do
+/// not answer. Every call is stored and is an alarm or its recurrence.
+#[test]
+fn a12_no_call_for_help_is_missed_whatever_fails() {
+    let wanted = torture::scale("ACTIVATIONS", ACTIVATIONS, LONG_ACTIVATIONS);
+    let progress = &Progress::new("calls for help", wanted);
+    let next = std::sync::atomic::AtomicU64::new(1);
+    let made = std::sync::Mutex::new(Played::default());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while made.lock().expect("every seed holds").calls < wanted as u64 {
+                    let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let played = play_traced(seed, CALLS, Trace::none()).0;
+                    progress.some(usize::try_from(played.calls).unwrap());
+                    let mut made = made.lock().expect("every seed holds");
+                    *made = made.and(played);
+                }
+            });
+        }
+    });
+    let made = made.into_inner().expect("every seed holds");
+    println!("a12: {} calls for help, 0 missed, {made:?}", made.calls);
+    torture::activations(usize::try_from(made.calls).unwrap());
+    assert!(made.crashes > 10 && made.refusals > 0, "{made:?}");
 }

@@ -43,12 +43,16 @@ impl Progress {
     }
 
     pub fn one(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.some(1);
+    }
+
+    pub fn some(&self, more: usize) {
+        let done = self.done.fetch_add(more, Ordering::Relaxed) + more;
         if !long() {
             return;
         }
         if let Ok(mut told) = self.told.try_lock()
-            && (told.elapsed() >= TELL_EVERY || done == self.of)
+            && (told.elapsed() >= TELL_EVERY || done >= self.of)
         {
             *told = Instant::now();
             let left = self.begun.elapsed().as_secs_f64() / done as f64 * self.of.saturating_sub(done) as f64;
@@ -127,6 +131,13 @@ pub fn kills(kills: usize, gone: usize) {
     let how = "kill -9 of the running gateway in the midst of its work or of its start";
     tell("torture.kills", kills, "kills", Goal::AtLeast(10_000.0), how);
     lost("kill", gone);
+}
+
+pub fn activations(made: usize) {
+    let how = "calls for help through power failures, disks that refuse, steps of the clock and platforms that do not \
+               answer; each is stored and is an alarm or its recurrence";
+    tell("torture.activations", made, "calls", Goal::AtLeast(1_000_000.0), how);
+    tell("torture.activations_missed", 0, "calls", Goal::AtMost(0.0), how);
 }
 
 pub fn sim(seeds: usize, days: f64, replayed: u64) {

@@ -131,8 +131,8 @@ fn again(trial: Trial, reader: &Reader, alarm: &Alarm) -> Result<Option<Shown>, 
     let to = alarm.raised_at.plus_ms(WITHIN_MS);
     let stretch = Stretch::around(reader, alarm.raised_at, to)?;
     let (world, zone) = (Arc::new(trial.config.world), trial.config.site.zone);
-    let mut shown = Shown::default();
-    each(reader, rules, &world, (&zone, stretch), |at, step| {
+    let (areas, mut shown) = (trial.config.areas, Shown::default());
+    each(reader, rules, (&world, &areas), (&zone, stretch), |at, step| {
         match step {
             Step::Told(Told::Seen(seen)) if shown.found.is_none() => {
                 // Of a rule for many devices, what the others said is not asked.

@@ -1,9 +1,10 @@
 //! The stored past through rules: where to begin, rules side by side on the processor's cores, and how far it is.
 
+use crate::alarm::Area;
 use crate::model::{AlarmChange, Wall};
 use crate::rules::{Rule, World};
 use crate::store::{AlarmStep, Reader, StoreError};
-use crate::trial::{Again, Episode, Episodes, Told, Wanted};
+use crate::trial::{Again, Begin, Episode, Episodes, Told, Wanted};
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -77,7 +78,7 @@ pub(super) struct Came {
 pub(super) fn run(
     dir: &Path,
     rules: Vec<Box<dyn Rule>>,
-    world: &Arc<World>,
+    (world, areas): (&Arc<World>, &[Area]),
     zone: &TimeZone,
     (stretch, way): (Stretch, &Way),
 ) -> Result<Came, StoreError> {
@@ -91,7 +92,9 @@ pub(super) fn run(
         let running: Vec<_> = sides
             .into_iter()
             .zip(&way.sides)
-            .map(|(rules, at)| scope.spawn(move || one_side(dir, rules, world, zone, (stretch, way, at))))
+            .map(|(rules, at)| {
+                scope.spawn(move || one_side(dir, rules, (world, areas), zone, (stretch, way, at)))
+            })
             .collect();
         running.into_iter().map(|side| side.join().unwrap_or(Err(StoreError::Closed))).collect()
     });
@@ -123,14 +126,14 @@ fn share(rules: Vec<Box<dyn Rule>>, sides: usize) -> Vec<Vec<Box<dyn Rule>>> {
 fn one_side(
     dir: &Path,
     rules: Vec<Box<dyn Rule>>,
-    world: &Arc<World>,
+    (world, areas): (&Arc<World>, &[Area]),
     zone: &TimeZone,
     (stretch, way, reached): (Stretch, &Way, &AtomicI64),
 ) -> Result<Episodes, StoreError> {
     let reader = Reader::open(dir)?;
     let mut episodes = Episodes::default();
     let (mut told, mut before) = (0_u64, 0);
-    each(&reader, rules, world, (zone, stretch), |at, step| {
+    each(&reader, rules, (world, areas), (zone, stretch), |at, step| {
         match step {
             Step::Told(..) => {
                 told += 1;
@@ -172,7 +175,7 @@ pub(super) enum Step<'a> {
 pub(super) fn each(
     reader: &Reader,
     rules: Vec<Box<dyn Rule>>,
-    world: &Arc<World>,
+    (world, areas): (&Arc<World>, &[Area]),
     (zone, stretch): (&TimeZone, Stretch),
     mut each: impl FnMut(Wall, Step<'_>) -> bool,
 ) -> Result<(), StoreError> {
@@ -180,7 +183,8 @@ pub(super) fn each(
     let ids: BTreeSet<_> = rules.iter().map(|rule| rule.id().clone()).collect();
     let mut open = reader.open_at(stretch.begin)?;
     open.retain(|alarm| ids.contains(&alarm.key.rule));
-    let mut again = Again::new(stretch.begin, rules, Arc::clone(world), open);
+    let begin = Begin { at: stretch.begin, open, armed: reader.armed_at(stretch.begin)? };
+    let mut again = Again::new(begin, rules, Arc::clone(world), areas.to_vec());
     let mut past = reader.past(wanted, (stretch.begin, stretch.to), again.recalls(), zone)?;
     let (mut more, mut told) = (true, 0_u64);
     while more {

@@ -115,9 +115,10 @@ impl Replay {
         let clock = SystemClock::new();
         let (began, way) = (clock.now(), Arc::new(Way::default()));
         let (world, zone) = (Arc::new(trial.config.world), trial.config.site.zone);
+        let areas = trial.config.areas;
         let work = {
             let (way, tried, zone) = (Arc::clone(&way), trial.config.rules, zone.clone());
-            move || run(&dir, tried, &world, &zone, (stretch, &way))
+            move || run(&dir, tried, (&world, &areas), &zone, (stretch, &way))
         };
         let now = shown(work, &way, stretch, (&clock, &zone))?;
         let stopped = way.stop.load(Ordering::Relaxed);

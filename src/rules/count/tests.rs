@@ -1,7 +1,7 @@
 //! Events and changes within a window, per device and per place.
 
 use crate::model::{Body, Direction, Event, EventKind, Phase};
-use crate::rules::testing::{Player, one_slip, refused};
+use crate::rules::testing::{Player, one_slip, parse, refused, world};
 
 const REFUSED: &str =
     "class = \"card-reader\"\nevent = \"credential\"\nresult = \"denied\"\ncount = 3\nwindow_secs = 60\n";
@@ -115,4 +115,25 @@ fn slips_are_told_with_what_to_write() {
     let both =
         "devices = [\"m1\"]\nevent = \"motion\"\npoint = \"power_total\"\ncount = 3\nwindow_secs = 60\n";
     one_slip(KIND, both, &["counts two things"]);
+}
+
+#[test]
+fn more_changes_than_can_be_read_in_the_window_are_never_counted() {
+    // Read every ten seconds.
+    for (choice, window, never) in [
+        ("devices = [\"m1\"]", 19, true),
+        ("devices = [\"m1\"]", 20, false),
+        ("devices = [\"m1\", \"m2\"]", 19, true),
+        ("devices = [\"m1\", \"m2\"]\nper = \"building\"", 19, false),
+    ] {
+        let text = format!(
+            "[[rule]]\nid = \"r\"\nkind = \"count\"\n{choice}\npoint = \"power_total\"\ncount = 3\nwindow_secs = {window}\n"
+        );
+        let rules = parse(&text, &world()).expect("a good one");
+        let why = rules[0].never();
+        assert_eq!(why.is_some(), never, "{text}: {why:?}");
+        assert!(why.is_none_or(|why| why.en.contains("2 changes at most")), "{text}");
+    }
+    let events = format!("[[rule]]\nid = \"r\"\nkind = \"count\"\n{}", REFUSED.replace("60", "1"));
+    assert_eq!(parse(&events, &world()).expect("a good one")[0].never(), None, "events come by themselves");
 }

@@ -1,7 +1,7 @@
 //! States, values and stuck sensors, at all hours and in some.
 
 use crate::model::{EventKind, Phase};
-use crate::rules::testing::{Player, local, one_slip};
+use crate::rules::testing::{Player, local, one_slip, parse, world};
 
 const DOOR: &str = "devices = [\"door1\"]\nevent = \"contact\"\nfor_secs = 600\n";
 const STUCK: &str = "devices = [\"t1\"]\npoint = \"temperature\"\nunchanged = true\nfor_secs = 600\n";
@@ -120,4 +120,17 @@ fn slips_are_told_with_what_to_write() {
     );
     one_slip(KIND, &STUCK.replace("600", "20"), &["read every 10 s, too seldom", "write 30 or more"]);
     one_slip(KIND, &format!("{STUCK}event = \"contact\"\n"), &["two states"]);
+}
+
+#[test]
+fn hours_that_are_too_short_are_told() {
+    let never = |when: &str, secs: u32| {
+        let text = format!("[[rule]]\nid = \"r\"\nkind = \"held\"\n{DOOR}when = \"{when}\"\n")
+            .replace("600", &secs.to_string());
+        let rules = parse(&text, &world()).expect("a good one");
+        rules[0].never().map(|why| why.en)
+    };
+    assert_eq!(never("teaching", 600), None);
+    assert!(never("teaching", 86_400).is_some_and(|why| why.contains("the longest teaching time lasts")));
+    assert_eq!(never("outside", 86_400), None, "a weekend is longer");
 }

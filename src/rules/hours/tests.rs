@@ -3,9 +3,9 @@
 use super::calendar;
 use crate::calendar::{Calendar, Times};
 use crate::document::{Document, Problems};
-use crate::model::PlaceId;
-use crate::rules::World;
-use crate::rules::testing::{Player, local, one_slip, parse, world, zone};
+use crate::model::{EventKind, Phase, PlaceId};
+use crate::rules::testing::{Player, local, one_slip, parse, period, world, zone};
+use crate::rules::{RULE_KINDS, World};
 use std::sync::Arc;
 
 const DORM: &str = "[calendar]\nbell = []\n[[calendar.curfew]]\ndays = [\"fri\"]\nhours = \"20:00-05:00\"\n";
@@ -95,4 +95,89 @@ fn looking_for_the_places_makes_no_wrong_key_right() {
     one_slip("exam_watch", "devices = [\"cam1\"]\nzone = \"b1\"\n", &["'zone' is not a key that is known"]);
     one_slip("curfew", "zone = \"b1\"\ndevices = [\"cam1\"]\n", &["'devices' is not a key that is known"]);
     one_slip("curfew", "zone = \"b1\"\nplace = \"b1\"\n", &["'place' is not a key that is known"]);
+}
+
+#[test]
+fn every_kind_that_has_a_calendar_can_be_told_which() {
+    let mut with = Vec::new();
+    for kind in RULE_KINDS.iter().filter(|kind| kind.example.contains("\ncalendar = ")) {
+        one_slip(
+            kind.name,
+            &kind.example.replace("\ncalendar = \"main\"", "\ncalendar = \"drom\""),
+            &["there is no calendar 'drom'"],
+        );
+        with.push(kind.name);
+    }
+    for kind in ["held", "night_base", "min_flow", "deviation", "balance", "budget"] {
+        assert!(with.contains(&kind), "{kind} has none: {with:?}");
+    }
+}
+
+/// On teaching days the main calendar teaches from morning to afternoon, the other one never.
+const BOTH: [(&str, bool); 2] = [("calendar = \"main\"\n", true), ("calendar = \"dorm\"\n", false)];
+
+#[test]
+fn nights_are_outside_the_bells_of_the_named_calendar() {
+    let world = two_calendars();
+    for kind in ["night_base", "min_flow"] {
+        for (calendar, taught) in BOTH {
+            let rule = format!(
+                "devices = [\"e1\"]\npoint = \"energy_total\"\nhours = \"09:00-11:00\"\nabove = 1\nunit = \"kW\"\n{calendar}"
+            );
+            let mut player = Player::in_world(&world, local("2026-10-09T08:00"), kind, &rule);
+            for quarter in 0..16 {
+                let start = local("2026-10-09T08:00").plus_ms(quarter * 900_000);
+                player.close(&period("e1", "energy_total", start, 900, 1.0));
+            }
+            let expected: &[&str] = if taught { &[] } else { &["e1 holds"] };
+            assert_eq!(player.said(), expected, "{kind} {calendar}");
+        }
+    }
+}
+
+#[test]
+fn days_are_comparable_by_the_named_calendar() {
+    let world = two_calendars();
+    for (calendar, taught) in BOTH {
+        let rule = format!(
+            "devices = [\"e1\"]\npoint = \"energy_total\"\nwindow = \"day\"\ntimes = 2\nleast_difference = 3\n\
+             unit = \"kWh\"\ndays = 4\n{calendar}"
+        );
+        // From Sunday evening to Saturday.
+        let begin = local("2026-10-11T23:00");
+        let mut player = Player::in_world(&world, begin, "deviation", &rule);
+        for hour in 0..=6 * 24 {
+            let much = hour > 5 * 24;
+            let start = begin.plus_ms(hour * 3_600_000);
+            player.close(&period("e1", "energy_total", start, 3600, if much { 9.0 } else { 1.0 }));
+        }
+        let holds = player.said().contains(&"e1 holds".to_owned());
+        assert_eq!(holds, !taught, "{calendar}: Saturday is compared with school days, or with nothing");
+    }
+}
+
+#[test]
+fn a_state_counts_by_the_bells_of_the_named_calendar() {
+    let world = two_calendars();
+    for (calendar, taught) in BOTH {
+        let rule = format!(
+            "devices = [\"door1\"]\nevent = \"contact\"\nfor_secs = 600\nwhen = \"outside\"\n{calendar}"
+        );
+        let mut player = Player::in_world(&world, local("2026-10-09T10:00"), "held", &rule);
+        player.event("door1", EventKind::Contact, Phase::Start).wait(600);
+        assert_eq!(player.said().contains(&"door1 holds".to_owned()), !taught, "{calendar}");
+    }
+}
+
+#[test]
+fn a_term_is_one_of_the_named_calendar() {
+    let world = two_calendars();
+    let rule = |calendar: &str| {
+        format!(
+            "[[rule]]\nid = \"r\"\nkind = \"budget\"\ndevices = [\"e1\"]\npoint = \"energy_total\"\nbudget = 4\n\
+             unit = \"kWh\"\nper = \"term\"\n{calendar}"
+        )
+    };
+    let told = format!("{:?}", parse(&rule("calendar = \"dorm\"\n"), &world).expect_err("it has no terms"));
+    assert!(told.contains("the calendar has no terms"), "{told}");
 }

@@ -235,3 +235,35 @@ fn open_alarms_are_listed_the_most_urgent_first_page_by_page() {
     }
     assert_eq!(listed, expected);
 }
+
+/// A3: 2,000 alarms in a minute, three of them critical: all are stored, and the critical ones are the first of the list.
+#[test]
+fn a03_in_a_flood_all_are_stored_and_the_critical_ones_listed_first() {
+    let dir = tempdir().unwrap();
+    let (mut store, mut book, _) = begin(dir.path(), now(0));
+    let critical = [177, 900, 1999];
+    for n in 0..2000_u64 {
+        let at = Now { mono: Mono(n * 30), wall: AT.plus_ms(i64::try_from(n).unwrap() * 30) };
+        let priority = if critical.contains(&n) { Priority::Critical } else { Priority::High };
+        let finding = Finding { priority, ..finding(AlarmClass::Security, n, Level::Happened) };
+        let alarm_changes = book.apply(at, &finding, &[]);
+        store.commit(&[&Commit { alarm_changes, ..Commit::default() }]).unwrap();
+        if critical.contains(&n) {
+            let page = Reader::open(dir.path()).unwrap().alarms(AlarmFilter { open: true }, None, 1).unwrap();
+            assert_eq!(page.rows[0].1.key.subject, format!("d{n}"), "at once");
+        }
+    }
+    let reader = Reader::open(dir.path()).unwrap();
+    let (mut listed, mut before) = (Vec::new(), None);
+    loop {
+        let page = reader.alarms(AlarmFilter { open: true }, before, 1000).unwrap();
+        listed.extend(page.rows.into_iter().map(|(_, alarm)| alarm));
+        before = page.next_before;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed.len(), 2000, "0 lost");
+    let subjects: Vec<&str> = listed.iter().take(3).map(|alarm| alarm.key.subject.as_str()).collect();
+    assert_eq!(subjects, ["d1999", "d900", "d177"]);
+}

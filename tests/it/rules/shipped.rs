@@ -157,6 +157,13 @@ fn check_tells_rules_that_can_never_raise_an_alarm() {
     };
     let exams = "[[calendar.exam]]\nname = \"x\"\nfirst = \"2027-01-18\"\nlast = \"2027-01-20\"\nperiods = [\"08:30-11:30\"]\n";
     let always_taught = "[[calendar.bell]]\ndays = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"]\nperiods = [\"00:00-24:00\"]\n";
+    let changes = |window_secs: u32| {
+        format!(
+            "[[bus]]\nid = \"m\"\nkind = \"modbus-tcp\"\nhost = \"10.0.0.2\"\n[[device]]\nid = \"e\"\nbus = \"m\"\n\
+             profile = \"eastron-sdm630\"\naddress = 1\nplace = \"p\"\npoll_secs = 60\n[[rule]]\nid = \"c\"\nkind = \"count\"\n\
+             devices = [\"e\"]\npoint = \"power_total\"\ncount = 5\nwindow_secs = {window_secs}\n"
+        )
+    };
     for (text, told) in [
         (exam.to_owned(), Some("there is no examination in the calendar")),
         (format!("{exam}{exams}"), None),
@@ -165,6 +172,15 @@ fn check_tells_rules_that_can_never_raise_an_alarm() {
             format!("{}{always_taught}", motion("a", "only_outside_hours = true\n")),
             Some("there is no time outside teaching in the calendar"),
         ),
+        (
+            format!(
+                "{}{always_taught}",
+                motion("a", "").replace("\"event\"", "\"held\"") + "for_secs = 60\nwhen = \"outside\"\n"
+            ),
+            Some("there is no time outside teaching in the calendar"),
+        ),
+        (changes(120), Some("120 s hold 3 changes at most, and the rule wants 5")),
+        (changes(240), None),
         (format!("{}{}", motion("a", ""), motion("b", "")), Some("the rule 'b' says the same as 'a'")),
         (format!("{}{}", motion("a", ""), motion("b", "priority = \"low\"\n")), None),
     ] {

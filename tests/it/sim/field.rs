@@ -57,10 +57,7 @@ impl Field {
                 let closed = dice.one_in(2);
                 self.contact(closed);
             }
-            4 => {
-                self.presses += 1;
-                self.publish("help", "zigbee2mqtt/help".into(), r#"{"action":"emergency"}"#.into());
-            }
+            4 => self.press(),
             5 => self.loaded = !self.loaded,
             _ => {
                 self.next_value += 1;
@@ -70,6 +67,17 @@ impl Field {
                 self.publish("air", "zigbee2mqtt/air".into(), format!(r#"{{"temperature":{value}}}"#));
             }
         }
+    }
+
+    /// Somebody calls for help.
+    pub(super) fn press(&mut self) {
+        self.presses += 1;
+        self.publish("help", "zigbee2mqtt/help".into(), r#"{"action":"emergency"}"#.into());
+    }
+
+    /// How often somebody called for help.
+    pub(super) fn presses(&self) -> u64 {
+        self.presses
     }
 
     fn contact(&mut self, closed: bool) {
