@@ -199,7 +199,7 @@ impl Responder {
                 Step::Tell { ticket, channel, text, over, drill } => {
                     let message = message(self.clock.now().wall, ticket, (text, over, drill));
                     let worker = self.workers.get(&channel);
-                    if !worker.is_some_and(|worker| worker.try_send((ticket, message)).is_ok()) {
+                    if worker.is_none_or(|worker| worker.try_send((ticket, message)).is_err()) {
                         let why = "too many messages wait for it".to_owned();
                         let answer = Verdict::Failed { why }.into();
                         self.ordered.push(std::future::ready((ticket, answer)).boxed());
