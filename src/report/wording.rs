@@ -170,7 +170,7 @@ fn open(words: &Words<'_>, shift: &Shift) -> Section {
         ("没有未结束的报警", "no alarm is open"),
         &[
             ("编号", "No.", 6),
-            ("优先级", "Priority", 8),
+            ("优先级", "Priority", 10),
             ("状态", "State", 12),
             ("内容", "What", 26),
             ("地点", "Where", 18),
@@ -251,7 +251,7 @@ fn came(words: &Words<'_>, shift: &Shift) -> Section {
         ("本班没有报警", "there was no alarm"),
         &[
             ("编号", "No.", 6),
-            ("优先级", "Priority", 8),
+            ("优先级", "Priority", 10),
             ("内容", "What", 22),
             ("地点", "Where", 15),
             ("发生时间", "Raised", 12),
