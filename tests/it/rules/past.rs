@@ -470,7 +470,6 @@ fn what_is_raised_again_is_what_was_raised() {
         "chattering",
         "settled",
         "inhibited",
-        "uninhibited",
         "suppressed",
         "reset",
         "guard armed",
