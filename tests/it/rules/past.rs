@@ -25,7 +25,7 @@ const TURNS: usize = 160;
 const T0: Wall = Wall(1_791_504_000_000);
 /// Of these it is not known where the past begins whether they held: what was open in an area is not stored, nor whether
 /// a moment or a state has raised an alarm, and these devices tell both.
-const UNKNOWN: [&str; 3] = ["intruder", "opened", "always.help"];
+const UNKNOWN: [&str; 5] = ["intruder", "forced", "after-refusal", "opened", "always.help"];
 /// Readings of a sealed file.
 const SEAL_ROWS: u32 = 40;
 
@@ -470,7 +470,6 @@ fn what_is_raised_again_is_what_was_raised() {
         "chattering",
         "settled",
         "inhibited",
-        "uninhibited",
         "suppressed",
         "reset",
         "guard armed",
