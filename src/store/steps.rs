@@ -115,7 +115,7 @@ impl Reader {
 /// An alarm as it stood at a moment, from its steps. A shelf ends with a step, so none has an end of its own here.
 fn stood(alarm: &mut Alarm, steps: &[AlarmChange], at: Wall) {
     let (ended_last, marks) = (alarm.active, std::mem::take(&mut alarm.marks));
-    alarm.marks.first = marks.first;
+    (alarm.marks.first, alarm.marks.drill) = (marks.first, marks.drill);
     (alarm.closed_at, alarm.cleared_at, alarm.active, alarm.occurrences) = (None, None, false, 0);
     (alarm.acknowledged, alarm.reset) = (None, None);
     let mut holds = None;
