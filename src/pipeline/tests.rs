@@ -5,7 +5,7 @@ use crate::calendar::Calendar;
 use crate::document::{Document, Problems};
 use crate::model::{
     Actor, AlarmClass, AlarmId, AlarmKey, ChangeKind, Command, Doubt, EventKind, MessageKey, Order, Phase,
-    Place, PlaceId, PlaceKind, PointId, PointKind, Priority, RuleId, Text, Unit,
+    Place, PlaceId, PlaceKind, PointId, PointKind, Priority, Reading, RuleId, Text, Unit,
 };
 use crate::profile;
 use crate::rules::{RULE_KINDS, Watched, always};
