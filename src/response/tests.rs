@@ -380,23 +380,23 @@ fn a_restart_orders_anew_what_is_on_unless_there_is_fire() {
     answer(&mut again, now(1), &steps, &done());
     assert!(again.clear(now(2), &id("lockdown"), &given("b"), false).is_ok());
 
-    let (again, steps) = restored(Some(&memory), &[key.clone()], Some(fire()));
+    let (again, steps) = restored(Some(&memory), std::slice::from_ref(&key), Some(fire()));
     assert_eq!(
         said(&steps),
         ["door-1=0", "door-2=0", "exit=0", "+lockdown", "~lockdown", "gate=0"],
         "an evacuation uses the lamp"
     );
     assert_eq!(view(&again, "lockdown").stage, Stage::GivenBack);
-    let (again, _) = restored(noted(&steps).as_deref(), &[key.clone()], None);
+    let (again, _) = restored(noted(&steps).as_deref(), std::slice::from_ref(&key), None);
     assert_eq!(view(&again, "lockdown").stage, Stage::GivenBack, "it is not locked again by itself");
 
     // What was returning returns; what is given back stays so.
     let steps = in_state("on").clear(now(3), &id("lockdown"), &given("b"), false).unwrap();
-    let (mut again, steps) = restored(noted(&steps).as_deref(), &[key.clone()], None);
+    let (mut again, steps) = restored(noted(&steps).as_deref(), std::slice::from_ref(&key), None);
     assert_eq!(said(&steps), ["door-1=0", "door-2=0", "exit=0", "broadcast."]);
     assert_eq!(said(&answer(&mut again, now(1), &steps, &done())), ["-lockdown"]);
     let steps = in_state("on").fire(now(3), Some(&fire()));
-    let (again, steps) = restored(noted(&steps).as_deref(), &[key.clone()], None);
+    let (again, steps) = restored(noted(&steps).as_deref(), std::slice::from_ref(&key), None);
     assert_eq!(said(&steps), ["door-1=0", "door-2=0", "exit=0", "+lockdown"]);
     assert_eq!(view(&again, "lockdown").stage, Stage::GivenBack);
 

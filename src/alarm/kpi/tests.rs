@@ -1,5 +1,12 @@
 //! The figures against a naive reference: minute by minute over a random week.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of a test"
+)]
+
 use super::*;
 use crate::model::alarm::Confirmed;
 use crate::model::{AlarmChange, AlarmClass, Handled, Marks, RuleId, Text};

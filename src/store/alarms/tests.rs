@@ -90,12 +90,12 @@ fn step(book: &mut AlarmBook, at: Now, n: u64) -> Vec<AlarmChange> {
             Order::StepHazard { id, stage: *next.unwrap() }
         }
         15 => Order::Escalate(id),
-        16 => Order::StartDrill { secs: if n % 3 == 0 { 60 } else { 600 } },
+        16 => Order::StartDrill { secs: if n.is_multiple_of(3) { 60 } else { 600 } },
         17 => {
             let (place, what) = (PlaceId::new("lab").unwrap(), Some(format!("practise {n}")));
             Order::DrillAlarm { class: AlarmClass::Fire, priority: Priority::Critical, place, what }
         }
-        18 if n % 3 == 0 => Order::StopDrill,
+        18 if n.is_multiple_of(3) => Order::StopDrill,
         _ => return book.expire(at),
     };
     let command = Command { order, actor: Actor::named("王老师").unwrap(), note: format!("note {n}") };
@@ -119,8 +119,7 @@ fn a02_killed_after_each_step_the_state_is_the_same_and_goes_on() {
     let (mut kinds, mut drills, mut restarts) = (BTreeMap::new(), BTreeSet::new(), 0);
     for n in 0..480 {
         let at = now(n * 13);
-        let mut commit = Commit::default();
-        commit.alarm_changes = book.expire(at);
+        let mut commit = Commit { alarm_changes: book.expire(at), ..Commit::default() };
         commit.alarm_changes.extend(step(&mut book, at, n));
         commit.hazards = book.hazard_notes();
         commit.areas = book.area_notes(at).rows;

@@ -52,8 +52,8 @@ async fn a_channel_is_tried_without_a_gateway() {
     let (code, said) = run(&school, &["channels"]).await;
     assert_eq!(code, Some(0));
     let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[1], ["good", "值班群", "wecom", "no", "20/60", "s", "22:00-06:30"], "{said}");
-    assert_eq!(lines[5], ["horn", "horn", "sound", "yes", "12/60", "s", "-"], "{said}");
+    assert_eq!(lines[1], ["good", "值班群", "wecom", "no", "20/60", "s", "22:00-06:30", "no"], "{said}");
+    assert_eq!(lines[5], ["horn", "horn", "sound", "yes", "12/60", "s", "-", "no"], "{said}");
 }
 
 #[tokio::test]

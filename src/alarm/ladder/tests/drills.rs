@@ -22,8 +22,9 @@ fn with_drills(channels: &[&str], policies: Vec<Policy>) -> Plan {
 fn a_drill_is_told_by_the_channels_that_are_for_it_in_the_steps_of_the_ladder() {
     let all = [(0, "d1"), (0, "d2")];
     // The steps of the ladder; who is told of a drill and when; and who of what is real.
+    type Steps<'a> = &'a [(u64, &'a [&'a [&'a str]])];
     type Told<'a> = &'a [(u64, &'a str)];
-    let cases: [(&[(u64, &[&[&str]])], Told<'_>, Told<'_>); 5] = [
+    let cases: [(Steps<'_>, Told<'_>, Told<'_>); 5] = [
         (&[(0, &[&["a"]]), (30, &[&["b"]])], &all, &[(0, "a"), (30_000, "b")]),
         (&[(0, &[&["a"], &["d1"]]), (30, &[&["b"]])], &[(0, "d1")], &[(0, "a"), (30_000, "b")]),
         (
