@@ -44,8 +44,8 @@ const WINDOWS: &[Measured] = &[
         point: "power",
         keys: "above = 6\nunit = \"Wh\"\nwindow_secs = 500\ndeadband = 0.5\n",
     },
-    Measured { kind: "sum", point: "energy_total", keys: "above = 4.5\nunit = \"kWh\"\nwindow_secs = 500\n" },
-    Measured { kind: "count", point: "power", keys: "count = 45\nwindow_secs = 500\nend_below = 30\n" },
+    Measured { kind: "sum", point: "energy_total", keys: "above = 5.0\nunit = \"kWh\"\nwindow_secs = 500\n" },
+    Measured { kind: "count", point: "power", keys: "count = 45\nwindow_secs = 500\nend_below = 35\n" },
 ];
 
 /// Rules of one kind, one for each device, and what the devices send.
@@ -209,10 +209,11 @@ impl Field {
     }
 }
 
-/// A load that goes up and down within eight minutes, each device's at another time, and the energy that it takes.
+/// A load that rests and then goes up and down, all within some thirteen minutes, each device's at another time, and the
+/// energy that it takes: longer than the windows, so that what is in them changes.
 fn value(reading: &Reading, round: u64, device: usize) -> f64 {
-    let phase = (round + device as u64 * 7) % 50;
-    let triangle = if phase < 25 { phase } else { 50 - phase };
+    let phase = (round + device as u64 * 7) % 80;
+    let triangle = if phase < 50 { phase.saturating_sub(20) } else { 80 - phase };
     if reading.kind == PointKind::Counter {
         round as f64 * 100.0 + (triangle * 20) as f64
     } else {
