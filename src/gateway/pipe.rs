@@ -1,8 +1,9 @@
 //! The loop around the pure step: takes what waits in the lanes, steps at once, commits in windows, answers.
 //!
 //! Stepping and committing are apart: while a commit is on its way to the disk the pipe goes on stepping, so that
-//! an alarm is announced however long a card stalls. All that was stepped meanwhile is the next commit: one is on its way
-//! at a time, because the more a commit holds, the fewer pages of the database are written for each row.
+//! an alarm is announced however long a card stalls. What was stepped meanwhile is the next commit: it waits until the one
+//! before has returned, because the more a commit holds, the fewer pages of the database are written for each row, unless
+//! it is large already.
 
 mod clock_step;
 mod overload;
@@ -19,7 +20,7 @@ use crate::store::{self, Committed, Health, PendingCommit, StoreError};
 use clock_step::ClockWatch;
 use overload::Overload;
 use staged::{Staged, Waiting, urgent};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::TryRecvError;
@@ -31,6 +32,10 @@ const BATCH: usize = 500;
 const LOOK: Duration = Duration::from_millis(200);
 /// Pause between two pictures for pages and metrics.
 const PICTURE_MS: u64 = 250;
+/// Most commits on their way to the disk: one that is being written and one that the store finds waiting when it is done.
+const UNDER_WAY: usize = 2;
+/// The second is sent when it has so many rows. Smaller ones go on gathering.
+const LARGE_ROWS: usize = 4096;
 
 /// What the loop works with.
 pub struct Pipe {
@@ -71,7 +76,8 @@ struct Taken {
 
 /// A commit on its way to the disk.
 struct Flight {
-    /// `None` when there was nothing to store, and who waits is only to be answered: what it repeats is durable.
+    /// `None` when there was nothing to store. Its turn is waited for all the same: what it repeats may be in a commit
+    /// before it.
     pending: Option<PendingCommit>,
     waiting: Waiting,
     /// What is counted once it is durable.
@@ -82,7 +88,7 @@ struct Flight {
 struct Turning {
     pipe: Pipe,
     staged: Staged,
-    flight: Option<Flight>,
+    flights: VecDeque<Flight>,
     /// Which ways in are closed and empty: those of orders and of events.
     closed: (bool, bool),
     health: watch::Receiver<Health>,
@@ -104,7 +110,7 @@ impl Pipe {
         let turning = Turning {
             pipe: self,
             staged: Staged::default(),
-            flight: None,
+            flights: VecDeque::with_capacity(UNDER_WAY),
             closed: (false, false),
             health,
             told: Health::default(),
@@ -134,7 +140,7 @@ impl Turning {
             }
             self.launch(now.mono).await?;
             self.pipe.tally.staged_rows.set(u64::try_from(self.staged.rows()).unwrap_or(u64::MAX));
-            let nothing_left = self.flight.is_none() && self.staged.is_empty();
+            let nothing_left = self.flights.is_empty() && self.staged.is_empty();
             if self.ending() && nothing_left && self.pipe.outlet.readings.is_empty() {
                 return Ok(());
             }
@@ -147,7 +153,7 @@ impl Turning {
         let now = self.pipe.clock.now();
         let mut wait = self.pipe.pipeline.next_deadline(now).since(now.mono).min(LOOK);
         if let Some(due) = self.staged.due()
-            && self.flight.is_none()
+            && self.may_launch()
         {
             wait = wait.min(due.since(now.mono));
         }
@@ -162,7 +168,7 @@ impl Turning {
         let outlet = &mut self.pipe.outlet;
         tokio::select! {
             biased;
-            landed = landing(&mut self.flight) => self.landed(landed)?,
+            landed = landing(&mut self.flights) => self.landed(landed)?,
             parcel = outlet.orders.recv(), if room && !no_orders => match parcel {
                 Some(parcel) => taken.order(parcel),
                 None => self.closed.0 = true,
@@ -259,10 +265,18 @@ impl Turning {
         }
     }
 
-    /// Sends what is due to the store, unless something is on its way already.
+    /// Whether what is staged may go to the store now.
+    fn may_launch(&self) -> bool {
+        match self.flights.len() {
+            0 => true,
+            under_way => under_way < UNDER_WAY && self.staged.rows() >= LARGE_ROWS,
+        }
+    }
+
+    /// Sends what is due to the store, unless enough is on its way already.
     async fn launch(&mut self, now: Mono) -> Result<(), StoreError> {
         let due = self.staged.due().is_some_and(|due| due <= now || self.ending());
-        if self.flight.is_some() || !due {
+        if !due || !self.may_launch() {
             return Ok(());
         }
         let (commit, waiting) = self.staged.take();
@@ -271,14 +285,14 @@ impl Turning {
         // The store's queue has room for what is under way, so this does not wait for the disk.
         let pending =
             if commit.is_empty() { None } else { Some(self.pipe.store.begin_commit(commit).await?) };
-        self.flight = Some(Flight { pending, waiting, counts });
+        self.flights.push_back(Flight { pending, waiting, counts });
         Ok(())
     }
 
-    /// The commit on its way is durable.
+    /// The oldest commit is durable.
     fn landed(&mut self, landed: Result<Committed, StoreError>) -> Result<(), StoreError> {
         let committed = landed?;
-        let Some(Flight { waiting, counts, .. }) = self.flight.take() else { return Ok(()) };
+        let Some(Flight { waiting, counts, .. }) = self.flights.pop_front() else { return Ok(()) };
         for (count, n) in counts {
             count.add(n);
         }
@@ -339,9 +353,9 @@ impl Turning {
     }
 }
 
-/// Resolves when the commit on its way has returned; never while there is none. May be dropped and called again.
-async fn landing(flight: &mut Option<Flight>) -> Result<Committed, StoreError> {
-    match flight {
+/// Resolves when the oldest commit on its way has returned; never while there is none. May be dropped and called again.
+async fn landing(flights: &mut VecDeque<Flight>) -> Result<Committed, StoreError> {
+    match flights.front_mut() {
         Some(Flight { pending: Some(pending), .. }) => pending.durable().await,
         Some(Flight { pending: None, .. }) => Ok(Committed::default()),
         None => std::future::pending().await,

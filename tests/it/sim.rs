@@ -366,14 +366,22 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stuck() {
 fn a12_no_call_for_help_is_missed_whatever_fails() {
     let wanted = torture::scale("ACTIVATIONS", ACTIVATIONS, LONG_ACTIVATIONS);
     let progress = &Progress::new("calls for help", wanted);
-    let next = std::sync::atomic::AtomicU64::new(1);
+    let first = std::env::var("CALLS_SEED").map_or(1, |text| text.parse().expect("a number"));
+    let next = std::sync::atomic::AtomicU64::new(first);
     let made = std::sync::Mutex::new(Played::default());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while made.lock().expect("every seed holds").calls < wanted as u64 {
                     let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let played = play_traced(seed, CALLS, Trace::none()).0;
+                    let played = match std::panic::catch_unwind(|| play_traced(seed, CALLS, Trace::none()).0)
+                    {
+                        Ok(played) => played,
+                        Err(panic) => {
+                            eprintln!("seed {seed} failed; play it again with CALLS_SEED={seed}");
+                            std::panic::resume_unwind(panic);
+                        }
+                    };
                     progress.some(usize::try_from(played.calls).unwrap());
                     let mut made = made.lock().expect("every seed holds");
                     *made = made.and(played);

@@ -217,6 +217,12 @@ async fn while_nothing_can_be_stored_memory_is_bounded_and_alarms_are_kept() {
     plant
         .until("a commit is on its way", |plant| plant.announced() == 1 && plant.tally.staged_rows.get() == 0)
         .await;
+    let mut large = readings(LARGE_ROWS);
+    large.push(Body::Event(Event::bare(EventKind::Help, Phase::Moment)));
+    receipts.push(plant.inlet.deliver(delivery("large", large)).await.unwrap());
+    plant
+        .until("and a large one", |plant| plant.announced() == 2 && plant.tally.staged_rows.get() == 0)
+        .await;
     // The lane takes what the pipe does not, and then its senders wait.
     let chunk = STAGED_ROWS / 10;
     for _ in 0..11 {
@@ -235,14 +241,14 @@ async fn while_nothing_can_be_stored_memory_is_bounded_and_alarms_are_kept() {
         .await;
     let after = plant.tally.staged_rows.get();
     assert!(after <= before, "{after} rows");
-    assert_eq!(plant.announced(), 1, "what is answered waits in its lane");
+    assert_eq!(plant.announced(), 2, "what is answered waits in its lane");
     medium.stall(false);
     for receipt in receipts {
         receipt.await.expect("answered");
     }
     waits.await.expect("answered");
     plant.close().await.unwrap();
-    assert_eq!(kept(&medium), (11 * chunk, 2), "everything that was answered is there");
+    assert_eq!(kept(&medium), (11 * chunk + LARGE_ROWS, 3), "everything that was answered is there");
     let script = medium.script();
     let dropped: u64 = script.stored.iter().flat_map(|c| &c.dropped).map(|d| d.rows).sum();
     assert_eq!(dropped, 5000, "and what was given up is counted there, too");
