@@ -382,7 +382,9 @@ impl Gateway {
         let mut before = None;
         loop {
             let page = reader.readings(Some(&device), Some(&point), before, 1000).unwrap();
-            values.extend(page.rows.into_iter().filter_map(|(_, r)| r.reading.value));
+            values.extend(
+                page.rows.into_iter().filter_map(|(_, r)| Some((r.stamp.effective(), r.reading.value?))),
+            );
             before = page.next_before;
             if before.is_none() {
                 break;
@@ -393,9 +395,14 @@ impl Gateway {
         let mut all = all.unwrap();
         all.retain(|r| r.point == point);
         let counted: u32 = all.iter().map(|r| r.count).sum();
-        // The last period may still be open: a reading every quarter of a minute, or fewer.
-        let open = values.len() - usize::try_from(counted).unwrap();
-        assert!(open <= 70, "{} readings, {counted} in roll-ups", values.len());
+        // The last period may still be open; every reading before it is in a roll-up.
+        let closed = all.iter().map(|r| r.start.plus_ms(i64::from(r.period_secs) * 1000)).max().unwrap();
+        let open = values.iter().take_while(|(at, _)| *at >= closed).count();
+        assert_eq!(
+            values.len() - open,
+            usize::try_from(counted).unwrap(),
+            "readings before {closed}, in roll-ups"
+        );
         let grown: f64 = all.iter().filter_map(|r| r.delta).sum();
         let all_time = (schoolgate::model::Wall(0), schoolgate::model::Wall(i64::MAX));
         // A question has the whole, whatever hours and days are made; and once all are over, each level has.
@@ -409,7 +416,7 @@ impl Gateway {
             assert_eq!(count, counted, "{level:?}");
             assert!((sum - grown).abs() < 1e-6, "{sum} kWh in {level:?}, {grown} in roll-ups");
         }
-        let (last, first) = (values[open], values[values.len() - 1]);
+        let (last, first) = (values[open].1, values[values.len() - 1].1);
         assert!(
             (grown - (last - first)).abs() < 1e-6,
             "{grown} kWh in roll-ups, {} in readings",
