@@ -32,6 +32,8 @@ pub mod control;
 pub mod response;
 // pure: what is handed over at the end of a shift
 pub mod report;
+// pure: who may do what
+pub mod access;
 // pure: what a school wrote, and what it means
 pub mod config;
 // pure: rules on trial, on written cases and on the past

@@ -1,6 +1,8 @@
 //! The routes under `/api/v1/`.
 
+use super::route::{self, Route};
 use super::{Console, Problem, alarms, campus, controls, drill, people, pictures, reports, responses, views};
+use crate::access::Right;
 use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
 use crate::profile::Nature;
 use crate::runtime::Chain;
@@ -8,9 +10,8 @@ use crate::store::{
     AlarmFilter, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader, StoreError,
 };
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,51 +26,65 @@ static LOOKS: Semaphore = Semaphore::const_new(4);
 /// Rows returned when the asker names no number.
 pub(super) const DEFAULT_ROWS: u32 = 100;
 
+/// Every route, by the room's files in turn.
+pub(super) fn routes() -> Vec<Route> {
+    [
+        own(),
+        alarms::routes(),
+        pictures::routes(),
+        controls::routes(),
+        responses::routes(),
+        reports::routes(),
+        drill::routes(),
+        campus::routes(),
+        people::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn own() -> Vec<Route> {
+    use Right::{Diagnose, Energy, See};
+    vec![
+        Route::get("/api/v1/devices", See, ("全部设备及其状态", "every device and how it stands"), devices),
+        Route::get("/api/v1/devices/{id}", See, ("一台设备", "one device"), device),
+        Route::get("/api/v1/readings", See, ("读数，新的在前", "readings, newest first"), readings),
+        Route::get(
+            "/api/v1/rollups",
+            Energy,
+            ("分钟、上报周期、小时、日汇总", "minutes, upload periods, hours, days"),
+            roll_ups,
+        ),
+        Route::get("/api/v1/energy", Energy, ("一段时间的用电量", "energy of a span"), energy),
+        Route::get("/api/v1/events", See, ("事件，新的在前", "events, newest first"), events),
+        Route::get("/api/v1/alarms", See, ("报警，新的在前", "alarms, newest first"), list_alarms),
+        Route::get("/api/v1/alarms/{id}", See, ("一条报警及其经过", "one alarm and its history"), alarm),
+        Route::get("/api/v1/destinations", Diagnose, ("上报情况", "how uploads are doing"), destinations),
+        Route::get(
+            "/api/v1/destinations/{id}/set-aside",
+            Diagnose,
+            ("平台拒收的记录", "records that a platform refused"),
+            set_aside,
+        ),
+        Route::get(
+            "/api/v1/quarantine",
+            Diagnose,
+            ("无法理解的报文", "messages that were not understood"),
+            quarantine,
+        ),
+        Route::get(
+            "/api/v1/strangers",
+            Diagnose,
+            ("未登记的设备", "devices that nobody configured"),
+            strangers,
+        ),
+    ]
+}
+
 /// The routes.
 pub fn router(console: Console) -> Router {
-    Router::new()
-        .route("/api/v1/devices", get(devices))
-        .route("/api/v1/devices/{id}", get(device))
-        .route("/api/v1/readings", get(readings))
-        .route("/api/v1/rollups", get(roll_ups))
-        .route("/api/v1/energy", get(energy))
-        .route("/api/v1/events", get(events))
-        .route("/api/v1/alarms", get(list_alarms))
-        .route("/api/v1/alarms/{id}", get(alarm))
-        .route("/api/v1/alarms/{id}/pictures", get(pictures::list))
-        .route("/api/v1/alarms/{id}/pictures/{name}", get(pictures::picture))
-        .route("/api/v1/alarms/{id}/{order}", post(alarms::order))
-        .route("/api/v1/hazards", get(alarms::hazards).post(alarms::find_hazard))
-        .route("/api/v1/hazards/{id}", get(alarms::hazard))
-        .route("/api/v1/hazards/{id}/{stage}", post(alarms::step_hazard))
-        .route("/api/v1/areas", get(alarms::areas))
-        .route("/api/v1/areas/{id}/{order}", post(alarms::arm))
-        .route("/api/v1/controls", get(controls::list))
-        .route("/api/v1/controls/{id}", post(controls::order))
-        .route("/api/v1/responses", get(responses::list))
-        .route("/api/v1/responses/{id}/{step}", post(responses::order))
-        .route("/api/v1/reports/shift", get(reports::shift))
-        .route("/api/v1/reports/alarm-kpi", get(reports::alarm_kpi))
-        .route("/api/v1/drill", get(drill::drill))
-        .route("/api/v1/drill/start", post(drill::start))
-        .route("/api/v1/drill/stop", post(drill::stop))
-        .route("/api/v1/drill/alarm", post(drill::alarm))
-        .route("/api/v1/presence", get(campus::presence))
-        .route("/api/v1/muster", get(campus::muster))
-        .route("/api/v1/muster/start", post(campus::start))
-        .route("/api/v1/muster/close", post(campus::close))
-        .route("/api/v1/muster/safe", post(campus::safe))
-        .route(
-            "/api/v1/people",
-            get(people::list).post(people::import).layer(DefaultBodyLimit::max(people::MAX_IMPORT)),
-        )
-        .route("/api/v1/people/export", post(people::export))
-        .route("/api/v1/people/erase", post(people::erase))
-        .route("/api/v1/people/{person}/track", get(people::track))
-        .route("/api/v1/destinations", get(destinations))
-        .route("/api/v1/destinations/{id}/set-aside", get(set_aside))
-        .route("/api/v1/quarantine", get(quarantine))
-        .route("/api/v1/strangers", get(strangers))
+    route::router(routes())
         .fallback(async || not_found("路径", "path"))
         .method_not_allowed_fallback(async || {
             Problem::new(

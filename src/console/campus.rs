@@ -1,7 +1,9 @@
 //! The routes of who is where: `/api/v1/presence` and `/api/v1/muster`.
 
 use super::api::{Answer, not_understood};
+use super::route::Route;
 use super::{Console, Problem};
+use crate::access::Right;
 use crate::campus::MusterRefused;
 use crate::model::alarm::MAX_NOTE_CHARS;
 use crate::model::{Actor, Called, MusterCommand, MusterOrder, PersonRef};
@@ -11,6 +13,18 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
+
+/// The routes of who is where.
+pub(super) fn routes() -> Vec<Route> {
+    use Right::{Respond, See};
+    vec![
+        Route::get("/api/v1/presence", See, ("各区域人数", "how many are in each zone"), presence),
+        Route::get("/api/v1/muster", See, ("清点情况", "the muster as it stands"), muster),
+        Route::post("/api/v1/muster/start", Respond, ("开始清点", "begin a muster"), start),
+        Route::post("/api/v1/muster/close", Respond, ("结束清点", "end the muster"), close),
+        Route::post("/api/v1/muster/safe", Respond, ("登记已安全人员", "who is safe"), safe),
+    ]
+}
 
 /// Most persons in one order.
 const MAX_PERSONS: usize = 1000;

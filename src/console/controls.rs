@@ -1,7 +1,9 @@
 //! The routes of what may be switched: `/api/v1/controls`.
 
 use super::api::{Answer, not_found, not_understood};
+use super::route::Route;
 use super::{Console, Problem};
+use crate::access::Right;
 use crate::control::{By, MAX_REASON_CHARS, Outcome, Refusal, View};
 use crate::model::{Actor, ControlId, Wall};
 use crate::pipeline::Live;
@@ -11,6 +13,14 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The routes of controls.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/controls", Right::See, ("可控制的输出", "outputs that may be switched"), list),
+        Route::post("/api/v1/controls/{id}", Right::Control, ("控制一个输出", "switch an output"), order),
+    ]
+}
 
 /// An order.
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,8 @@
 use super::Console;
 use super::alarms::{give, known_place};
 use super::api::{Answer, not_understood};
+use super::route::Route;
+use crate::access::Right;
 use crate::alarm::USUAL_DRILL_SECS;
 use crate::model::{AlarmClass, Order, PlaceId, Priority};
 use axum::Json;
@@ -10,6 +12,17 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use serde::Deserialize;
 use serde_json::json;
+
+/// The routes of drills.
+pub(super) fn routes() -> Vec<Route> {
+    use Right::{Drill, See};
+    vec![
+        Route::get("/api/v1/drill", See, ("进行中的演练", "the drill that is running"), drill),
+        Route::post("/api/v1/drill/start", Drill, ("开始演练", "begin a drill"), start),
+        Route::post("/api/v1/drill/stop", Drill, ("结束演练", "end the drill"), stop),
+        Route::post("/api/v1/drill/alarm", Drill, ("演练报警", "raise an alarm of the drill"), alarm),
+    ]
+}
 
 /// An order to begin one.
 #[derive(Debug, Deserialize)]

@@ -14,10 +14,13 @@ mod pictures;
 mod problem;
 mod reports;
 mod responses;
+mod route;
 mod views;
+mod who;
 
 pub use api::router;
 pub use problem::Problem;
+pub use who::{Via, Who};
 
 use crate::capture::Shelf;
 use crate::config::{Device, Site};

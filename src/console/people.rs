@@ -2,7 +2,9 @@
 //! pseudonyms of card numbers before it asks.
 
 use super::api::{Answer, read};
+use super::route::Route;
 use super::{Console, Problem, views};
+use crate::access::Right;
 use crate::model::person::MAX_PEOPLE;
 use crate::model::{Actor, Audit, Input, PeopleChange, Person, PersonRef, Role, Text, Wall};
 use crate::runtime::Chain;
@@ -16,6 +18,24 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The routes of persons.
+pub(super) fn routes() -> Vec<Route> {
+    use Right::Persons;
+    vec![
+        Route::get("/api/v1/people", Persons, ("人员数量", "how many persons there are"), list),
+        Route::post("/api/v1/people", Persons, ("导入人员", "take persons in"), import)
+            .bodies_up_to(MAX_IMPORT),
+        Route::post("/api/v1/people/export", Persons, ("导出人员", "export persons"), export),
+        Route::post("/api/v1/people/erase", Persons, ("删除一个人的数据", "erase a person"), erase),
+        Route::get(
+            "/api/v1/people/{person}/track",
+            Persons,
+            ("一个人的通行记录", "where a person passed"),
+            track,
+        ),
+    ]
+}
 
 /// Largest body of an import, bytes: the most persons, each with everything.
 pub(super) const MAX_IMPORT: usize = 16 * 1024 * 1024;

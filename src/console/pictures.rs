@@ -2,7 +2,9 @@
 
 use super::api::{Answer, not_found};
 use super::people::{actor, bad, entry, settle};
+use super::route::Route;
 use super::{Console, Problem};
+use crate::access::Right;
 use crate::capture::Name;
 use crate::model::{AlarmId, Text};
 use crate::runtime::Chain;
@@ -14,6 +16,20 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io;
+
+/// The routes of pictures.
+pub(super) fn routes() -> Vec<Route> {
+    use Right::Pictures;
+    vec![
+        Route::get(
+            "/api/v1/alarms/{id}/pictures",
+            Pictures,
+            ("一条报警的照片", "pictures of an alarm"),
+            list,
+        ),
+        Route::get("/api/v1/alarms/{id}/pictures/{name}", Pictures, ("一张照片", "one picture"), picture),
+    ]
+}
 
 /// Which pictures there are of an alarm, oldest first.
 pub(super) async fn list(State(console): State<Console>, id: Result<Path<u64>, PathRejection>) -> Answer {

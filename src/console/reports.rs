@@ -2,7 +2,9 @@
 
 use super::api::read;
 use super::people::{actor, bad, entry, settle};
+use super::route::Route;
 use super::{Console, Problem};
+use crate::access::Right;
 use crate::model::{Actor, Lang, Link, Wall};
 use crate::report::{
     self, AreaLine, Head, MAX_SPAN_MS, Rest, Shift, Silent, Upload, Writing, figures_document, shift_document,
@@ -13,6 +15,20 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::sync::Arc;
+
+/// The routes of reports.
+pub(super) fn routes() -> Vec<Route> {
+    use Right::Reports;
+    vec![
+        Route::get(
+            "/api/v1/reports/shift",
+            Reports,
+            ("交接班报告", "what is handed over after a shift"),
+            shift,
+        ),
+        Route::get("/api/v1/reports/alarm-kpi", Reports, ("报警指标", "figures of alarms"), alarm_kpi),
+    ]
+}
 
 /// Who asks when nobody says.
 const UNNAMED: &str = "api";

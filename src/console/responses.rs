@@ -1,7 +1,9 @@
 //! The routes of responses: `/api/v1/responses`.
 
 use super::api::{Answer, not_found, not_understood};
+use super::route::Route;
 use super::{Console, Problem};
+use crate::access::Right;
 use crate::model::alarm::MAX_NOTE_CHARS;
 use crate::model::{Actor, ResponseId};
 use crate::response::{CODE_FOR, Does, Given, Refused, View};
@@ -12,6 +14,24 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The routes of responses.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/api/v1/responses",
+            Right::See,
+            ("封控、疏散等处置", "lockdown, evacuation and the like"),
+            list,
+        ),
+        Route::post(
+            "/api/v1/responses/{id}/{step}",
+            Right::Respond,
+            ("启动或解除处置，分两步", "begin or end a response, in two steps"),
+            order,
+        ),
+    ]
+}
 
 /// What a person gives with a step; each step has its own keys.
 #[derive(Debug, Deserialize)]
