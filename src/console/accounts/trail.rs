@@ -140,7 +140,7 @@ impl Notes {
                     self.tell_failures(&desk).await;
                 }
                 // A sender that is gone means the same as a stop.
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
             }
         }
         while let Ok(row) = self.rows.try_recv() {
