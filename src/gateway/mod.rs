@@ -308,7 +308,9 @@ async fn start_api(
     let (figures, seen) = ops::figures(&console);
     edges.spawn("figures", until_stopped(figures, stopped.clone()));
     let pages = ops::router(&console, tally, seen);
-    edges.spawn("http", console::serve(listener, console::router(console).merge(pages), stopped.clone()));
+    let accounts = Arc::clone(&console.accounts);
+    let routes = console::router(console).merge(pages);
+    edges.spawn("http", console::serve(listener, routes, accounts, stopped.clone()));
     Ok(())
 }
 

@@ -38,6 +38,7 @@ mod salvage;
 mod site_key;
 mod stats;
 mod steps;
+mod trail;
 mod verify;
 mod worker;
 
@@ -63,6 +64,7 @@ pub use repair::{Repaired, repair};
 pub use site_key::site_key;
 pub use stats::{KindStats, Stats};
 pub use steps::{AlarmStep, Raised};
+pub use trail::{TrailRow, TrailVerdict};
 pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};

@@ -78,6 +78,16 @@ pub(super) struct Known {
     pub(super) csrf: Option<String>,
 }
 
+impl Known {
+    /// The session, where it is by one.
+    pub(super) fn session(&self) -> Option<&Digest> {
+        match &self.proof {
+            Proof::Session(digest) => Some(digest),
+            Proof::Local | Proof::Token(_) => None,
+        }
+    }
+}
+
 struct State {
     registry: Registry,
     lockout: Lockout,
