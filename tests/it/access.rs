@@ -299,6 +299,13 @@ async fn the_command_line_gives_and_takes_accounts_and_tokens() {
     let file = school.config().with_file_name("typed");
     std::fs::write(&file, format!("{PASSWORD}\n")).unwrap();
     let typed = file.to_str().unwrap();
+    // A file that cannot be read, for whatever reason, even by root.
+    let address = school.url("").trim_start_matches("http://").to_owned();
+    let dir = school.data_dir();
+    let shut = ["list", "--gateway", &address, "--token-file", dir.to_str().unwrap()];
+    let shut = school.cli("alarms", &shut).await;
+    assert_eq!(shut.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&shut.stderr).contains("run this with sudo"), "{shut:?}");
     let account = async |args: &[&str]| school.cli_ok("account", args).await;
     assert!(account(&["list"]).await.contains("claim-code"));
     let code = account(&["claim-code", "--as", "root"]).await;
