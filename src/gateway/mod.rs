@@ -1,5 +1,6 @@
 //! Builds the rooms, joins them, and takes them down in the order in which data flows; decides nothing.
 
+mod heads;
 mod pipe;
 mod responder;
 mod switchboard;
@@ -131,7 +132,11 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     )?;
 
     let watching = watch_uplinks(statuses.clone(), findings.clone(), Arc::clone(&clock));
-    uplinks.spawn("outages", until_stopped(watching, uplinks_stopped));
+    uplinks.spawn("outages", until_stopped(watching, uplinks_stopped.clone()));
+    if !config.destinations.is_empty() {
+        let heads = heads::send(config.data_dir.clone(), inlet.people_desk(), Arc::clone(&clock));
+        uplinks.spawn("heads", until_stopped(heads, uplinks_stopped));
+    }
     let devices = Arc::new(config.devices);
     let (site, duty) = (Arc::new(config.site), Arc::new(config.duty));
     let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));

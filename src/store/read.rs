@@ -3,11 +3,11 @@
 use super::alarms::{ALARM_COLUMNS, alarm_of, hazard_of};
 use super::recall::each;
 use super::rows::{get, link_of, quality_of, stamp_of, word};
-use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError};
+use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError, chain};
 use crate::model::{
-    AccessResult, Actor, Alarm, AlarmChange, AlarmId, Carrier, ChangeKind, CredentialUse, DestinationId,
-    DeviceId, Direction, Event, EventKind, Hazard, HazardId, Person, PersonRef, Phase, PointId, PointKind,
-    Reading, Reason, Role, RollUp, Service, Unit, Wall,
+    AccessResult, Actor, Alarm, AlarmChange, AlarmId, AuditHead, Carrier, ChangeKind, CredentialUse,
+    DestinationId, DeviceId, Direction, Event, EventKind, Hazard, HazardId, Person, PersonRef, Phase,
+    PointId, PointKind, Reading, Reason, Role, RollUp, Service, Unit, Wall,
 };
 use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
 use rusqlite::{Connection, OpenFlags, Row, ToSql, named_params};
@@ -308,6 +308,28 @@ impl Reader {
                 record: get(row, "record")?,
             })
         })
+    }
+
+    /// How far the audit trail has come; `None` while it is empty.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn audit_head(&self, at: Wall) -> Result<Option<AuditHead>, StoreError> {
+        let head = chain::head(&self.db, "audit")?.filter(|head| head.seq > 0);
+        Ok(head.map(|head| AuditHead {
+            at,
+            entries: u64::try_from(head.seq).unwrap_or(0),
+            hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }))
+    }
+
+    /// When the audit trail last told of an action.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_done(&self, action: &str) -> Result<Option<Wall>, StoreError> {
+        let sql = "select at from audit where action = ?1 order by seq desc limit 1";
+        Ok(each(&self.db, sql, [action], |row| Ok(Wall(get(row, "at")?)))?.pop())
     }
 
     /// How many records wait for a destination, and since when the oldest does.
