@@ -8,6 +8,7 @@ mod bus;
 mod calendar;
 mod campus;
 mod channel;
+mod console;
 mod control;
 mod destination;
 mod device;
@@ -22,6 +23,7 @@ mod profiles;
 mod resolve;
 mod response;
 mod rule;
+mod sealed;
 mod site;
 mod source;
 
@@ -30,13 +32,15 @@ pub use channel::{
     Channel, ChannelKind, Charset, Content, Control as ControlChannel, DingTalk, Feishu, Hours, Languages,
     MailTls, Method, MqttTopic, Piece, Robot, Smtp, Sound, Success, Template, Templated, WeCom, Web, Webhook,
 };
+pub use console::{Certificate, CertificateFiles, Console, Oidc};
 pub use control::Controls;
 pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with};
+pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with, read_again, SEAL_KEY_FILE, SECRETS_DIR, data_dir, seal_key};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
+pub use sealed::{SealKey, is_sealed};
 pub use source::mac;
 
 use crate::document::Problem;
@@ -62,6 +66,8 @@ pub struct Config {
     pub budget_mb: u32,
     /// Where the API and metrics listen; loopback until sign-in exists.
     pub http: SocketAddr,
+    /// Where people reach it over TLS, if they may.
+    pub console: Option<Console>,
     /// Length of an aggregate sent north, in seconds; divides an hour. 900 unless told otherwise.
     pub aggregate_secs: u32,
     /// Places by id.

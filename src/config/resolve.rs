@@ -6,7 +6,7 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, alarm, bus, calendar, campus, channel, control, destination, device, ladder, listener,
+    Config, Site, alarm, bus, calendar, campus, channel, console, control, destination, device, ladder, listener,
     place, privacy, response, rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
@@ -40,6 +40,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let zone = site.as_ref().map_or_else(site::default_zone, |site| site.zone.clone());
     let (data_dir, budget_mb) = site::store(once(&roots, "store"), sources.base);
     let http = site::http(once(&roots, "http"));
+    let console = console::console(once(&roots, "console"), &data_dir, sources);
     let aggregate_secs = site::uploads(once(&roots, "uploads"));
     let privacy = privacy::privacy(once(&roots, "privacy"));
     if let Some(profiles) = once(&roots, "profiles") {
@@ -137,6 +138,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         data_dir,
         budget_mb,
         http,
+        console,
         aggregate_secs,
         places,
         campus,

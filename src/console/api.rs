@@ -1,7 +1,7 @@
 //! The routes under `/api/v1/`.
 
 use super::route::{self, Route};
-use super::{Console, Problem, alarms, campus, controls, drill, people, pictures, reports, responses, views};
+use super::{Console, Problem, alarms, campus, controls, door, drill, people, pictures, reports, responses, views};
 use crate::access::Right;
 use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
 use crate::profile::Nature;
@@ -38,6 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
         drill::routes(),
         campus::routes(),
         people::routes(),
+        door::routes(),
     ]
     .into_iter()
     .flatten()

@@ -7,6 +7,7 @@ mod alarms;
 mod api;
 mod campus;
 mod controls;
+pub mod door;
 mod drill;
 mod guard;
 mod people;
@@ -56,6 +57,8 @@ pub struct Console {
     pub live: watch::Receiver<Arc<Live>>,
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
+    /// The door to other machines.
+    pub front: door::Front,
     /// What was counted.
     pub tally: Arc<Tally>,
     /// Where orders about alarms go.

@@ -9,6 +9,7 @@ pub use pipe::Pipe;
 use crate::alarm::{DayHours, Policy, Route};
 use crate::capture::{self, Capture, Shelf};
 use crate::config::{self, Bus, BusKind, ChannelKind, Config, Destination, Device};
+use crate::console::door::{Door, DoorError, Front};
 use crate::console::{self, Console};
 use crate::model::{AlarmChange, ChannelId, DestinationId, DeviceId, Now, Place, PlaceId};
 use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
@@ -61,6 +62,9 @@ pub enum GatewayError {
         #[source]
         cause: std::io::Error,
     },
+    /// The console's door cannot open.
+    #[error("the console")]
+    Door(#[from] DoorError),
     /// A task that must not end has ended.
     #[error("the task '{name}' ended: {how}")]
     Task {
@@ -137,7 +141,12 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let (response_desk, response_office) = response_desk::desk();
+    let door = match &config.console {
+        Some(console) => Some(Door::open(console, &config.data_dir, Arc::clone(&clock)).await?),
+        None => None,
+    };
     let console = Console {
+        front: door.as_ref().map(Door::front).unwrap_or_else(Front::default),
         devices: Arc::clone(&devices),
         places: Arc::clone(&places),
         site: Arc::clone(&site),
@@ -188,7 +197,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
 
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
-    start_api(&mut edges, config.http, console, Arc::clone(&tally), &edges_stopped).await?;
+    start_api(&mut edges, (config.http, door), console, Arc::clone(&tally), &edges_stopped).await?;
     let field = Field {
         inlet: inlet.clone(),
         clock: Arc::clone(&clock),
@@ -292,7 +301,7 @@ async fn until_stopped(work: impl Future<Output = ()>, mut stop: watch::Receiver
 
 async fn start_api(
     edges: &mut Tasks,
-    address: SocketAddr,
+    (address, door): (SocketAddr, Option<Door>),
     console: Console,
     tally: Arc<Tally>,
     stopped: &watch::Receiver<bool>,
@@ -302,6 +311,10 @@ async fn start_api(
     let (figures, seen) = ops::figures(&console);
     edges.spawn("figures", until_stopped(figures, stopped.clone()));
     let pages = ops::router(&console, tally, seen);
+    if let Some(door) = door {
+        // Without the metrics: they are for this machine's own collector and ask nobody who they are.
+        edges.spawn("console", door.serve(console::router(console.clone()), stopped.clone()));
+    }
     edges.spawn("http", console::serve(listener, console::router(console).merge(pages), stopped.clone()));
     Ok(())
 }
