@@ -27,7 +27,8 @@ static LOOKS: Semaphore = Semaphore::const_new(4);
 pub(super) const DEFAULT_ROWS: u32 = 100;
 
 /// Every route, by the room's files in turn.
-pub(super) fn routes() -> Vec<Route> {
+#[must_use]
+pub fn routes() -> Vec<Route> {
     [
         own(),
         alarms::routes(),

@@ -14,7 +14,8 @@ use axum::response::{IntoResponse, Response};
 /// Largest request body, bytes.
 pub(super) const MAX_BODY: usize = 16 * 1024;
 
-pub(super) fn guarded(routes: Router) -> Router {
+/// The routes behind everything that is looked at before any of them.
+pub fn guarded(routes: Router) -> Router {
     routes.layer(DefaultBodyLimit::max(MAX_BODY)).layer(middleware::from_fn(check))
 }
 

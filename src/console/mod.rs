@@ -3,6 +3,7 @@
 //! It listens on loopback only until sign-in exists. A browser on the same machine must not become a way in for a
 //! page from elsewhere, so requests that name another host or come from another origin are refused.
 
+mod accounts;
 mod alarms;
 mod api;
 mod campus;
@@ -19,8 +20,11 @@ mod route;
 mod views;
 mod who;
 
-pub use api::router;
+pub use accounts::{AccessError, Accounts, Notes, Opened, Proof};
+pub use api::{router, routes};
+pub use guard::guarded;
 pub use problem::Problem;
+pub use route::Route;
 pub use who::{Via, Who};
 
 use crate::capture::Shelf;
@@ -43,6 +47,8 @@ use tokio::sync::watch;
 /// What the API looks at.
 #[derive(Clone)]
 pub struct Console {
+    /// Who may come in.
+    pub accounts: Arc<Accounts>,
     /// The configured devices.
     pub devices: Arc<BTreeMap<DeviceId, Device>>,
     /// The places of the school.

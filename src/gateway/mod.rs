@@ -9,8 +9,8 @@ pub use pipe::Pipe;
 use crate::alarm::{DayHours, Policy, Route};
 use crate::capture::{self, Capture, Shelf};
 use crate::config::{self, Bus, BusKind, ChannelKind, Config, Destination, Device};
-use crate::console::door::{Door, DoorError, Front};
-use crate::console::{self, Console};
+use crate::console::door::{Door, DoorError};
+use crate::console::{self, AccessError, Accounts, Console};
 use crate::model::{AlarmChange, ChannelId, DestinationId, DeviceId, Now, Place, PlaceId};
 use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
 use crate::notify::bell::{self, Bell};
@@ -47,6 +47,9 @@ pub enum GatewayError {
     /// The store cannot be used.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// It is not known who may come in.
+    #[error("the accounts cannot be used")]
+    Access(#[from] AccessError),
     /// A destination cannot be used.
     #[error("an uplink cannot be made")]
     Uplink(#[from] UplinkError),
@@ -141,12 +144,14 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let (response_desk, response_office) = response_desk::desk();
+    let (accounts, notes) = Accounts::open(&config.data_dir, Arc::clone(&clock), Arc::clone(&tally))?;
     let door = match &config.console {
         Some(console) => Some(Door::open(console, &config.data_dir, Arc::clone(&clock)).await?),
         None => None,
     };
     let console = Console {
-        front: door.as_ref().map(Door::front).unwrap_or_else(Front::default),
+        accounts,
+        front: door.as_ref().map(Door::front).unwrap_or_default(),
         devices: Arc::clone(&devices),
         places: Arc::clone(&places),
         site: Arc::clone(&site),
@@ -197,6 +202,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
 
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
+    edges.spawn("access", notes.run(inlet.people_desk(), edges_stopped.clone()));
     start_api(&mut edges, (config.http, door), console, Arc::clone(&tally), &edges_stopped).await?;
     let field = Field {
         inlet: inlet.clone(),
@@ -313,7 +319,7 @@ async fn start_api(
     let pages = ops::router(&console, tally, seen);
     if let Some(door) = door {
         // Without the metrics: they are for this machine's own collector and ask nobody who they are.
-        edges.spawn("console", door.serve(console::router(console.clone()), stopped.clone()));
+        edges.spawn("console", door.serve(console::guarded(console::router(console.clone())), stopped.clone()));
     }
     edges.spawn("http", console::serve(listener, console::router(console).merge(pages), stopped.clone()));
     Ok(())

@@ -9,7 +9,7 @@ mod shown;
 pub use authority::AuthorityError;
 
 use super::route::Route;
-use super::{Console, GRACE, Problem, guard};
+use super::{Console, GRACE, Problem};
 use crate::access::Right;
 use crate::config::{self, Unreadable};
 use crate::runtime::{Chain, Clock, Tasks};
@@ -143,10 +143,10 @@ impl Door {
         self.listener.local_addr()
     }
 
-    /// Serves until told to stop; what is being answered then is finished, unless it takes longer than half a second.
+    /// Serves routes that are guarded until told to stop; what is being answered then is finished, unless it takes longer than half a second.
     pub async fn serve(self, routes: Router, mut stop: watch::Receiver<bool>) {
         let shared = Arc::new(Shared {
-            routes: TowerToHyperService::new(guard::guarded(routes)),
+            routes: TowerToHyperService::new(routes),
             requests: Mutex::default(),
             clock: self.clock,
             lasting: self.shown.is_from_elsewhere(),
