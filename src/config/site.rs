@@ -99,8 +99,8 @@ pub(super) fn http(reader: Option<Reader<'_>>) -> SocketAddr {
             "listen",
             format!("'http.listen' is {listen}, where other machines could reach it"),
             format!(
-                "write \"127.0.0.1:{}\"; any other address is refused until sign-in exists, because whoever \
-                 reaches the API can read everything and acknowledge alarms",
+                "write \"127.0.0.1:{}\": it is not encrypted. For other machines there is [console], over TLS: \
+                 `listen = \"0.0.0.0:8443\"`",
                 listen.port()
             ),
         );

@@ -19,6 +19,7 @@ pub mod person;
 pub mod personal;
 pub mod place;
 pub mod quality;
+pub mod reach;
 pub mod reading;
 pub mod response;
 pub mod secret;

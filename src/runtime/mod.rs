@@ -5,6 +5,7 @@ pub mod chain;
 pub mod clock;
 pub mod control_desk;
 pub mod lanes;
+pub mod reach;
 pub mod response_desk;
 pub mod sealing;
 pub mod service;

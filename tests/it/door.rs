@@ -106,10 +106,10 @@ async fn old_versions_and_weak_ciphers_are_refused_and_plain_http_is_told_so() {
     let house = House::open(now()).await;
     let address = house.address.to_string();
     let cases: [(&[&str], Result<&str, &str>); 5] = [
-        (&["-tls1", "-cipher", "ALL:@SECLEVEL=0"], Err("alert protocol version")),
-        (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], Err("alert protocol version")),
+        (&["-tls1", "-cipher", "ALL:@SECLEVEL=0"], Err("SSL alert number")),
+        (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], Err("SSL alert number")),
         // A cipher without forward secrecy.
-        (&["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"], Err("alert handshake failure")),
+        (&["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"], Err("SSL alert number 40")),
         (&["-tls1_2"], Ok("TLSv1.2")),
         (&["-tls1_3"], Ok("TLSv1.3")),
     ];

@@ -57,6 +57,8 @@ struct Watch {
     bus: BusId,
     device: Device,
     settings: Onvif,
+    /// Its device service, as configured.
+    camera: Url,
     streams: Vec<Url>,
     memory: Arc<Memory>,
 }
@@ -338,8 +340,9 @@ impl Watch {
     async fn probe(&self, field: &Field) -> Liveness {
         let mut liveness = Liveness::Gone;
         for url in &self.streams {
+            let Some(url) = rtsp::pinned(url, &self.camera).await else { continue };
             field.tally.requests.of(&self.bus).one();
-            liveness = rtsp::probe(url, self.settings.login.as_ref(), Deadlines::default()).await;
+            liveness = rtsp::probe(&url, self.settings.login.as_ref(), Deadlines::default()).await;
             if liveness != Liveness::Gone {
                 break;
             }
