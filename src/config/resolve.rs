@@ -85,6 +85,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let ruling = if sources.rules.is_some() { &other } else { &documents };
     let mut rules = read_rules(ruling, &device_names, &place_names, &world, problems);
     let mut cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
+    let written_rules = rule::written(every(&readers(ruling, &Problems::new()), "rule"), &rules);
     let around = alarm::Around {
         places: &places,
         place_names: &place_names,
@@ -156,6 +157,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         views,
         ladders,
         privacy,
+        written_rules,
+        source: sources.files.first().map(|(file, _)| file.into()).unwrap_or_default(),
         cautions,
     })
 }

@@ -11,6 +11,7 @@ mod chain;
 mod climbed;
 #[cfg(test)]
 pub(crate) mod doubles;
+mod energy;
 mod export;
 mod fault;
 mod handle;
@@ -38,11 +39,14 @@ mod salvage;
 mod site_key;
 mod stats;
 mod steps;
+mod uploaded;
+mod usage;
 mod verify;
 mod worker;
 
-pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, restore};
+pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, backup_while, restore};
 pub use budget::{DEFAULT_BUDGET_MB, Room};
+pub use energy::{ENERGY_COUNTERS, Energy, Metered};
 pub use export::{ExportError, Exported, Format, What, export};
 pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, WeakHandle, open};
@@ -50,7 +54,7 @@ pub use health::{Health, Rescued};
 pub use history::{
     Chunk, ChunkPlace, Damage, Disk, Dropped, HistoryFile, Machine, Row, Sealed, SeriesName, Span,
 };
-pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
+pub use levels::{KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use minutes::{MINUTE_READINGS, MINUTES_MS};
@@ -63,6 +67,8 @@ pub use repair::{Repaired, repair};
 pub use site_key::site_key;
 pub use stats::{KindStats, Stats};
 pub use steps::{AlarmStep, Raised};
+pub use uploaded::Uploaded;
+pub use usage::{Usage, usage};
 pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
