@@ -87,7 +87,8 @@ impl CameraSession {
             memory: Arc::clone(&memory),
             answered: AtomicBool::new(false),
         };
-        let watch = Watch { bus, device, settings: settings.clone(), streams: found.streams, memory };
+        let camera = client.device().clone();
+        let watch = Watch { bus, device, settings: settings.clone(), camera, streams: found.streams, memory };
         Self { client, events: found.events, watch, ear }
     }
 }
