@@ -304,20 +304,15 @@ impl Registry {
         self.accounts.insert(key(name.as_str()), account);
         self.claim = None;
         // Who was known by another's word under this name is not who has the account.
-        self.end_sessions(name.as_str(), None);
+        self.end_sessions(name.as_str());
         Ok(())
     }
 
-    /// Changes an account: what is `None` stays. Its sessions end, but the one that did it (`kept`).
+    /// Changes an account: what is `None` stays. Its sessions end.
     ///
     /// # Errors
     /// When there is none, or no administrator would be left.
-    pub fn change(
-        &mut self,
-        name: &str,
-        change: Change,
-        kept: Option<&Digest>,
-    ) -> Result<(), Denied> {
+    pub fn change(&mut self, name: &str, change: Change) -> Result<(), Denied> {
         let mut account = self.account(name).cloned().ok_or(Denied::Unknown)?;
         account.role = change.role.unwrap_or(account.role);
         account.disabled = change.disabled.unwrap_or(account.disabled);
@@ -329,7 +324,7 @@ impl Registry {
             self.accounts.insert(key(name), before);
             return Err(Denied::LastAdmin);
         }
-        self.end_sessions(name, kept);
+        self.end_sessions(name);
         Ok(())
     }
 
@@ -343,7 +338,7 @@ impl Registry {
             self.accounts.insert(key(name), account);
             return Err(Denied::LastAdmin);
         }
-        self.end_sessions(name, None);
+        self.end_sessions(name);
         Ok(())
     }
 
@@ -396,6 +391,12 @@ impl Registry {
         self.sessions.get(digest).is_some_and(|session| !session.over(now))
     }
 
+    /// Whether a session is that of an account here.
+    #[must_use]
+    pub fn is_own(&self, digest: &Digest) -> bool {
+        self.sessions.get(digest).is_some_and(|session| !session.foreign)
+    }
+
     /// Ends a session.
     pub fn close(&mut self, digest: &Digest) {
         self.sessions.remove(digest);
@@ -415,8 +416,8 @@ impl Registry {
         self.sessions.iter().filter(move |(_, session)| !session.over(now))
     }
 
-    fn end_sessions(&mut self, name: &str, kept: Option<&Digest>) {
-        self.sessions.retain(|digest, session| key(session.name.as_str()) != key(name) || kept == Some(digest));
+    fn end_sessions(&mut self, name: &str) {
+        self.sessions.retain(|_, session| key(session.name.as_str()) != key(name));
     }
 
     fn sweep(&mut self, now: Now) {

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use url::{Host, Url};
 
-/// Most names that the gateway's own certificate is made for by the configuration.
+/// Most names by which the gateway is asked.
 const MAX_NAMES: usize = 16;
 /// Most values of the claim that give a role.
 const MAX_CLAIMS: usize = 64;
@@ -24,6 +24,8 @@ const MAX_WORD_CHARS: usize = 200;
 pub struct Console {
     /// Where it listens, over TLS always.
     pub listen: SocketAddr,
+    /// Names and addresses by which it is asked, besides those that it knows itself.
+    pub names: Vec<String>,
     /// Its certificate.
     pub certificate: Certificate,
     /// Most connections at a time. 512 unless told otherwise.
@@ -35,8 +37,8 @@ pub struct Console {
 /// Where a certificate is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Certificate {
-    /// The gateway makes it, for these names besides those that it knows itself.
-    Own(Vec<String>),
+    /// The gateway makes it.
+    Own,
     /// Somebody else does; both files are read anew when they change.
     Files(CertificateFiles),
 }
@@ -81,12 +83,13 @@ pub(super) fn console(reader: Option<Reader<'_>>, data_dir: &Path, sources: &Sou
         text.parse::<SocketAddr>().map_err(|_| "this is no address with a port")
     });
     let names = names(&reader);
-    let certificate = certificate(&reader, listen, names, (data_dir, sources));
+    let certificate = certificate(&reader, listen, (data_dir, sources));
     let max_connections = number(&reader, "max_connections", (16, 4096), 512);
     let oidc = reader.table_opt("oidc").map(|table| oidc(table, sources));
     finish(reader, None);
     Some(Console {
         listen: listen?,
+        names,
         certificate: certificate?,
         max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
         oidc: match oidc {
@@ -126,15 +129,10 @@ fn is_name(text: &str) -> bool {
 fn certificate(
     reader: &Reader<'_>,
     listen: Option<SocketAddr>,
-    names: Vec<String>,
     (data_dir, sources): (&Path, &Sources<'_>),
 ) -> Option<Certificate> {
     if !reader.has("cert_file") && !reader.has("key_file") {
-        return Some(Certificate::Own(names));
-    }
-    if reader.has("names") {
-        let message = "'names' has no meaning beside 'cert_file'";
-        reader.problem("names", message, "remove it: the names stand in that certificate");
+        return Some(Certificate::Own);
     }
     let path = |key: &str| Some(sources.base.join(Path::new(&reader.text(key)?)));
     let (cert, key) = (path("cert_file"), path("key_file"));

@@ -1,6 +1,7 @@
 //! A route cannot be written down without the right that it needs and the words that describe it.
 
-use super::{Console, Problem, Who};
+use super::guard::may_ask;
+use super::{Console, Problem};
 use crate::access::Right;
 use crate::model::Text;
 use axum::Router;
@@ -144,14 +145,14 @@ async fn allowed(right: Right, request: Request, next: Next) -> Response {
     if right == Right::Open {
         return next.run(request).await;
     }
-    match request.extensions().get::<Who>() {
-        Some(who) if who.may(right) => next.run(request).await,
-        Some(_) => Problem::new(
+    match may_ask(&request).map(|known| known.who.may(right)) {
+        Ok(true) => next.run(request).await,
+        Ok(false) => Problem::new(
             StatusCode::FORBIDDEN,
             "您的角色没有此权限，请找管理员",
             "your role does not have this right; ask the administrator",
         )
         .into_response(),
-        None => Problem::new(StatusCode::UNAUTHORIZED, "请先登录", "sign in first").into_response(),
+        Err(problem) => problem.into_response(),
     }
 }

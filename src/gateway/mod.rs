@@ -317,11 +317,15 @@ async fn start_api(
     let (figures, seen) = ops::figures(&console);
     edges.spawn("figures", until_stopped(figures, stopped.clone()));
     let pages = ops::router(&console, tally, seen);
+    let accounts = Arc::clone(&console.accounts);
     if let Some(door) = door {
         // Without the metrics: they are for this machine's own collector and ask nobody who they are.
-        edges.spawn("console", door.serve(console::guarded(console::router(console.clone())), stopped.clone()));
+        let routes = console::router(console.clone());
+        let guarded = console::guarded(routes, door.hosts(), Arc::clone(&accounts));
+        edges.spawn("console", door.serve(guarded, stopped.clone()));
     }
-    edges.spawn("http", console::serve(listener, console::router(console).merge(pages), stopped.clone()));
+    let routes = console::router(console).merge(pages);
+    edges.spawn("http", console::serve(listener, routes, accounts, stopped.clone()));
     Ok(())
 }
 

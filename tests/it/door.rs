@@ -40,13 +40,14 @@ struct House {
 
 impl House {
     async fn open(clock: Arc<dyn Clock>) -> Self {
-        Self::with(tempfile::tempdir().unwrap(), Certificate::Own(vec!["gw.school.example".into()]), clock).await
+        Self::with(tempfile::tempdir().unwrap(), Certificate::Own, clock).await
     }
 
     async fn with(dir: TempDir, certificate: Certificate, clock: Arc<dyn Clock>) -> Self {
         tls::install_provider();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = Console { listen, certificate, max_connections: 512, oidc: None };
+        let names = vec!["gw.school.example".into()];
+        let config = Console { listen, names, certificate, max_connections: 512, oidc: None };
         let door = Door::open(&config, dir.path(), clock).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let (address, front) = (door.address().unwrap(), door.front());
@@ -169,7 +170,7 @@ async fn a_certificate_that_is_over_is_refused_and_the_next_start_makes_another(
     });
     assert_eq!(modes.collect::<Vec<_>>(), [0o600, 0o600]);
     // The authority is still good, so nobody has to trust another.
-    let again = House::with(house.dir, Certificate::Own(Vec::new()), now()).await;
+    let again = House::with(house.dir, Certificate::Own, now()).await;
     assert_eq!(curl(&ca, &[&again.url()]).await, (Some(0), "open".into()));
 }
 

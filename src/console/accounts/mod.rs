@@ -2,25 +2,24 @@
 //!
 //! A session opens whatever the disk does; an account or a token changes only if that is on the disk.
 
-mod file;
+mod changes;
+pub(crate) mod file;
 mod hashing;
+mod signing;
 mod trail;
 
+pub(super) use signing::SignIn;
 pub use trail::Notes;
 
 use super::{Problem, Via, Who};
-use crate::access::{
-    Approvals, Change, Denied, Digest, Lockout, Opening, Registry, Role, Session, check_password, claim_code, csrf,
-};
-use crate::model::{Actor, Audit, Now, Secret};
-use crate::runtime::{Chain, Clock, Tally};
+use crate::access::{Approvals, Digest, Lockout, Opening, Registry, Role, claim_code, csrf};
+use crate::model::{Actor, Now};
+use crate::runtime::{Clock, Tally};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use hashing::Hashing;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::Semaphore;
 use trail::Trail;
 
@@ -28,8 +27,6 @@ use trail::Trail;
 const COOKIE: &str = "__Host-sg";
 /// In whose name the command line on this machine comes.
 const LOCAL: &str = "local";
-/// So long a session waits to be written down; then it goes on without.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why it is not known who may come in.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +76,16 @@ pub(super) struct Known {
     pub(super) proof: Proof,
     /// What a page has to send with a change; none is needed where no browser adds the proof by itself.
     pub(super) csrf: Option<String>,
+}
+
+impl Known {
+    /// The session, where it is by one.
+    pub(super) fn session(&self) -> Option<&Digest> {
+        match &self.proof {
+            Proof::Session(digest) => Some(digest),
+            Proof::Local | Proof::Token(_) => None,
+        }
+    }
 }
 
 struct State {
@@ -132,9 +139,9 @@ impl Accounts {
         }
         let token = crate::access::text_of(&random()?);
         file::write_local(dir, &token)?;
-        let (trail, notes) = Trail::new(Arc::clone(&clock), Arc::clone(&tally));
         let state = State { registry, lockout: Lockout::default(), approvals: Approvals::default() };
-        let accounts = Self {
+        let (trail, rows) = Trail::new(Arc::clone(&tally));
+        let accounts = Arc::new(Self {
             dir: dir.to_owned(),
             clock,
             hashing: Hashing::new(Arc::clone(&tally)),
@@ -143,8 +150,9 @@ impl Accounts {
             state: Mutex::new(state),
             writing: Arc::new(Semaphore::new(1)),
             trail,
-        };
-        Ok((Arc::new(accounts), notes))
+        });
+        let notes = Notes::new(rows, &accounts);
+        Ok((accounts, notes))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -222,7 +230,10 @@ impl Accounts {
             ));
         }
         let opening = Opening { name: name.clone(), role, kiosk, foreign: true };
-        self.open_one(opening, None)
+        let opened = self.open_one(opening, None)?;
+        self.tally.sign_ins.of(&"ok").one();
+        drop(self.trail.put(trail::row(self.now().wall, name.as_str(), "sign_in", "access", "by OpenID Connect".into())));
+        Ok(opened)
     }
 
     fn open_one(&self, mut opening: Opening, before: Option<&Digest>) -> Result<Opened, Problem> {
@@ -240,6 +251,7 @@ impl Accounts {
             }
             state.registry.open(opening, &random, self.now())
         };
+        self.trail.unsaved();
         let cookie = set_cookie(&id, kiosk).ok_or_else(|| internal(&"a cookie that cannot be"))?;
         Ok(Opened { cookie, csrf: csrf(&id), who })
     }
@@ -262,6 +274,11 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     cookies
         .flat_map(|line| line.split(';'))
         .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+/// What takes the cookie away.
+pub(super) fn no_cookie() -> HeaderValue {
+    HeaderValue::from_static("__Host-sg=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0")
 }
 
 fn set_cookie(id: &str, kiosk: bool) -> Option<HeaderValue> {

@@ -1,13 +1,13 @@
 //! Who came in and who was given what, on its way into the audit trail: in order, and bounded while the disk is full.
 
-use crate::model::{Actor, Audit, Input};
+use super::Accounts;
+use crate::model::{Actor, Audit, Input, Wall};
+use crate::runtime::{Tally, Tasks};
 use crate::runtime::lanes::PeopleDesk;
-use crate::runtime::{Clock, Tally};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -20,6 +20,8 @@ const FAILURES_EVERY: Duration = Duration::from_secs(60);
 const NAMED: usize = 10;
 /// So long an answer waits for its row; then it goes out, and the row follows.
 const WAITED_FOR: Duration = Duration::from_secs(2);
+/// Pause before sessions are written down again after a failure.
+const SAVED_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// The word by which dropped rows are counted.
 const DROPPED: &str = "access_audit";
 
@@ -37,6 +39,7 @@ struct Failures {
 struct Shared {
     failures: Mutex<Failures>,
     failed: Notify,
+    unsaved: Notify,
 }
 
 impl Shared {
@@ -53,6 +56,18 @@ impl Shared {
     }
 }
 
+/// A row on its way.
+#[must_use]
+pub(super) struct Written(oneshot::Receiver<()>);
+
+impl Written {
+    /// Waits until it is durable; not for long, as nobody is kept out by a disk that is full.
+    pub(super) async fn soon(self) {
+        // Dropped or late: it was counted, or follows.
+        tokio::time::timeout(WAITED_FOR, self.0).await.ok();
+    }
+}
+
 struct Row {
     entry: Audit,
     written: oneshot::Sender<()>,
@@ -65,31 +80,34 @@ pub(super) struct Trail {
     tally: Arc<Tally>,
 }
 
-/// Where they come out.
+pub(super) struct Rows(mpsc::Receiver<Row>);
+
+/// Where they come out, and where sessions are written down that opened and ended.
 pub struct Notes {
     rows: mpsc::Receiver<Row>,
     shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
+    accounts: Weak<Accounts>,
 }
 
 impl Trail {
-    pub(super) fn new(clock: Arc<dyn Clock>, tally: Arc<Tally>) -> (Self, Notes) {
+    pub(super) fn new(tally: Arc<Tally>) -> (Self, Rows) {
         let (rows, out) = mpsc::channel(ROWS);
-        let shared = Arc::new(Shared::default());
-        let notes = Notes { rows: out, shared: Arc::clone(&shared), clock };
-        (Self { rows, shared, tally }, notes)
+        (Self { rows, shared: Arc::default(), tally }, Rows(out))
     }
 
-    /// Writes a row down; returns when it is durable, or after a while all the same.
-    pub(super) async fn write(&self, entry: Audit) {
+    /// Sessions are not as the file has them.
+    pub(super) fn unsaved(&self) {
+        self.shared.unsaved.notify_one();
+    }
+
+    /// Puts a row in; what resolves when it is durable.
+    pub(super) fn put(&self, entry: Audit) -> Written {
         let (written, told) = oneshot::channel();
         if self.rows.try_send(Row { entry, written }).is_err() {
             self.tally.dropped.of(&DROPPED).one();
             tracing::warn!("a row of the audit trail was dropped: the disk takes nothing for too long");
-            return;
         }
-        // Nobody to answer, or too late: the row is on its way.
-        tokio::time::timeout(WAITED_FOR, told).await.ok();
+        Written(told)
     }
 
     /// Somebody did not come in: a wrong password, or (`refused`) one that was not even looked at.
@@ -124,10 +142,14 @@ impl Failures {
 }
 
 impl Notes {
-    /// Hands rows to the pipe until told to stop; what is there then goes with it.
+    pub(super) fn new(Rows(rows): Rows, accounts: &Arc<Accounts>) -> Self {
+        Self { rows, shared: Arc::clone(&accounts.trail.shared), accounts: Arc::downgrade(accounts) }
+    }
+
+    /// Hands rows to the pipe and sessions to the file until told to stop; what is there then goes with it.
     pub async fn run(mut self, desk: PeopleDesk, mut stop: watch::Receiver<bool>) {
         let shared = Arc::clone(&self.shared);
-        let mut due = Instant::now();
+        let (mut due, mut saving, mut busy) = (Instant::now(), Tasks::new(), false);
         loop {
             tokio::select! {
                 biased;
@@ -139,6 +161,12 @@ impl Notes {
                     due = Instant::now() + FAILURES_EVERY;
                     self.tell_failures(&desk).await;
                 }
+                // Beside the rows: a disk that stalls keeps them waiting long enough.
+                () = shared.unsaved.notified(), if !busy => {
+                    busy = true;
+                    saving.spawn("sessions", save(self.accounts.clone(), Arc::clone(&shared)));
+                }
+                _ = saving.next_ended(), if busy => busy = false,
                 // A sender that is gone means the same as a stop.
                 () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
             }
@@ -147,22 +175,33 @@ impl Notes {
             give(&desk, row).await;
         }
         self.tell_failures(&desk).await;
+        if let Some(accounts) = self.accounts.upgrade() {
+            accounts.save().await;
+        }
     }
 
     async fn tell_failures(&self, desk: &PeopleDesk) {
         let failures = std::mem::take(&mut *self.shared.failures());
-        if let Some(detail) = failures.told() {
-            let entry = Audit {
-                at: self.clock.now().wall,
-                actor: Cow::Borrowed("gateway"),
-                action: "sign_in_failed",
-                subject: Cow::Borrowed("access"),
-                detail,
-            };
+        if let (Some(detail), Some(accounts)) = (failures.told(), self.accounts.upgrade()) {
+            let entry = row(accounts.now().wall, "gateway", "sign_in_failed", "access", detail);
             let (written, _) = oneshot::channel();
             give(desk, Row { entry, written }).await;
         }
     }
+}
+
+/// What the disk does not take is tried again until it does.
+async fn save(accounts: Weak<Accounts>, shared: Arc<Shared>) {
+    let Some(accounts) = accounts.upgrade() else { return };
+    if !accounts.save().await {
+        tokio::time::sleep(SAVED_AGAIN_AFTER).await;
+        shared.unsaved.notify_one();
+    }
+}
+
+/// A row of the audit trail.
+pub(super) fn row(at: Wall, actor: &str, action: &'static str, subject: &str, detail: String) -> Audit {
+    Audit { at, actor: actor.to_owned().into(), action, subject: subject.to_owned().into(), detail }
 }
 
 async fn give(desk: &PeopleDesk, Row { entry, written }: Row) {

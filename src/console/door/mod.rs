@@ -9,7 +9,7 @@ mod shown;
 pub use authority::AuthorityError;
 
 use super::route::Route;
-use super::{Console, GRACE, Problem};
+use super::{Console, GRACE, Hosts, Problem};
 use crate::access::Right;
 use crate::config::{self, Unreadable};
 use crate::runtime::{Chain, Clock, Tasks};
@@ -82,19 +82,17 @@ pub enum DoorError {
 
 /// What is said of the door by the routes.
 #[derive(Debug, Clone, Default)]
-pub struct Front(Option<Arc<Shown>>);
+pub struct Front {
+    shown: Option<Arc<Shown>>,
+}
 
 impl Front {
     /// The certificate of the gateway's own authority, PEM, if it has one.
     #[must_use]
     pub fn ca_pem(&self) -> Option<String> {
-        self.0.as_ref()?.ca_pem()
+        self.shown.as_ref()?.ca_pem()
     }
 }
-
-/// A request came through the door, over TLS from wherever, and not from this machine's own listener.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ThroughDoor;
 
 /// The listener of the console.
 pub struct Door {
@@ -103,6 +101,7 @@ pub struct Door {
     tls: TlsAcceptor,
     seats: Arc<Seats>,
     most: usize,
+    names: Vec<String>,
     clock: Arc<dyn Clock>,
 }
 
@@ -117,7 +116,9 @@ impl Door {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DoorError> {
         let address = config.listen;
-        let shown = Arc::new(Shown::new(&config.certificate, address, data_dir, clock.now().wall)?);
+        let names: Vec<String> = config.names.iter().cloned().chain(shown::host_names()).collect();
+        let shown = Shown::new((&config.certificate, &names), address, data_dir, clock.now().wall)?;
+        let shown = Arc::new(shown);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let resolver: Arc<Shown> = Arc::clone(&shown);
@@ -126,13 +127,20 @@ impl Door {
         let bound = TcpListener::bind(address).await;
         let listener = bound.map_err(|cause| DoorError::Listen { address, cause })?;
         let most = config.max_connections;
-        Ok(Self { listener, shown, tls: TlsAcceptor::from(Arc::new(tls)), seats: Seats::new(most), most, clock })
+        let tls = TlsAcceptor::from(Arc::new(tls));
+        Ok(Self { listener, shown, tls, seats: Seats::new(most), most, names, clock })
     }
 
     /// What the routes say of it.
     #[must_use]
     pub fn front(&self) -> Front {
-        Front(Some(Arc::clone(&self.shown)))
+        Front { shown: Some(Arc::clone(&self.shown)) }
+    }
+
+    /// The names by which it may be asked.
+    #[must_use]
+    pub fn hosts(&self) -> Hosts {
+        Hosts::named(self.names.iter().cloned())
     }
 
     /// Where it listens.
@@ -222,7 +230,6 @@ impl Shared {
             None => {
                 let mut request = request;
                 request.extensions_mut().insert(ConnectInfo(peer));
-                request.extensions_mut().insert(ThroughDoor);
                 let Ok(response) = self.routes.call(request).await;
                 response
             }

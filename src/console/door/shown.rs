@@ -33,14 +33,14 @@ enum Source {
 impl Shown {
     /// The first certificate.
     pub(super) fn new(
-        certificate: &Certificate,
+        (certificate, names): (&Certificate, &[String]),
         listen: SocketAddr,
         data_dir: &Path,
         now: Wall,
     ) -> Result<Self, DoorError> {
         match certificate {
-            Certificate::Own(names) => {
-                let named = names.iter().cloned().chain(host_names()).collect();
+            Certificate::Own => {
+                let named = names.iter().cloned().collect();
                 let addresses = Mutex::new(addresses(listen));
                 let source = Source::Own { dir: data_dir.join("tls"), named, addresses };
                 let (key, ca_pem) = source.own(now)?;
@@ -127,7 +127,7 @@ fn certified(cert_pem: &str, key_pem: &str) -> Result<CertifiedKey, DoorError> {
 }
 
 /// What this machine is called.
-fn host_names() -> Vec<String> {
+pub(super) fn host_names() -> Vec<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     let mut names = vec!["localhost".to_owned()];
