@@ -8,6 +8,7 @@ use crate::store::{self, Depth, Format, Reader, Verdict, What};
 use clap::{Args, Subcommand, ValueEnum};
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -286,6 +287,7 @@ impl Export {
                 // Nobody is told of a terminal that has gone.
                 write!(io::stderr(), "\r{rows}").ok();
             }
+            ControlFlow::Continue(())
         };
         let reader = match Reader::open(dir) {
             Ok(reader) => reader,

@@ -6,7 +6,7 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, alarm, bus, calendar, campus, channel, control, destination, device, ladder, listener,
+    Config, Site, alarm, bus, calendar, campus, channel, console, control, destination, device, ladder, listener,
     place, privacy, response, rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
@@ -40,6 +40,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let zone = site.as_ref().map_or_else(site::default_zone, |site| site.zone.clone());
     let (data_dir, budget_mb) = site::store(once(&roots, "store"), sources.base);
     let http = site::http(once(&roots, "http"));
+    let console = console::console(once(&roots, "console"), &data_dir, sources);
     let aggregate_secs = site::uploads(once(&roots, "uploads"));
     let privacy = privacy::privacy(once(&roots, "privacy"));
     if let Some(profiles) = once(&roots, "profiles") {
@@ -84,6 +85,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let ruling = if sources.rules.is_some() { &other } else { &documents };
     let mut rules = read_rules(ruling, &device_names, &place_names, &world, problems);
     let mut cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
+    let written_rules = rule::written(every(&readers(ruling, &Problems::new()), "rule"), &rules);
     let around = alarm::Around {
         places: &places,
         place_names: &place_names,
@@ -137,6 +139,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         data_dir,
         budget_mb,
         http,
+        console,
         aggregate_secs,
         places,
         campus,
@@ -154,6 +157,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         views,
         ladders,
         privacy,
+        written_rules,
+        source: sources.files.first().map(|(file, _)| file.into()).unwrap_or_default(),
         cautions,
     })
 }

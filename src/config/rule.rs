@@ -1,11 +1,12 @@
 //! `[[rule]]`: the id and kind are read here, the rest by the kind itself.
 
+use super::WrittenRule;
 use super::names::Names;
 use crate::alarm::DRILL_RULES;
 use crate::document::{Problem, Problems, Reader, Spot};
-use crate::model::RuleId;
+use crate::model::{PlaceId, RuleId};
 use crate::model::alarm::RESPONSE_RULES;
-use crate::rules::{RULE_KINDS, Rule, RuleKind, World};
+use crate::rules::{RULE_KINDS, Rule, RuleKind, Watch, World};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +64,35 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
         }
     }
     cautions
+}
+
+/// Keys of a rule that are told by themselves, or that say nothing of when it raises an alarm.
+const TOLD_APART: [&str; 8] = ["id", "kind", "devices", "class", "place", "alarm_class", "priority", "steps"];
+
+/// The rules as they were written, for those who look at them.
+pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec<WrittenRule> {
+    let written = |reader: Reader<'_>| {
+        let id = reader.text_opt("id")?;
+        let rule = rules.iter().find(|rule| rule.id().as_str() == id)?;
+        let kind = reader.text_opt("kind")?;
+        let header = rule.header()?;
+        Some(WrittenRule {
+            id: rule.id().clone(),
+            kind: RULE_KINDS.iter().find(|known| known.name == kind)?,
+            spot: reader.spot("id"),
+            class: header.class,
+            priority: header.priority,
+            devices: match rule.watches() {
+                Watch::All => None,
+                Watch::Devices(devices) => Some(devices),
+            },
+            points: if rule.points().is_empty() { rule.periods() } else { rule.points() },
+            place: reader.text_opt("place").and_then(|place| PlaceId::new(&place).ok()),
+            says: reader.written_without(&TOLD_APART).replace(',', ", "),
+            never: rule.never(),
+        })
+    };
+    readers.into_iter().filter_map(written).collect()
 }
 
 /// What cannot be judged because something else is broken and told already.

@@ -1,7 +1,10 @@
 //! The routes under `/api/v1/`.
 
 use super::route::{self, Route};
-use super::{Console, Problem, alarms, campus, controls, drill, people, pictures, reports, responses, views};
+use super::{
+    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, people, pictures, reports,
+    responses, session, views,
+};
 use crate::access::Right;
 use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
 use crate::profile::Nature;
@@ -27,7 +30,8 @@ static LOOKS: Semaphore = Semaphore::const_new(4);
 pub(super) const DEFAULT_ROWS: u32 = 100;
 
 /// Every route, by the room's files in turn.
-pub(super) fn routes() -> Vec<Route> {
+#[must_use]
+pub fn routes() -> Vec<Route> {
     [
         own(),
         alarms::routes(),
@@ -38,6 +42,11 @@ pub(super) fn routes() -> Vec<Route> {
         drill::routes(),
         campus::routes(),
         people::routes(),
+        door::routes(),
+        session::routes(),
+        account::routes(),
+        audit::routes(),
+        approvals::routes(),
     ]
     .into_iter()
     .flatten()
@@ -89,8 +98,8 @@ pub fn router(console: Console) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "此路径不支持该方法：查看用 GET，确认、复位和控制用 POST",
-                "this path does not take that method: GET to look, POST to acknowledge, reset and switch",
+                "此路径不支持该方法：查看用 GET，操作用 POST、PUT 或 DELETE",
+                "this path does not take that method: GET to look, POST, PUT or DELETE to change",
             )
         })
         .with_state(console)

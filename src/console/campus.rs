@@ -2,7 +2,7 @@
 
 use super::api::{Answer, not_understood};
 use super::route::Route;
-use super::{Console, Problem};
+use super::{Console, Problem, Who};
 use crate::access::Right;
 use crate::campus::MusterRefused;
 use crate::model::alarm::MAX_NOTE_CHARS;
@@ -50,7 +50,7 @@ pub(super) async fn muster(State(console): State<Console>) -> Answer {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
-    actor: String,
+    actor: Option<String>,
     cause: Called,
     #[serde(default)]
     note: String,
@@ -60,7 +60,7 @@ pub(super) struct Start {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Close {
-    actor: String,
+    actor: Option<String>,
     #[serde(default)]
     note: String,
 }
@@ -69,7 +69,7 @@ pub(super) struct Close {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Safe {
-    actor: String,
+    actor: Option<String>,
     #[serde(default)]
     persons: Vec<String>,
     group: Option<String>,
@@ -79,18 +79,18 @@ pub(super) struct Safe {
 
 type Given<T> = Result<Json<T>, JsonRejection>;
 
-pub(super) async fn start(State(console): State<Console>, body: Given<Start>) -> Answer {
+pub(super) async fn start(State(console): State<Console>, who: Who, body: Given<Start>) -> Answer {
     let example = r#"{"actor": "姓名 name", "cause": "drill"}，cause: drill 演练, evacuation 疏散"#;
     let Json(given) = body.map_err(|error| not_understood(&error, example))?;
-    order(&console, MusterOrder::Start(given.cause), &given.actor, &given.note).await
+    order(&console, MusterOrder::Start(given.cause), who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
-pub(super) async fn close(State(console): State<Console>, body: Given<Close>) -> Answer {
+pub(super) async fn close(State(console): State<Console>, who: Who, body: Given<Close>) -> Answer {
     let Json(given) = body.map_err(|error| not_understood(&error, r#"{"actor": "姓名 name"}"#))?;
-    order(&console, MusterOrder::Close, &given.actor, &given.note).await
+    order(&console, MusterOrder::Close, who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
-pub(super) async fn safe(State(console): State<Console>, body: Given<Safe>) -> Answer {
+pub(super) async fn safe(State(console): State<Console>, who: Who, body: Given<Safe>) -> Answer {
     let example = r#"{"actor": "姓名 name", "group": "班级 class"} 或 or {"actor": "…", "persons": ["…"]}"#;
     let Json(given) = body.map_err(|error| not_understood(&error, example))?;
     let order_of = |given: &Safe| match (&given.group, given.persons.as_slice()) {
@@ -108,7 +108,7 @@ pub(super) async fn safe(State(console): State<Console>, body: Given<Safe>) -> A
             format!("name a group, or 1 to {MAX_PERSONS} persons by their 32 hexadecimal digits, not both"),
         )
     })?;
-    order(&console, safe, &given.actor, &given.note).await
+    order(&console, safe, who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
 fn pseudonym(text: &str) -> Option<PersonRef> {
@@ -116,10 +116,7 @@ fn pseudonym(text: &str) -> Option<PersonRef> {
     digits.then(|| PersonRef::from_stored(text.to_ascii_lowercase()))
 }
 
-async fn order(console: &Console, order: MusterOrder, actor: &str, note: &str) -> Answer {
-    let actor = Actor::named(actor).ok_or_else(|| {
-        Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
-    })?;
+async fn order(console: &Console, order: MusterOrder, actor: Actor, note: &str) -> Answer {
     let note = note.chars().take(MAX_NOTE_CHARS).collect();
     match console.orders.muster(MusterCommand { order, actor, note }).await {
         Ok(Ok(())) => Ok(Json(json!({"done": true}))),

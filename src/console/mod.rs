@@ -1,12 +1,18 @@
 //! The API: how everything stands, what is stored, and the orders of people.
 //!
-//! It listens on loopback only until sign-in exists. A browser on the same machine must not become a way in for a
-//! page from elsewhere, so requests that name another host or come from another origin are refused.
+//! Who asks is known before any route is taken, and a route is taken only with its right. A browser must not become a way
+//! in for a page from elsewhere: requests that name another host or come from another origin are refused, and changes by
+//! a session bear what only our own page can read.
 
+mod account;
+mod accounts;
 mod alarms;
 mod api;
+mod approvals;
+mod audit;
 mod campus;
 mod controls;
+pub mod door;
 mod drill;
 mod guard;
 mod people;
@@ -15,11 +21,15 @@ mod problem;
 mod reports;
 mod responses;
 mod route;
+mod session;
 mod views;
 mod who;
 
-pub use api::router;
+pub use accounts::{AccessError, Accounts, Notes, Opened, Proof};
+pub use api::{router, routes};
+pub use guard::{Hosts, guarded};
 pub use problem::Problem;
+pub use route::Route;
 pub use who::{Via, Who};
 
 use crate::capture::Shelf;
@@ -33,6 +43,7 @@ use crate::runtime::{Chain, Clock, ControlDesk, ResponseDesk, Tally};
 use crate::store::WeakHandle;
 use axum::Router;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +53,8 @@ use tokio::sync::watch;
 /// What the API looks at.
 #[derive(Clone)]
 pub struct Console {
+    /// Who may come in.
+    pub accounts: Arc<Accounts>,
     /// The configured devices.
     pub devices: Arc<BTreeMap<DeviceId, Device>>,
     /// The places of the school.
@@ -56,6 +69,8 @@ pub struct Console {
     pub live: watch::Receiver<Arc<Live>>,
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
+    /// The door to other machines.
+    pub front: door::Front,
     /// What was counted.
     pub tally: Arc<Tally>,
     /// Where orders about alarms go.
@@ -82,12 +97,19 @@ pub struct Console {
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Serves until told to stop; what is being answered then is finished, unless it takes longer than half a second.
-pub async fn serve(listener: TcpListener, routes: Router, stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    accounts: Arc<Accounts>,
+    stop: watch::Receiver<bool>,
+) {
     let stopped = |mut stop: watch::Receiver<bool>| async move {
         // A sender that is gone means the same as a stop.
         drop(stop.wait_for(|stop| *stop).await);
     };
-    let serving = axum::serve(listener, guard::guarded(routes)).with_graceful_shutdown(stopped(stop.clone()));
+    let routes = guarded(routes, Hosts::loopback(), accounts);
+    let serving = axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(stopped(stop.clone()));
     let enough = async {
         stopped(stop).await;
         tokio::time::sleep(GRACE).await;

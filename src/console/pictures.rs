@@ -1,9 +1,9 @@
 //! The routes of pictures: what the cameras saw when an alarm was raised. Who looks is written down first.
 
 use super::api::{Answer, not_found};
-use super::people::{actor, bad, entry, settle};
+use super::people::{bad, entry, settle};
 use super::route::Route;
-use super::{Console, Problem};
+use super::{Console, Problem, Who};
 use crate::access::Right;
 use crate::capture::Name;
 use crate::model::{AlarmId, Text};
@@ -51,23 +51,24 @@ pub(super) async fn list(State(console): State<Console>, id: Result<Path<u64>, P
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Looks {
-    actor: String,
+    actor: Option<String>,
 }
 
 /// One picture.
 pub(super) async fn picture(
     State(console): State<Console>,
+    asker: Who,
     path: Result<Path<(u64, String)>, PathRejection>,
     looks: Result<Query<Looks>, QueryRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     let Ok(Path((id, name))) = path else { return Err(none()) };
-    let Query(Looks { actor: who }) = looks.map_err(|_| {
+    let Query(Looks { actor }) = looks.map_err(|_| {
         bad(
-            "查询参数有误：需要 actor（谁在查看）",
-            "the query is not understood: 'actor' is needed: who looks?",
+            "查询参数有误：只能有 actor（谁在查看）",
+            "the query is not understood: only 'actor' is known: who looks?",
         )
     })?;
-    let who = actor(&who)?;
+    let who = asker.acts_as(actor.as_deref())?;
     let name: Name = name.parse().map_err(|()| none())?;
     if name.alarm != AlarmId(id) {
         return Err(none());

@@ -1,9 +1,9 @@
 //! The routes of reports: the hand-over of a shift, and the figures of alarms. Who read one is in the audit trail.
 
 use super::api::read;
-use super::people::{actor, bad, entry, settle};
+use super::people::{bad, entry, settle};
 use super::route::Route;
-use super::{Console, Problem};
+use super::{Console, Problem, Via, Who};
 use crate::access::Right;
 use crate::model::{Actor, Lang, Link, Wall};
 use crate::report::{
@@ -80,7 +80,7 @@ struct Span {
     actor: Actor,
 }
 
-fn understood(console: &Console, asked: Asked, forms: &[Form]) -> Result<Span, Problem> {
+fn understood(console: &Console, who: &Who, asked: Asked, forms: &[Form]) -> Result<Span, Problem> {
     let Query(wanted) = asked.map_err(|error| {
         bad(
             format!("查询参数有误：{error}；可用：at 或 from 和 to（毫秒）、format、lang（zh、en）、actor"),
@@ -112,7 +112,8 @@ fn understood(console: &Console, asked: Asked, forms: &[Form]) -> Result<Span, P
     if !forms.contains(&form) {
         return Err(bad("format 只能是 json 或 csv", "'format' must be json or csv"));
     }
-    let actor = actor(wanted.actor.as_deref().unwrap_or(UNNAMED))?;
+    let unnamed = (who.via != Via::Session).then_some(UNNAMED);
+    let actor = who.acts_as(wanted.actor.as_deref().or(unnamed))?;
     Ok(Span { from, to, form, lang: wanted.lang.unwrap_or_default(), actor })
 }
 
@@ -135,9 +136,9 @@ fn head(console: &Console, span: &Span) -> Head {
 }
 
 /// `GET /api/v1/reports/shift`.
-pub(super) async fn shift(State(console): State<Console>, asked: Asked) -> Result<Response, Problem> {
+pub(super) async fn shift(State(console): State<Console>, who: Who, asked: Asked) -> Result<Response, Problem> {
     const FORMS: [Form; 5] = [Form::Json, Form::Text, Form::Csv, Form::Html, Form::Pdf];
-    let span = understood(&console, asked, &FORMS)?;
+    let span = understood(&console, &who, asked, &FORMS)?;
     let (form, lang, head) = (span.form, span.lang, head(&console, &span));
     let mut rest = standing(&console);
     let (places, zone) = (Arc::clone(&console.places), console.duty.zone.clone());
@@ -170,8 +171,8 @@ pub(super) async fn shift(State(console): State<Console>, asked: Asked) -> Resul
 }
 
 /// `GET /api/v1/reports/alarm-kpi`.
-pub(super) async fn alarm_kpi(State(console): State<Console>, asked: Asked) -> Result<Response, Problem> {
-    let span = understood(&console, asked, &[Form::Json, Form::Csv])?;
+pub(super) async fn alarm_kpi(State(console): State<Console>, who: Who, asked: Asked) -> Result<Response, Problem> {
+    let span = understood(&console, &who, asked, &[Form::Json, Form::Csv])?;
     let (form, lang, head) = (span.form, span.lang, head(&console, &span));
     let (places, zone) = (Arc::clone(&console.places), console.duty.zone.clone());
     let body = read(&console, move |reader| {

@@ -10,7 +10,8 @@ pub use pipe::Pipe;
 use crate::alarm::{DayHours, Policy, Route};
 use crate::capture::{self, Capture, Shelf};
 use crate::config::{self, Bus, BusKind, ChannelKind, Config, Destination, Device};
-use crate::console::{self, Console};
+use crate::console::door::{Door, DoorError};
+use crate::console::{self, AccessError, Accounts, Console};
 use crate::model::{AlarmChange, ChannelId, DestinationId, DeviceId, Now, Place, PlaceId};
 use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
 use crate::notify::bell::{self, Bell};
@@ -47,6 +48,9 @@ pub enum GatewayError {
     /// The store cannot be used.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// It is not known who may come in.
+    #[error("the accounts cannot be used")]
+    Access(#[from] AccessError),
     /// A destination cannot be used.
     #[error("an uplink cannot be made")]
     Uplink(#[from] UplinkError),
@@ -62,6 +66,9 @@ pub enum GatewayError {
         #[source]
         cause: std::io::Error,
     },
+    /// The console's door cannot open.
+    #[error("the console")]
+    Door(#[from] DoorError),
     /// A task that must not end has ended.
     #[error("the task '{name}' ended: {how}")]
     Task {
@@ -142,7 +149,14 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let (response_desk, response_office) = response_desk::desk();
+    let (accounts, notes) = Accounts::open(&config.data_dir, Arc::clone(&clock), Arc::clone(&tally))?;
+    let door = match &config.console {
+        Some(console) => Some(Door::open(console, &config.data_dir, Arc::clone(&clock)).await?),
+        None => None,
+    };
     let console = Console {
+        accounts,
+        front: door.as_ref().map(Door::front).unwrap_or_default(),
         devices: Arc::clone(&devices),
         places: Arc::clone(&places),
         site: Arc::clone(&site),
@@ -193,7 +207,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
 
     let mut edges = Tasks::new();
     let (edges_stop, edges_stopped) = watch::channel(false);
-    start_api(&mut edges, config.http, console, Arc::clone(&tally), &edges_stopped).await?;
+    edges.spawn("access", notes.run(inlet.people_desk(), edges_stopped.clone()));
+    start_api(&mut edges, (config.http, door), console, Arc::clone(&tally), &edges_stopped).await?;
     let field = Field {
         inlet: inlet.clone(),
         clock: Arc::clone(&clock),
@@ -297,7 +312,7 @@ async fn until_stopped(work: impl Future<Output = ()>, mut stop: watch::Receiver
 
 async fn start_api(
     edges: &mut Tasks,
-    address: SocketAddr,
+    (address, door): (SocketAddr, Option<Door>),
     console: Console,
     tally: Arc<Tally>,
     stopped: &watch::Receiver<bool>,
@@ -307,7 +322,15 @@ async fn start_api(
     let (figures, seen) = ops::figures(&console);
     edges.spawn("figures", until_stopped(figures, stopped.clone()));
     let pages = ops::router(&console, tally, seen);
-    edges.spawn("http", console::serve(listener, console::router(console).merge(pages), stopped.clone()));
+    let accounts = Arc::clone(&console.accounts);
+    if let Some(door) = door {
+        // Without the metrics: they are for this machine's own collector and ask nobody who they are.
+        let routes = console::router(console.clone());
+        let guarded = console::guarded(routes, door.hosts(), Arc::clone(&accounts));
+        edges.spawn("console", door.serve(guarded, stopped.clone()));
+    }
+    let routes = console::router(console).merge(pages);
+    edges.spawn("http", console::serve(listener, routes, accounts, stopped.clone()));
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 pub mod csv;
 mod document;
 mod duty;
+pub mod energy;
 mod figures;
 pub mod html;
 pub mod pdf;

@@ -11,6 +11,7 @@ mod chain;
 mod climbed;
 #[cfg(test)]
 pub(crate) mod doubles;
+mod energy;
 mod export;
 mod fault;
 mod handle;
@@ -38,11 +39,15 @@ mod salvage;
 mod site_key;
 mod stats;
 mod steps;
+mod trail;
+mod uploaded;
+mod usage;
 mod verify;
 mod worker;
 
-pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, restore};
+pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, backup_while, restore};
 pub use budget::{DEFAULT_BUDGET_MB, Room};
+pub use energy::{ENERGY_COUNTERS, Energy, Metered};
 pub use export::{ExportError, Exported, Format, What, export};
 pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, WeakHandle, open};
@@ -50,7 +55,7 @@ pub use health::{Health, Rescued};
 pub use history::{
     Chunk, ChunkPlace, Damage, Disk, Dropped, HistoryFile, Machine, Row, Sealed, SeriesName, Span,
 };
-pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
+pub use levels::{KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use minutes::{MINUTE_READINGS, MINUTES_MS};
@@ -63,6 +68,9 @@ pub use repair::{Repaired, repair};
 pub use site_key::site_key;
 pub use stats::{KindStats, Stats};
 pub use steps::{AlarmStep, Raised};
+pub use trail::{TrailRow, TrailVerdict};
+pub use uploaded::Uploaded;
+pub use usage::{Usage, usage};
 pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};

@@ -477,7 +477,7 @@ pub(super) fn event_of(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
 }
 
 /// Runs a query that has `:before` and `:limit`, its rows numbered by `seq`.
-fn page<T>(
+pub(super) fn page<T>(
     db: &Connection,
     sql: &str,
     before: Option<u64>,

@@ -263,7 +263,7 @@ pub(super) fn proof_of(
     Ok(Proof { seq: row.get(0)?, stored, reckoned, sound, erased: seal.is_some() })
 }
 
-fn chained(
+pub(super) fn chained(
     db: &Connection,
     table: &'static str,
     depth: Depth,

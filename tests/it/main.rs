@@ -14,6 +14,7 @@ mod daemon;
 mod db;
 mod dependencies;
 mod discover;
+mod door;
 mod drill;
 mod escalation;
 mod faults;
