@@ -41,7 +41,8 @@ pub use source::mac;
 
 use crate::document::{Problem, Spot};
 use crate::model::{
-    AlarmClass, BusId, DestinationId, DeviceId, EnergyItem, Place, PlaceId, PointId, Priority, RuleId, Secret, Text,
+    AlarmClass, BusId, DestinationId, DeviceId, EnergyItem, Place, PlaceId, PointId, Priority, RuleId,
+    Secret, Text,
 };
 use crate::profile::Profile;
 use crate::rules::{Rule, RuleKind, World};

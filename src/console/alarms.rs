@@ -1,6 +1,8 @@
 //! The routes of what people do about alarms, hazards and areas.
 
-use super::api::{Answer, Asked, DEFAULT_ROWS, alarm_id, listed, narrowed, not_found, not_understood, read};
+use super::api::{
+    Answer, Asked, DEFAULT_ROWS, Narrowed, alarm_id, listed, narrowed, not_found, not_understood, read,
+};
 use super::route::Route;
 use super::{Console, Problem, views};
 use crate::access::Right;
@@ -11,6 +13,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,23 +26,28 @@ pub(super) fn routes() -> Vec<Route> {
             Act,
             ("确认、复位等操作", "acknowledge, reset and the like"),
             order,
-        ),
-        Route::get("/api/v1/hazards", See, ("隐患，新的在前", "hazards, newest first"), hazards),
-        Route::post("/api/v1/hazards", Act, ("登记隐患", "write down a hazard"), find_hazard),
+        )
+        .takes::<Given>(),
+        Route::get("/api/v1/hazards", See, ("隐患，新的在前", "hazards, newest first"), hazards)
+            .asks::<Narrowed>(),
+        Route::post("/api/v1/hazards", Act, ("登记隐患", "write down a hazard"), find_hazard)
+            .takes::<Given>(),
         Route::get("/api/v1/hazards/{id}", See, ("一条隐患及其经过", "one hazard and its steps"), hazard),
         Route::post(
             "/api/v1/hazards/{id}/{stage}",
             Act,
             ("隐患的下一步", "the next step of a hazard"),
             step_hazard,
-        ),
+        )
+        .takes::<Given>(),
         Route::get("/api/v1/areas", See, ("防区状态", "how areas stand"), areas),
-        Route::post("/api/v1/areas/{id}/{order}", Arm, ("布防、撤防", "arm and disarm"), arm),
+        Route::post("/api/v1/areas/{id}/{order}", Arm, ("布防、撤防", "arm and disarm"), arm)
+            .takes::<Given>(),
     ]
 }
 
 /// What an order may say; who gives it always, the rest as it needs.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
     actor: String,

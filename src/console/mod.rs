@@ -8,17 +8,24 @@ mod api;
 mod campus;
 mod controls;
 mod drill;
+mod energy;
 mod guard;
+mod jobs;
+mod openapi;
 mod people;
 mod pictures;
+mod probe;
 mod problem;
 mod reports;
 mod responses;
 mod route;
+mod rules;
+mod uploads;
 mod views;
 mod who;
 
 pub use api::router;
+pub use jobs::{Desk as JobDesk, Office, Parts as JobParts, Work, office};
 pub use problem::Problem;
 pub use who::{Via, Who};
 
@@ -76,6 +83,10 @@ pub struct Console {
     pub track: bool,
     /// The channels by which people are told of drills.
     pub drill_channels: Arc<[ChannelId]>,
+    /// What jobs and the pages beside them need to know.
+    pub work: Arc<Work>,
+    /// Where jobs are ordered.
+    pub jobs: JobDesk,
 }
 
 /// What is being answered at a stop may take this long to end.

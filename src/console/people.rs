@@ -13,6 +13,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -25,15 +26,19 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/people", Persons, ("人员数量", "how many persons there are"), list),
         Route::post("/api/v1/people", Persons, ("导入人员", "take persons in"), import)
-            .bodies_up_to(MAX_IMPORT),
-        Route::post("/api/v1/people/export", Persons, ("导出人员", "export persons"), export),
-        Route::post("/api/v1/people/erase", Persons, ("删除一个人的数据", "erase a person"), erase),
+            .bodies_up_to(MAX_IMPORT)
+            .takes::<Import>(),
+        Route::post("/api/v1/people/export", Persons, ("导出人员", "export persons"), export)
+            .takes::<Asked>(),
+        Route::post("/api/v1/people/erase", Persons, ("删除一个人的数据", "erase a person"), erase)
+            .takes::<Erasure>(),
         Route::get(
             "/api/v1/people/{person}/track",
             Persons,
             ("一个人的通行记录", "where a person passed"),
             track,
-        ),
+        )
+        .asks::<Span>(),
     ]
 }
 
@@ -110,7 +115,7 @@ pub(super) async fn list(State(console): State<Console>) -> Answer {
 }
 
 /// Persons, as the school's program hands them over.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Import {
     actor: String,
@@ -119,7 +124,7 @@ pub(super) struct Import {
     rows: Vec<Row>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Row {
     person: String,
@@ -180,7 +185,7 @@ pub(super) async fn import(
 }
 
 /// Who asks, and what for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     actor: String,
@@ -213,7 +218,7 @@ pub(super) async fn export(
 }
 
 /// Who is to be erased, and who says so.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Erasure {
     actor: String,
@@ -285,7 +290,7 @@ async fn traces(console: &Console, person: &PersonRef) -> Result<Vec<String>, Pr
 }
 
 /// Which part of a track.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Span {
     from: i64,
