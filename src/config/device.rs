@@ -115,7 +115,9 @@ fn device(
         if !views.is_empty() {
             devices.views.insert(id.clone(), views);
         }
-        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed, item });
+        devices
+            .good
+            .insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed, item });
     }
     wiring
 }

@@ -3,9 +3,9 @@
 use super::Config;
 use super::attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
 use super::profiles::ProfileSet;
+use super::resolve::{Sources, parse};
 use super::sealed::{SealKey, is_sealed};
 use super::site::DEFAULT_DATA_DIR;
-use super::resolve::{Sources, parse};
 use crate::document::{Document, MAX_DOCUMENT_BYTES, Problem, Problems, Spot};
 use std::collections::BTreeMap;
 use std::fs;

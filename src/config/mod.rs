@@ -36,7 +36,10 @@ pub use console::{Certificate, CertificateFiles, Console, Oidc};
 pub use control::Controls;
 pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with, read_again, SEAL_KEY_FILE, SECRETS_DIR, data_dir, seal_key};
+pub use load::{
+    DEFAULT_PROFILES_DIR, SEAL_KEY_FILE, SECRETS_DIR, Trial, data_dir, load, load_profiles, load_trial,
+    load_with, read_again, seal_key,
+};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
@@ -45,7 +48,8 @@ pub use source::mac;
 
 use crate::document::{Problem, Spot};
 use crate::model::{
-    AlarmClass, BusId, DestinationId, DeviceId, EnergyItem, Place, PlaceId, PointId, Priority, RuleId, Secret, Text,
+    AlarmClass, BusId, DestinationId, DeviceId, EnergyItem, Place, PlaceId, PointId, Priority, RuleId,
+    Secret, Text,
 };
 use crate::profile::Profile;
 use crate::rules::{Rule, RuleKind, World};

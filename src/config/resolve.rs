@@ -6,8 +6,8 @@ use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, alarm, bus, calendar, campus, channel, console, control, destination, device, ladder, listener,
-    place, privacy, response, rule, site, source,
+    Config, Site, alarm, bus, calendar, campus, channel, console, control, destination, device, ladder,
+    listener, place, privacy, response, rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};

@@ -2,8 +2,8 @@
 
 use super::route::{self, Route};
 use super::{
-    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, people, pictures, reports,
-    responses, session, views,
+    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs,
+    openapi, people, pictures, probe, reports, responses, rules, session, uploads, views,
 };
 use crate::access::Right;
 use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
@@ -16,6 +16,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -47,6 +48,12 @@ pub fn routes() -> Vec<Route> {
         account::routes(),
         audit::routes(),
         approvals::routes(),
+        probe::routes(),
+        rules::routes(),
+        energy::routes(),
+        uploads::routes(),
+        jobs::routes(),
+        openapi::own(),
     ]
     .into_iter()
     .flatten()
@@ -58,16 +65,21 @@ fn own() -> Vec<Route> {
     vec![
         Route::get("/api/v1/devices", See, ("全部设备及其状态", "every device and how it stands"), devices),
         Route::get("/api/v1/devices/{id}", See, ("一台设备", "one device"), device),
-        Route::get("/api/v1/readings", See, ("读数，新的在前", "readings, newest first"), readings),
+        Route::get("/api/v1/readings", See, ("读数，新的在前", "readings, newest first"), readings)
+            .asks::<Narrowed>(),
         Route::get(
             "/api/v1/rollups",
             Energy,
             ("分钟、上报周期、小时、日汇总", "minutes, upload periods, hours, days"),
             roll_ups,
-        ),
-        Route::get("/api/v1/energy", Energy, ("一段时间的用电量", "energy of a span"), energy),
-        Route::get("/api/v1/events", See, ("事件，新的在前", "events, newest first"), events),
-        Route::get("/api/v1/alarms", See, ("报警，新的在前", "alarms, newest first"), list_alarms),
+        )
+        .asks::<Narrowed>(),
+        Route::get("/api/v1/energy", Energy, ("一段时间的用电量", "energy of a span"), energy_of)
+            .asks::<Narrowed>(),
+        Route::get("/api/v1/events", See, ("事件，新的在前", "events, newest first"), events)
+            .asks::<Narrowed>(),
+        Route::get("/api/v1/alarms", See, ("报警，新的在前", "alarms, newest first"), list_alarms)
+            .asks::<Narrowed>(),
         Route::get("/api/v1/alarms/{id}", See, ("一条报警及其经过", "one alarm and its history"), alarm),
         Route::get("/api/v1/destinations", Diagnose, ("上报情况", "how uploads are doing"), destinations),
         Route::get(
@@ -75,13 +87,15 @@ fn own() -> Vec<Route> {
             Diagnose,
             ("平台拒收的记录", "records that a platform refused"),
             set_aside,
-        ),
+        )
+        .asks::<Narrowed>(),
         Route::get(
             "/api/v1/quarantine",
             Diagnose,
             ("无法理解的报文", "messages that were not understood"),
             quarantine,
-        ),
+        )
+        .asks::<Narrowed>(),
         Route::get(
             "/api/v1/strangers",
             Diagnose,
@@ -106,7 +120,7 @@ pub fn router(console: Console) -> Router {
 }
 
 /// What a list may be narrowed by.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Narrowed {
     device: Option<String>,
@@ -290,7 +304,7 @@ async fn minutes(console: &Console, asked: Narrowed) -> Answer {
 }
 
 /// Energy of the school days that start in a span, in kWh, from the days' roll-ups.
-async fn energy(State(console): State<Console>, asked: Asked) -> Answer {
+async fn energy_of(State(console): State<Console>, asked: Asked) -> Answer {
     let asked = narrowed(asked)?;
     let by = one_of(asked.by, "by", "device, place, total", |word| {
         ["device", "place", "total"].into_iter().find(|known| *known == word)

@@ -14,20 +14,27 @@ mod campus;
 mod controls;
 pub mod door;
 mod drill;
+mod energy;
 mod guard;
+mod jobs;
+mod openapi;
 mod people;
 mod pictures;
+mod probe;
 mod problem;
 mod reports;
 mod responses;
 mod route;
+mod rules;
 mod session;
+mod uploads;
 mod views;
 mod who;
 
 pub use accounts::{AccessError, Accounts, LOCAL_TOKEN, Notes, Opened, Proof};
 pub use api::{router, routes};
 pub use guard::{Hosts, guarded};
+pub use jobs::{Desk as JobDesk, Office, Parts as JobParts, Work, office};
 pub use problem::Problem;
 pub use route::Route;
 pub use who::{Via, Who};
@@ -91,6 +98,10 @@ pub struct Console {
     pub track: bool,
     /// The channels by which people are told of drills.
     pub drill_channels: Arc<[ChannelId]>,
+    /// What jobs and the pages beside them need to know.
+    pub work: Arc<Work>,
+    /// Where jobs are ordered.
+    pub jobs: JobDesk,
 }
 
 /// What is being answered at a stop may take this long to end.

@@ -13,6 +13,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io;
@@ -27,7 +28,9 @@ pub(super) fn routes() -> Vec<Route> {
             ("一条报警的照片", "pictures of an alarm"),
             list,
         ),
-        Route::get("/api/v1/alarms/{id}/pictures/{name}", Pictures, ("一张照片", "one picture"), picture),
+        Route::get("/api/v1/alarms/{id}/pictures/{name}", Pictures, ("一张照片", "one picture"), picture)
+            .asks::<Looks>()
+            .gives_media(&["image/jpeg"]),
     ]
 }
 
@@ -48,7 +51,7 @@ pub(super) async fn list(State(console): State<Console>, id: Result<Path<u64>, P
 }
 
 /// Who looks.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Looks {
     actor: Option<String>,

@@ -1,5 +1,7 @@
 //! The routes of reports: the hand-over of a shift, and the figures of alarms. Who read one is in the audit trail.
 
+mod period;
+
 use super::api::read;
 use super::people::{bad, entry, settle};
 use super::route::Route;
@@ -13,6 +15,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -25,16 +28,31 @@ pub(super) fn routes() -> Vec<Route> {
             Reports,
             ("交接班报告", "what is handed over after a shift"),
             shift,
-        ),
-        Route::get("/api/v1/reports/alarm-kpi", Reports, ("报警指标", "figures of alarms"), alarm_kpi),
+        )
+        .asks::<Wanted>()
+        .gives_media(MEDIA),
+        Route::get("/api/v1/reports/alarm-kpi", Reports, ("报警指标", "figures of alarms"), alarm_kpi)
+            .asks::<Wanted>()
+            .gives_media(MEDIA),
+        Route::get(
+            "/api/v1/reports/period",
+            Reports,
+            ("周报、月报、季报", "what is told of a week, a month or a quarter"),
+            period::period,
+        )
+        .asks::<period::Asked>()
+        .gives_media(MEDIA),
     ]
 }
+
+/// In which forms a report comes besides JSON.
+const MEDIA: &[&str] = &["application/json", "text/plain", "text/csv", "text/html", "application/pdf"];
 
 /// Who asks when nobody says.
 const UNNAMED: &str = "api";
 
 /// Which report.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     at: Option<i64>,
@@ -46,9 +64,10 @@ pub(super) struct Wanted {
 }
 
 /// In which form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Form {
+    #[default]
     Json,
     Text,
     Csv,
@@ -136,7 +155,11 @@ fn head(console: &Console, span: &Span) -> Head {
 }
 
 /// `GET /api/v1/reports/shift`.
-pub(super) async fn shift(State(console): State<Console>, who: Who, asked: Asked) -> Result<Response, Problem> {
+pub(super) async fn shift(
+    State(console): State<Console>,
+    who: Who,
+    asked: Asked,
+) -> Result<Response, Problem> {
     const FORMS: [Form; 5] = [Form::Json, Form::Text, Form::Csv, Form::Html, Form::Pdf];
     let span = understood(&console, &who, asked, &FORMS)?;
     let (form, lang, head) = (span.form, span.lang, head(&console, &span));
@@ -171,7 +194,11 @@ pub(super) async fn shift(State(console): State<Console>, who: Who, asked: Asked
 }
 
 /// `GET /api/v1/reports/alarm-kpi`.
-pub(super) async fn alarm_kpi(State(console): State<Console>, who: Who, asked: Asked) -> Result<Response, Problem> {
+pub(super) async fn alarm_kpi(
+    State(console): State<Console>,
+    who: Who,
+    asked: Asked,
+) -> Result<Response, Problem> {
     let span = understood(&console, &who, asked, &[Form::Json, Form::Csv])?;
     let (form, lang, head) = (span.form, span.lang, head(&console, &span));
     let (places, zone) = (Arc::clone(&console.places), console.duty.zone.clone());

@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,12 +30,13 @@ pub(super) fn routes() -> Vec<Route> {
             Right::Respond,
             ("启动或解除处置，分两步", "begin or end a response, in two steps"),
             order,
-        ),
+        )
+        .takes::<Body>(),
     ]
 }
 
 /// What a person gives with a step; each step has its own keys.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
     actor: Option<String>,

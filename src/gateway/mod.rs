@@ -154,6 +154,23 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         Some(console) => Some(Door::open(console, &config.data_dir, Arc::clone(&clock)).await?),
         None => None,
     };
+    let commands = CommandBook::default();
+    let work = Arc::new(console::Work {
+        source: config.source,
+        buses: config.buses.clone(),
+        commands: commands.clone(),
+        rules: config.written_rules,
+        calendar: Arc::clone(&world.calendar),
+        budget_bytes: u64::from(config.budget_mb) * 1024 * 1024,
+    });
+    let (jobs, job_office) = console::office(console::JobParts {
+        data_dir: config.data_dir.clone(),
+        work: Arc::clone(&work),
+        devices: Arc::clone(&devices),
+        places: Arc::clone(&places),
+        zone: site.zone.clone(),
+        clock: Arc::clone(&clock),
+    });
     let console = Console {
         accounts,
         front: door.as_ref().map(Door::front).unwrap_or_default(),
@@ -174,6 +191,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         clock: Arc::clone(&clock),
         track: config.privacy.track,
         drill_channels: config.channels.iter().filter(|of| of.drill).map(|of| of.id.clone()).collect(),
+        work,
+        jobs,
     };
     let means = Means {
         clock: Arc::clone(&clock),
@@ -215,11 +234,12 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         tally,
         site_key,
         site,
-        commands: CommandBook::default(),
+        commands,
         allow_health: config.privacy.allow_health,
     };
     start_drivers(&mut edges, &config.buses, &devices, &field, &edges_stopped);
     edges.spawn("responder", responder.run(edges_stopped.clone()));
+    edges.spawn("jobs", job_office.run(edges_stopped.clone()));
     let cameras = cameras(&config.buses, &devices, &config.views);
     if !cameras.is_empty() {
         let with = (Arc::clone(&clock), Arc::clone(&field.tally));

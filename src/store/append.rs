@@ -4,7 +4,9 @@ use super::chain::{self, FINGERPRINTS, Link};
 use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
-use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, alarms, history, people, uploaded};
+use super::{
+    Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, alarms, history, people, uploaded,
+};
 use crate::aggregate::REVISABLE_SPAN;
 use crate::model::{
     BusId, DestinationId, DeviceId, Lane, OutboxItem, PointId, PointKind, Record, RollUp, Unit, Wall,

@@ -18,6 +18,7 @@ mod handle;
 mod health;
 mod history;
 mod levels;
+mod links;
 mod lives;
 mod lock;
 mod maintain;
