@@ -12,6 +12,7 @@ mod control;
 mod destination;
 mod device;
 mod fields;
+mod ground;
 mod ladder;
 mod listener;
 mod load;
@@ -31,9 +32,10 @@ pub use channel::{
     MailTls, Method, MqttTopic, Piece, Robot, Smtp, Sound, Success, Template, Templated, WeCom, Web, Webhook,
 };
 pub use control::Controls;
+pub use ground::{Contact, Ground, MAX_PLAN_BYTES, Plan, Point};
 pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with};
+pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with, read_plan};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
@@ -66,6 +68,8 @@ pub struct Config {
     pub aggregate_secs: u32,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
+    /// What the desk shows beside an alarm.
+    pub ground: Ground,
     /// What is said of who is where.
     pub campus: crate::campus::Settings,
     /// What is said of alarms.

@@ -8,22 +8,30 @@ mod api;
 mod campus;
 mod controls;
 mod drill;
+mod feed;
 mod guard;
+mod herald;
+mod pages;
 mod people;
 mod pictures;
 mod problem;
 mod reports;
 mod responses;
 mod route;
+mod site;
+mod stream;
 mod views;
 mod who;
 
 pub use api::router;
+pub use feed::Feed;
+pub use herald::Herald;
 pub use problem::Problem;
+pub use stream::{BlankBoard, STREAMS, Streams};
 pub use who::{Via, Who};
 
 use crate::capture::Shelf;
-use crate::config::{Device, Site};
+use crate::config::{Device, Ground, Site};
 use crate::model::{ChannelId, DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
@@ -46,6 +54,8 @@ pub struct Console {
     pub devices: Arc<BTreeMap<DeviceId, Device>>,
     /// The places of the school.
     pub places: Arc<BTreeMap<PlaceId, Place>>,
+    /// Floor plans, what to do, whom to call.
+    pub ground: Arc<Ground>,
     /// The school.
     pub site: Arc<Site>,
     /// Who is on duty, and when shifts begin.
@@ -68,6 +78,8 @@ pub struct Console {
     pub people: PeopleDesk,
     /// The store, for what an erasure has to do to its files.
     pub store: WeakHandle,
+    /// Who follows.
+    pub streams: Streams,
     /// Pictures of alarms.
     pub pictures: Shelf,
     /// The time.

@@ -114,7 +114,7 @@ fn start(dir: &Path, wall: Wall) -> Plant {
     });
     let (live, _) = watch::channel(Arc::default());
     let pipe =
-        Pipe { pipeline, outlet, store, clock: dynamic, tally, live, buses: BTreeMap::new(), findings, bell };
+        Pipe { pipeline, outlet, store, clock: dynamic, tally, live, buses: BTreeMap::new(), findings, bell, feed: crate::console::Feed::new() };
     let mut tasks = Tasks::new();
     tasks.spawn("pipe", async move { drop(pipe.run().await) });
     tasks.spawn("desk", desk.run());
