@@ -140,7 +140,11 @@ impl Drawing {
         for reader in readers {
             let (classes, steps) = (classes(&reader), steps(&reader));
             if !reader.has("steps") {
-                reader.problem("steps", "the guidance says nothing", "add `steps = [\"…\"]`: what to do, in turn");
+                reader.problem(
+                    "steps",
+                    "the guidance says nothing",
+                    "add `steps = [\"…\"]`: what to do, in turn",
+                );
             }
             if !reader.has("for") {
                 let advice = "add `for = [\"fire\"]` with the classes of alarms it is for";
@@ -148,7 +152,8 @@ impl Drawing {
             }
             for class in classes {
                 if let Some(first) = first.get(&class) {
-                    let message = format!("what to do about '{class}' is said already, at {}", place_of(first));
+                    let message =
+                        format!("what to do about '{class}' is said already, at {}", place_of(first));
                     reader.problem("for", message, "say it once");
                     continue;
                 }
@@ -170,7 +175,8 @@ impl Drawing {
             if !reader.has("name") {
                 reader.problem("name", "the contact has no name", "add `name = \"…\"`, such as \"保卫处\"");
             }
-            let phone = reader.parsed("phone", "write the number as it is dialled, such as \"0551-62223333\"", phone);
+            let phone =
+                reader.parsed("phone", "write the number as it is dialled, such as \"0551-62223333\"", phone);
             let classes = classes(&reader);
             if let (Some(name), Some(phone)) = (name, phone) {
                 self.ground.contacts.push(Contact { name, phone, classes });

@@ -70,7 +70,8 @@ pub fn load_with(path: &Path, other: Option<(&Path, &str)>) -> Result<Config, Ve
         Some(credential) if what == Attached::Secret => read_attached(&credential, Attached::Public),
         _ => read_attached(path, what),
     };
-    let sources = Sources { files: &files, base, profiles: &profiles, read: &read, plan: read_plan, rules: None };
+    let sources =
+        Sources { files: &files, base, profiles: &profiles, read: &read, plan: read_plan, rules: None };
     parse(&sources, &problems).ok_or_else(|| problems.into_sorted())
 }
 
@@ -129,7 +130,8 @@ pub fn load_trial(path: &Path, tried: &[PathBuf]) -> Result<Trial, Vec<Problem>>
         (read, _) => read,
     };
     let in_place = (!tried.is_empty() && !rules.is_empty()).then_some(rules.as_slice());
-    let sources = Sources { files: &files, base, profiles: &profiles, read: &read, plan: read_plan, rules: in_place };
+    let sources =
+        Sources { files: &files, base, profiles: &profiles, read: &read, plan: read_plan, rules: in_place };
     let config = parse(&sources, &problems);
     let rules = if in_place.is_some() { rules } else { files };
     match config {

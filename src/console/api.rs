@@ -2,8 +2,8 @@
 
 use super::route::{self, Route};
 use super::{
-    Console, Problem, alarms, campus, controls, drill, pages, people, pictures, reports, responses, site, stream,
-    views,
+    Console, Problem, alarms, campus, controls, drill, pages, people, pictures, reports, responses, site,
+    stream, views,
 };
 use crate::access::Right;
 use crate::model::{
@@ -12,7 +12,8 @@ use crate::model::{
 use crate::profile::Nature;
 use crate::runtime::Chain;
 use crate::store::{
-    AlarmFilter, AlarmState, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader, StoreError,
+    AlarmFilter, AlarmState, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader,
+    StoreError,
 };
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -338,10 +339,7 @@ async fn events(State(console): State<Console>, asked: Asked) -> Answer {
     listed(page, views::event)
 }
 
-async fn list_alarms(
-    State(console): State<Console>,
-    asked: Result<Query<Sought>, QueryRejection>,
-) -> Answer {
+async fn list_alarms(State(console): State<Console>, asked: Result<Query<Sought>, QueryRejection>) -> Answer {
     let Query(asked) = asked.map_err(|error| {
         Problem::new(
             StatusCode::BAD_REQUEST,

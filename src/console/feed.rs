@@ -33,7 +33,12 @@ impl Feed {
     /// A feed that nobody follows yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(broadcast::Sender::new(RING))
+        Self::of(RING)
+    }
+
+    /// With so much room.
+    pub(super) fn of(ring: usize) -> Self {
+        Self(broadcast::Sender::new(ring))
     }
 
     /// These changes are durable; the last of them under this number, the others under those before it.
@@ -54,5 +59,33 @@ impl Feed {
 impl Default for Feed {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::stream::tests::raised;
+
+    #[tokio::test]
+    async fn changes_have_the_numbers_of_the_store_and_are_written_once_for_all() {
+        let feed = Feed::new();
+        feed.committed(3, vec![raised(1)]);
+        let (mut one, mut other) = (feed.follow(), feed.follow());
+        feed.committed(5, vec![raised(2), raised(3)]);
+        feed.committed(5, Vec::new());
+        let mut written = 0;
+        for reader in [&mut one, &mut other] {
+            for seq in [4, 5] {
+                let told = reader.recv().await.unwrap();
+                let text = told.text(|seq, change| {
+                    written += 1;
+                    Bytes::from(format!("{seq}: {}", change.alarm.id))
+                });
+                assert_eq!((told.seq, text), (seq, Bytes::from(format!("{seq}: {}", seq - 2))));
+            }
+            assert!(reader.is_empty(), "and nothing else");
+        }
+        assert_eq!(written, 2);
     }
 }

@@ -20,6 +20,8 @@ mod responses;
 mod route;
 mod site;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod views;
 mod who;
 

@@ -79,8 +79,11 @@ impl Pages {
             Form { bytes, etag: format!("\"{etag}\"") }
         };
         let mut forms: BTreeMap<String, Form> = files.map(|(name, bytes)| (name, form(bytes))).collect();
-        let plain: Vec<String> =
-            forms.keys().filter(|name| ENCODINGS.iter().all(|(_, end)| !name.ends_with(end))).cloned().collect();
+        let plain: Vec<String> = forms
+            .keys()
+            .filter(|name| ENCODINGS.iter().all(|(_, end)| !name.ends_with(end)))
+            .cloned()
+            .collect();
         let file = |name: String| {
             let encoded = ENCODINGS.map(|(_, end)| forms.remove(&format!("{name}{end}")));
             let plain = forms.remove(&name)?;
@@ -106,11 +109,13 @@ impl Pages {
 
 impl File {
     fn answer(&self, method: &Method, name: &str, headers: &HeaderMap) -> Response {
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+        let text =
+            |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
         let accepted = text(header::ACCEPT_ENCODING);
-        let fitting = ENCODINGS.iter().zip(&self.encoded).find(|((coding, _), form)| {
-            form.is_some() && accepts(accepted, coding)
-        });
+        let fitting = ENCODINGS
+            .iter()
+            .zip(&self.encoded)
+            .find(|((coding, _), form)| form.is_some() && accepts(accepted, coding));
         let (coding, form) = match fitting {
             Some(((coding, _), Some(form))) => (Some(*coding), form),
             _ => (None, &self.plain),
@@ -193,7 +198,8 @@ fn accepts(accepted: &str, coding: &str) -> bool {
             if !name.trim().eq_ignore_ascii_case(wanted) {
                 return None;
             }
-            let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
+            let weight =
+                parameters.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
             Some(weight.unwrap_or(1.0))
         })
     };

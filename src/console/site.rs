@@ -17,15 +17,24 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(
             "/api/v1/site",
             Right::See,
-            ("学校：地点、平面图、处置步骤、电话", "the school: places, floor plans, what to do, whom to call"),
+            (
+                "学校：地点、平面图、处置步骤、电话",
+                "the school: places, floor plans, what to do, whom to call",
+            ),
             site,
         ),
-        Route::get("/api/v1/places/{id}/plan", Right::See, ("一处的平面图", "the floor plan of a place"), plan),
+        Route::get(
+            "/api/v1/places/{id}/plan",
+            Right::See,
+            ("一处的平面图", "the floor plan of a place"),
+            plan,
+        ),
     ]
 }
 
 /// No script of a drawing runs, and nothing that it names is fetched.
-const PLAN_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
+const PLAN_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
 
 /// `GET /api/v1/site`.
 pub(super) async fn site(State(console): State<Console>) -> Answer {
@@ -46,7 +55,8 @@ pub(super) async fn site(State(console): State<Console>) -> Answer {
             "x": x, "y": y,
         })
     });
-    let of_rules = ground.rules.iter().map(|(rule, steps)| json!({"rule": rule, "class": null, "steps": steps}));
+    let of_rules =
+        ground.rules.iter().map(|(rule, steps)| json!({"rule": rule, "class": null, "steps": steps}));
     let of_classes =
         ground.classes.iter().map(|(class, steps)| json!({"rule": null, "class": class, "steps": steps}));
     Ok(Json(json!({

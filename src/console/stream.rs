@@ -76,6 +76,12 @@ impl Streams {
         let (board, seen) = watch::channel(Arc::default());
         (Self { feed, board: seen, room: Arc::new(Semaphore::new(STREAMS)), stop }, BlankBoard(board))
     }
+
+    /// The board, as whoever follows sees it.
+    #[cfg(test)]
+    pub(super) fn board(&self) -> watch::Receiver<Arc<Board>> {
+        self.board.clone()
+    }
 }
 
 /// From where on.
@@ -214,7 +220,8 @@ impl Desk {
     async fn hello(&mut self) -> Result<(), Over> {
         let standing = read(&self.console, |reader| reader.standing()).await.map_err(|_| Over::Done)?;
         let live = Arc::clone(&self.console.live.borrow());
-        let alarms: Vec<Value> = standing.open.iter().map(|alarm| views::alarm(&self.console, alarm)).collect();
+        let alarms: Vec<Value> =
+            standing.open.iter().map(|alarm| views::alarm(&self.console, alarm)).collect();
         let data = json!({
             "at": self.console.clock.now().wall, "version": env!("CARGO_PKG_VERSION"), "alarms": alarms,
             "drill": live.drill, "areas": live.areas, "responses": responses::rows(&self.console),
@@ -285,4 +292,4 @@ fn step(console: &Console, seq: u64, change: &AlarmChange) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

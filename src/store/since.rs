@@ -68,7 +68,8 @@ impl Reader {
         if u64::try_from(there).ok() != Some(last - after) {
             return Ok(None);
         }
-        let columns = ALARM_COLUMNS.split(", ").map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
+        let columns =
+            ALARM_COLUMNS.split(", ").map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
             "select c.seq, c.kind, c.at, c.actor, c.note, {columns} from alarm_change c \
              join alarm a on a.id = c.alarm where c.seq > ?1 order by c.seq limit ?2"

@@ -116,7 +116,8 @@ impl Reader {
         let class = filter.class.map(AlarmClass::as_str);
         let priority = filter.priority.map(Priority::as_str);
         let device = filter.device.as_ref().map(DeviceId::as_str);
-        let places = filter.places.as_ref().map(serde_json::to_string).transpose().map_err(StoreError::Json)?;
+        let places =
+            filter.places.as_ref().map(serde_json::to_string).transpose().map_err(StoreError::Json)?;
         let (from, to) = (filter.from.map(|wall| wall.0), filter.to.map(|wall| wall.0));
         let mut narrowed: Vec<(&str, &dyn ToSql)> = vec![
             (":class", &class),
@@ -172,7 +173,9 @@ impl Reader {
         }
         let sql = "select min(id), count(*) from \
              (select id from alarm where id < ?1 and id >= ?2 order by id desc limit ?3)";
-        let (Some(first), Some(looked)) = one(sql, &[before, least, ALARMS_PER_PAGE])? else { return Ok(None) };
+        let (Some(first), Some(looked)) = one(sql, &[before, least, ALARMS_PER_PAGE])? else {
+            return Ok(None);
+        };
         Ok(Some(Window { first, before, more: looked == ALARMS_PER_PAGE }))
     }
 }

@@ -94,7 +94,9 @@ async fn a_browser_gets_the_smallest_form_that_it_takes() {
 #[tokio::test]
 async fn the_paths_of_pages_give_the_index_and_no_other_path_gives_anything() {
     let pages = pages();
-    for path in ["/", "/devices", "/alarms/17", "/rules/", "/places/%E6%A0%A1%E9%97%A8", "/a-b_c~d", "/apical"] {
+    for path in
+        ["/", "/devices", "/alarms/17", "/rules/", "/places/%E6%A0%A1%E9%97%A8", "/a-b_c~d", "/apical"]
+    {
         let answer = ask(&pages, path, &[]).unwrap_or_else(|status| panic!("{path}: {status}"));
         assert_eq!(text(answer).await, "<!doctype html>", "{path}");
     }

@@ -48,7 +48,8 @@ fn steps_are_told_in_pages_without_gap_and_a_commit_says_the_number_of_its_last(
 
     let standing = reader.standing().unwrap();
     assert_eq!((standing.last, standing.open.len()), (25, 25));
-    let order: Vec<_> = standing.open.iter().map(|alarm| (alarm.priority, std::cmp::Reverse(alarm.id))).collect();
+    let order: Vec<_> =
+        standing.open.iter().map(|alarm| (alarm.priority, std::cmp::Reverse(alarm.id))).collect();
     assert!(order.is_sorted(), "the most urgent first: {order:?}");
     for start in [0, 1, 7, 24, 25] {
         let (mut after, mut told) = (start, Vec::new());

@@ -26,7 +26,14 @@ fn school() -> (tempfile::TempDir, Reader) {
     for n in 1..=24_i64 {
         let class = AlarmClass::ALL[usize::try_from(n % 3).unwrap()].as_str();
         let priority = Priority::ALL[usize::try_from(n % 4).unwrap()].as_str();
-        let marks = ["ack_at = 1", "shelf_at = 1", "suppressed_at = 1", "inhibited_by = 1", "out_at = 1", "active = 1"];
+        let marks = [
+            "ack_at = 1",
+            "shelf_at = 1",
+            "suppressed_at = 1",
+            "inhibited_by = 1",
+            "out_at = 1",
+            "active = 1",
+        ];
         let closed = if n % 2 == 0 { "1" } else { "null" };
         db.execute(
             &format!(
@@ -66,7 +73,12 @@ fn each_way_to_narrow_finds_what_it_says() {
         (AlarmFilter { from: wall(7), to: wall(20), ..all() }, |n| (7..20).contains(&n)),
         (AlarmFilter { from: wall(100), ..all() }, |_| false),
         (
-            AlarmFilter { state: Some(AlarmState::Closed), to: wall(9), class: Some(AlarmClass::ALL[2]), ..all() },
+            AlarmFilter {
+                state: Some(AlarmState::Closed),
+                to: wall(9),
+                class: Some(AlarmClass::ALL[2]),
+                ..all()
+            },
             |n| n % 2 == 0 && n < 9 && n % 3 == 2,
         ),
     ];
@@ -115,9 +127,11 @@ fn what_is_rare_among_many_takes_several_looks_of_bounded_work() {
     let then = AlarmFilter { from: Some(Wall(AT)), to: Some(Wall(AT + 11_000)), ..rare };
     assert_eq!(reader.alarms(&then, None, 10).unwrap().rows.len(), 2);
     let plan: String = db
-        .query_row("explain query plan select min(id), max(id) from alarm where raised_at >= 1 and raised_at < 2", [], |row| {
-            row.get("detail")
-        })
+        .query_row(
+            "explain query plan select min(id), max(id) from alarm where raised_at >= 1 and raised_at < 2",
+            [],
+            |row| row.get("detail"),
+        )
         .unwrap();
     assert!(plan.contains("alarm_raised"), "{plan}");
 }
