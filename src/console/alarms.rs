@@ -265,7 +265,7 @@ fn understood(body: Body, keys: &[&str], example: &str) -> Result<Given, Problem
 pub(super) async fn give(console: &Console, order: Order, actor: Actor, note: &str) -> Answer {
     let note = note.chars().take(MAX_NOTE_CHARS).collect();
     match console.orders.order(Command { order, actor, note }).await {
-        Ok(Ok(done)) => Ok(Json(view(&done))),
+        Ok(Ok(done)) => Ok(Json(view(console, &done))),
         Ok(Err(refused)) => Err(refusal(&refused)),
         Err(stopping) => {
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "网关正在停止", stopping.to_string()))
@@ -273,9 +273,9 @@ pub(super) async fn give(console: &Console, order: Order, actor: Actor, note: &s
     }
 }
 
-fn view(done: &Done) -> Value {
+fn view(console: &Console, done: &Done) -> Value {
     match done {
-        Done::Alarm(alarm) => views::alarm(alarm),
+        Done::Alarm(alarm) => views::alarm(console, alarm),
         Done::Hazard(hazard) => views::hazard(hazard),
         Done::Area(area) => json!(area),
         Done::Drill(drill) => json!(drill),

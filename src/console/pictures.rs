@@ -41,13 +41,13 @@ pub(super) async fn list(State(console): State<Console>, id: Result<Path<u64>, P
     let found = tokio::task::spawn_blocking(move || shelf.of(alarm)).await;
     let pictures =
         found.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| unreadable(&error))?;
-    let rows: Vec<Value> = pictures
-        .into_iter()
-        .map(|(name, bytes)| {
-            json!({"picture": name.to_string(), "device": name.camera, "at": name.at, "bytes": bytes})
-        })
-        .collect();
+    let rows: Vec<Value> = pictures.iter().map(|(name, bytes)| row(name, *bytes)).collect();
     Ok(Json(json!({"rows": rows})))
+}
+
+/// One of them in a list.
+pub(super) fn row(name: &Name, bytes: u64) -> Value {
+    json!({"picture": name.to_string(), "device": name.camera, "at": name.at, "bytes": bytes})
 }
 
 /// Who looks.

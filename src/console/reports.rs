@@ -131,9 +131,14 @@ fn understood(console: &Console, who: &Who, asked: Asked, forms: &[Form]) -> Res
     if !forms.contains(&form) {
         return Err(bad("format 只能是 json 或 csv", "'format' must be json or csv"));
     }
-    let unnamed = (who.via != Via::Session).then_some(UNNAMED);
-    let actor = who.acts_as(wanted.actor.as_deref().or(unnamed))?;
+    let actor = reader_of(who, wanted.actor.as_deref())?;
     Ok(Span { from, to, form, lang: wanted.lang.unwrap_or_default(), actor })
+}
+
+/// Who reads a report: a program need not say for whom.
+fn reader_of(who: &Who, given: Option<&str>) -> Result<Actor, Problem> {
+    let unnamed = (who.via != Via::Session).then_some(UNNAMED);
+    who.acts_as(given.or(unnamed))
 }
 
 fn wrong_span() -> Problem {

@@ -47,10 +47,14 @@ pub(super) struct Body {
     alone: Option<bool>,
 }
 
-/// Every response as it stands.
+/// `GET /api/v1/responses`.
 pub(super) async fn list(State(console): State<Console>) -> Answer {
-    let rows: Vec<Value> = console.responses.views().iter().map(row).collect();
-    Ok(Json(json!({"rows": rows})))
+    Ok(Json(json!({"rows": rows(&console)})))
+}
+
+/// Every response as it stands.
+pub(super) fn rows(console: &Console) -> Vec<Value> {
+    console.responses.views().iter().map(row).collect()
 }
 
 fn row(view: &View) -> Value {

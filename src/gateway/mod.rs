@@ -11,7 +11,7 @@ use crate::alarm::{DayHours, Policy, Route};
 use crate::capture::{self, Capture, Shelf};
 use crate::config::{self, Bus, BusKind, ChannelKind, Config, Destination, Device};
 use crate::console::door::{Door, DoorError};
-use crate::console::{self, AccessError, Accounts, Console};
+use crate::console::{self, AccessError, Accounts, BlankBoard, Console, Feed, Streams};
 use crate::model::{AlarmChange, ChannelId, DestinationId, DeviceId, Now, Place, PlaceId};
 use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
 use crate::notify::bell::{self, Bell};
@@ -117,6 +117,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let (live, live_seen) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
     let (findings, findings_out) = mpsc::channel(switchboard::FINDINGS);
     let (bell, heard) = bell::bell();
+    let feed = Feed::new();
     let pipe = Pipe {
         pipeline,
         outlet,
@@ -127,6 +128,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         buses: config.devices.values().map(|d| (d.id.clone(), d.bus.clone())).collect(),
         findings: findings_out,
         bell: if config.channels.is_empty() { Bell::unheard() } else { bell },
+        feed: feed.clone(),
     };
 
     let mut uplinks = Tasks::new();
@@ -171,11 +173,15 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         zone: site.zone.clone(),
         clock: Arc::clone(&clock),
     });
+    let mut edges = Tasks::new();
+    let (edges_stop, edges_stopped) = watch::channel(false);
+    let (streams, board) = Streams::new(feed, edges_stopped.clone());
     let console = Console {
         accounts,
         front: door.as_ref().map(Door::front).unwrap_or_default(),
         devices: Arc::clone(&devices),
         places: Arc::clone(&places),
+        ground: Arc::new(config.ground),
         site: Arc::clone(&site),
         duty,
         data_dir: config.data_dir.clone(),
@@ -187,6 +193,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         responses: response_desk,
         people: inlet.people_desk(),
         store: handle.weak(),
+        streams,
         pictures: pictures.clone(),
         clock: Arc::clone(&clock),
         track: config.privacy.track,
@@ -224,10 +231,8 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     };
     let telling = start_telling(told, means)?;
 
-    let mut edges = Tasks::new();
-    let (edges_stop, edges_stopped) = watch::channel(false);
     edges.spawn("access", notes.run(inlet.people_desk(), edges_stopped.clone()));
-    start_api(&mut edges, (config.http, door), console, Arc::clone(&tally), &edges_stopped).await?;
+    start_api(&mut edges, (config.http, door), (console, board), Arc::clone(&tally), &edges_stopped).await?;
     let field = Field {
         inlet: inlet.clone(),
         clock: Arc::clone(&clock),
@@ -333,13 +338,14 @@ async fn until_stopped(work: impl Future<Output = ()>, mut stop: watch::Receiver
 async fn start_api(
     edges: &mut Tasks,
     (address, door): (SocketAddr, Option<Door>),
-    console: Console,
+    (console, board): (Console, BlankBoard),
     tally: Arc<Tally>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<(), GatewayError> {
     let bound = tokio::net::TcpListener::bind(address).await;
     let listener = bound.map_err(|cause| GatewayError::Listen { address, cause })?;
     let (figures, seen) = ops::figures(&console);
+    edges.spawn("herald", until_stopped(board.herald(console.clone()).run(), stopped.clone()));
     edges.spawn("figures", until_stopped(figures, stopped.clone()));
     let pages = ops::router(&console, tally, seen);
     let accounts = Arc::clone(&console.accounts);

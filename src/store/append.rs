@@ -180,6 +180,7 @@ fn write(
     }
     for change in &commit.alarm_changes {
         alarms::write_change(tx, changes, change)?;
+        committed.last_step = u64::try_from(changes.next() - 1).unwrap_or(0);
     }
     for roll_up in &commit.roll_ups {
         write_roll_up(tx, series, roll_up)?;

@@ -79,14 +79,14 @@ pub(super) async fn run(bench: Bench, order: Order) -> Outcome {
             let trial = config::load_trial(&source, &[]).map_err(|problems| {
                 Not::Configured(problems.iter().take(SLIPS).map(ToString::to_string).collect())
             })?;
-            let mut config = trial.config;
+            let config = trial.config;
             let there = |id: &String| config.rules.iter().any(|rule| rule.id().as_str() == id);
             if let Some(unknown) = order.rules.iter().find(|id| !there(id)) {
                 return Err(Not::Known(unknown.clone()));
             }
-            let chosen = |id: &str| order.rules.is_empty() || order.rules.iter().any(|one| one == id);
-            config.rules.retain(|rule| chosen(rule.id().as_str()));
-            Replay::new(dir, config, (from, to)).and_then(|replay| replay.run(&way)).map_err(Not::Read)
+            Replay::new(dir, config, &order.rules, (from, to))
+                .and_then(|replay| replay.run(&way))
+                .map_err(Not::Read)
         })
     };
     tokio::pin!(work);

@@ -1,6 +1,6 @@
 //! `GET /api/v1/reports/period`: what is told of a week, a month or a quarter.
 
-use super::{Form, Span, UNNAMED, actor, answer, head, note};
+use super::{Form, Span, answer, head, note, reader_of};
 use crate::console::api::read;
 use crate::console::energy::{by_item, total};
 use crate::console::people::bad;
@@ -51,11 +51,7 @@ pub(super) async fn period(
     let before = unit.span(from.plus_ms(-1), &zone).ok_or_else(wrong)?;
     // A period that goes on is told up to now.
     let to = if from <= now { to.min(now.plus_ms(1)) } else { to };
-    let actor = match who.acts_as(asked.actor.as_deref()) {
-        Ok(actor) => actor,
-        Err(_) if asked.actor.is_none() => actor(UNNAMED)?,
-        Err(problem) => return Err(problem),
-    };
+    let actor = reader_of(&who, asked.actor.as_deref())?;
     let (form, lang) = (asked.format.unwrap_or_default(), asked.lang.unwrap_or_default());
     let span = Span { from, to, form, lang, actor };
     let head = head(&console, &span);

@@ -74,7 +74,14 @@ fn school(profiles: &ProfileSet) -> Config {
     let files = [("gateway.toml".to_owned(), include_str!("school.toml").to_owned())];
     let read = |_: &Path, _| Ok("shared".to_owned());
     let problems = Problems::new();
-    let sources = Sources { files: &files, base: Path::new(""), profiles, read: &read, rules: None };
+    let sources = Sources {
+        files: &files,
+        base: Path::new(""),
+        profiles,
+        read: &read,
+        plan: config::read_plan,
+        rules: None,
+    };
     config::parse(&sources, &problems).unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()))
 }
 
