@@ -1,0 +1,72 @@
+// Sounds of the desk, made by the browser itself: one for each priority, and one for a gateway that is lost.
+import { Cell } from '../cell';
+
+export type Tone = 'critical' | 'high' | 'medium' | 'low' | 'lost';
+
+/** Whether the browser lets this page sound: not before somebody has clicked or pressed a key in it. */
+export const allowed = new Cell(false);
+
+let context: AudioContext | null = null;
+
+/** Call it from a click or key. */
+export function unlock(): void {
+  try {
+    context = context ?? new AudioContext();
+  } catch {
+    // No sound on this machine; the desk shows that it is not allowed.
+    return;
+  }
+  const audio = context;
+  const told = (): void => allowed.set(audio.state === 'running');
+  audio.onstatechange = told;
+  audio.resume().then(told, told);
+}
+
+/** Hertz, seconds on, seconds off, for each beep. Told apart by rhythm as well as by pitch. */
+const BEEPS: Record<Tone, readonly (readonly [number, number, number])[]> = {
+  critical: [0, 1, 2, 3, 4].flatMap(() => [[960, 0.22, 0.02] as const, [700, 0.22, 0.02] as const]),
+  high: [0, 1, 2].map(() => [820, 0.3, 0.2] as const),
+  medium: [0, 1].map(() => [600, 0.25, 0.25] as const),
+  low: [[440, 0.3, 0]],
+  lost: [0, 1, 2].flatMap(() => [[520, 0.35, 0] as const, [380, 0.35, 0] as const, [260, 0.5, 0.2] as const]),
+};
+
+const LOUD: Record<Tone, number> = { critical: 0.9, high: 0.7, medium: 0.5, low: 0.3, lost: 0.9 };
+const EDGE_SECS = 0.01;
+
+/** Seconds that a sound takes. */
+export function length(tone: Tone): number {
+  return BEEPS[tone].reduce((sum, [, on, off]) => sum + on + off, 0);
+}
+
+/** Sounds once; the answer stops it early. False when the browser does not let it. */
+export function play(tone: Tone): (() => void) | false {
+  if (!context || context.state !== 'running') return false;
+  const gain = context.createGain();
+  const oscillator = context.createOscillator();
+  // A square wave carries through a noisy room where a sine does not.
+  oscillator.type = tone === 'low' || tone === 'medium' ? 'triangle' : 'square';
+  gain.gain.value = 0;
+  let at = context.currentTime;
+  const level = LOUD[tone] / 2;
+  for (const [hertz, on, off] of BEEPS[tone]) {
+    oscillator.frequency.setValueAtTime(hertz, at);
+    gain.gain.setValueAtTime(0, at);
+    gain.gain.linearRampToValueAtTime(level, at + EDGE_SECS);
+    gain.gain.setValueAtTime(level, at + on - EDGE_SECS);
+    gain.gain.linearRampToValueAtTime(0, at + on);
+    at += on + off;
+  }
+  oscillator.connect(gain);
+  gain.connect(context.destination);
+  oscillator.start();
+  oscillator.stop(at);
+  oscillator.onended = () => gain.disconnect();
+  return () => {
+    try {
+      oscillator.stop();
+    } catch {
+      // It has ended already.
+    }
+  };
+}

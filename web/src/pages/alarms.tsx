@@ -1,0 +1,5 @@
+// To come.
+import type { JSX } from 'preact';
+export default function Page(): JSX.Element {
+  return <h1>alarms</h1>;
+}

@@ -1,0 +1,4 @@
+// Words of these pages.
+import type { Texts } from './text';
+
+export const campus = {} satisfies Texts;
