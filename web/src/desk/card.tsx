@@ -90,6 +90,13 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
           {alarm.occurrences > 1 && ` · ${t('desk.times', { n: alarm.occurrences })}`}
           {!alarm.active && ` · ${t('desk.cleared')}`}
         </p>
+        {!taken && !alarm.silent && (
+          <div class="mute">
+            <Button big kind="bare" icon={muted ? 'mute' : 'sound'} pressed={muted} onClick={onMute}>
+              {t('desk.mute')}
+            </Button>
+          </div>
+        )}
       </div>
       {taken && (
         <p class="taken">
@@ -121,11 +128,6 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
         <Button big icon="phone" shortcut="4" onClick={help}>
           {t('desk.support')}
         </Button>
-        {!taken && !alarm.silent && (
-          <Button big kind="bare" icon={muted ? 'mute' : 'sound'} pressed={muted} onClick={onMute}>
-            {t('desk.mute')}
-          </Button>
-        )}
       </div>
       <div class="see">
         <Where alarm={alarm} />

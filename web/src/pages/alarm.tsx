@@ -49,7 +49,7 @@ function Details({ alarm, again }: { alarm: Alarm; again: () => void }): JSX.Ele
         <DrillBadge alarm={alarm} />
       </p>
       <Orders alarm={alarm} again={again} />
-      <div class="cards">
+      <div class="cards halves">
         <section class="card">
           <h2>{t('alarm.facts')}</h2>
           <Facts alarm={alarm} />

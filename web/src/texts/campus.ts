@@ -64,5 +64,8 @@ export const campus = {
   'zone.not_seen_leaving': { zh: '昨日未见离开', en: 'Not seen leaving yesterday' },
   'person.student': { zh: '学生', en: 'students' },
   'person.staff': { zh: '教职工', en: 'staff' },
+  'person.guard': { zh: '保安', en: 'guards' },
+  'person.contractor': { zh: '外来施工', en: 'contractors' },
+  'person.other': { zh: '其他', en: 'others' },
   'person.visitor': { zh: '访客', en: 'visitors' },
 } satisfies Texts;
