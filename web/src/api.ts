@@ -35,7 +35,8 @@ export function unreachable(): Problem {
   return new Problem(0, '无法连接网关，请检查网络', 'the gateway cannot be reached; check the network');
 }
 
-async function problem(response: Response): Promise<Problem> {
+/** What a refusal says. */
+export async function problemOf(response: Response): Promise<Problem> {
   let body: { detail?: unknown; detail_zh?: unknown; type?: unknown } = {};
   try {
     body = (await response.json()) as typeof body;
@@ -55,7 +56,7 @@ export function heed(refused: Problem): void {
   if (!now) return;
   if (refused.type === UNCLAIMED) session.set({ ...now, claimed: false, signed_in: false });
   else if (refused.status === 401 && now.signed_in) {
-    session.set({ ...now, signed_in: false, name: null, role: null, rights: [], csrf: null });
+    session.set({ ...now, signed_in: false, name: null, role: null, rights: [], csrf: null, dropped: true });
   }
 }
 
@@ -87,7 +88,7 @@ export async function fetched(method: Method, path: string, body?: unknown, sign
     signal?.removeEventListener('abort', leave);
   }
   if (response.ok) return response;
-  const refused = await problem(response);
+  const refused = await problemOf(response);
   heed(refused);
   throw refused;
 }

@@ -19,6 +19,8 @@ export interface Session {
   oidc: { name: string } | null;
   site: string | null;
   lang?: string;
+  /** The gateway ended it: it was not signed out by hand. */
+  dropped?: boolean;
 }
 
 /** Null until the gateway has said. */

@@ -1,5 +1,5 @@
 // The live stream of the gateway: read with fetch, so that a refusal is seen as one; resumed where it broke off.
-import { heed, Problem } from './api';
+import { heed, problemOf, type Problem } from './api';
 import { Reader, type Message } from './sse';
 
 /** Nothing for so long, and the gateway counts as lost. */
@@ -29,15 +29,10 @@ export function listen(path: string, heard: Heard): () => void {
     if (here !== true) heard.here((here = true), lastSign);
   };
 
-  /** False when what was missed is too much to be told: then all is told anew. */
-  const take = (message: Message): boolean => {
-    if (message.event === 'reload') {
-      last = null;
-      return false;
-    }
+  const take = (message: Message): void => {
+    // After `reload` the gateway says anew how everything stands, and from where on it tells.
     if (message.id !== null) last = message.id;
     heard.message(message);
-    return true;
   };
 
   const read = async (): Promise<void> => {
@@ -46,9 +41,7 @@ export function listen(path: string, heard: Heard): () => void {
     if (last !== null) headers['Last-Event-ID'] = last;
     const response = await fetch(path, { headers, cache: 'no-store', credentials: 'same-origin', signal: leave.signal });
     if (response.status === 401 || response.status === 403) {
-      const body = (await response.json().catch(() => ({}))) as { detail?: string; detail_zh?: string; type?: string };
-      const { detail = 'sign in first', detail_zh = '请先登录', type } = body;
-      const refused = new Problem(response.status, detail_zh, detail, type);
+      const refused = await problemOf(response);
       stopped = true;
       heed(refused);
       heard.refused(refused);
@@ -62,7 +55,7 @@ export function listen(path: string, heard: Heard): () => void {
       const { done, value } = await pieces.read();
       if (done || stopped) return;
       sign();
-      if (!reader.push(text.decode(value, { stream: true })).every(take)) return;
+      for (const message of reader.push(text.decode(value, { stream: true }))) take(message);
     }
   };
 

@@ -1,7 +1,8 @@
 // Sounds again and again until everything is taken.
 import { useEffect } from 'preact/hooks';
 import { Cell, useCell } from '../cell';
-import { allowed, play, type Tone } from './sound';
+import { allowed, play } from './sound';
+import type { Tone } from './tones';
 
 export const AGAIN_MS = 15_000;
 

@@ -144,7 +144,7 @@ function Orders({ alarm, again }: { alarm: Alarm; again: () => void }): JSX.Elem
   };
   const act = may('act');
   // Nothing and nobody may keep a call for help or fire quiet.
-  const hush = act && open && alarm.class !== 'help' && alarm.class !== 'fire';
+  const hush = may('hush') && open && alarm.class !== 'help' && alarm.class !== 'fire';
   return (
     <div class="row orders">
       {act && open && !alarm.acknowledged && (
@@ -163,9 +163,9 @@ function Orders({ alarm, again }: { alarm: Alarm; again: () => void }): JSX.Elem
           {t('alarm.shelve')}
         </Button>
       )}
-      {act && open && alarm.shelved && <Button onClick={order('unshelve')}>{t('alarm.unshelve')}</Button>}
+      {may('hush') && open && alarm.shelved && <Button onClick={order('unshelve')}>{t('alarm.unshelve')}</Button>}
       {hush && !alarm.out_of_service && <Button onClick={() => setAsking('out')}>{t('alarm.take_out')}</Button>}
-      {act && open && alarm.out_of_service && <Button onClick={order('in-service')}>{t('alarm.put_back')}</Button>}
+      {may('hush') && open && alarm.out_of_service && <Button onClick={order('in-service')}>{t('alarm.put_back')}</Button>}
       {act && <Button onClick={() => setAsking('hazard')}>{t('hazard.find')}</Button>}
       {asking === 'confirm' && <Confirm alarm={alarm} onDone={done} onClose={() => setAsking(null)} />}
       {(asking === 'shelve' || asking === 'out') && <Quiet alarm={alarm} out={asking === 'out'} onDone={done} onClose={() => setAsking(null)} />}

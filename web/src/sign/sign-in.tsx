@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { post } from '../api';
 import { useCell } from '../cell';
+import { useSiren } from '../desk/siren';
 import { unlock } from '../desk/sound';
 import { session, type Session } from '../session';
 import { t } from '../texts';
@@ -12,9 +13,13 @@ import { Alone } from './alone';
 
 export function SignIn(): JSX.Element {
   const oidc = useCell(session, (who) => who?.oidc);
+  const dropped = useCell(session, (who) => !!who?.dropped);
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [kiosk, setKiosk] = useState(false);
+  // A desk that shows no alarms any more must not be taken for a calm one.
+  const desk = dropped && location.pathname === '/desk';
+  useSiren(desk && !name ? 'lost' : null, 'dropped');
   const signIn = async (): Promise<void> => {
     // This click is the one that browsers want before they let a page sound.
     unlock();
@@ -22,6 +27,12 @@ export function SignIn(): JSX.Element {
   };
   return (
     <Alone title={t('sign.title')}>
+      {dropped && (
+        <div class="refusal" role="alert">
+          <Icon name="critical" />
+          <div>{t(desk ? 'sign.desk_dropped' : 'sign.dropped')}</div>
+        </div>
+      )}
       <Form onSubmit={signIn} submit={t('sign.submit')} disabled={!name.trim() || !password}>
         <Input label={t('sign.name')} value={name} onInput={setName} autocomplete="username" maxLength={64} required focus />
         <Input

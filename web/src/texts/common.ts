@@ -6,7 +6,6 @@ export const common = {
   close: { zh: '关闭', en: 'Close' },
   cancel: { zh: '取消', en: 'Cancel' },
   save: { zh: '保存', en: 'Save' },
-  back: { zh: '返回', en: 'Back' },
   working: { zh: '处理中…', en: 'Working…' },
   loading: { zh: '正在读取…', en: 'Loading…' },
   nothing_here: { zh: '没有记录', en: 'Nothing here' },
@@ -62,6 +61,8 @@ export const common = {
   'sign.kiosk': { zh: '这是值班室的屏幕', en: 'This is the screen of a guard room' },
   'sign.kiosk_hint': { zh: '长期保持登录，只能使用值班台', en: 'Stays signed in for long, and is good for the guard desk alone' },
   'sign.oidc': { zh: '用{name}登录', en: 'Sign in with {name}' },
+  'sign.dropped': { zh: '登录已失效，请重新登录', en: 'You were signed out; sign in again' },
+  'sign.desk_dropped': { zh: '值班台已退出登录：新的报警不会显示在这里，请立即登录', en: 'The guard desk was signed out: new alarms do not appear here; sign in at once' },
   'sign.sound_hint': { zh: '登录后报警会响，请打开音量', en: 'Alarms sound once you have signed in; turn the volume up' },
   'claim.title': { zh: '首次使用', en: 'First use' },
   'claim.about': {

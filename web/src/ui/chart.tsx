@@ -8,16 +8,10 @@ import { dark } from '../theme';
 import { lang, t } from '../texts';
 import { Button } from './button';
 import { csvOf, download } from './csv';
+import { aligned, type Series } from './series';
 import { parts } from './time';
 
-export interface Series {
-  name: string;
-  /** Moment in ms and value; null where nothing is known. */
-  rows: readonly (readonly [number, number | null])[];
-  kind?: 'line' | 'bars';
-  /** Drawn with dashes and paler: what is compared with. */
-  beside?: boolean;
-}
+export type { Series };
 
 interface ChartProps {
   title: string;
@@ -27,18 +21,6 @@ interface ChartProps {
   /** How a moment reads in the table; usually day and time. */
   label?: (ms: number) => string;
   digits?: number;
-}
-
-/** All moments of all series in order, and each series' values at them. */
-export function aligned(series: readonly Series[]): [number[], ...(number | null)[][]] {
-  const moments = new Set<number>();
-  for (const one of series) for (const [at] of one.rows) moments.add(at);
-  const xs = [...moments].sort((a, b) => a - b);
-  const columns = series.map((one) => {
-    const values = new Map(one.rows);
-    return xs.map((at) => values.get(at) ?? null);
-  });
-  return [xs, ...columns];
 }
 
 const two = (n: number): string => String(n).padStart(2, '0');

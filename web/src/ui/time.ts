@@ -2,64 +2,40 @@
 import { useEffect, useState } from 'preact/hooks';
 import { site } from '../live';
 import { lang, t } from '../texts';
+import { zoned, type Parts, type Zone } from './zone';
 
-const made = new Map<string, Intl.DateTimeFormat>();
+const made = new Map<string, Zone>();
 
-function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+function school(): Zone {
   const zone = site.get()?.timezone;
   const locale = lang.get() === 'zh' ? 'zh-CN' : 'en-GB';
-  const key = `${locale} ${zone ?? ''} ${JSON.stringify(options)}`;
+  const key = `${locale} ${zone ?? ''}`;
   const known = made.get(key);
   if (known) return known;
-  const fresh = make(locale, { ...options, timeZone: zone });
+  const fresh = zoned(zone, locale);
   made.set(key, fresh);
   return fresh;
 }
 
-function make(locale: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  try {
-    return new Intl.DateTimeFormat(locale, options);
-  } catch {
-    // A zone that this old browser does not know: its own.
-    return new Intl.DateTimeFormat(locale, { ...options, timeZone: undefined });
-  }
-}
-
-const DAY: Intl.DateTimeFormatOptions = { year: 'numeric', month: '2-digit', day: '2-digit' };
-const TIME: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' };
-
 /** Day and time: 2026/11/22 15:30:00. */
 export function moment(ms: number | null | undefined): string {
-  return ms === null || ms === undefined ? '—' : `${day(ms)} ${time(ms)}`;
+  return ms === null || ms === undefined ? '—' : school().moment(ms);
 }
 export function day(ms: number): string {
-  return format(DAY).format(ms);
+  return school().day(ms);
 }
 export function time(ms: number): string {
-  return format(TIME).format(ms);
+  return school().time(ms);
 }
 
 /** Parts of a moment at the school, for fields and charts. */
-export function parts(ms: number): { year: number; month: number; day: number; hour: number; minute: number; second: number } {
-  const found: Record<string, number> = {};
-  for (const { type, value } of format({ ...DAY, ...TIME }).formatToParts(ms)) found[type] = Number(value);
-  const { year = 0, month = 0, day: date = 0, hour = 0, minute = 0, second = 0 } = found;
-  return { year, month, day: date, hour: hour % 24, minute, second };
+export function parts(ms: number): Parts {
+  return school().parts(ms);
 }
 
 /** The moment of a day and time at the school (`2026-11-22` or `2026-11-22T15:30`), or null if it is none. */
 export function momentOf(text: string): number | null {
-  const found = /^(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2}))?$/.exec(text);
-  if (!found) return null;
-  const [y, mo, d, h, mi] = found.slice(1).map((part) => Number(part ?? 0)) as [number, number, number, number, number];
-  const wanted = Date.UTC(y, mo - 1, d, h || 0, mi || 0);
-  // The offset of the zone at about that moment; a second look settles hours at which it changes.
-  let at = wanted;
-  for (let i = 0; i < 2; i++) {
-    const p = parts(at);
-    at += wanted - Date.UTC(p.year, p.month - 1, p.day, p.hour, p.minute);
-  }
-  return Number.isFinite(at) ? at : null;
+  return school().momentOf(text);
 }
 
 /** The other way: what a field of the kind `date` or `datetime-local` shows. */
