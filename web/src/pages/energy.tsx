@@ -15,7 +15,7 @@ import { momentOf, useNow } from '../ui/time';
 import { Refusal } from '../ui/toast';
 import { change, number, percent } from './numbers';
 import { Await, Bar, Part, Sheet, Sign } from './parts';
-import { byMonth, besides, type Answer, type Row } from './series';
+import { beside, byMonth, type Answer, type Beside, type Row } from './series';
 import { dayOf, rowName, spanAt, spanName, type Span, type Unit } from './span';
 
 const UNITS: readonly Unit[] = ['day', 'week', 'month', 'year'];
@@ -29,7 +29,7 @@ interface Wanted {
   current: boolean;
   place: string;
   device: string;
-  compare: string;
+  compare: (typeof COMPARED)[number];
 }
 
 function useWanted(): Wanted {
@@ -126,8 +126,7 @@ function Choices({ wanted, places, meters }: { wanted: Wanted; places: readonly 
 }
 
 function Totals({ answer, wanted }: { answer: Answer; wanted: Wanted }): JSX.Element {
-  const { total, than, whole } = besides(answer, wanted.span, Date.now());
-  const more = than !== null && total > than;
+  const { total, compared } = beside(answer);
   return (
     <div class="cards totals">
       <div class="card">
@@ -136,40 +135,40 @@ function Totals({ answer, wanted }: { answer: Answer; wanted: Wanted }): JSX.Ele
           {number(total, total < 100 ? 1 : 0)} <small>{answer.unit || 'kWh'}</small>
         </p>
       </div>
-      {than !== null && (
+      {compared && (
         <div class="card">
-          <h2>{t(`energy.against_${wanted.compare as (typeof COMPARED)[number]}`)}</h2>
+          <h2>{t(`energy.against_${wanted.compare}`)}</h2>
           <p class="figure-big">
-            <Sign kind={more ? 'warn' : 'good'}>{change(total, than)}</Sign>
+            <Sign kind={compared.now > compared.then ? 'warn' : 'good'}>{change(compared.now, compared.then)}</Sign>
           </p>
-          <p class="hint">
-            {t(wanted.current ? 'energy.then_so_far' : 'energy.then', { kwh: number(than) })}
-            {wanted.current && whole !== null && whole > than && <> {t('energy.then_whole', { kwh: number(whole) })}</>}
-          </p>
+          <p class="hint">{t('energy.then', { now: number(compared.now), then: number(compared.then) })}</p>
         </div>
       )}
     </div>
   );
 }
 
+const NOTHING: readonly Row[] = [];
+
 /** Bars for hours and days; a year of days is a line, and its table is by month. */
 function Course({ answer, wanted, title }: { answer: Answer; wanted: Wanted; title: string }): JSX.Element {
-  const { unit, span, compare } = wanted;
-  const { rows, beside } = useMemo(() => besides(answer, span, Date.now()), [answer, span.from, span.to]);
+  const { unit, compare } = wanted;
+  const { rows } = answer;
+  const other = answer.compare ?? NOTHING;
   const name = t('energy.this');
-  const other = t(`energy.against_${compare as (typeof COMPARED)[number]}`);
+  const otherName = t(`energy.against_${compare}`);
   const year = unit === 'year';
   const series = useMemo(
     () => [
       { name, rows, kind: year ? ('line' as const) : ('bars' as const) },
-      ...(beside.length > 0 ? [{ name: other, rows: beside, beside: true }] : []),
+      ...(other.length > 0 ? [{ name: otherName, rows: other, beside: true }] : []),
     ],
-    [name, other, rows, beside, year],
+    [name, otherName, rows, other, year],
   );
   return (
     <Part title={t(unit === 'day' ? 'energy.by_hour' : 'energy.by_day')}>
       <Chart title={title} unit="kWh" series={series} label={(ms) => rowName(unit, ms)} digits={1} />
-      {year && <Months rows={rows} beside={beside} other={other} />}
+      {year && <Months rows={rows} other={other} name={otherName} />}
     </Part>
   );
 }
@@ -180,17 +179,17 @@ interface Month {
   then: number | null;
 }
 
-function Months({ rows, beside, other }: { rows: readonly Row[]; beside: readonly Row[]; other: string }): JSX.Element {
+function Months({ rows, other, name }: { rows: readonly Row[]; other: readonly Row[]; name: string }): JSX.Element {
   const months = useMemo((): Month[] => {
-    const then = byMonth(beside);
+    const then = byMonth(other);
     return [...byMonth(rows)].map(([month, kwh]) => ({ month, kwh, then: then.get(month) ?? null }));
-  }, [rows, beside]);
+  }, [rows, other]);
   const most = Math.max(1, ...months.map(({ kwh }) => kwh));
   const columns: Column<Month>[] = [
     { key: 'month', title: t('energy.month'), by: (m) => m.month, cell: (m) => m.month },
     { key: 'kwh', title: 'kWh', figure: true, by: (m) => Math.round(m.kwh), cell: (m) => number(m.kwh) },
     { key: 'share', title: t('energy.as_bar'), cell: (m) => <Bar share={m.kwh / most} /> },
-    { key: 'then', title: `${other} (kWh)`, figure: true, by: (m) => (m.then === null ? null : Math.round(m.then)), cell: (m) => number(m.then) },
+    { key: 'then', title: `${name} (kWh)`, figure: true, by: (m) => (m.then === null ? null : Math.round(m.then)), cell: (m) => number(m.then) },
     { key: 'change', title: t('energy.change'), figure: true, cell: (m) => (m.then === null ? '—' : change(m.kwh, m.then)) },
   ];
   return <Table caption={t('energy.by_month')} columns={columns} rows={months} id={(m) => m.month} csv />;
@@ -215,11 +214,13 @@ function Items({ answer }: { answer: Answer }): JSX.Element | null {
   );
 }
 
-interface Building {
+interface Building extends Beside {
   id: string;
   name: string;
-  total: number;
-  than: number | null;
+}
+
+function ratio({ compared }: Beside): number | null {
+  return compared && compared.then > 0 ? compared.now / compared.then : null;
 }
 
 const MOST_BUILDINGS = 40;
@@ -245,8 +246,8 @@ function Buildings({ wanted, places }: { wanted: Wanted; places: readonly PlaceO
       for (let place = waiting.shift(); place && !leave.signal.aborted; place = waiting.shift()) {
         const { id, path } = place;
         const answer = await get<Answer>('/api/v1/energy/series', { ...question(wanted), place: id }, leave.signal);
-        const { total, than } = besides(answer, wanted.span, Date.now());
-        if (!leave.signal.aborted && (total > 0 || than)) setRows((old) => [...old, { id, name: said(path), total, than }]);
+        const found = { id, name: said(path), ...beside(answer) };
+        if (!leave.signal.aborted && (found.total > 0 || found.compared)) setRows((old) => [...old, found]);
       }
     };
     Promise.all(Array.from({ length: AT_ONCE }, next)).then(
@@ -265,8 +266,8 @@ function Buildings({ wanted, places }: { wanted: Wanted; places: readonly PlaceO
     { key: 'name', title: t('energy.building'), by: (b) => b.name, cell: (b) => <Button kind="bare" onClick={() => setQuery({ place: b.id })}>{b.name}</Button> },
     { key: 'kwh', title: 'kWh', figure: true, by: (b) => Math.round(b.total), cell: (b) => number(b.total) },
     { key: 'bar', title: t('energy.as_bar'), cell: (b) => <Bar share={b.total / most} /> },
-    { key: 'then', title: t('energy.compared'), figure: true, by: (b) => (b.than === null ? null : Math.round(b.than)), cell: (b) => number(b.than) },
-    { key: 'change', title: t('energy.change'), figure: true, by: (b) => (b.than ? b.total / b.than : null), cell: (b) => (b.than === null ? '—' : change(b.total, b.than)) },
+    { key: 'then', title: t('energy.compared'), figure: true, by: (b) => (b.compared ? Math.round(b.compared.then) : null), cell: (b) => number(b.compared?.then) },
+    { key: 'change', title: t('energy.change'), figure: true, by: ratio, cell: (b) => (b.compared ? change(b.compared.now, b.compared.then) : '—') },
   ];
   return (
     <Part title={t(wanted.place ? 'energy.by_part' : 'energy.by_building')}>

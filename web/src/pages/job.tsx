@@ -35,8 +35,8 @@ export interface Work<R> {
 const ASK_MS = 500;
 const ASK_SLOWLY_MS = 3000;
 
-/** The newest job of a kind, whoever began it; `path` is where one is begun. */
-export function useJob<R>(kind: JobKind, path = '/api/v1/jobs'): Work<R> {
+/** The newest job of a kind, whoever began it. `ended` hears when one that was seen running is over. */
+export function useJob<R>(kind: JobKind, ended?: () => void, path = '/api/v1/jobs'): Work<R> {
   const [job, setJob] = useState<Job<R> | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [id, follow] = useState<Job['id'] | null>(null);
@@ -56,6 +56,7 @@ export function useJob<R>(kind: JobKind, path = '/api/v1/jobs'): Work<R> {
     if (id === null) return undefined;
     const leave = new AbortController();
     let timer = 0;
+    let ran = false;
     const ask = async (): Promise<void> => {
       let pause = ASK_MS;
       try {
@@ -63,7 +64,11 @@ export function useJob<R>(kind: JobKind, path = '/api/v1/jobs'): Work<R> {
         if (leave.signal.aborted) return;
         setJob(now);
         setProblem(null);
-        if (now.state !== 'running') return;
+        if (now.state !== 'running') {
+          if (ran) ended?.();
+          return;
+        }
+        ran = true;
       } catch (thrown) {
         if (leave.signal.aborted) return;
         const refused = asProblem(thrown);

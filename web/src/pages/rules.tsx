@@ -129,7 +129,10 @@ interface Outcome {
   would: number;
   did: number;
   rows: Tried[];
-  remarks?: Text[];
+  /** Further ones that are not listed. */
+  more?: number;
+  /** When what is stored begins. */
+  oldest?: { reading?: number | null; event?: number | null };
 }
 
 /** Days that are tried unless told otherwise. */
@@ -193,7 +196,8 @@ function Result({ outcome }: { outcome: Outcome }): JSX.Element {
       <p class="lead" role="status">
         {t('rules.outcome', { would: number(outcome.would), did: number(outcome.did) })}
       </p>
-      {outcome.remarks?.map((remark, n) => <p key={n}>{said(remark)}</p>)}
+      {!!outcome.oldest?.reading && <p class="hint">{t('rules.oldest', { at: moment(outcome.oldest.reading) })}</p>}
+      {!!outcome.more && <p class="hint">{t('rules.not_listed', { n: outcome.more })}</p>}
       <Timeline rows={rows} />
       <Table
         caption={t('rules.result')}

@@ -1,48 +1,41 @@
 // What an answer about energy says, beside what it is compared with.
 import type { Text } from '../texts';
-import { dayOf, type Span } from './span';
+import { dayOf } from './span';
 
 export type Row = readonly [at: number, kwh: number | null];
 
 export interface Answer {
   unit?: string;
   rows: Row[];
+  /** At the moments of the rows; one that nothing is comparable with is left out. */
   compare?: Row[] | null;
   total?: number;
-  compare_total?: number | null;
   items?: { item: string | null; name?: Text; kwh: number }[];
 }
 
+/** A total beside what it is compared with. */
 export interface Beside {
-  rows: readonly Row[];
-  /** What it is compared with, at the moments of this span. */
-  beside: readonly Row[];
   total: number;
-  /** What had come by then of what it is compared with; null where there is nothing to compare with. */
-  than: number | null;
-  /** All of what it is compared with. */
-  whole: number | null;
+  /** What was used in those periods that can be compared, and what was used then; null where none can. */
+  compared: { now: number; then: number } | null;
 }
 
 function sum(rows: readonly Row[]): number {
   return rows.reduce((all, [, kwh]) => all + (kwh ?? 0), 0);
 }
 
-/** Puts both side by side. Of a span that goes on only the part that has passed is compared. */
-export function besides(answer: Answer, span: Span, now: number): Beside {
-  const rows = answer.rows ?? [];
-  const given = answer.compare ?? [];
-  const total = answer.total ?? sum(rows);
-  // Rows of another span come in the same order: the first beside the first.
-  const elsewhere = given.some(([at]) => at < span.from || at >= span.to);
-  const step = rows.length > 1 && rows[0] && rows[1] ? rows[1][0] - rows[0][0] : 0;
-  const moment = (n: number): number => rows[n]?.[0] ?? (rows[rows.length - 1]?.[0] ?? span.from) + step * (n - rows.length + 1);
-  const beside = elsewhere ? given.map(([, kwh], n): Row => [moment(n), kwh]) : given;
-  if (beside.length === 0) return { rows, beside, total, than: null, whole: null };
-  const whole = answer.compare_total ?? sum(beside);
-  const last = rows[rows.length - 1]?.[0];
-  const goesOn = now < span.to && last !== undefined;
-  return { rows, beside, total, than: goesOn ? sum(beside.filter(([at]) => at <= last)) : whole, whole };
+/** Only periods that have both are compared: not what is to come, nor days that nothing is comparable with. */
+export function beside({ rows, compare, total }: Answer): Beside {
+  const used = new Map(rows);
+  let [now, then, pairs] = [0, 0, 0];
+  for (const [at, kwh] of compare ?? []) {
+    const here = used.get(at);
+    if (typeof here !== 'number' || kwh === null) continue;
+    now += here;
+    then += kwh;
+    pairs += 1;
+  }
+  return { total: total ?? sum(rows), compared: pairs > 0 ? { now, then } : null };
 }
 
 /** Days added up by month (`2026-11`). */

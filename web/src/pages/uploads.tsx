@@ -21,9 +21,8 @@ interface Destination {
   id: string;
   state?: string;
   waiting: number;
-  oldest_waiting: number | null;
+  oldest?: number | null;
   lag_secs?: number;
-  set_aside?: number;
   day?: Owed;
   month?: Owed;
   /** Moment a day begins, owed, accepted. */
@@ -60,7 +59,7 @@ export default function Uploads(): JSX.Element {
 }
 
 function lag(row: Destination): number {
-  return row.lag_secs ?? (row.oldest_waiting ? Math.max(0, (Date.now() - row.oldest_waiting) / 1000) : 0);
+  return row.lag_secs ?? (row.oldest ? Math.max(0, (Date.now() - row.oldest) / 1000) : 0);
 }
 
 function Share({ of }: { of: Owed | undefined }): JSX.Element {
@@ -86,7 +85,7 @@ function Overview({ rows }: { rows: Destination[] }): JSX.Element {
     { key: 'month', title: t('uploads.month'), by: (r) => (r.month ? completeness(r.month).share : null), cell: (r) => <Share of={r.month} /> },
     { key: 'waiting', title: t('uploads.waiting'), figure: true, by: (r) => r.waiting, cell: (r) => number(r.waiting) },
     { key: 'lag', title: t('uploads.lag'), by: lag, cell: (r) => (r.waiting > 0 ? span(lag(r) * 1000) : t('uploads.no_lag')) },
-    { key: 'aside', title: t('uploads.set_aside'), figure: true, by: (r) => r.set_aside ?? null, cell: (r) => number(r.set_aside) },
+    { key: 'aside', title: t('uploads.set_aside'), figure: true, by: (r) => r.month?.set_aside ?? null, cell: (r) => number(r.month?.set_aside) },
   ];
   return <Table caption={t('nav.uploads')} columns={columns} rows={rows} id={(r) => r.id} empty={t('uploads.none')} csv={rows.length > 0} />;
 }
@@ -102,13 +101,13 @@ function One({ row }: { row: Destination }): JSX.Element {
             !!row.last_failure && [t('uploads.last_failure'), moment(row.last_failure)],
             !!row.last_error && [t(row.state === 'up' ? 'uploads.last_error_over' : 'uploads.last_error'), said(row.last_error)],
             !!row.consecutive_failures && [t('uploads.failures'), number(row.consecutive_failures)],
-            !!row.oldest_waiting && [t('uploads.oldest'), moment(row.oldest_waiting)],
+            !!row.oldest && [t('uploads.oldest'), moment(row.oldest)],
             off && [t('uploads.clock'), t('uploads.clock_off', { secs: number((row.clock_ahead_ms ?? 0) / 1000, 1) })],
           ]}
         />
       </div>
       <History row={row} />
-      {!!row.set_aside && <SetAside id={row.id} />}
+      <SetAside id={row.id} />
     </Part>
   );
 }
@@ -155,7 +154,7 @@ function SetAside({ id }: { id: string }): JSX.Element {
     <>
       <h3>{t('uploads.aside_title')}</h3>
       <p>{t('uploads.aside_about')}</p>
-      <PagedTable caption={t('uploads.aside_title')} columns={columns} paged={paged} id={(r) => r.seq} csv />
+      <PagedTable caption={t('uploads.aside_title')} columns={columns} paged={paged} id={(r) => r.seq} empty={t('uploads.aside_none')} />
     </>
   );
 }

@@ -26,6 +26,8 @@ export const rules = {
   'rules.result': { zh: '结果', en: 'Result' },
   'rules.outcome': { zh: '会报 {would} 次；当时报了 {did} 次', en: 'Would raise {would}; did raise {did}' },
   'rules.nothing_raised': { zh: '这段时间里什么也不会报', en: 'Nothing would be raised in this span' },
+  'rules.oldest': { zh: '存下的读数从 {at} 起；更早的无从判断', en: 'Stored readings begin at {at}; what was before cannot be judged' },
+  'rules.not_listed': { zh: '另有 {n} 条没有列出', en: '{n} more are not listed' },
   'rules.rule': { zh: '规则', en: 'Rule' },
   'rules.subject': { zh: '对象', en: 'Subject' },
   'rules.from': { zh: '开始', en: 'From' },
