@@ -137,28 +137,25 @@ function Top({ pages: allowed, path }: { pages: PageEntry[]; path: string }): JS
   const shown = allowed.filter((page) => !page.hidden);
   const under = (page: PageEntry): boolean => path === page.path || path.startsWith(`${page.path}/`);
   return (
-    <header class="top">
+    <header class={open ? 'top open' : 'top'}>
       <div class="brand">
         <img src="/assets/icon.svg" alt="" width={28} height={28} />
         <strong>{school ?? t('product')}</strong>
       </div>
       <Contact />
-      {shown.length > 1 && (
-        <>
-          <button type="button" class="button menu" aria-expanded={open} aria-controls="pages" onClick={() => setOpen(!open)}>
-            <Icon name="menu" />
-            <span>{t('menu')}</span>
-          </button>
-          <nav id="pages" class={open ? 'open' : undefined} aria-label={t('pages')}>
-            {shown.map((page) => (
-              <Link key={page.path} to={page.path} current={under(page)}>
-                <Icon name={page.icon} />
-                <span>{t(page.name)}</span>
-              </Link>
-            ))}
-          </nav>
-        </>
-      )}
+      <button type="button" class="button menu" aria-expanded={open} aria-controls="pages" onClick={() => setOpen(!open)}>
+        <Icon name="menu" />
+        <span>{t('menu')}</span>
+      </button>
+      <nav id="pages" aria-label={t('pages')}>
+        {shown.length > 1 &&
+          shown.map((page) => (
+            <Link key={page.path} to={page.path} current={under(page)}>
+              <Icon name={page.icon} />
+              <span>{t(page.name)}</span>
+            </Link>
+          ))}
+      </nav>
       <div class="self">
         <span class="who">
           <Icon name="user" size={16} />

@@ -22,6 +22,19 @@ export function unlock(): void {
   audio.resume().then(told, told);
 }
 
+/** Any click or key in the page will do; where the browser lets pages sound by themselves, none is needed. */
+export function listenForLeave(): void {
+  unlock();
+  const once = (): void => {
+    unlock();
+    if (!allowed.get()) return;
+    removeEventListener('pointerdown', once);
+    removeEventListener('keydown', once);
+  };
+  addEventListener('pointerdown', once);
+  addEventListener('keydown', once);
+}
+
 /** Hertz, seconds on, seconds off, for each beep. Told apart by rhythm as well as by pitch. */
 const BEEPS: Record<Tone, readonly (readonly [number, number, number])[]> = {
   critical: [0, 1, 2, 3, 4].flatMap(() => [[960, 0.22, 0.02] as const, [700, 0.22, 0.02] as const]),

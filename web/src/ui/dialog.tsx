@@ -10,9 +10,11 @@ interface DialogProps {
   children: ComponentChildren;
   /** It cannot be left without an answer. */
   must?: boolean;
+  /** As wide as the screen allows: pictures. */
+  wide?: boolean;
 }
 
-export function Dialog({ title, onClose, children, must }: DialogProps): JSX.Element {
+export function Dialog({ title, onClose, children, must, wide }: DialogProps): JSX.Element {
   const box = useRef<HTMLDialogElement>(null);
   const before = useRef<Element | null>(null);
   useEffect(() => {
@@ -29,7 +31,7 @@ export function Dialog({ title, onClose, children, must }: DialogProps): JSX.Ele
     if (!must) onClose();
   };
   return (
-    <dialog ref={box} class="dialog" aria-labelledby="dialog-title" onCancel={cancel}>
+    <dialog ref={box} class={wide ? 'dialog wide' : 'dialog'} aria-labelledby="dialog-title" onCancel={cancel}>
       <header>
         <h2 id="dialog-title">{title}</h2>
         {!must && (
