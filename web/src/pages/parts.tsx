@@ -6,6 +6,7 @@ import { Link, usePlace } from '../router';
 import { t } from '../texts';
 import { Button } from '../ui/button';
 import { Refusal } from '../ui/toast';
+import './pages.css';
 
 interface SheetProps {
   title: string;

@@ -1,6 +1,10 @@
 // A school's energy over any span: workdays, weekends, winter and summer holidays, heating and cooling.
 
-import { chance } from "./chance";
+import { site } from '../school.ts';
+import { chance } from './chance.ts';
+import { made } from './devices.ts';
+import type { Asked, Reply } from './reply.ts';
+import { notFound, ok } from './reply.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -33,7 +37,7 @@ export function hour(meter: Meter, at: number): number {
   const month = new Date(day * DAY).getUTCMonth() + 1;
   const season = [1.5, 1.4, 1.1, 0.9, 0.95, 1.3, 1.5, 1.5, 1.25, 0.9, 1.05, 1.4][month - 1] ?? 1;
   const open = schoolDay(day);
-  const boarding = meter.item === "dormitory";
+  const boarding = meter.place === 'dormitory';
   const usual = boarding
     ? clock >= 18 || clock < 7
       ? 0.9
@@ -50,7 +54,7 @@ export function hour(meter: Meter, at: number): number {
 /** `[ms, kWh]` of each hour or day of a span, up to `now`. */
 export function series(meters: Meter[], from: number, to: number, level: string, now: number): [number, number][] {
   const rows: [number, number][] = [];
-  const step = level === "day" ? DAY : HOUR;
+  const step = level === 'day' ? DAY : HOUR;
   for (let at = from; at < Math.min(to, now); at += step) {
     let sum = 0;
     for (let part = at; part < Math.min(at + step, now); part += HOUR) {
@@ -65,9 +69,33 @@ export function total(rows: [number, number][]): number {
   return Math.round(rows.reduce((sum, [, kwh]) => sum + kwh, 0) * 100) / 100;
 }
 
-/** How far back the days lie with which a span is compared, ms. */
-export function back(compare: string | null, from: number, to: number): number {
-  if (compare === "week") return 7 * DAY;
-  if (compare === "year") return 364 * DAY;
+/** The same weekdays so many weeks earlier. */
+function back(compare: string, from: number, to: number): number {
+  if (compare === 'week') return 7 * DAY;
+  if (compare === 'year') return 364 * DAY;
   return Math.max(7 * DAY, Math.ceil((to - from) / (7 * DAY)) * 7 * DAY);
+}
+
+function under(place: string, wanted: string): boolean {
+  for (let at: string | null = place; at; at = site.places.find(({ id }) => id === at)?.parent ?? null) if (at === wanted) return true;
+  return false;
+}
+
+export function answerEnergy({ path, query }: Asked): Reply | null {
+  if (path !== '/api/v1/energy/series') return null;
+  const [place, device] = [query.get('place'), query.get('device')];
+  if (place && !site.places.some(({ id }) => id === place)) return notFound();
+  const meters: Meter[] = made
+    .filter((one) => one.busy && (!device || one.id === device) && (!place || under(one.place, place)))
+    .map(({ id, place: at, item, busy }) => ({ device: id, place: at, item: item ?? 'lighting', busy: busy ?? 0 }));
+  const [from, to] = [Number(query.get('from')), Number(query.get('to'))];
+  const level = query.get('level') ?? 'day';
+  const now = Date.now();
+  const rows = series(meters, from, to, level, now);
+  const compare = query.get('compare');
+  const earlier = compare ? back(compare, from, to) : 0;
+  // What passes today is not compared until it has passed.
+  const compared = compare ? series(meters, from - earlier, Math.min(to, now) - earlier, level, now).map(([at, kwh]): [number, number] => [at + earlier, kwh]) : null;
+  const items = [...new Set(meters.map(({ item }) => item))].map((item) => ({ item, kwh: total(series(meters.filter((one) => one.item === item), from, to, level, now)) }));
+  return ok({ unit: 'kWh', level, from, to, rows, compare: compared, total: total(rows), compare_total: compared && total(compared), meters: meters.length, items });
 }
