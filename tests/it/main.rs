@@ -53,6 +53,7 @@ mod rig;
 mod rules;
 mod script;
 mod sim;
+mod stream;
 mod streams;
 mod torture;
 mod trouble;
