@@ -178,10 +178,10 @@ async fn a_page_hears_how_all_stands_and_then_every_step_by_its_number_over_a_re
     let hello = lost.next().await.expect("a message");
     assert_eq!((hello.id, hello.data["alarms"].as_array().map(Vec::len)), (Some(5), Some(1)));
 
-    let up = page.next_of("device").await;
+    let up = lost.next_of("device").await;
     assert_eq!((&up.data["id"], &up.data["state"]), (&json!("help"), &json!("up")));
     broker.stop().await;
-    let down = page.next_of("device").await;
+    let down = lost.next_of("device").await;
     assert_eq!((&down.data["id"], &down.data["state"]), (&json!("help"), &json!("down")), "{down:?}");
     assert!(down.data["fault"].is_string() && down.data["advice"]["zh"].is_string(), "{down:?}");
 }
