@@ -55,6 +55,7 @@ mod rig;
 mod rules;
 mod script;
 mod sim;
+mod stream;
 mod streams;
 mod surface;
 mod torture;
