@@ -2,7 +2,7 @@
 
 use super::route::{self, Route};
 use super::{
-    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, people, pictures, reports,
+    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, oidc, people, pictures, reports,
     responses, session, views,
 };
 use crate::access::Right;
@@ -43,6 +43,7 @@ pub fn routes() -> Vec<Route> {
         campus::routes(),
         people::routes(),
         door::routes(),
+        oidc::routes(),
         session::routes(),
         account::routes(),
         audit::routes(),

@@ -15,6 +15,7 @@ mod controls;
 pub mod door;
 mod drill;
 mod guard;
+pub mod oidc;
 mod people;
 mod pictures;
 mod problem;
