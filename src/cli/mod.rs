@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod access;
 mod alarms;
 mod areas;
 mod calendar;
@@ -59,6 +60,8 @@ struct CommandLine {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Account(access::Accounts),
+    Token(access::Tokens),
     Alarms(alarms::Alarms),
     Calendar(calendar::Calendars),
     Areas(areas::Areas),
@@ -100,6 +103,8 @@ pub fn run() -> ExitCode {
         Ok(line) => match line.command {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
+            Command::Account(accounts) => accounts.run(out),
+            Command::Token(tokens) => tokens.run(out),
             Command::Alarms(alarms) => alarms.run(out),
             Command::Calendar(calendar) => calendar.run(out),
             Command::Areas(areas) => areas.run(out),

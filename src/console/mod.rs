@@ -26,7 +26,7 @@ mod session;
 mod views;
 mod who;
 
-pub use accounts::{AccessError, Accounts, Notes, Opened, Proof};
+pub use accounts::{AccessError, Accounts, LOCAL_TOKEN, Notes, Opened, Proof};
 pub use api::{router, routes};
 pub use guard::{Hosts, guarded};
 pub use problem::Problem;

@@ -37,6 +37,7 @@ mod museum;
 mod newcomer;
 mod north;
 mod notify;
+mod oidc;
 mod oracle;
 mod panel;
 mod payloads;

@@ -13,8 +13,8 @@ use std::path::Path;
 const ACCESS: &str = "access.json";
 /// What is left of one that could not be understood.
 const DAMAGED: &str = "access.json.damaged";
-/// By which the command line on this machine comes in.
-pub(crate) const LOCAL: &str = "local.token";
+/// The file in the data directory by which the command line on this machine comes in.
+pub const LOCAL: &str = "local.token";
 
 /// The registry of a data directory; an empty one where there is none.
 pub(super) fn read(dir: &Path, now: Now) -> Result<Registry, AccessError> {

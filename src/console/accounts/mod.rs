@@ -3,11 +3,12 @@
 //! A session opens whatever the disk does; an account or a token changes only if that is on the disk.
 
 mod changes;
-pub(crate) mod file;
+mod file;
 mod hashing;
 mod signing;
 mod trail;
 
+pub use file::LOCAL as LOCAL_TOKEN;
 pub(super) use signing::SignIn;
 pub use trail::Notes;
 

@@ -78,6 +78,7 @@ provider.use(async (ctx, next) => {
 
 server.on('request', provider.callback());
 createInterface({ input: process.stdin }).on('line', (line) => {
+  if (line === 'down') process.exit();
   wrong = line;
   console.log(`goes wrong: ${line}`);
 }).on('close', () => process.exit());
