@@ -35,14 +35,14 @@ impl Provider {
     async fn start(gateway: u16, alg: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        let mut made = Command::new("openssl");
+        made.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
             .args(["-subj", "/CN=provider", "-addext", "subjectAltName=IP:127.0.0.1"])
             .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
             .arg(&key)
             .arg("-out")
             .arg(&cert);
-        let made = made_by(made).await;
+        let made = made_by(&mut made).await;
         assert!(made, "openssl makes a certificate");
         let peer = root().join("tests/peers/oidc");
         let mut child = Command::new("node")
@@ -264,7 +264,7 @@ async fn people_sign_in_at_the_provider_with_the_role_that_it_tells() {
 #[tokio::test]
 async fn tokens_that_are_wrong_let_nobody_in() {
     let scene = Scene::new("ES256").await;
-    let daemon = scene.claimed().await;
+    let _daemon = scene.claimed().await;
     for how in ["nonce", "expired", "audience", "issuer", "stranger", "none"] {
         scene.provider.goes_wrong(how).await;
         let (answer, browser) = scene.sign_in("wang").await;

@@ -136,24 +136,25 @@ impl Provider {
     ) -> Result<String, ProviderError> {
         self.may_reach(&doors.token_endpoint).await?;
         let (id, secret) = (self.config.client_id.as_str(), self.config.client_secret.expose());
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code");
-        form.append_pair("code", code);
-        form.append_pair("redirect_uri", back);
-        form.append_pair("code_verifier", verifier);
         let methods = doors.token_endpoint_auth_methods_supported.as_deref();
         // Where nothing is said, it is Basic.
         let basic = methods.is_none_or(|methods| methods.iter().any(|one| one == "client_secret_basic"));
+        let mut fields = vec![
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", back),
+            ("code_verifier", verifier),
+        ];
         let mut request = self.http.post(doors.token_endpoint.clone());
         if basic {
             let quoted = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             let login = STANDARD.encode(format!("{}:{}", quoted(id), quoted(secret)));
             request = request.header(AUTHORIZATION, format!("Basic {login}"));
         } else {
-            form.append_pair("client_id", id);
-            form.append_pair("client_secret", secret);
+            fields.extend([("client_id", id), ("client_secret", secret)]);
         }
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish());
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
         let tokens: Tokens = self.ask(request).await?;
         Ok(tokens.id_token)
     }
