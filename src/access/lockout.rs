@@ -105,7 +105,11 @@ mod tests {
                 taken.push(now.0);
             }
         }
-        taken.iter().map(|from| taken.iter().filter(|at| (*from..from + 60_000).contains(at)).count()).max().unwrap()
+        taken
+            .iter()
+            .map(|from| taken.iter().filter(|at| (*from..from + 60_000).contains(at)).count())
+            .max()
+            .unwrap()
     }
 
     fn v4(n: u32) -> IpAddr {

@@ -11,20 +11,99 @@ const MIN_DIFFERENT: usize = 5;
 
 /// What the commonest passwords are made of, once the digits and signs around them are taken away.
 const COMMON: &[&str] = &[
-    "abc", "abcd", "abcdef", "abcdefg", "abcdefgh", "abcdefghi", "abcdefghijk", "abcdefghijkl", "admin",
-    "administrator", "adminadmin", "adminpassword", "asdf", "asdfgh", "asdfghjkl", "changeme", "chinaedu", "default",
-    "football", "gateway", "guest", "helloworld", "huawei", "iloveyou", "iloveyouforever", "letmein", "loveyou",
-    "manager", "master", "mima", "mypassword", "operator", "passw0rd", "password", "passwordpassword", "p@ssw0rd",
-    "p@ssword", "princess", "qazwsx", "qazwsxedc", "qwer", "qwert", "qwerty", "qwertyuiop", "qwertyqwerty",
-    "qwertyuiopasdfghjkl", "root", "rootroot", "school", "schoolgate", "secret", "security", "student", "sunshine",
-    "superman", "system", "teacher", "test", "testtest", "trustno", "user", "welcome", "woaini", "woainiyi",
-    "woainimama", "wodemima", "xiaoyuan", "xuexiao", "yonghu", "zaq", "zxcvbn", "zxcvbnm", "qwertyuiopasdf",
+    "abc",
+    "abcd",
+    "abcdef",
+    "abcdefg",
+    "abcdefgh",
+    "abcdefghi",
+    "abcdefghijk",
+    "abcdefghijkl",
+    "admin",
+    "administrator",
+    "adminadmin",
+    "adminpassword",
+    "asdf",
+    "asdfgh",
+    "asdfghjkl",
+    "changeme",
+    "chinaedu",
+    "default",
+    "football",
+    "gateway",
+    "guest",
+    "helloworld",
+    "huawei",
+    "iloveyou",
+    "iloveyouforever",
+    "letmein",
+    "loveyou",
+    "manager",
+    "master",
+    "mima",
+    "mypassword",
+    "operator",
+    "passw0rd",
+    "password",
+    "passwordpassword",
+    "p@ssw0rd",
+    "p@ssword",
+    "princess",
+    "qazwsx",
+    "qazwsxedc",
+    "qwer",
+    "qwert",
+    "qwerty",
+    "qwertyuiop",
+    "qwertyqwerty",
+    "qwertyuiopasdfghjkl",
+    "root",
+    "rootroot",
+    "school",
+    "schoolgate",
+    "secret",
+    "security",
+    "student",
+    "sunshine",
+    "superman",
+    "system",
+    "teacher",
+    "test",
+    "testtest",
+    "trustno",
+    "user",
+    "welcome",
+    "woaini",
+    "woainiyi",
+    "woainimama",
+    "wodemima",
+    "xiaoyuan",
+    "xuexiao",
+    "yonghu",
+    "zaq",
+    "zxcvbn",
+    "zxcvbnm",
+    "qwertyuiopasdf",
 ];
 /// Further ones, digits and all.
 const COMMON_WHOLE: &[&str] = &[
-    "1q2w3e4r5t6y", "1q2w3e4r5t6y7u", "1qaz2wsx3edc", "1qaz2wsx3edc4rfv", "a1b2c3d4e5f6", "abcd1234abcd",
-    "abc123abc123", "q1w2e3r4t5y6", "qwer1234asdf", "qwe123qwe123", "1234qwerasdf", "123qweasdzxc", "1qazxsw23edc",
-    "zaq12wsxcde3", "p@ssw0rdp@ssw0rd", "5201314woaini", "woaini1314520",
+    "1q2w3e4r5t6y",
+    "1q2w3e4r5t6y7u",
+    "1qaz2wsx3edc",
+    "1qaz2wsx3edc4rfv",
+    "a1b2c3d4e5f6",
+    "abcd1234abcd",
+    "abc123abc123",
+    "q1w2e3r4t5y6",
+    "qwer1234asdf",
+    "qwe123qwe123",
+    "1234qwerasdf",
+    "123qweasdzxc",
+    "1qazxsw23edc",
+    "zaq12wsxcde3",
+    "p@ssw0rdp@ssw0rd",
+    "5201314woaini",
+    "woaini1314520",
 ];
 
 /// Whether somebody of this name may have this password.
@@ -36,7 +115,9 @@ pub fn check(password: &str, name: &str) -> Result<(), Text> {
     if chars < MIN_PASSWORD_CHARS {
         let (zh, en) = (
             format!("密码太短：至少 {MIN_PASSWORD_CHARS} 个字符，可以是一句话"),
-            format!("the password is too short: at least {MIN_PASSWORD_CHARS} characters; a sentence will do"),
+            format!(
+                "the password is too short: at least {MIN_PASSWORD_CHARS} characters; a sentence will do"
+            ),
         );
         return Err(Text::new(zh, en));
     }
@@ -50,7 +131,9 @@ pub fn check(password: &str, name: &str) -> Result<(), Text> {
     let small = password.to_lowercase();
     let name = name.trim().to_lowercase();
     let bare = |text: &str| text.trim_matches(|c: char| !c.is_alphabetic()).to_owned();
-    if !name.is_empty() && (small.trim() == name || bare(&small) == bare(&name) || small.replace(&name, "").is_empty()) {
+    if !name.is_empty()
+        && (small.trim() == name || bare(&small) == bare(&name) || small.replace(&name, "").is_empty())
+    {
         return Err(Text::new("密码不能是账号名", "the password must not be the name of the account"));
     }
     let mut different: Vec<char> = small.chars().collect();
@@ -91,7 +174,9 @@ mod tests {
             assert!(check(password, name).is_err(), "{password}");
         }
         assert!(check(&"长句".repeat(65), "zhang").is_err());
-        for password in ["门口的桂花八月开放今年很香", "correct horse battery", "tr0ub4dor-and-3-cats", "aV9#kQ2!mZ7p"] {
+        for password in
+            ["门口的桂花八月开放今年很香", "correct horse battery", "tr0ub4dor-and-3-cats", "aV9#kQ2!mZ7p"]
+        {
             assert_eq!(check(password, "zhang"), Ok(()), "{password}");
         }
     }

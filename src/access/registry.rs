@@ -138,7 +138,9 @@ impl Denied {
                 "the name cannot be taken: 1 to 64 characters without '@', and not gateway, local, system or api",
             ),
             Self::NameTaken => Text::new("已有同名的账号或令牌", "there is one of that name already"),
-            Self::Unknown => Text::new("没有这个账号、令牌或会话", "there is no such account, token or session"),
+            Self::Unknown => {
+                Text::new("没有这个账号、令牌或会话", "there is no such account, token or session")
+            }
             Self::TooMany => Text::new(
                 format!("数量已达上限：账号 {MAX_ACCOUNTS} 个，令牌 {MAX_TOKENS} 个"),
                 format!("there are as many as there may be: {MAX_ACCOUNTS} accounts, {MAX_TOKENS} tokens"),
@@ -343,7 +345,10 @@ impl Registry {
     }
 
     fn admins(&self) -> usize {
-        self.accounts.values().filter(|account| !account.disabled && account.role.may(Right::Accounts)).count()
+        self.accounts
+            .values()
+            .filter(|account| !account.disabled && account.role.may(Right::Accounts))
+            .count()
     }
 
     /// Opens a session of whoever proved who they are; its id, which is nowhere else.

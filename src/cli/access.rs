@@ -277,7 +277,13 @@ fn accounts(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result
     };
     let rows: Vec<[String; 5]> = rows(answer)
         .map(|row| {
-            [text(row, "/name"), role_of(row), state(row), text(row, "/sessions"), time(row, "/made_at", zone)]
+            [
+                text(row, "/name"),
+                role_of(row),
+                state(row),
+                text(row, "/sessions"),
+                time(row, "/made_at", zone),
+            ]
         })
         .collect();
     if rows.is_empty() {
@@ -294,7 +300,9 @@ fn accounts(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result
 
 fn tokens(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()> {
     let rows: Vec<[String; 4]> = rows(answer)
-        .map(|row| [text(row, "/name"), role_of(row), time(row, "/made_at", zone), time(row, "/expires_at", zone)])
+        .map(|row| {
+            [text(row, "/name"), role_of(row), time(row, "/made_at", zone), time(row, "/expires_at", zone)]
+        })
         .collect();
     if rows.is_empty() {
         return writeln!(out, "{}", say("没有令牌", "no tokens"));

@@ -44,8 +44,9 @@ struct By {
 type Asked = Result<Query<By>, QueryRejection>;
 
 fn by(who: &Who, asked: Asked) -> Result<Actor, Problem> {
-    let Query(By { actor }) =
-        asked.map_err(|_| bad("查询参数有误：只能有 actor", "the query is not understood: only 'actor' is known"))?;
+    let Query(By { actor }) = asked.map_err(|_| {
+        bad("查询参数有误：只能有 actor", "the query is not understood: only 'actor' is known")
+    })?;
     who.acts_as(actor.as_deref())
 }
 
@@ -112,7 +113,8 @@ async fn alter(
     body: Given<Altered>,
 ) -> Answer {
     let roles = words();
-    let example = format!(r#"{{"role": "{roles}", "disabled": false, "password": "密码"}}，可只写要改的 what changes"#);
+    let example =
+        format!(r#"{{"role": "{roles}", "disabled": false, "password": "密码"}}，可只写要改的 what changes"#);
     let Altered { role, disabled, password, actor } = secretly(body, &example)?;
     if role.is_none() && disabled.is_none() && password.is_none() {
         return Err(bad(format!("请提交 {example}"), format!("send {example}")));
@@ -174,7 +176,12 @@ async fn sessions(State(console): State<Console>, Extension(known): Extension<Kn
     Ok(Json(json!({"rows": rows})))
 }
 
-async fn end_session(State(console): State<Console>, who: Who, Path(id): Path<String>, asked: Asked) -> Answer {
+async fn end_session(
+    State(console): State<Console>,
+    who: Who,
+    Path(id): Path<String>,
+    asked: Asked,
+) -> Answer {
     console.accounts.end_session(&by(&who, asked)?, id).await?;
     Ok(Json(json!({"done": true})))
 }

@@ -18,10 +18,25 @@ use serde_json::{Value, json};
 pub(super) fn routes() -> Vec<Route> {
     use Right::{Act, Arm, Hush, See};
     vec![
-        Route::post("/api/v1/alarms/{id}/acknowledge", Act, ("确认报警", "acknowledge an alarm"), acknowledge),
+        Route::post(
+            "/api/v1/alarms/{id}/acknowledge",
+            Act,
+            ("确认报警", "acknowledge an alarm"),
+            acknowledge,
+        ),
         Route::post("/api/v1/alarms/{id}/reset", Act, ("复位报警", "reset an alarm"), reset),
-        Route::post("/api/v1/alarms/{id}/confirm", Act, ("认定真假", "say what an alarm turned out to be"), confirm),
-        Route::post("/api/v1/alarms/{id}/shelve", Hush, ("搁置报警", "keep an alarm quiet for a while"), shelve),
+        Route::post(
+            "/api/v1/alarms/{id}/confirm",
+            Act,
+            ("认定真假", "say what an alarm turned out to be"),
+            confirm,
+        ),
+        Route::post(
+            "/api/v1/alarms/{id}/shelve",
+            Hush,
+            ("搁置报警", "keep an alarm quiet for a while"),
+            shelve,
+        ),
         Route::post("/api/v1/alarms/{id}/unshelve", Hush, ("取消搁置", "keep it quiet no longer"), unshelve),
         Route::post("/api/v1/alarms/{id}/out-of-service", Hush, ("停用", "take it out of service"), take_out),
         Route::post("/api/v1/alarms/{id}/in-service", Hush, ("恢复启用", "put it back in service"), put_back),
@@ -95,8 +110,7 @@ async fn plain(
 
 /// `POST /api/v1/alarms/{id}/shelve`.
 async fn shelve(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
-    let example =
-        r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 3600, "until_clear": false}"#;
+    let example = r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 3600, "until_clear": false}"#;
     let id = alarm_id(&id)?;
     let given = understood(body, &["for_secs", "until_clear"], example)?;
     let secs = given.for_secs.ok_or_else(|| wanting("for_secs", example))?;

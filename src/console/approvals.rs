@@ -19,7 +19,12 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/api/v1/approvals", Approve, ("人员导出的申请", "exports that were asked for"), list),
         Route::post("/api/v1/approvals/{id}/approve", Approve, ("同意导出", "agree to an export"), approve),
         Route::post("/api/v1/approvals/{id}/refuse", Approve, ("拒绝导出", "refuse an export"), refuse),
-        Route::get("/api/v1/approvals/{id}/file", Persons, ("下载导出，仅一次", "fetch an export, once"), file),
+        Route::get(
+            "/api/v1/approvals/{id}/file",
+            Persons,
+            ("下载导出，仅一次", "fetch an export, once"),
+            file,
+        ),
     ]
 }
 
@@ -27,13 +32,17 @@ fn not_now(why: NotNow) -> Problem {
     let (zh, en) = match why {
         NotNow::Unknown => return not_found("申请", "request"),
         NotNow::TooMany => ("待处理的申请过多：请先处理", "too many requests are waiting: answer them first"),
-        NotNow::Own => ("不能审批自己的申请：须由另一人同意", "nobody agrees to their own request: another person does"),
+        NotNow::Own => {
+            ("不能审批自己的申请：须由另一人同意", "nobody agrees to their own request: another person does")
+        }
         NotNow::NotYours => ("只有申请人可以下载", "only the person who asked may fetch it"),
         NotNow::Stage(stage) => match stage {
             Stage::Waiting => ("申请尚未获得同意", "nobody has agreed yet"),
             Stage::Approved => ("申请已获得同意", "somebody has agreed already"),
             Stage::Refused => ("申请已被拒绝", "the request was refused"),
-            Stage::Fetched => ("已下载过：每个申请只能下载一次", "it was fetched: a request gives one file, once"),
+            Stage::Fetched => {
+                ("已下载过：每个申请只能下载一次", "it was fetched: a request gives one file, once")
+            }
             Stage::Expired => ("申请已过期：请重新申请", "the request has expired: ask again"),
         },
     };

@@ -1,9 +1,9 @@
 //! The routes of drills: `/api/v1/drill`.
 
-use super::{Console, Who};
 use super::alarms::{give, known_place};
 use super::api::{Answer, not_understood};
 use super::route::Route;
+use super::{Console, Who};
 use crate::access::Right;
 use crate::alarm::USUAL_DRILL_SECS;
 use crate::model::{AlarmClass, Order, PlaceId, Priority};

@@ -96,7 +96,8 @@ impl Hosts {
                 "a request from a page of another origin is refused",
             ));
         }
-        let json = only(headers, &header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
+        let json =
+            only(headers, &header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
         if (method == Method::POST || method == Method::PUT) && !json {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -145,21 +146,23 @@ pub(super) struct Unclaimed;
 
 /// Puts the guard before every route. The listener tells where a request comes from ([`ConnectInfo`]).
 pub fn guarded(routes: Router, hosts: Hosts, accounts: Arc<Accounts>) -> Router {
-    routes.layer(DefaultBodyLimit::max(MAX_BODY)).layer(middleware::from_fn(move |request: Request, next: Next| {
-        let (hosts, accounts) = (hosts.clone(), Arc::clone(&accounts));
-        async move {
-            let mut response = match known(&hosts, &accounts, request) {
-                Ok(request) => next.run(request).await,
-                Err(problem) => problem.into_response(),
-            };
-            for (name, value) in HEADERS {
-                if let Entry::Vacant(vacant) = response.headers_mut().entry(name) {
-                    vacant.insert(HeaderValue::from_static(value));
+    routes.layer(DefaultBodyLimit::max(MAX_BODY)).layer(middleware::from_fn(
+        move |request: Request, next: Next| {
+            let (hosts, accounts) = (hosts.clone(), Arc::clone(&accounts));
+            async move {
+                let mut response = match known(&hosts, &accounts, request) {
+                    Ok(request) => next.run(request).await,
+                    Err(problem) => problem.into_response(),
+                };
+                for (name, value) in HEADERS {
+                    if let Entry::Vacant(vacant) = response.headers_mut().entry(name) {
+                        vacant.insert(HeaderValue::from_static(value));
+                    }
                 }
+                response
             }
-            response
-        }
-    }))
+        },
+    ))
 }
 
 /// The request, with who asks.
@@ -189,13 +192,14 @@ pub(super) fn may_ask(request: &Request) -> Result<&Known, Problem> {
         )
         .of_kind(UNCLAIMED));
     }
-    let known =
-        known.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "请先登录", "sign in first"))?;
+    let known = known.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "请先登录", "sign in first"))?;
     let looks = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let sent = || only(request.headers(), &CSRF);
     match &known.csrf {
         // Digests are compared, so that the time it takes tells nothing.
-        Some(csrf) if !looks && sent().map(crate::access::Digest::of) != Some(crate::access::Digest::of(csrf)) => {
+        Some(csrf)
+            if !looks && sent().map(crate::access::Digest::of) != Some(crate::access::Digest::of(csrf)) =>
+        {
             Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "缺少或不对的 X-CSRF：取自 GET /api/v1/session",

@@ -136,7 +136,11 @@ fn head(console: &Console, span: &Span) -> Head {
 }
 
 /// `GET /api/v1/reports/shift`.
-pub(super) async fn shift(State(console): State<Console>, who: Who, asked: Asked) -> Result<Response, Problem> {
+pub(super) async fn shift(
+    State(console): State<Console>,
+    who: Who,
+    asked: Asked,
+) -> Result<Response, Problem> {
     const FORMS: [Form; 5] = [Form::Json, Form::Text, Form::Csv, Form::Html, Form::Pdf];
     let span = understood(&console, &who, asked, &FORMS)?;
     let (form, lang, head) = (span.form, span.lang, head(&console, &span));
@@ -171,7 +175,11 @@ pub(super) async fn shift(State(console): State<Console>, who: Who, asked: Asked
 }
 
 /// `GET /api/v1/reports/alarm-kpi`.
-pub(super) async fn alarm_kpi(State(console): State<Console>, who: Who, asked: Asked) -> Result<Response, Problem> {
+pub(super) async fn alarm_kpi(
+    State(console): State<Console>,
+    who: Who,
+    asked: Asked,
+) -> Result<Response, Problem> {
     let span = understood(&console, &who, asked, &[Form::Json, Form::Csv])?;
     let (form, lang, head) = (span.form, span.lang, head(&console, &span));
     let (places, zone) = (Arc::clone(&console.places), console.duty.zone.clone());

@@ -5,8 +5,8 @@ use super::guard::Peer;
 use super::people::bad;
 use super::route::Route;
 use super::{Console, Problem, Via, Who};
-use crate::access::{IDLE_LIMIT, Right};
 use crate::access::Role;
+use crate::access::{IDLE_LIMIT, Right};
 use crate::model::Secret;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -23,7 +23,12 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/api/v1/session", Open, ("当前登录", "who is signed in"), look),
         Route::post("/api/v1/session", Open, ("登录", "sign in"), sign_in),
         Route::delete("/api/v1/session", Own, ("退出", "sign out"), sign_out),
-        Route::post("/api/v1/session/password", Own, ("修改自己的密码", "change one's own password"), password),
+        Route::post(
+            "/api/v1/session/password",
+            Own,
+            ("修改自己的密码", "change one's own password"),
+            password,
+        ),
         Route::post("/api/v1/claim", Open, ("用认领码建立第一个账号", "make the first account"), claim),
     ]
 }

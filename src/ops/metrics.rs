@@ -231,7 +231,8 @@ const PICTURES: Metric =
     ("schoolgate_pictures_total", &["outcome"], "Pictures for alarms by what became of them.");
 const CONTROL_ORDERS: Metric =
     ("schoolgate_control_orders_total", &["outcome"], "Orders to switch something, by what became of them.");
-const SIGN_INS: Metric = ("schoolgate_sign_ins_total", &["outcome"], "Tries to sign in, by what became of them.");
+const SIGN_INS: Metric =
+    ("schoolgate_sign_ins_total", &["outcome"], "Tries to sign in, by what became of them.");
 const PASSWORD_HASHES: Metric =
     ("schoolgate_password_hashes_total", &[], "Passwords hashed, to keep one or to compare.");
 const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made durable.");

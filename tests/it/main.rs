@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![expect(clippy::cast_precision_loss, reason = "in a test, a wrong number is a failed test")]
 
+mod access;
 mod api;
 mod book;
 mod camera;

@@ -84,7 +84,8 @@ impl Accounts {
     /// Every account, with how many sessions it has.
     pub(in crate::console) fn accounts(&self) -> Vec<(Account, usize)> {
         let (state, now) = (self.state(), self.now());
-        let sessions = |name: &Actor| state.registry.sessions(now).filter(|(_, session)| session.name == *name).count();
+        let sessions =
+            |name: &Actor| state.registry.sessions(now).filter(|(_, session)| session.name == *name).count();
         state.registry.accounts().map(|account| (account.clone(), sessions(&account.name))).collect()
     }
 
@@ -129,7 +130,11 @@ impl Accounts {
     }
 
     /// Takes an account away.
-    pub(in crate::console) async fn remove(self: &Arc<Self>, by: &Actor, name: String) -> Result<(), Problem> {
+    pub(in crate::console) async fn remove(
+        self: &Arc<Self>,
+        by: &Actor,
+        name: String,
+    ) -> Result<(), Problem> {
         let entry = self.entry(by, "account_removed", name.trim(), String::new());
         self.change(entry, move |registry, _| registry.remove(&name)).await
     }
@@ -154,11 +159,16 @@ impl Accounts {
     ) -> Result<String, Problem> {
         let random = random().map_err(|error| super::internal(&error))?;
         let entry = self.entry(by, "token_added", name.trim(), format!("{role} until {expires_at}"));
-        self.change(entry, move |registry, now| registry.add_token(&name, role, expires_at, &random, now)).await
+        self.change(entry, move |registry, now| registry.add_token(&name, role, expires_at, &random, now))
+            .await
     }
 
     /// Takes a token away.
-    pub(in crate::console) async fn revoke(self: &Arc<Self>, by: &Actor, name: String) -> Result<(), Problem> {
+    pub(in crate::console) async fn revoke(
+        self: &Arc<Self>,
+        by: &Actor,
+        name: String,
+    ) -> Result<(), Problem> {
         let entry = self.entry(by, "token_revoked", name.trim(), String::new());
         self.change(entry, move |registry, _| registry.revoke(&name)).await
     }
@@ -175,8 +185,13 @@ impl Accounts {
     }
 
     /// Ends somebody's session, at once.
-    pub(in crate::console) async fn end_session(self: &Arc<Self>, by: &Actor, id: String) -> Result<(), Problem> {
-        let whose = self.sessions().into_iter().find(|(short, ..)| *short == id).map(|(_, session, _)| session.name);
+    pub(in crate::console) async fn end_session(
+        self: &Arc<Self>,
+        by: &Actor,
+        id: String,
+    ) -> Result<(), Problem> {
+        let whose =
+            self.sessions().into_iter().find(|(short, ..)| *short == id).map(|(_, session, _)| session.name);
         let whose = whose.ok_or_else(|| denied(Denied::Unknown))?;
         let entry = self.entry(by, "session_ended", whose.as_str(), String::new());
         self.change(entry, move |registry, _| registry.close_listed(&id).map(drop)).await

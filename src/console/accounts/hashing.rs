@@ -57,10 +57,7 @@ impl Hashing {
         .await
     }
 
-    async fn work<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Problem> {
+    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
         let busy = || {
             let (zh, en) = ("登录请求过多，请稍后再试", "too many are signing in; try again shortly");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, zh, en).retry_after(5)

@@ -129,12 +129,17 @@ impl Accounts {
         let mut registry = file::read(dir, now)?;
         if !registry.claimed() {
             if registry.has_claim() {
-                tracing::warn!("nobody has claimed this gateway; `schoolgate account claim-code` shows a new code");
+                tracing::warn!(
+                    "nobody has claimed this gateway; `schoolgate account claim-code` shows a new code"
+                );
             } else {
                 let code = claim_code(&random()?);
                 if registry.set_claim(&code).is_ok() {
                     file::write(dir, &registry.text())?;
-                    tracing::warn!(code, "claim this gateway with this code at its page; it is shown only once");
+                    tracing::warn!(
+                        code,
+                        "claim this gateway with this code at its page; it is shown only once"
+                    );
                 }
             }
         }
@@ -233,7 +238,13 @@ impl Accounts {
         let opening = Opening { name: name.clone(), role, kiosk, foreign: true };
         let opened = self.open_one(opening, None)?;
         self.tally.sign_ins.of(&"ok").one();
-        drop(self.trail.put(trail::row(self.now().wall, name.as_str(), "sign_in", "access", "by OpenID Connect".into())));
+        drop(self.trail.put(trail::row(
+            self.now().wall,
+            name.as_str(),
+            "sign_in",
+            "access",
+            "by OpenID Connect".into(),
+        )));
         Ok(opened)
     }
 
@@ -266,7 +277,11 @@ fn random() -> Result<[u8; 32], AccessError> {
 
 fn internal(error: &dyn fmt::Display) -> Problem {
     tracing::error!(error = %error, "somebody could not be let in");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "登录失败，请查看日志", "signing in failed; the log says why")
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "登录失败，请查看日志",
+        "signing in failed; the log says why",
+    )
 }
 
 /// The id of the session, of whatever cookies there are.
@@ -283,6 +298,10 @@ pub(super) fn no_cookie() -> HeaderValue {
 }
 
 fn set_cookie(id: &str, kiosk: bool) -> Option<HeaderValue> {
-    let age = if kiosk { format!("; Max-Age={}", crate::access::KIOSK_LIMIT.as_secs()) } else { String::new() };
+    let age =
+        if kiosk { format!("; Max-Age={}", crate::access::KIOSK_LIMIT.as_secs()) } else { String::new() };
     HeaderValue::from_str(&format!("{COOKIE}={id}; Path=/; Secure; HttpOnly; SameSite=Strict{age}")).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,8 @@ fn locked(wait: Duration) -> Problem {
 }
 
 pub(super) fn weak(name: &str, password: &Secret) -> Result<(), Problem> {
-    check_password(password.expose(), name).map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.zh, why.en))
+    check_password(password.expose(), name)
+        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.zh, why.en))
 }
 
 /// By what failures of a name are counted, whether it has an account or not.
@@ -85,7 +86,8 @@ impl Accounts {
         let name = given.name.trim();
         self.may_try(name, from)?;
         let account = self.state().registry.account(name).cloned();
-        let hash = account.as_ref().filter(|account| !account.disabled).map(|account| account.password.clone());
+        let hash =
+            account.as_ref().filter(|account| !account.disabled).map(|account| account.password.clone());
         let good = self.hashing.is(given.password, hash).await?;
         // It may be another account by now.
         let account = account.filter(|then| good && self.state().registry.account(name) == Some(then));

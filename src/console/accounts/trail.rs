@@ -2,8 +2,8 @@
 
 use super::Accounts;
 use crate::model::{Actor, Audit, Input, Wall};
-use crate::runtime::{Tally, Tasks};
 use crate::runtime::lanes::PeopleDesk;
+use crate::runtime::{Tally, Tasks};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
