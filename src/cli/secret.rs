@@ -79,7 +79,8 @@ fn seal(out: &mut impl Write, name: &str, dir: Option<&Path>, config: &Path) -> 
         return complain(&error, EXIT_FAILED);
     }
     let shown = file.display();
-    let zh = format!("已加密写入 {shown}；配置里写 secrets/{name}。密钥在 {}，备份要分开存放", data_dir.display());
+    let zh =
+        format!("已加密写入 {shown}；配置里写 secrets/{name}。密钥在 {}，备份要分开存放", data_dir.display());
     let en = format!(
         "sealed into {shown}; the configuration says secrets/{name}. The key is in {}: keep its backup elsewhere",
         data_dir.display()
@@ -90,11 +91,17 @@ fn seal(out: &mut impl Write, name: &str, dir: Option<&Path>, config: &Path) -> 
 
 fn list(out: &mut impl Write, dir: &Path) -> io::Result<ExitCode> {
     let mut names: Vec<PathBuf> = match std::fs::read_dir(dir) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect(),
+        Ok(entries) => {
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect()
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             let shown = dir.display();
-            writeln!(io::stderr(), "schoolgate: {}", say(format!("不能读取 {shown}"), format!("cannot read {shown}")))?;
+            writeln!(
+                io::stderr(),
+                "schoolgate: {}",
+                say(format!("不能读取 {shown}"), format!("cannot read {shown}"))
+            )?;
             return complain(&error, EXIT_FAILED);
         }
     };

@@ -91,7 +91,9 @@ impl Unreadable {
             Self::TooLarge { limit, .. } => format!("write the path of a file of at most {limit} bytes"),
             Self::Sealed { path, .. } => {
                 let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
-                format!("bring the key of the machine where it was sealed, or run: schoolgate secret seal {name}")
+                format!(
+                    "bring the key of the machine where it was sealed, or run: schoolgate secret seal {name}"
+                )
             }
             Self::Refused { path, .. } => format!("let the user that runs schoolgate read {path}"),
         }

@@ -168,7 +168,11 @@ fn oidc(reader: Reader<'_>, sources: &Sources<'_>) -> Option<Oidc> {
     });
     let word = |text: &str| {
         let plain = !text.trim().is_empty() && !text.contains(char::is_control);
-        if plain && text.chars().count() <= MAX_WORD_CHARS { Ok(text.to_owned()) } else { Err("this is empty or too long") }
+        if plain && text.chars().count() <= MAX_WORD_CHARS {
+            Ok(text.to_owned())
+        } else {
+            Err("this is empty or too long")
+        }
     };
     let client_id = reader.parsed("client_id", "write the client id that the provider gave", word);
     let client_secret = secret(&reader, "client_secret_file", sources);
@@ -203,8 +207,10 @@ fn roles(reader: &Reader<'_>) -> Option<BTreeMap<String, Role>> {
     let written = table.keys().count();
     if written == 0 || written > MAX_CLAIMS {
         let message = format!("[console.oidc.roles] has {written} lines");
-        let advice = format!("write 1 to {MAX_CLAIMS} lines such as `\"school-guards\" = \"guard\"`: whoever has none of \
-                              these values is not let in");
+        let advice = format!(
+            "write 1 to {MAX_CLAIMS} lines such as `\"school-guards\" = \"guard\"`: whoever has none of \
+                              these values is not let in"
+        );
         reader.problem("roles", message, advice);
     }
     table.finish();

@@ -2,6 +2,7 @@
 
 use super::bus::{Buses, Wiring};
 use super::fields::{finish, name_opt, quiet, secs, url};
+use super::ground::Drawing;
 use super::listener::{DeviceLogin, device_login};
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
@@ -53,11 +54,17 @@ struct Seen {
 }
 
 /// Reads every device.
-pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Around<'_>) -> Devices {
+pub(super) fn devices(
+    readers: Vec<Reader<'_>>,
+    names: &mut Names,
+    around: &Around<'_>,
+    drawing: &mut Drawing,
+) -> Devices {
     let mut devices = Devices::default();
     let mut seen = Seen::default();
     for reader in readers {
         let wiring = device(&reader, names, around, &mut seen, &mut devices);
+        drawing.device(&reader);
         let logs_in = matches!(wiring, Some(Wiring::MqttListener | Wiring::Push));
         finish(reader, logs_in.then_some("password_file"));
     }
@@ -115,7 +122,9 @@ fn device(
         if !views.is_empty() {
             devices.views.insert(id.clone(), views);
         }
-        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed, item });
+        devices
+            .good
+            .insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed, item });
     }
     wiring
 }

@@ -2,10 +2,11 @@
 
 use super::Config;
 use super::attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
+use super::ground::MAX_PLAN_BYTES;
 use super::profiles::ProfileSet;
+use super::resolve::{Sources, parse};
 use super::sealed::{SealKey, is_sealed};
 use super::site::DEFAULT_DATA_DIR;
-use super::resolve::{Sources, parse};
 use crate::document::{Document, MAX_DOCUMENT_BYTES, Problem, Problems, Spot};
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,7 +72,8 @@ pub fn load_with(path: &Path, other: Option<(&Path, &str)>) -> Result<Config, Ve
     let profiles = read_profiles(base, &files, &problems);
     let state = written_data_dir(base, &files);
     let read = |path: &Path, what| read_again(base, &state, path, what);
-    let sources = Sources { files: &files, base, profiles: &profiles, read: &read, rules: None };
+    let sources =
+        Sources { files: &files, base, profiles: &profiles, read: &read, plan: read_plan, rules: None };
     parse(&sources, &problems).ok_or_else(|| problems.into_sorted())
 }
 
@@ -131,7 +133,8 @@ pub fn load_trial(path: &Path, tried: &[PathBuf]) -> Result<Trial, Vec<Problem>>
         (read, _) => read,
     };
     let in_place = (!tried.is_empty() && !rules.is_empty()).then_some(rules.as_slice());
-    let sources = Sources { files: &files, base, profiles: &profiles, read: &read, rules: in_place };
+    let sources =
+        Sources { files: &files, base, profiles: &profiles, read: &read, plan: read_plan, rules: in_place };
     let config = parse(&sources, &problems);
     let rules = if in_place.is_some() { rules } else { files };
     match config {
@@ -375,8 +378,17 @@ fn read_attached(path: &Path, what: Attached) -> Result<String, Unreadable> {
     Ok(text)
 }
 
-/// Reads a plain file of UTF-8 text; a byte order mark at its beginning is not part of it.
-fn read_text(path: &Path, limit: usize) -> Result<String, Unreadable> {
+/// Reads a floor plan.
+///
+/// # Errors
+/// When it is not there, empty or too large.
+pub fn read_plan(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    let bytes = read_bytes(path, MAX_PLAN_BYTES)?;
+    if bytes.is_empty() { Err(Unreadable::Empty(path.display().to_string())) } else { Ok(bytes) }
+}
+
+/// Reads a plain file.
+fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Unreadable> {
     let name = || path.display().to_string();
     let too_large = |bytes| Unreadable::TooLarge { path: name(), bytes, limit };
     // Asked before opening: opening a pipe would wait for its other end.
@@ -396,12 +408,18 @@ fn read_text(path: &Path, limit: usize) -> Result<String, Unreadable> {
     if bytes.len() > limit {
         return Err(too_large(limit_bytes.saturating_add(1)));
     }
+    Ok(bytes)
+}
+
+/// Reads a plain file of UTF-8 text; a byte order mark at its beginning is not part of it.
+fn read_text(path: &Path, limit: usize) -> Result<String, Unreadable> {
+    let bytes = read_bytes(path, limit)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let good = String::from_utf8_lossy(good);
         let line = good.matches('\n').count() + 1;
         let column = good.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Unreadable::NotText { path: name(), line, column }
+        Unreadable::NotText { path: path.display().to_string(), line, column }
     })?;
     Ok(text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text))
 }

@@ -13,6 +13,7 @@ mod control;
 mod destination;
 mod device;
 mod fields;
+mod ground;
 mod ladder;
 mod listener;
 mod load;
@@ -34,9 +35,13 @@ pub use channel::{
 };
 pub use console::{Certificate, CertificateFiles, Console, Oidc};
 pub use control::Controls;
+pub use ground::{Contact, Ground, MAX_PLAN_BYTES, Plan, Point};
 pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with, read_again, SEAL_KEY_FILE, SECRETS_DIR, data_dir, seal_key};
+pub use load::{
+    DEFAULT_PROFILES_DIR, SEAL_KEY_FILE, SECRETS_DIR, Trial, data_dir, load, load_profiles, load_trial,
+    load_with, read_again, read_plan, seal_key,
+};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
@@ -45,7 +50,8 @@ pub use source::mac;
 
 use crate::document::{Problem, Spot};
 use crate::model::{
-    AlarmClass, BusId, DestinationId, DeviceId, EnergyItem, Place, PlaceId, PointId, Priority, RuleId, Secret, Text,
+    AlarmClass, BusId, DestinationId, DeviceId, EnergyItem, Place, PlaceId, PointId, Priority, RuleId,
+    Secret, Text,
 };
 use crate::profile::Profile;
 use crate::rules::{Rule, RuleKind, World};
@@ -74,6 +80,8 @@ pub struct Config {
     pub aggregate_secs: u32,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
+    /// What the desk shows beside an alarm.
+    pub ground: Ground,
     /// What is said of who is where.
     pub campus: crate::campus::Settings,
     /// What is said of alarms.

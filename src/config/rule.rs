@@ -1,11 +1,12 @@
 //! `[[rule]]`: the id and kind are read here, the rest by the kind itself.
 
 use super::WrittenRule;
+use super::ground::Drawing;
 use super::names::Names;
 use crate::alarm::DRILL_RULES;
 use crate::document::{Problem, Problems, Reader, Spot};
-use crate::model::{PlaceId, RuleId};
 use crate::model::alarm::RESPONSE_RULES;
+use crate::model::{PlaceId, RuleId};
 use crate::rules::{RULE_KINDS, Rule, RuleKind, Watch, World};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,12 @@ const RESERVED: [(&str, &str); 3] = [
 ];
 
 /// Reads every rule.
-pub(super) fn rules(readers: Vec<Reader<'_>>, names: &mut Names, world: &World) -> Vec<Box<dyn Rule>> {
+pub(super) fn rules(
+    readers: Vec<Reader<'_>>,
+    names: &mut Names,
+    world: &World,
+    drawing: &mut Drawing,
+) -> Vec<Box<dyn Rule>> {
     let kinds: Vec<(&str, &RuleKind)> = RULE_KINDS.iter().map(|kind| (kind.name, kind)).collect();
     let mut rules = Vec::new();
     for reader in readers {
@@ -28,6 +34,7 @@ pub(super) fn rules(readers: Vec<Reader<'_>>, names: &mut Names, world: &World) 
             let message = format!("ids that begin with '{prefix}' belong to {whose}");
             reader.problem("id", message, "write another id; these need not be written");
         }
+        drawing.rule(&reader);
         let Some(kind) = reader.word("kind", &kinds) else { continue };
         // A rule whose id is wrong is still read, so that all its problems are told at once.
         let placeholder = || RuleId::new("unnamed").ok();

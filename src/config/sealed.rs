@@ -98,7 +98,9 @@ mod tests {
             let changed = format!("{MARK}{}", String::from_utf8(bytes).unwrap());
             assert!(key.open(&changed).is_err(), "{changed}");
         }
-        for broken in ["", MARK, "schoolgate-sealed:v1:AAAA", "schoolgate-sealed:v1:密", "schoolgate-sealed:v2:AAAA"] {
+        for broken in
+            ["", MARK, "schoolgate-sealed:v1:AAAA", "schoolgate-sealed:v1:密", "schoolgate-sealed:v2:AAAA"]
+        {
             assert!(key.open(broken).is_err(), "{broken}");
         }
     }

@@ -1,8 +1,8 @@
 //! What the API is, for programs that speak to it: an OpenAPI 3.1 document, made of the routes themselves.
 
+use super::Console;
 use super::api::routes;
 use super::route::{Form, Route};
-use super::Console;
 use crate::access::Right;
 use axum::Json;
 use axum::http::{Method, StatusCode};
@@ -13,14 +13,12 @@ use std::sync::LazyLock;
 
 /// The route of the document.
 pub(super) fn own() -> Vec<Route> {
-    vec![
-        Route::get(
-            "/api/v1/openapi.json",
-            Right::Open,
-            ("接口说明（OpenAPI 3.1）", "this description of the API, as OpenAPI 3.1"),
-            answer,
-        ),
-    ]
+    vec![Route::get(
+        "/api/v1/openapi.json",
+        Right::Open,
+        ("接口说明（OpenAPI 3.1）", "this description of the API, as OpenAPI 3.1"),
+        answer,
+    )]
 }
 
 /// It is made once: routes do not change while the gateway runs.
@@ -96,7 +94,10 @@ fn plain(path: &str) -> String {
 
 /// The names of a path's gaps.
 fn gaps(path: &str) -> impl Iterator<Item = &str> {
-    path.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name.trim_start_matches('*'))
+    path.split('{')
+        .skip(1)
+        .filter_map(|part| part.split_once('}'))
+        .map(|(name, _)| name.trim_start_matches('*'))
 }
 
 fn operation(route: &Route, forms: &mut SchemaGenerator) -> Value {
@@ -105,8 +106,10 @@ fn operation(route: &Route, forms: &mut SchemaGenerator) -> Value {
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();
     parameters.extend(route.spoken.asks.map(|form| query(form, forms)).unwrap_or_default());
-    let words: Vec<&str> =
-        path.split(['/', '{', '}', '.', '-', '*']).filter(|word| !word.is_empty() && *word != "api").collect();
+    let words: Vec<&str> = path
+        .split(['/', '{', '}', '.', '-', '*'])
+        .filter(|word| !word.is_empty() && *word != "api")
+        .collect();
     let tag = path.strip_prefix("/api/v1/").and_then(|rest| rest.split(['/', '.']).next()).unwrap_or("pages");
     let method = route.method.as_str().to_ascii_lowercase();
     let mut operation = json!({
@@ -121,7 +124,8 @@ fn operation(route: &Route, forms: &mut SchemaGenerator) -> Value {
     });
     let takes = route.method == Method::POST || route.method == Method::PUT;
     if let (true, Some(fields)) = (takes, operation.as_object_mut()) {
-        let schema = route.spoken.takes.map_or_else(|| json!({"type": "object"}), |form| form(forms).to_value());
+        let schema =
+            route.spoken.takes.map_or_else(|| json!({"type": "object"}), |form| form(forms).to_value());
         let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
         fields.insert("requestBody".into(), body);
     }
@@ -139,7 +143,8 @@ fn query(form: Form, forms: &mut SchemaGenerator) -> Vec<Value> {
             let mut schema = schema.clone();
             let about = schema.as_object_mut().and_then(|fields| fields.remove("description"));
             let needed = required.contains(&name.as_str());
-            let mut parameter = json!({"name": name, "in": "query", "required": needed, "schema": plain_form(schema)});
+            let mut parameter =
+                json!({"name": name, "in": "query", "required": needed, "schema": plain_form(schema)});
             if let (Some(about), Some(fields)) = (about, parameter.as_object_mut()) {
                 fields.insert("description".into(), about);
             }
@@ -202,7 +207,11 @@ mod tests {
             let what = format!("{method} {}", route.path);
             assert_eq!(said["x-right"], route.right.as_str(), "{what}");
             assert_eq!(said["summary"], route.about.en, "{what}");
-            assert!(ids.insert(said["operationId"].to_string()), "{what}: {} is there twice", said["operationId"]);
+            assert!(
+                ids.insert(said["operationId"].to_string()),
+                "{what}: {} is there twice",
+                said["operationId"]
+            );
             let names = |place: &str| -> Vec<&str> {
                 let all = said["parameters"].as_array().unwrap().iter();
                 all.filter(|one| one["in"] == place).map(|one| one["name"].as_str().unwrap()).collect()
@@ -212,7 +221,10 @@ mod tests {
             let takes = matches!(route.method, Method::POST | Method::PUT);
             assert_eq!(said["requestBody"].is_object(), takes, "{what}");
             assert!(said["responses"]["default"].is_object(), "{what}");
-            assert_eq!(said["security"], if route.right == Right::Open { json!([]) } else { json!([{"bearer": []}, {"cookie": []}]) });
+            assert_eq!(
+                said["security"],
+                if route.right == Right::Open { json!([]) } else { json!([{"bearer": []}, {"cookie": []}]) }
+            );
         }
     }
 

@@ -46,7 +46,7 @@ pub use input::{
 };
 pub use message::{Message, Occasion, Rate, Verdict};
 pub use muster::{Called, MusterCommand, MusterOrder};
-pub use outbox::{Lane, OutboxItem, Record, RollUp};
+pub use outbox::{AuditHead, Lane, OutboxItem, Record, RollUp};
 pub use pass::{Pass, When};
 pub use person::{People, PeopleChange, Person, Role};
 pub use personal::{PersonRef, Personal, SiteKey};

@@ -65,7 +65,9 @@ impl<'c> Comparing<'c> {
     /// The days of the span.
     fn days(&self) -> Vec<Day> {
         let (from, to) = self.span;
-        std::iter::successors(self.day(from), |day| self.day(day.end)).take_while(|day| day.start < to).collect()
+        std::iter::successors(self.day(from), |day| self.day(day.end))
+            .take_while(|day| day.start < to)
+            .collect()
     }
 
     /// The same weekday so many days before, whatever clocks did between.
@@ -81,7 +83,8 @@ impl<'c> Comparing<'c> {
         match self.against {
             Against::Comparable => {
                 for taught in [true, false] {
-                    let alike = self.days_before(self.span.0).take(MOST_BACK).filter(|day| day.taught == taught);
+                    let alike =
+                        self.days_before(self.span.0).take(MOST_BACK).filter(|day| day.taught == taught);
                     days.extend(alike.take(COMPARED).map(|day| (day.start, day.end)));
                 }
             }
@@ -111,7 +114,8 @@ impl<'c> Comparing<'c> {
                 false => vec![day.start],
             };
             let length = if hourly { HOUR_MS } else { day.end.since(day.start) };
-            let over = |start: &Wall| start.plus_ms(length) <= now && self.span.0 <= *start && *start < self.span.1;
+            let over =
+                |start: &Wall| start.plus_ms(length) <= now && self.span.0 <= *start && *start < self.span.1;
             let alike = self.alike(day);
             for start in starts.into_iter().filter(over) {
                 let offset = start.since(day.start);
@@ -144,13 +148,12 @@ impl<'c> Comparing<'c> {
 /// in that.
 #[must_use]
 pub fn expected(calendar: &Calendar, days: &Periods, earlier: &Periods) -> Option<f64> {
-    let taught = |day: &Wall| {
-        calendar.cycle(Cycle::Day, *day).is_some_and(|day| calendar.is_taught(day))
-    };
+    let taught = |day: &Wall| calendar.cycle(Cycle::Day, *day).is_some_and(|day| calendar.is_taught(day));
     let mut sum = 0.0;
     for sort in [true, false] {
         let here = days.keys().filter(|day| taught(day) == sort).count();
-        let before: Vec<f64> = earlier.iter().filter(|(day, _)| taught(day) == sort).map(|(_, kwh)| *kwh).collect();
+        let before: Vec<f64> =
+            earlier.iter().filter(|(day, _)| taught(day) == sort).map(|(_, kwh)| *kwh).collect();
         if here > 0 {
             let (here, many) = (u32::try_from(here).ok()?, u32::try_from(before.len()).ok()?);
             if many == 0 {
@@ -179,7 +182,15 @@ mod tests {
 
     /// 100 kWh on weekdays, 10 at weekends, and one day that is far off.
     fn days(many: std::ops::Range<i64>) -> Periods {
-        let kwh = |day: i64| if day == 28 { 900.0 } else if day.rem_euclid(7) < 5 { 100.0 } else { 10.0 };
+        let kwh = |day: i64| {
+            if day == 28 {
+                900.0
+            } else if day.rem_euclid(7) < 5 {
+                100.0
+            } else {
+                10.0
+            }
+        };
         many.map(|day| (at(day), kwh(day))).collect()
     }
 

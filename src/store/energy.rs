@@ -121,11 +121,7 @@ fn meters(tx: &Connection) -> Result<BTreeMap<String, Meter>, StoreError> {
 type Sums = BTreeMap<(i64, i64), f64>;
 
 /// The periods that are not made yet or have to be made anew, and what their parts add up to by series and period.
-fn due(
-    tx: &Connection,
-    level: Level,
-    spans: &[(Wall, Wall)],
-) -> Result<(BTreeSet<i64>, Sums), StoreError> {
+fn due(tx: &Connection, level: Level, spans: &[(Wall, Wall)]) -> Result<(BTreeSet<i64>, Sums), StoreError> {
     let (mut starts, mut kwh) = (BTreeSet::new(), Sums::new());
     for (from, to) in spans {
         let due = each(
@@ -193,9 +189,7 @@ impl Made<'_> {
         let mut next = prepared(format!("select min(start) from {table} where start >= ?1 and start < ?2"))?;
         let mut one = prepared(format!("select delta from {table} where start = ?1 and series = ?2"))?;
         let mut at = from.0;
-        while let Some(start) =
-            next.query_row([at, to.0], |row| row.get::<_, Option<i64>>(0)).doing(doing)?
-        {
+        while let Some(start) = next.query_row([at, to.0], |row| row.get::<_, Option<i64>>(0)).doing(doing)? {
             at = start.saturating_add(1);
             if self.due.contains(&start) {
                 continue;

@@ -7,7 +7,6 @@
 
 use super::read::{MAX_ROWS, roll_up_of};
 use super::recall::each;
-use super::rows::get;
 use super::{Doing, Reader, StoreError};
 use crate::model::{DeviceId, Now, PointId, RollUp, Wall};
 use jiff::tz::TimeZone;

@@ -18,6 +18,7 @@ mod handle;
 mod health;
 mod history;
 mod levels;
+mod links;
 mod lives;
 mod lock;
 mod maintain;
@@ -36,7 +37,9 @@ mod rescue;
 mod retire;
 mod rows;
 mod salvage;
+mod since;
 mod site_key;
+mod sought;
 mod stats;
 mod steps;
 mod trail;
@@ -63,9 +66,11 @@ pub use numbers::RESTORE_MARGIN;
 pub use past::{Past, Reach};
 pub use people::{is_database, traces};
 pub use periods::{RECALLED_HOURS_DAYS, RECALLED_PARTS_DAYS};
-pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
+pub use read::{EventFilter, MAX_ROWS, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 pub use repair::{Repaired, repair};
+pub use since::{MOST_MISSED, Missed, Standing};
 pub use site_key::site_key;
+pub use sought::{AlarmFilter, AlarmState};
 pub use stats::{KindStats, Stats};
 pub use steps::{AlarmStep, Raised};
 pub use trail::{TrailRow, TrailVerdict};
@@ -244,6 +249,8 @@ impl<T> Doing<T> for Result<T, rusqlite::Error> {
 pub struct Committed {
     /// Events left out because the device's serial was stored before.
     pub duplicate_events: u64,
+    /// The number of the last step of an alarm in it; those before it have the numbers before. 0 where it has none.
+    pub last_step: u64,
 }
 
 /// The database, open for writing by this process alone.

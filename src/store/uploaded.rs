@@ -30,6 +30,13 @@ impl Uploaded {
     pub fn owed(&self) -> u64 {
         self.accepted.saturating_add(self.waiting).saturating_add(self.set_aside)
     }
+
+    /// Accepted of owed, 0 to 1; `None` where nothing was owed.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "records of a quarter stay far below 2^52")]
+    pub fn share(&self) -> Option<f64> {
+        (self.owed() > 0).then(|| self.accepted as f64 / self.owed() as f64)
+    }
 }
 
 /// Counts what a destination took, before it leaves the outbox; part of the transaction.
@@ -125,7 +132,8 @@ impl Reader {
         lane: i64,
         (first, end): (i64, i64),
     ) -> Result<u64, StoreError> {
-        let sql = "select count(*) from outbox where destination = ?1 and lane = ?2 and seq >= ?3 and seq < ?4";
+        let sql =
+            "select count(*) from outbox where destination = ?1 and lane = ?2 and seq >= ?3 and seq < ?4";
         let many: i64 = self
             .db
             .query_row(sql, params![destination, lane, first, end], |row| row.get(0))
@@ -169,9 +177,13 @@ mod tests {
         drop(store);
         assert!(dir.path().join(FILE_NAME).exists());
         let reader = Reader::open(dir.path()).unwrap();
-        for (from, to, accepted, waiting, set_aside) in
-            [(0, 100, 50, 48, 2), (40, 70, 10, 18, 2), (45, 46, 1, 0, 0), (60, 62, 0, 0, 2), (100, 200, 0, 0, 0)]
-        {
+        for (from, to, accepted, waiting, set_aside) in [
+            (0, 100, 50, 48, 2),
+            (40, 70, 10, 18, 2),
+            (45, 46, 1, 0, 0),
+            (60, 62, 0, 0, 2),
+            (100, 200, 0, 0, 0),
+        ] {
             let found = reader.uploaded(&city, (Wall(AT + from * HOUR), Wall(AT + to * HOUR))).unwrap();
             assert_eq!(found, Uploaded { accepted, waiting, set_aside }, "{from} to {to}");
             assert_eq!(found.owed(), u64::try_from(to.min(100) - from.min(100)).unwrap());

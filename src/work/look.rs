@@ -21,14 +21,8 @@ pub fn asks(device: &Device) -> Vec<Ask> {
 #[must_use]
 pub fn decoded(device: &Device, now: Wall, zone: &TimeZone, ask: &Ask, said: &Said) -> Vec<Decoded> {
     let site_key = SiteKey::new([0; 32]);
-    let cx = Context {
-        device: &device.id,
-        now,
-        site_key: &site_key,
-        zone,
-        allow_health: false,
-        withheld: None,
-    };
+    let cx =
+        Context { device: &device.id, now, site_key: &site_key, zone, allow_health: false, withheld: None };
     match (ask, said) {
         (Ask::Registers(block), Said::Words(words)) => {
             device.profile.decode_registers(&cx, block.table, block.address, words)

@@ -22,6 +22,8 @@ pub struct Replay {
     pub stretch: Stretch,
     dir: PathBuf,
     rules: Vec<Box<dyn Rule>>,
+    /// Those that are told of.
+    shown: Vec<String>,
     world: Arc<World>,
     areas: Vec<Area>,
     zone: TimeZone,
@@ -50,16 +52,29 @@ pub struct Replayed {
 }
 
 impl Replay {
-    /// The rules of a configuration on what is stored from `from` on and before `to`.
+    /// The rules of a configuration, or `only` those named, on what is stored from `from` on and before `to`.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn new(dir: PathBuf, config: Config, (from, to): (Wall, Wall)) -> Result<Self, StoreError> {
+    pub fn new(
+        dir: PathBuf,
+        mut config: Config,
+        only: &[String],
+        (from, to): (Wall, Wall),
+    ) -> Result<Self, StoreError> {
         let reader = Reader::open(&dir)?;
+        let asked = |rule: &str| only.is_empty() || only.iter().any(|id| id == rule);
+        let ids = config.rules.iter().map(|rule| rule.id().to_string());
+        let shown = ids.filter(|id| asked(id)).collect();
+        // Whoever comes in by the way into an area is given time there, whatever rule says so: all have a say in it.
+        if config.areas.is_empty() {
+            config.rules.retain(|rule| asked(rule.id().as_str()));
+        }
         Ok(Self {
             stretch: Stretch::around(&reader, from, to)?,
             dir,
             rules: config.rules,
+            shown,
             world: Arc::new(config.world),
             areas: config.areas,
             zone: config.site.zone,
@@ -72,18 +87,19 @@ impl Replay {
     /// # Errors
     /// When the store cannot be read.
     pub fn run(self, way: &Way) -> Result<Replayed, StoreError> {
-        let Self { stretch, dir, rules, world, areas, zone, reach } = self;
-        let ids: Vec<String> = rules.iter().map(|rule| rule.id().to_string()).collect();
+        let Self { stretch, dir, rules, shown, world, areas, zone, reach } = self;
+        let asked = |rule: &str| shown.iter().any(|id| id == rule);
         let now = past::run(&dir, rules, (&world, &areas), &zone, (stretch, way))?;
         let stopped = way.stop.load(Ordering::Relaxed);
         let reached = if stopped { way.reached(stretch.begin).max(stretch.from) } else { stretch.to };
         let steps = Reader::open(&dir)?.alarm_steps(stretch.from, reached)?;
-        let then = past::raised(&steps, |rule| ids.iter().any(|id| id == rule));
-        let upto: Vec<Episode> = now.episodes.iter().filter(|e| e.from < reached).cloned().collect();
+        let then = past::raised(&steps, asked);
+        let upto = now.episodes.iter().filter(|e| e.from < reached && asked(e.key.rule.as_str()));
+        let upto: Vec<Episode> = upto.cloned().collect();
         let compared = compare(&upto, &then.episodes, WITHIN_MS);
         let now = Came { episodes: upto, more: now.more };
         let readings = way.readings.load(Ordering::Relaxed);
-        Ok(Replayed { stretch, reached, readings, reach, rules: ids, now, then, compared })
+        Ok(Replayed { stretch, reached, readings, reach, rules: shown, now, then, compared })
     }
 }
 

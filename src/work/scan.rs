@@ -106,12 +106,7 @@ impl<'p> Scan<'p> {
     ///
     /// # Errors
     /// When the line cannot be opened or breaks; what was found by then is kept.
-    pub async fn serial(
-        &mut self,
-        settings: &[Serial],
-        ids: &[u8],
-        patient: bool,
-    ) -> Result<(), ScanError> {
+    pub async fn serial(&mut self, settings: &[Serial], ids: &[u8], patient: bool) -> Result<(), ScanError> {
         for (i, setting) in settings.iter().enumerate() {
             let later = settings.iter().skip(i + 1).map(|s| estimate(s, settings, ids)).sum();
             self.line(setting, has_meters(setting, settings), ids, patient, later).await?;
@@ -240,7 +235,8 @@ impl<'p> Scan<'p> {
         let (progress, began, whole) = (&mut self.progress, Instant::now(), network.estimate());
         network::scan(network, port, &mut self.open, &mut |tried, of| {
             let left = left(whole.saturating_sub(began.elapsed()));
-            let (zh, en) = (format!("主机 {tried}/{of}，{}", left.zh), format!("host {tried} of {of}, {}", left.en));
+            let (zh, en) =
+                (format!("主机 {tried}/{of}，{}", left.zh), format!("host {tried} of {of}, {}", left.en));
             progress(Told::at(tried, of, Text::new(zh, en)));
         })
         .await;
@@ -267,8 +263,7 @@ impl<'p> Scan<'p> {
             return Ok(());
         }
         let connected =
-            modbus::Connection::connect(&address.ip().to_string(), address.port(), ANSWER_WITHIN)
-                .await;
+            modbus::Connection::connect(&address.ip().to_string(), address.port(), ANSWER_WITHIN).await;
         let mut channel = match connected {
             Ok(channel) => channel,
             Err(_) => return Ok(()),
@@ -278,7 +273,8 @@ impl<'p> Scan<'p> {
         let mut everywhere = 0;
         for (asked, id) in ids.iter().chain(&UNLIKELY_IDS).enumerate() {
             let of = ids.len();
-            let words = Text::new(format!("{name}：从站 {asked}/{of}"), format!("{name}: unit {asked} of {of}"));
+            let words =
+                Text::new(format!("{name}：从站 {asked}/{of}"), format!("{name}: unit {asked} of {of}"));
             (self.progress)(Told::at(asked, of, words));
             match is_there(&mut channel, *id).await {
                 Ok(true) if asked < ids.len() => finding.devices.push(Found::at(Station::Unit(*id))),

@@ -213,7 +213,8 @@ fn write_bus(text: &mut String, id: &str, kind: &BusKind, known: Known<'_>) {
             }
         }
         BusKind::Serial(Serial { place: SerialPlace::Converter { host, port }, baud, .. }) => {
-            let comment = known.say("转换器串口侧的波特率，请核对", "of the converter's serial side: check it");
+            let comment =
+                known.say("转换器串口侧的波特率，请核对", "of the converter's serial side: check it");
             let host = quoted(host);
             writeln!(text, "kind = \"serial\"\nhost = {host}\nport = {port}\nbaud = {baud}   # {comment}")
                 .ok();
@@ -252,8 +253,8 @@ fn write_device(
     }
     for m in &found.matches {
         let (percent, name, id) = (m.percent, known.said(&m.profile.name), &m.profile.id);
-        let line =
-            known.say(format!("{percent} % 像 {id}（{name}）"), format!("{percent} % looks like {id} ({name})"));
+        let line = known
+            .say(format!("{percent} % 像 {id}（{name}）"), format!("{percent} % looks like {id} ({name})"));
         let reasons: Vec<String> = m.reasons.iter().map(|text| known.said(text)).collect();
         let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
         writeln!(text, "# {line}{reasons}").ok();

@@ -232,8 +232,19 @@ fn files_that_cannot_be_a_configuration_are_refused() {
 fn every_key_and_rule_kind_is_in_the_manual() {
     let manual = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let temp = tempfile::tempdir().unwrap();
-    let once = ["site", "store", "http", "uploads", "profiles", "controls", "privacy", "campus", "console", "console.oidc"]
-        .map(|t| format!("[{t}]\nzzz = 1\n"));
+    let once = [
+        "site",
+        "store",
+        "http",
+        "uploads",
+        "profiles",
+        "controls",
+        "privacy",
+        "campus",
+        "console",
+        "console.oidc",
+    ]
+    .map(|t| format!("[{t}]\nzzz = 1\n"));
     let sources = ["http-push", "isapi", "dahua", "fire-receiver", "panel-receiver"];
     let kinds = [&["modbus-tcp", "mqtt", "mqtt-listener", "onvif"][..], &sources].concat();
     let bus: Vec<String> = kinds.into_iter().map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n")).collect();

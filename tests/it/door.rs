@@ -91,7 +91,10 @@ fn now() -> Arc<dyn Clock> {
 async fn run(program: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).stdin(std::process::Stdio::null()).kill_on_drop(true);
-    timeout(PATIENCE, command.output()).await.expect("it ends").unwrap_or_else(|error| panic!("{program}: {error}"))
+    timeout(PATIENCE, command.output())
+        .await
+        .expect("it ends")
+        .unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
 /// `curl` that trusts this certificate; its exit code, 60 where it does not trust the server.
@@ -146,7 +149,11 @@ async fn whoever_trusts_the_authority_gets_in_by_the_right_names_only() {
     let stranger = House::open(now()).await;
     assert_eq!(curl(&stranger.ca(), &[&at("127.0.0.1")]).await.0, Some(60), "another authority");
     let answer = house.client().get(house.url()).send().await.unwrap();
-    assert_eq!(answer.headers().get(STRICT_TRANSPORT_SECURITY), None, "an own certificate may have to be replaced");
+    assert_eq!(
+        answer.headers().get(STRICT_TRANSPORT_SECURITY),
+        None,
+        "an own certificate may have to be replaced"
+    );
     let text = run("openssl", &["x509", "-in", ca.to_str().unwrap(), "-noout", "-text"]).await;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     for part in ["CA:TRUE, pathlen:0", "NIST CURVE: P-256", "Certificate Sign", "CN = Schoolgate CA "] {
@@ -183,14 +190,35 @@ async fn certificates_from_elsewhere_are_insisted_on_and_there_is_no_authority_t
     let made = run(
         "openssl",
         &[
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", "/CN=school", "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
-            "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &cert,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=school",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            &key,
+            "-out",
+            &cert,
         ],
     )
     .await;
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let files = CertificateFiles { base: dir.path().into(), data_dir: dir.path().into(), cert: path("cert.pem"), key: path("key.pem") };
+    let files = CertificateFiles {
+        base: dir.path().into(),
+        data_dir: dir.path().into(),
+        cert: path("cert.pem"),
+        key: path("key.pem"),
+    };
     let ca = path("cert.pem");
     let house = House::with(dir, Certificate::Files(files), now()).await;
     assert_eq!(house.front.ca_pem(), None);
@@ -252,14 +280,19 @@ async fn whatever_is_sent_a_byte_at_a_time_is_closed_in_its_time() {
     };
     let body = async {
         let mut stream = house.tls().await;
-        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 9999\r\n\r\n";
+        let head =
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 9999\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         drip(stream, b'a').await
     };
     let (hello, nothing, head, second, body) = tokio::join!(hello, nothing, head, second, body);
-    for (name, took, limit) in
-        [("hello", hello, 10), ("nothing", nothing, 10), ("head", head, 10), ("second head", second, 10), ("body", body, 30)]
-    {
+    for (name, took, limit) in [
+        ("hello", hello, 10),
+        ("nothing", nothing, 10),
+        ("head", head, 10),
+        ("second head", second, 10),
+        ("body", body, 30),
+    ] {
         println!("{name}: closed after {took:?}");
         let (least, most) = (Duration::from_secs(limit - 1), Duration::from_secs(limit + 5));
         assert!(took > least && took < most, "{name}: {took:?}");
@@ -338,7 +371,9 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
     }
     assert!(held.len() == 10_000 && spoken.len() > 300, "{} and {}", held.len(), spoken.len());
     let full = rss().await;
-    println!("10,000 idle connections: {before:.1} MiB before, {full:.1} MiB with them; slowest answer {slowest:?}");
+    println!(
+        "10,000 idle connections: {before:.1} MiB before, {full:.1} MiB with them; slowest answer {slowest:?}"
+    );
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
     assert!(full - before < 40.0, "{before} MiB before, {full} MiB with them");
     until("the guard is still seen at the plain listener", async || {

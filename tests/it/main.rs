@@ -57,6 +57,7 @@ mod rules;
 mod script;
 mod sim;
 mod streams;
+mod surface;
 mod torture;
 mod trouble;
 mod unit_file;

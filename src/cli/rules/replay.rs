@@ -61,7 +61,7 @@ impl Replay {
     /// Exits with 0 when done, 1 when the store cannot be read, 64 when something is written wrongly, 130 when it was
     /// stopped; what there is by then is printed.
     pub(super) fn run(&self, config: &Path, out: &mut impl Write) -> io::Result<ExitCode> {
-        let mut trial = match trial(config, &self.rules, out)? {
+        let trial = match trial(config, &self.rules, out)? {
             Ok(trial) => trial,
             Err(code) => return Ok(code),
         };
@@ -80,10 +80,6 @@ impl Replay {
             let zh = format!("没有规则“{wrong}”；{advice}");
             return wired::refuse(&say(zh, format!("there is no rule '{wrong}': {advice}")));
         }
-        trial
-            .config
-            .rules
-            .retain(|rule| self.only.is_empty() || self.only.iter().any(|id| id == rule.id().as_str()));
         let dir = self.dir.clone().unwrap_or_else(|| trial.config.data_dir.clone());
         match self.report(trial, dir, (from, to)) {
             Ok(report) => {
@@ -101,7 +97,7 @@ impl Replay {
 
     fn report(&self, trial: Trial, dir: PathBuf, span: (Wall, Wall)) -> Result<Report, StoreError> {
         let zone = trial.config.site.zone.clone();
-        let replay = replay::Replay::new(dir, trial.config, span)?;
+        let replay = replay::Replay::new(dir, trial.config, &self.only, span)?;
         let clock = SystemClock::new();
         let (began, way, stretch) = (clock.now(), Arc::new(Way::default()), replay.stretch);
         let work = {

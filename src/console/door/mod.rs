@@ -352,7 +352,9 @@ impl Connection {
         match ended.await {
             Some(Ok(())) => {}
             Some(Err(error)) => tracing::debug!(%peer, error = %error, "a connection ended early"),
-            None => tracing::debug!(%peer, "a connection was closed: it took too long, or its place was needed"),
+            None => {
+                tracing::debug!(%peer, "a connection was closed: it took too long, or its place was needed")
+            }
         }
     }
 }
@@ -362,7 +364,8 @@ const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; cha
                        请用 https:// 访问。This port speaks TLS: use https://\n";
 
 pub(super) fn routes() -> Vec<Route> {
-    let about = ("网关自己的 CA 证书，装入浏览器后不再告警", "the certificate of the gateway's own authority, PEM");
+    let about =
+        ("网关自己的 CA 证书，装入浏览器后不再告警", "the certificate of the gateway's own authority, PEM");
     vec![Route::get("/ca.crt", Right::Open, about, ca)]
 }
 

@@ -114,7 +114,9 @@ impl ResolvesServerCert for Shown {
 }
 
 fn read(files: &CertificateFiles) -> Result<(String, String), DoorError> {
-    let read = |path: &Path, what| config::read_again(&files.base, &files.data_dir, path, what).map_err(DoorError::Unreadable);
+    let read = |path: &Path, what| {
+        config::read_again(&files.base, &files.data_dir, path, what).map_err(DoorError::Unreadable)
+    };
     Ok((read(&files.cert, Attached::Public)?, read(&files.key, Attached::Secret)?))
 }
 
