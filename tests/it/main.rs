@@ -40,6 +40,7 @@ mod museum;
 mod newcomer;
 mod north;
 mod notify;
+mod oidc;
 mod openapi;
 mod oracle;
 mod panel;
