@@ -87,6 +87,12 @@ impl Role {
         matches!(right, Right::Open | Right::Own) || self.rights().contains(&right)
     }
 
+    /// Whether it has every right that another has.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        other.rights().iter().all(|right| self.may(*right))
+    }
+
     fn rights(self) -> &'static [Right] {
         use Right::{
             Accounts, Act, Approve, Arm, Audit, Control, Diagnose, Drill, Energy, Hush, Persons, Pictures,

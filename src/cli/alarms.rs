@@ -90,11 +90,11 @@ struct Given {
 impl Alarms {
     /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway did not do it.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway.find(out)? {
+        let (door, zone) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
-        let told = Client::new(address).and_then(|client| self.action.ask(&client));
+        let told = Client::new(door).and_then(|client| self.action.ask(&client));
         let answer = match told {
             Ok(answer) => answer,
             Err(error) => return complain(&error, EXIT_UNAVAILABLE),

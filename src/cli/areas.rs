@@ -57,11 +57,11 @@ struct Given {
 impl Areas {
     /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway did not do it.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway.find(out)? {
+        let (door, zone) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
-        let told = Client::new(address).and_then(|client| match &self.action {
+        let told = Client::new(door).and_then(|client| match &self.action {
             Action::List { .. } => client.get("/api/v1/areas"),
             Action::Arm { given, partial, force } => {
                 given.order(&client, if *partial { "arm-partial" } else { "arm" }, json!({"force": force}))

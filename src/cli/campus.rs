@@ -1,25 +1,14 @@
 //! `schoolgate presence` and `schoolgate muster`: who is where, and who is missing, through the running gateway.
 
-use super::client::{ApiError, Client};
+use super::client::{ApiError, Client, Gateway};
 use super::words::{lang, said, say};
-use super::{At, EXIT_UNAVAILABLE, complain, configured, table};
+use super::{EXIT_UNAVAILABLE, complain, table};
 use crate::model::{Lang, Text, Wall};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
-
-/// Which gateway.
-#[derive(Debug, Args)]
-struct Gateway {
-    #[command(flatten)]
-    at: At,
-    /// The gateway's address, instead of the one in the configuration (whose secrets only its owner may read)
-    #[arg(long, global = true, value_name = "IP:PORT")]
-    gateway: Option<SocketAddr>,
-}
 
 /// Show how many are in each place that counts.
 #[derive(Debug, Args)]
@@ -83,24 +72,14 @@ struct By {
     note: String,
 }
 
-impl Gateway {
-    fn find(&self, out: &mut impl Write) -> io::Result<Result<(SocketAddr, TimeZone), ExitCode>> {
-        if let Some(address) = self.gateway {
-            return Ok(Ok((address, TimeZone::system())));
-        }
-        let config = configured(&self.at.config, out)?;
-        Ok(config.map(|config| (config.http, config.site.zone)))
-    }
-}
-
 impl Presence {
     /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway does not answer.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, _) = match self.gateway.find(out)? {
+        let (door, _) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
-        match Client::new(address).and_then(|client| client.get("/api/v1/presence")) {
+        match Client::new(door).and_then(|client| client.get("/api/v1/presence")) {
             Ok(answer) if self.json => writeln!(out, "{answer:#}")?,
             Ok(answer) => presence(out, &answer)?,
             Err(error) => return complain(&error, EXIT_UNAVAILABLE),
@@ -112,11 +91,11 @@ impl Presence {
 impl Muster {
     /// As [`Presence::run`].
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway.find(out)? {
+        let (door, zone) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
-        let told = Client::new(address).and_then(|client| match &self.action {
+        let told = Client::new(door).and_then(|client| match &self.action {
             None => client.get("/api/v1/muster"),
             Some(action) => action.order(&client),
         });

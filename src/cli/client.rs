@@ -2,6 +2,8 @@
 
 use super::words::{lang, say};
 use super::{At, configured};
+use crate::config::Config;
+use crate::console::LOCAL_TOKEN;
 use crate::model::Lang;
 use crate::runtime::tls;
 use clap::Args;
@@ -9,11 +11,14 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Where the packaged gateway keeps its data.
+const DEFAULT_DATA_DIR: &str = "/var/lib/schoolgate";
 
 /// Why the gateway did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +33,38 @@ pub(super) enum ApiError {
     /// It answered that it will not.
     #[error("{0}")]
     Refused(String),
+    /// Only root and the gateway's own user may ask it from here.
+    #[error("{}", may_not_read(path))]
+    NotAllowed {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
     /// No client could be made.
     #[error("no HTTP client could be made")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn may_not_read(path: &Path) -> String {
+    let path = path.display();
+    say(
+        format!("无权读取 {path}：请在命令前加 sudo，或以网关的用户运行"),
+        format!("{path} may not be read: run this with sudo, or as the gateway's user"),
+    )
+}
+
+/// Where the gateway listens, and the file by whose text it knows this machine's root.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    address: SocketAddr,
+    token: PathBuf,
+}
+
+impl Door {
+    /// That of a configured gateway.
+    pub(super) fn of(config: &Config) -> Self {
+        Self { address: config.http, token: config.data_dir.join(LOCAL_TOKEN) }
+    }
 }
 
 /// Where the gateway is.
@@ -41,14 +75,21 @@ pub(super) struct Gateway {
     /// The gateway's address, instead of the one in the configuration (whose secrets only its owner may read)
     #[arg(long, global = true, value_name = "IP:PORT")]
     gateway: Option<SocketAddr>,
+    /// The file by which the gateway knows root, with --gateway [default: /var/lib/schoolgate/local.token]
+    #[arg(long, global = true, value_name = "PATH", requires = "gateway")]
+    token_file: Option<PathBuf>,
 }
 
 impl Gateway {
-    /// Its address and the zone in which to print times; a configuration that is wrong is told, and gives an exit code.
-    pub(super) fn find(&self, out: &mut impl Write) -> io::Result<Result<(SocketAddr, TimeZone), ExitCode>> {
+    /// Its door and the zone in which to print times; a configuration that is wrong is told, and gives an exit code.
+    pub(super) fn find(&self, out: &mut impl Write) -> io::Result<Result<(Door, TimeZone), ExitCode>> {
         match self.gateway {
-            Some(address) => Ok(Ok((address, TimeZone::system()))),
-            None => Ok(configured(&self.at.config, out)?.map(|config| (config.http, config.site.zone))),
+            Some(address) => {
+                let token = self.token_file.clone();
+                let token = token.unwrap_or_else(|| Path::new(DEFAULT_DATA_DIR).join(LOCAL_TOKEN));
+                Ok(Ok((Door { address, token }, TimeZone::system())))
+            }
+            None => Ok(configured(&self.at.config, out)?.map(|config| (Door::of(&config), config.site.zone))),
         }
     }
 }
@@ -87,15 +128,22 @@ pub(super) struct Client {
     runtime: tokio::runtime::Runtime,
     http: reqwest::Client,
     address: SocketAddr,
+    token: Option<String>,
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddr) -> Result<Self, ApiError> {
-        Self::patient(address, TIMEOUT)
+    pub(super) fn new(door: Door) -> Result<Self, ApiError> {
+        Self::patient(door, TIMEOUT)
     }
 
     /// One that waits longer for its answers.
-    pub(super) fn patient(address: SocketAddr, longest: Duration) -> Result<Self, ApiError> {
+    pub(super) fn patient(Door { address, token: path }: Door, longest: Duration) -> Result<Self, ApiError> {
+        let token = match std::fs::read_to_string(&path) {
+            Ok(token) => Some(token.trim().to_owned()),
+            // It has never run there; that nobody answers says it better.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(cause) => return Err(ApiError::NotAllowed { path, cause }),
+        };
         tls::install_provider();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -106,7 +154,7 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|e| ApiError::Client(e.into()))?;
-        Ok(Self { runtime, http, address })
+        Ok(Self { runtime, http, address, token })
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, ApiError> {
@@ -123,7 +171,7 @@ impl Client {
         let request = self.http.get(format!("http://{}{path}", self.address)).query(query);
         let unreachable = |cause| ApiError::Unreachable { address: self.address, cause };
         self.runtime.block_on(async {
-            let response = request.send().await.map_err(unreachable)?;
+            let response = self.known(request).send().await.map_err(unreachable)?;
             let status = response.status();
             if status.is_success() {
                 return Ok(response.bytes().await.map_err(unreachable)?.to_vec());
@@ -136,10 +184,25 @@ impl Client {
         self.ask(self.http.post(format!("http://{}{path}", self.address)).json(body))
     }
 
+    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.ask(self.http.put(format!("http://{}{path}", self.address)).json(body))
+    }
+
+    pub(super) fn delete(&self, path: &str, query: &[(&str, &String)]) -> Result<Value, ApiError> {
+        self.ask(self.http.delete(format!("http://{}{path}", self.address)).query(query))
+    }
+
+    fn known(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
     fn ask(&self, request: reqwest::RequestBuilder) -> Result<Value, ApiError> {
         let unreachable = |cause| ApiError::Unreachable { address: self.address, cause };
         self.runtime.block_on(async {
-            let response = request.send().await.map_err(unreachable)?;
+            let response = self.known(request).send().await.map_err(unreachable)?;
             let status = response.status();
             let body: Value = response.json().await.map_err(unreachable)?;
             if status.is_success() {

@@ -55,14 +55,14 @@ struct Given {
 impl Control {
     /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway did not do it.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway.find(out)? {
+        let (door, zone) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
         let told = match &self.action {
-            Action::List { .. } => Client::new(address).and_then(|client| client.get("/api/v1/controls")),
+            Action::List { .. } => Client::new(door).and_then(|client| client.get("/api/v1/controls")),
             Action::Set(given) => {
-                Client::patient(address, OUTCOME_WITHIN).and_then(|client| given.order(&client))
+                Client::patient(door, OUTCOME_WITHIN).and_then(|client| given.order(&client))
             }
         };
         let answer = match told {

@@ -112,11 +112,11 @@ impl Urgency {
 impl Drill {
     /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway did not do it.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway.find(out)? {
+        let (door, zone) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
-        let answer = match Client::new(address).and_then(|client| self.action.ask(&client)) {
+        let answer = match Client::new(door).and_then(|client| self.action.ask(&client)) {
             Ok(answer) => answer,
             Err(error) => return complain(&error, EXIT_UNAVAILABLE),
         };

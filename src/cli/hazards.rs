@@ -72,11 +72,11 @@ struct Given {
 impl Hazards {
     /// Exits with 0 when done, 64 when the configuration is wrong, 69 when the gateway did not do it.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway.find(out)? {
+        let (door, zone) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
-        match (Client::new(address).and_then(|client| self.action.ask(&client)), &self.action) {
+        match (Client::new(door).and_then(|client| self.action.ask(&client)), &self.action) {
             (Err(error), _) => return complain(&error, EXIT_UNAVAILABLE),
             (Ok(answer), Action::List { json: true, .. }) => writeln!(out, "{answer:#}")?,
             (Ok(answer), Action::List { .. }) => list(out, &answer, &zone)?,

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod access;
 mod alarms;
 mod areas;
 mod calendar;
@@ -23,6 +24,7 @@ mod report;
 mod response;
 mod rules;
 mod run;
+mod secret;
 mod strangers;
 mod table;
 mod wired;
@@ -58,6 +60,8 @@ struct CommandLine {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Account(access::Accounts),
+    Token(access::Tokens),
     Alarms(alarms::Alarms),
     Calendar(calendar::Calendars),
     Areas(areas::Areas),
@@ -80,6 +84,7 @@ enum Command {
     Replay(capture::Replay),
     Rules(rules::Rules),
     Report(report::Reports),
+    Secret(secret::Secrets),
 }
 
 /// Which configuration.
@@ -98,6 +103,8 @@ pub fn run() -> ExitCode {
         Ok(line) => match line.command {
             Command::Run(run) => return run.run(),
             Command::Check(check) => check.run(out),
+            Command::Account(accounts) => accounts.run(out),
+            Command::Token(tokens) => tokens.run(out),
             Command::Alarms(alarms) => alarms.run(out),
             Command::Calendar(calendar) => calendar.run(out),
             Command::Areas(areas) => areas.run(out),
@@ -120,6 +127,7 @@ pub fn run() -> ExitCode {
             Command::Replay(replay) => replay.run(out),
             Command::Rules(rules) => rules.run(out),
             Command::Report(report) => report.run(out),
+            Command::Secret(secret) => secret.run(out),
         },
         Err(told) => {
             let code = if told.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };

@@ -1,6 +1,6 @@
 //! `schoolgate notify channels|test`: the ways to tell people, and trying one without a running gateway.
 
-use super::client::{ApiError, Client, text};
+use super::client::{ApiError, Client, Door, text};
 use super::wired::block_on;
 use super::words::{lang, said, say};
 use super::{At, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured, table};
@@ -181,7 +181,7 @@ fn siren(config: &Config, control: &ControlChannel, out: &mut impl Write) -> io:
         let order = json!({
             "actor": "schoolgate notify test", "value": control.on, "reason": "通知渠道测试", "dry_run": false,
         });
-        Client::patient(config.http, SIREN_WITHIN)?
+        Client::patient(Door::of(config), SIREN_WITHIN)?
             .post(&format!("/api/v1/controls/{}", control.control), &order)
     };
     match order() {

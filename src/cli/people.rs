@@ -3,7 +3,7 @@
 
 mod roster;
 
-use super::client::{ApiError, Client};
+use super::client::{ApiError, Client, Door};
 use super::words::{lang, said, say};
 use super::{At, EXIT_UNAVAILABLE, complain, configured, moment, table};
 use crate::config::Config;
@@ -169,7 +169,7 @@ impl People {
 type Done = Result<io::Result<ExitCode>, NotDone>;
 
 fn client(config: &Config) -> Result<Client, ApiError> {
-    Client::patient(config.http, ANSWER_WITHIN)
+    Client::patient(Door::of(config), ANSWER_WITHIN)
 }
 
 fn actor(given: Option<&String>) -> Result<String, NotDone> {

@@ -74,7 +74,7 @@ impl Reports {
     /// Exits with 0 when done, 64 when the configuration or a time is wrong, 69 when the gateway did not do it, 74 when
     /// the file cannot be written.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway.find(out)? {
+        let (door, zone) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
@@ -92,7 +92,7 @@ impl Reports {
         let told = shift.reader.name().and_then(|name| {
             let query = query(name);
             let query: Vec<(&str, &String)> = query.iter().map(|(key, value)| (*key, value)).collect();
-            Client::patient(address, TIMEOUT)?.fetch("/api/v1/reports/shift", &query)
+            Client::patient(door, TIMEOUT)?.fetch("/api/v1/reports/shift", &query)
         });
         match (told, &shift.out) {
             (Err(error), _) => complain(&error, EXIT_UNAVAILABLE),

@@ -76,11 +76,11 @@ impl Response {
     /// Exits with 0 when every output is so, 64 when the configuration is wrong, 69 when the gateway did not do it or an
     /// output failed.
     pub(super) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
-        let (address, zone) = match self.gateway.find(out)? {
+        let (door, zone) = match self.gateway.find(out)? {
             Ok(found) => found,
             Err(code) => return Ok(code),
         };
-        let client = match Client::new(address) {
+        let client = match Client::new(door) {
             Ok(client) => client,
             Err(error) => return complain(&error, EXIT_UNAVAILABLE),
         };

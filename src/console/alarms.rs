@@ -1,8 +1,10 @@
 //! The routes of what people do about alarms, hazards and areas.
 
-use super::api::{Answer, Asked, DEFAULT_ROWS, alarm_id, listed, narrowed, not_found, not_understood, read};
+use super::api::{
+    Answer, Asked, DEFAULT_ROWS, Narrowed, alarm_id, listed, narrowed, not_found, not_understood, read,
+};
 use super::route::Route;
-use super::{Console, Problem, views};
+use super::{Console, Problem, Who, views};
 use crate::access::Right;
 use crate::alarm::OrderRefused;
 use crate::model::alarm::MAX_NOTE_CHARS;
@@ -11,38 +13,65 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The routes of alarms, hazards and areas.
 pub(super) fn routes() -> Vec<Route> {
-    use Right::{Act, Arm, See};
+    use Right::{Act, Arm, Hush, See};
     vec![
         Route::post(
-            "/api/v1/alarms/{id}/{order}",
+            "/api/v1/alarms/{id}/acknowledge",
             Act,
-            ("确认、复位等操作", "acknowledge, reset and the like"),
-            order,
-        ),
-        Route::get("/api/v1/hazards", See, ("隐患，新的在前", "hazards, newest first"), hazards),
-        Route::post("/api/v1/hazards", Act, ("登记隐患", "write down a hazard"), find_hazard),
+            ("确认报警", "acknowledge an alarm"),
+            acknowledge,
+        )
+        .takes::<Given>(),
+        Route::post("/api/v1/alarms/{id}/reset", Act, ("复位报警", "reset an alarm"), reset).takes::<Given>(),
+        Route::post(
+            "/api/v1/alarms/{id}/confirm",
+            Act,
+            ("认定真假", "say what an alarm turned out to be"),
+            confirm,
+        )
+        .takes::<Given>(),
+        Route::post(
+            "/api/v1/alarms/{id}/shelve",
+            Hush,
+            ("搁置报警", "keep an alarm quiet for a while"),
+            shelve,
+        )
+        .takes::<Given>(),
+        Route::post("/api/v1/alarms/{id}/unshelve", Hush, ("取消搁置", "keep it quiet no longer"), unshelve)
+            .takes::<Given>(),
+        Route::post("/api/v1/alarms/{id}/out-of-service", Hush, ("停用", "take it out of service"), take_out)
+            .takes::<Given>(),
+        Route::post("/api/v1/alarms/{id}/in-service", Hush, ("恢复启用", "put it back in service"), put_back)
+            .takes::<Given>(),
+        Route::get("/api/v1/hazards", See, ("隐患，新的在前", "hazards, newest first"), hazards)
+            .asks::<Narrowed>(),
+        Route::post("/api/v1/hazards", Act, ("登记隐患", "write down a hazard"), find_hazard)
+            .takes::<Given>(),
         Route::get("/api/v1/hazards/{id}", See, ("一条隐患及其经过", "one hazard and its steps"), hazard),
         Route::post(
             "/api/v1/hazards/{id}/{stage}",
             Act,
             ("隐患的下一步", "the next step of a hazard"),
             step_hazard,
-        ),
+        )
+        .takes::<Given>(),
         Route::get("/api/v1/areas", See, ("防区状态", "how areas stand"), areas),
-        Route::post("/api/v1/areas/{id}/{order}", Arm, ("布防、撤防", "arm and disarm"), arm),
+        Route::post("/api/v1/areas/{id}/{order}", Arm, ("布防、撤防", "arm and disarm"), arm)
+            .takes::<Given>(),
     ]
 }
 
 /// What an order may say; who gives it always, the rest as it needs.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
-    actor: String,
+    actor: Option<String>,
     #[serde(default)]
     note: String,
     for_secs: Option<u32>,
@@ -56,50 +85,70 @@ pub(super) struct Given {
 
 type Body = Result<Json<Given>, JsonRejection>;
 
-/// An order about an alarm: what the path calls it, the keys it takes besides `actor` and `note`, and an example.
-const ORDERS: &[(&str, &[&str], &str)] = &[
-    ("acknowledge", &[], r#"{"actor": "姓名 name", "note": "备注 text"}"#),
-    ("reset", &[], r#"{"actor": "姓名 name", "note": "备注 text"}"#),
-    (
-        "shelve",
-        &["for_secs", "until_clear"],
-        r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 3600, "until_clear": false}"#,
-    ),
-    ("unshelve", &[], r#"{"actor": "姓名 name"}"#),
-    ("out-of-service", &["for_secs"], r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 86400}"#),
-    ("in-service", &[], r#"{"actor": "姓名 name"}"#),
-    (
-        "confirm",
-        &["result"],
-        r#"{"actor": "姓名 name", "result": "real | false | drill | nuisance", "note": "备注 text"}"#,
-    ),
-];
+const NOTED: &str = r#"{"actor": "姓名 name", "note": "备注 text"}"#;
+const NAMED: &str = r#"{"actor": "姓名 name"}"#;
 
-/// `POST /api/v1/alarms/{id}/{order}`.
-pub(super) async fn order(
-    State(console): State<Console>,
-    Path((id, verb)): Path<(String, String)>,
+/// `POST /api/v1/alarms/{id}/acknowledge`.
+async fn acknowledge(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
+    plain(&console, (&who, &id), body, NOTED, Order::Acknowledge).await
+}
+
+/// `POST /api/v1/alarms/{id}/reset`.
+async fn reset(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
+    plain(&console, (&who, &id), body, NOTED, Order::Reset).await
+}
+
+/// `POST /api/v1/alarms/{id}/unshelve`.
+async fn unshelve(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
+    plain(&console, (&who, &id), body, NAMED, Order::Unshelve).await
+}
+
+/// `POST /api/v1/alarms/{id}/in-service`.
+async fn put_back(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
+    plain(&console, (&who, &id), body, NAMED, Order::PutBack).await
+}
+
+/// An order that says nothing but who gives it and what they write.
+async fn plain(
+    console: &Console,
+    (who, id): (&Who, &str),
     body: Body,
+    example: &str,
+    order: impl Fn(AlarmId) -> Order,
 ) -> Answer {
-    let Some((verb, keys, example)) = ORDERS.iter().find(|(known, ..)| *known == verb) else {
-        return Err(not_found("操作", "order"));
-    };
+    let id = alarm_id(id)?;
+    let given = understood(body, &[], example)?;
+    give(console, order(id), who.acts_as(given.actor.as_deref())?, &given.note).await
+}
+
+/// `POST /api/v1/alarms/{id}/shelve`.
+async fn shelve(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
+    let example = r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 3600, "until_clear": false}"#;
     let id = alarm_id(&id)?;
-    let given = understood(body, keys, example)?;
-    let wanting = |key: &str| wanting(key, example);
-    let order = match *verb {
-        "acknowledge" => Order::Acknowledge(id),
-        "reset" => Order::Reset(id),
-        "shelve" => {
-            let secs = given.for_secs.ok_or_else(|| wanting("for_secs"))?;
-            Order::Shelve { id, secs, once: given.until_clear.unwrap_or(false) }
-        }
-        "unshelve" => Order::Unshelve(id),
-        "out-of-service" => Order::TakeOut { id, secs: given.for_secs },
-        "in-service" => Order::PutBack(id),
-        _ => Order::Confirm { id, truth: given.result.ok_or_else(|| wanting("result"))? },
-    };
-    give(&console, order, &given.actor, &given.note).await
+    let given = understood(body, &["for_secs", "until_clear"], example)?;
+    let secs = given.for_secs.ok_or_else(|| wanting("for_secs", example))?;
+    let order = Order::Shelve { id, secs, once: given.until_clear.unwrap_or(false) };
+    give(&console, order, who.acts_as(given.actor.as_deref())?, &given.note).await
+}
+
+/// `POST /api/v1/alarms/{id}/out-of-service`.
+async fn take_out(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
+    let example = r#"{"actor": "姓名 name", "note": "原因 reason", "for_secs": 86400}"#;
+    let id = alarm_id(&id)?;
+    let given = understood(body, &["for_secs"], example)?;
+    let order = Order::TakeOut { id, secs: given.for_secs };
+    give(&console, order, who.acts_as(given.actor.as_deref())?, &given.note).await
+}
+
+/// `POST /api/v1/alarms/{id}/confirm`.
+async fn confirm(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
+    let example =
+        r#"{"actor": "姓名 name", "result": "real | false | drill | nuisance", "note": "备注 text"}"#;
+    let id = alarm_id(&id)?;
+    let given = understood(body, &["result"], example)?;
+    let truth = given.result.ok_or_else(|| wanting("result", example))?;
+    let order = Order::Confirm { id, truth };
+    give(&console, order, who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
 /// `GET /api/v1/hazards`.
@@ -118,13 +167,13 @@ pub(super) async fn hazard(State(console): State<Console>, Path(id): Path<String
 }
 
 /// `POST /api/v1/hazards`.
-pub(super) async fn find_hazard(State(console): State<Console>, body: Body) -> Answer {
+pub(super) async fn find_hazard(State(console): State<Console>, who: Who, body: Body) -> Answer {
     let example = r#"{"actor": "姓名 name", "what": "隐患 hazard", "alarm": 7, "place": "地点 id", "note": "备注 text"}"#;
     let mut given = understood(body, &["alarm", "place", "what"], example)?;
     given.place.as_ref().map_or(Ok(()), |place| known_place(&console, place))?;
     let what = given.what.take().ok_or_else(|| wanting("what", example))?;
     let order = Order::FindHazard { alarm: given.alarm, place: given.place.take(), what };
-    give(&console, order, &given.actor, &given.note).await
+    give(&console, order, who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
 /// A place of the school, or what to say of it.
@@ -142,6 +191,7 @@ pub(super) fn known_place(console: &Console, place: &PlaceId) -> Result<(), Prob
 /// `POST /api/v1/hazards/{id}/{stage}`.
 pub(super) async fn step_hazard(
     State(console): State<Console>,
+    who: Who,
     Path((id, stage)): Path<(String, String)>,
     body: Body,
 ) -> Answer {
@@ -149,7 +199,7 @@ pub(super) async fn step_hazard(
     let stage = stage.ok_or_else(|| not_found("步骤", "stage"))?;
     let order = Order::StepHazard { id: hazard_id(&id)?, stage };
     let given = understood(body, &[], r#"{"actor": "姓名 name", "note": "情况 what was seen or done"}"#)?;
-    give(&console, order, &given.actor, &given.note).await
+    give(&console, order, who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
 /// `GET /api/v1/areas`.
@@ -161,6 +211,7 @@ pub(super) async fn areas(State(console): State<Console>) -> Answer {
 /// `POST /api/v1/areas/{id}/{order}`: `arm`, `arm-partial` or `disarm`.
 pub(super) async fn arm(
     State(console): State<Console>,
+    who: Who,
     Path((id, verb)): Path<(String, String)>,
     body: Body,
 ) -> Answer {
@@ -174,7 +225,7 @@ pub(super) async fn arm(
     let keys: &[&str] = if mode == ArmMode::Disarmed { &[] } else { &["force"] };
     let given = understood(body, keys, r#"{"actor": "姓名 name", "note": "备注 text", "force": false}"#)?;
     let order = Order::Arm { area, mode, force: given.force.unwrap_or(false) };
-    give(&console, order, &given.actor, &given.note).await
+    give(&console, order, who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
 fn hazard_id(text: &str) -> Result<HazardId, Problem> {
@@ -211,13 +262,10 @@ fn understood(body: Body, keys: &[&str], example: &str) -> Result<Given, Problem
     }
 }
 
-pub(super) async fn give(console: &Console, order: Order, actor: &str, note: &str) -> Answer {
-    let actor = Actor::named(actor).ok_or_else(|| {
-        Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
-    })?;
+pub(super) async fn give(console: &Console, order: Order, actor: Actor, note: &str) -> Answer {
     let note = note.chars().take(MAX_NOTE_CHARS).collect();
     match console.orders.order(Command { order, actor, note }).await {
-        Ok(Ok(done)) => Ok(Json(view(&done))),
+        Ok(Ok(done)) => Ok(Json(view(console, &done))),
         Ok(Err(refused)) => Err(refusal(&refused)),
         Err(stopping) => {
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "网关正在停止", stopping.to_string()))
@@ -225,9 +273,9 @@ pub(super) async fn give(console: &Console, order: Order, actor: &str, note: &st
     }
 }
 
-fn view(done: &Done) -> Value {
+fn view(console: &Console, done: &Done) -> Value {
     match done {
-        Done::Alarm(alarm) => views::alarm(alarm),
+        Done::Alarm(alarm) => views::alarm(console, alarm),
         Done::Hazard(hazard) => views::hazard(hazard),
         Done::Area(area) => json!(area),
         Done::Drill(drill) => json!(drill),

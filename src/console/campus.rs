@@ -2,7 +2,7 @@
 
 use super::api::{Answer, not_understood};
 use super::route::Route;
-use super::{Console, Problem};
+use super::{Console, Problem, Who};
 use crate::access::Right;
 use crate::campus::MusterRefused;
 use crate::model::alarm::MAX_NOTE_CHARS;
@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,9 +21,9 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/presence", See, ("各区域人数", "how many are in each zone"), presence),
         Route::get("/api/v1/muster", See, ("清点情况", "the muster as it stands"), muster),
-        Route::post("/api/v1/muster/start", Respond, ("开始清点", "begin a muster"), start),
-        Route::post("/api/v1/muster/close", Respond, ("结束清点", "end the muster"), close),
-        Route::post("/api/v1/muster/safe", Respond, ("登记已安全人员", "who is safe"), safe),
+        Route::post("/api/v1/muster/start", Respond, ("开始清点", "begin a muster"), start).takes::<Start>(),
+        Route::post("/api/v1/muster/close", Respond, ("结束清点", "end the muster"), close).takes::<Close>(),
+        Route::post("/api/v1/muster/safe", Respond, ("登记已安全人员", "who is safe"), safe).takes::<Safe>(),
     ]
 }
 
@@ -47,29 +48,29 @@ pub(super) async fn muster(State(console): State<Console>) -> Answer {
 }
 
 /// An order to start one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
-    actor: String,
+    actor: Option<String>,
     cause: Called,
     #[serde(default)]
     note: String,
 }
 
 /// An order to close it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Close {
-    actor: String,
+    actor: Option<String>,
     #[serde(default)]
     note: String,
 }
 
 /// Who is safe: persons by their pseudonyms, or everybody of a group.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Safe {
-    actor: String,
+    actor: Option<String>,
     #[serde(default)]
     persons: Vec<String>,
     group: Option<String>,
@@ -79,18 +80,18 @@ pub(super) struct Safe {
 
 type Given<T> = Result<Json<T>, JsonRejection>;
 
-pub(super) async fn start(State(console): State<Console>, body: Given<Start>) -> Answer {
+pub(super) async fn start(State(console): State<Console>, who: Who, body: Given<Start>) -> Answer {
     let example = r#"{"actor": "姓名 name", "cause": "drill"}，cause: drill 演练, evacuation 疏散"#;
     let Json(given) = body.map_err(|error| not_understood(&error, example))?;
-    order(&console, MusterOrder::Start(given.cause), &given.actor, &given.note).await
+    order(&console, MusterOrder::Start(given.cause), who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
-pub(super) async fn close(State(console): State<Console>, body: Given<Close>) -> Answer {
+pub(super) async fn close(State(console): State<Console>, who: Who, body: Given<Close>) -> Answer {
     let Json(given) = body.map_err(|error| not_understood(&error, r#"{"actor": "姓名 name"}"#))?;
-    order(&console, MusterOrder::Close, &given.actor, &given.note).await
+    order(&console, MusterOrder::Close, who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
-pub(super) async fn safe(State(console): State<Console>, body: Given<Safe>) -> Answer {
+pub(super) async fn safe(State(console): State<Console>, who: Who, body: Given<Safe>) -> Answer {
     let example = r#"{"actor": "姓名 name", "group": "班级 class"} 或 or {"actor": "…", "persons": ["…"]}"#;
     let Json(given) = body.map_err(|error| not_understood(&error, example))?;
     let order_of = |given: &Safe| match (&given.group, given.persons.as_slice()) {
@@ -108,7 +109,7 @@ pub(super) async fn safe(State(console): State<Console>, body: Given<Safe>) -> A
             format!("name a group, or 1 to {MAX_PERSONS} persons by their 32 hexadecimal digits, not both"),
         )
     })?;
-    order(&console, safe, &given.actor, &given.note).await
+    order(&console, safe, who.acts_as(given.actor.as_deref())?, &given.note).await
 }
 
 fn pseudonym(text: &str) -> Option<PersonRef> {
@@ -116,10 +117,7 @@ fn pseudonym(text: &str) -> Option<PersonRef> {
     digits.then(|| PersonRef::from_stored(text.to_ascii_lowercase()))
 }
 
-async fn order(console: &Console, order: MusterOrder, actor: &str, note: &str) -> Answer {
-    let actor = Actor::named(actor).ok_or_else(|| {
-        Problem::new(StatusCode::BAD_REQUEST, "“actor”不能为空", "'actor' must not be empty: who are you?")
-    })?;
+async fn order(console: &Console, order: MusterOrder, actor: Actor, note: &str) -> Answer {
     let note = note.chars().take(MAX_NOTE_CHARS).collect();
     match console.orders.muster(MusterCommand { order, actor, note }).await {
         Ok(Ok(())) => Ok(Json(json!({"done": true}))),

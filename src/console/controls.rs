@@ -2,15 +2,16 @@
 
 use super::api::{Answer, not_found, not_understood};
 use super::route::Route;
-use super::{Console, Problem};
+use super::{Console, Problem, Who};
 use crate::access::Right;
 use crate::control::{By, MAX_REASON_CHARS, Outcome, Refusal, View};
-use crate::model::{Actor, ControlId, Wall};
+use crate::model::{ControlId, Wall};
 use crate::pipeline::Live;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,15 +19,16 @@ use serde_json::{Value, json};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/controls", Right::See, ("可控制的输出", "outputs that may be switched"), list),
-        Route::post("/api/v1/controls/{id}", Right::Control, ("控制一个输出", "switch an output"), order),
+        Route::post("/api/v1/controls/{id}", Right::Control, ("控制一个输出", "switch an output"), order)
+            .takes::<Given>(),
     ]
 }
 
 /// An order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
-    actor: String,
+    actor: Option<String>,
     value: f64,
     reason: String,
     #[serde(default)]
@@ -65,14 +67,14 @@ fn row(view: &View, live: &Live) -> Value {
 /// Switches something, and answers when it is known what came of it.
 pub(super) async fn order(
     State(console): State<Console>,
+    who: Who,
     Path(id): Path<String>,
     body: Result<Json<Given>, JsonRejection>,
 ) -> Answer {
     let example = r#"{"actor": "姓名 name", "value": 1, "reason": "原因 why"}"#;
     let Json(given) = body.map_err(|error| not_understood(&error, example))?;
     let bad = |zh, en| Problem::new(StatusCode::BAD_REQUEST, zh, en);
-    let actor = Actor::named(&given.actor)
-        .ok_or_else(|| bad("“actor”不能为空", "'actor' must not be empty: who are you?"))?;
+    let actor = who.acts_as(given.actor.as_deref())?;
     let reason: String = given.reason.trim().chars().take(MAX_REASON_CHARS).collect();
     if reason.is_empty() {
         return Err(bad("“reason”不能为空：请写明原因", "'reason' must not be empty: why?"));

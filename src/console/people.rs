@@ -3,7 +3,7 @@
 
 use super::api::{Answer, read};
 use super::route::Route;
-use super::{Console, Problem, views};
+use super::{Console, Problem, Via, Who, approvals, views};
 use crate::access::Right;
 use crate::model::person::MAX_PEOPLE;
 use crate::model::{Actor, Audit, Input, PeopleChange, Person, PersonRef, Role, Text, Wall};
@@ -13,6 +13,8 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -25,15 +27,19 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/people", Persons, ("人员数量", "how many persons there are"), list),
         Route::post("/api/v1/people", Persons, ("导入人员", "take persons in"), import)
-            .bodies_up_to(MAX_IMPORT),
-        Route::post("/api/v1/people/export", Persons, ("导出人员", "export persons"), export),
-        Route::post("/api/v1/people/erase", Persons, ("删除一个人的数据", "erase a person"), erase),
+            .bodies_up_to(MAX_IMPORT)
+            .takes::<Import>(),
+        Route::post("/api/v1/people/export", Persons, ("导出人员", "export persons"), export)
+            .takes::<Asked>(),
+        Route::post("/api/v1/people/erase", Persons, ("删除一个人的数据", "erase a person"), erase)
+            .takes::<Erasure>(),
         Route::get(
             "/api/v1/people/{person}/track",
             Persons,
             ("一个人的通行记录", "where a person passed"),
             track,
-        ),
+        )
+        .asks::<Span>(),
     ]
 }
 
@@ -65,10 +71,6 @@ fn not_understood(error: &JsonRejection, example: &str) -> Problem {
     }
     // What was sent may name somebody, and an error of the reader repeats it.
     bad(format!("请提交 {example}"), format!("send {example}"))
-}
-
-pub(super) fn actor(text: &str) -> Result<Actor, Problem> {
-    Actor::named(text).ok_or_else(|| bad("“actor”不能为空", "'actor' must not be empty: who are you?"))
 }
 
 fn purpose(text: &str) -> Result<String, Problem> {
@@ -110,16 +112,16 @@ pub(super) async fn list(State(console): State<Console>) -> Answer {
 }
 
 /// Persons, as the school's program hands them over.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Import {
-    actor: String,
+    actor: Option<String>,
     #[serde(default)]
     replace: bool,
     rows: Vec<Row>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Row {
     person: String,
@@ -133,12 +135,13 @@ struct Row {
 /// Takes persons into the table, all of them or none.
 pub(super) async fn import(
     State(console): State<Console>,
+    asker: Who,
     body: Result<Json<Import>, JsonRejection>,
 ) -> Answer {
     let example =
         r#"{"actor": "姓名 name", "replace": false, "rows": [{"person": "…32 hex…", "role": "student"}]}"#;
-    let Json(Import { actor: who, replace, rows }) = body.map_err(|error| not_understood(&error, example))?;
-    let who = actor(&who)?;
+    let Json(Import { actor, replace, rows }) = body.map_err(|error| not_understood(&error, example))?;
+    let who = asker.acts_as(actor.as_deref())?;
     let mut people = Vec::with_capacity(rows.len());
     let mut seen = BTreeSet::new();
     for (row, number) in rows.into_iter().zip(1_usize..) {
@@ -180,26 +183,38 @@ pub(super) async fn import(
 }
 
 /// Who asks, and what for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
-    actor: String,
+    actor: Option<String>,
     purpose: String,
 }
 
-/// The whole table by pseudonyms; that it was asked for is written down first.
+/// The whole table by pseudonyms; that it was asked for is written down first. Whoever is root on this machine has it at
+/// once, anybody else when another person agrees.
 pub(super) async fn export(
     State(console): State<Console>,
+    asker: Who,
     body: Result<Json<Asked>, JsonRejection>,
-) -> Answer {
+) -> Result<Response, Problem> {
     let example = r#"{"actor": "姓名 name", "purpose": "用途 what for"}"#;
     let Json(asked) = body.map_err(|error| not_understood(&error, example))?;
-    let (who, why) = (actor(&asked.actor)?, purpose(&asked.purpose)?);
-    let people = read(&console, store::Reader::people).await?;
-    let detail = format!("{} persons; {why}", people.len());
+    let why = purpose(&asked.purpose)?;
+    if asker.via != Via::Local {
+        return approvals::ask(&console, &asker, &why).await;
+    }
+    let who = asker.acts_as(asked.actor.as_deref())?;
+    let rows = persons(&console).await?;
+    let detail = format!("{} persons; {why}", rows.len());
     let at = console.clock.now().wall;
     settle(&console, vec![entry(at, &who, "people_export", "people".into(), detail)]).await?;
-    let rows: Vec<Value> = people
+    Ok(Json(json!({"rows": rows})).into_response())
+}
+
+/// Everybody in the table.
+pub(super) async fn persons(console: &Console) -> Result<Vec<Value>, Problem> {
+    let people = read(console, store::Reader::people).await?;
+    let rows = people
         .into_iter()
         .map(|(pseudonym, person)| {
             json!({
@@ -209,14 +224,14 @@ pub(super) async fn export(
             })
         })
         .collect();
-    Ok(Json(json!({"rows": rows})))
+    Ok(rows)
 }
 
 /// Who is to be erased, and who says so.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Erasure {
-    actor: String,
+    actor: Option<String>,
     person: String,
     reason: String,
 }
@@ -224,11 +239,12 @@ pub(super) struct Erasure {
 /// Takes a person out of everything stored, and looks whether anything is left.
 pub(super) async fn erase(
     State(console): State<Console>,
+    asker: Who,
     body: Result<Json<Erasure>, JsonRejection>,
 ) -> Answer {
     let example = r#"{"actor": "姓名 name", "person": "…32 hex…", "reason": "原因 why"}"#;
     let Json(asked) = body.map_err(|error| not_understood(&error, example))?;
-    let (who, person) = (actor(&asked.actor)?, person(&asked.person)?);
+    let (who, person) = (asker.acts_as(asked.actor.as_deref())?, person(&asked.person)?);
     let reason = asked.reason.replace(person.as_str(), "");
     let reason = purpose(&reason)?;
     let at = console.clock.now().wall;
@@ -285,13 +301,12 @@ async fn traces(console: &Console, person: &PersonRef) -> Result<Vec<String>, Pr
 }
 
 /// Which part of a track.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Span {
     from: i64,
     to: i64,
-    #[serde(default)]
-    actor: String,
+    actor: Option<String>,
     #[serde(default)]
     purpose: String,
 }
@@ -299,6 +314,7 @@ pub(super) struct Span {
 /// What a person did in a span, in order; who asked, what for and how much it was is written down first.
 pub(super) async fn track(
     State(console): State<Console>,
+    asker: Who,
     Path(who): Path<String>,
     asked: Result<Query<Span>, QueryRejection>,
 ) -> Answer {
@@ -315,7 +331,8 @@ pub(super) async fn track(
             "the query is not understood: 'from', 'to' (milliseconds), 'actor' and 'purpose' are needed",
         )
     })?;
-    let (by, why, person) = (actor(&asked.actor)?, purpose(&asked.purpose)?, person(&who)?);
+    let by = asker.acts_as(asked.actor.as_deref())?;
+    let (why, person) = (purpose(&asked.purpose)?, person(&who)?);
     let why = why.replace(person.as_str(), "");
     let (from, to) = (Wall(asked.from), Wall(asked.to));
     let looked_for = person.clone();

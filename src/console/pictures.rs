@@ -1,9 +1,9 @@
 //! The routes of pictures: what the cameras saw when an alarm was raised. Who looks is written down first.
 
 use super::api::{Answer, not_found};
-use super::people::{actor, bad, entry, settle};
+use super::people::{bad, entry, settle};
 use super::route::Route;
-use super::{Console, Problem};
+use super::{Console, Problem, Who};
 use crate::access::Right;
 use crate::capture::Name;
 use crate::model::{AlarmId, Text};
@@ -13,6 +13,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io;
@@ -27,7 +28,9 @@ pub(super) fn routes() -> Vec<Route> {
             ("一条报警的照片", "pictures of an alarm"),
             list,
         ),
-        Route::get("/api/v1/alarms/{id}/pictures/{name}", Pictures, ("一张照片", "one picture"), picture),
+        Route::get("/api/v1/alarms/{id}/pictures/{name}", Pictures, ("一张照片", "one picture"), picture)
+            .asks::<Looks>()
+            .gives_media(&["image/jpeg"]),
     ]
 }
 
@@ -38,36 +41,37 @@ pub(super) async fn list(State(console): State<Console>, id: Result<Path<u64>, P
     let found = tokio::task::spawn_blocking(move || shelf.of(alarm)).await;
     let pictures =
         found.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| unreadable(&error))?;
-    let rows: Vec<Value> = pictures
-        .into_iter()
-        .map(|(name, bytes)| {
-            json!({"picture": name.to_string(), "device": name.camera, "at": name.at, "bytes": bytes})
-        })
-        .collect();
+    let rows: Vec<Value> = pictures.iter().map(|(name, bytes)| row(name, *bytes)).collect();
     Ok(Json(json!({"rows": rows})))
 }
 
+/// One of them in a list.
+pub(super) fn row(name: &Name, bytes: u64) -> Value {
+    json!({"picture": name.to_string(), "device": name.camera, "at": name.at, "bytes": bytes})
+}
+
 /// Who looks.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Looks {
-    actor: String,
+    actor: Option<String>,
 }
 
 /// One picture.
 pub(super) async fn picture(
     State(console): State<Console>,
+    asker: Who,
     path: Result<Path<(u64, String)>, PathRejection>,
     looks: Result<Query<Looks>, QueryRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     let Ok(Path((id, name))) = path else { return Err(none()) };
-    let Query(Looks { actor: who }) = looks.map_err(|_| {
+    let Query(Looks { actor }) = looks.map_err(|_| {
         bad(
-            "查询参数有误：需要 actor（谁在查看）",
-            "the query is not understood: 'actor' is needed: who looks?",
+            "查询参数有误：只能有 actor（谁在查看）",
+            "the query is not understood: only 'actor' is known: who looks?",
         )
     })?;
-    let who = actor(&who)?;
+    let who = asker.acts_as(actor.as_deref())?;
     let name: Name = name.parse().map_err(|()| none())?;
     if name.alarm != AlarmId(id) {
         return Err(none());

@@ -1,9 +1,11 @@
 //! The routes of reports: the hand-over of a shift, and the figures of alarms. Who read one is in the audit trail.
 
+mod period;
+
 use super::api::read;
-use super::people::{actor, bad, entry, settle};
+use super::people::{bad, entry, settle};
 use super::route::Route;
-use super::{Console, Problem};
+use super::{Console, Problem, Via, Who};
 use crate::access::Right;
 use crate::model::{Actor, Lang, Link, Wall};
 use crate::report::{
@@ -13,6 +15,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -25,16 +28,31 @@ pub(super) fn routes() -> Vec<Route> {
             Reports,
             ("交接班报告", "what is handed over after a shift"),
             shift,
-        ),
-        Route::get("/api/v1/reports/alarm-kpi", Reports, ("报警指标", "figures of alarms"), alarm_kpi),
+        )
+        .asks::<Wanted>()
+        .gives_media(MEDIA),
+        Route::get("/api/v1/reports/alarm-kpi", Reports, ("报警指标", "figures of alarms"), alarm_kpi)
+            .asks::<Wanted>()
+            .gives_media(MEDIA),
+        Route::get(
+            "/api/v1/reports/period",
+            Reports,
+            ("周报、月报、季报", "what is told of a week, a month or a quarter"),
+            period::period,
+        )
+        .asks::<period::Asked>()
+        .gives_media(MEDIA),
     ]
 }
+
+/// In which forms a report comes besides JSON.
+const MEDIA: &[&str] = &["application/json", "text/plain", "text/csv", "text/html", "application/pdf"];
 
 /// Who asks when nobody says.
 const UNNAMED: &str = "api";
 
 /// Which report.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     at: Option<i64>,
@@ -46,9 +64,10 @@ pub(super) struct Wanted {
 }
 
 /// In which form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Form {
+    #[default]
     Json,
     Text,
     Csv,
@@ -80,7 +99,7 @@ struct Span {
     actor: Actor,
 }
 
-fn understood(console: &Console, asked: Asked, forms: &[Form]) -> Result<Span, Problem> {
+fn understood(console: &Console, who: &Who, asked: Asked, forms: &[Form]) -> Result<Span, Problem> {
     let Query(wanted) = asked.map_err(|error| {
         bad(
             format!("查询参数有误：{error}；可用：at 或 from 和 to（毫秒）、format、lang（zh、en）、actor"),
@@ -112,8 +131,14 @@ fn understood(console: &Console, asked: Asked, forms: &[Form]) -> Result<Span, P
     if !forms.contains(&form) {
         return Err(bad("format 只能是 json 或 csv", "'format' must be json or csv"));
     }
-    let actor = actor(wanted.actor.as_deref().unwrap_or(UNNAMED))?;
+    let actor = reader_of(who, wanted.actor.as_deref())?;
     Ok(Span { from, to, form, lang: wanted.lang.unwrap_or_default(), actor })
+}
+
+/// Who reads a report: a program need not say for whom.
+fn reader_of(who: &Who, given: Option<&str>) -> Result<Actor, Problem> {
+    let unnamed = (who.via != Via::Session).then_some(UNNAMED);
+    who.acts_as(given.or(unnamed))
 }
 
 fn wrong_span() -> Problem {
@@ -135,9 +160,13 @@ fn head(console: &Console, span: &Span) -> Head {
 }
 
 /// `GET /api/v1/reports/shift`.
-pub(super) async fn shift(State(console): State<Console>, asked: Asked) -> Result<Response, Problem> {
+pub(super) async fn shift(
+    State(console): State<Console>,
+    who: Who,
+    asked: Asked,
+) -> Result<Response, Problem> {
     const FORMS: [Form; 5] = [Form::Json, Form::Text, Form::Csv, Form::Html, Form::Pdf];
-    let span = understood(&console, asked, &FORMS)?;
+    let span = understood(&console, &who, asked, &FORMS)?;
     let (form, lang, head) = (span.form, span.lang, head(&console, &span));
     let mut rest = standing(&console);
     let (places, zone) = (Arc::clone(&console.places), console.duty.zone.clone());
@@ -170,8 +199,12 @@ pub(super) async fn shift(State(console): State<Console>, asked: Asked) -> Resul
 }
 
 /// `GET /api/v1/reports/alarm-kpi`.
-pub(super) async fn alarm_kpi(State(console): State<Console>, asked: Asked) -> Result<Response, Problem> {
-    let span = understood(&console, asked, &[Form::Json, Form::Csv])?;
+pub(super) async fn alarm_kpi(
+    State(console): State<Console>,
+    who: Who,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let span = understood(&console, &who, asked, &[Form::Json, Form::Csv])?;
     let (form, lang, head) = (span.form, span.lang, head(&console, &span));
     let (places, zone) = (Arc::clone(&console.places), console.duty.zone.clone());
     let body = read(&console, move |reader| {

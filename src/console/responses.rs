@@ -2,7 +2,7 @@
 
 use super::api::{Answer, not_found, not_understood};
 use super::route::Route;
-use super::{Console, Problem};
+use super::{Console, Problem, Who};
 use crate::access::Right;
 use crate::model::alarm::MAX_NOTE_CHARS;
 use crate::model::{Actor, ResponseId};
@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,15 +30,16 @@ pub(super) fn routes() -> Vec<Route> {
             Right::Respond,
             ("启动或解除处置，分两步", "begin or end a response, in two steps"),
             order,
-        ),
+        )
+        .takes::<Body>(),
     ]
 }
 
 /// What a person gives with a step; each step has its own keys.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
-    actor: String,
+    actor: Option<String>,
     #[serde(default)]
     note: String,
     drill: Option<bool>,
@@ -45,10 +47,14 @@ pub(super) struct Body {
     alone: Option<bool>,
 }
 
-/// Every response as it stands.
+/// `GET /api/v1/responses`.
 pub(super) async fn list(State(console): State<Console>) -> Answer {
-    let rows: Vec<Value> = console.responses.views().iter().map(row).collect();
-    Ok(Json(json!({"rows": rows})))
+    Ok(Json(json!({"rows": rows(&console)})))
+}
+
+/// Every response as it stands.
+pub(super) fn rows(console: &Console) -> Vec<Value> {
+    console.responses.views().iter().map(row).collect()
 }
 
 fn row(view: &View) -> Value {
@@ -78,14 +84,14 @@ fn row(view: &View) -> Value {
 /// Takes a step. What came of each output is told by [`list`].
 pub(super) async fn order(
     State(console): State<Console>,
+    who: Who,
     Path((id, step)): Path<(String, String)>,
     body: Result<Json<Body>, JsonRejection>,
 ) -> Answer {
     let example = r#"{"actor": "姓名 name", "code": "1234", "note": "原因 why"}"#;
     let Json(body) = body.map_err(|error| not_understood(&error, example))?;
     let bad = |zh, en| Problem::new(StatusCode::BAD_REQUEST, zh, en);
-    let actor = Actor::named(&body.actor)
-        .ok_or_else(|| bad("“actor”不能为空", "'actor' must not be empty: who are you?"))?;
+    let actor = who.acts_as(body.actor.as_deref())?;
     let note: String = body.note.trim().chars().filter(|c| !c.is_control()).take(MAX_NOTE_CHARS).collect();
     let order = match (step.as_str(), body.code, body.drill, body.alone) {
         ("prepare", None, drill, None) => ResponseOrder::Prepare { drill: drill.unwrap_or(false) },

@@ -69,6 +69,8 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     NOTIFY_SECONDS,
     PICTURES,
     CONTROL_ORDERS,
+    SIGN_INS,
+    PASSWORD_HASHES,
     COMMITS,
     COMMIT_SECONDS,
     COMMIT_MAX,
@@ -229,6 +231,10 @@ const PICTURES: Metric =
     ("schoolgate_pictures_total", &["outcome"], "Pictures for alarms by what became of them.");
 const CONTROL_ORDERS: Metric =
     ("schoolgate_control_orders_total", &["outcome"], "Orders to switch something, by what became of them.");
+const SIGN_INS: Metric =
+    ("schoolgate_sign_ins_total", &["outcome"], "Tries to sign in, by what became of them.");
+const PASSWORD_HASHES: Metric =
+    ("schoolgate_password_hashes_total", &[], "Passwords hashed, to keep one or to compare.");
 const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made durable.");
 const COMMIT_SECONDS: Metric =
     ("schoolgate_commit_seconds_total", &[], "Time spent making transactions durable.");
@@ -304,6 +310,8 @@ pub(super) fn render(
     page.notified(tally)?;
     page.totals(PICTURES, tally.pictures.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.totals(CONTROL_ORDERS, tally.control_orders.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
+    page.totals(SIGN_INS, tally.sign_ins.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
+    page.total(PASSWORD_HASHES, tally.password_hashes.get())?;
     page.total(COMMITS, tally.commits.get())?;
     let spent = Counter::new(COMMIT_SECONDS.0, COMMIT_SECONDS.2)?;
     spent.inc_by(seconds(tally.commit_micros_sum.get()));

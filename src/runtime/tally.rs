@@ -130,6 +130,10 @@ pub struct Tally {
     pub notify_millis: Family<ChannelId>,
     /// Orders to switch something, by the word of their outcome.
     pub control_orders: Family<&'static str>,
+    /// Sign-ins, by the word of what became of them.
+    pub sign_ins: Family<&'static str>,
+    /// Passwords hashed, to keep one or to compare.
+    pub password_hashes: Count,
     /// Rows that were given up, by reason word.
     pub dropped: Family<&'static str>,
     /// Rows stepped and not committed yet (a gauge).

@@ -232,8 +232,19 @@ fn files_that_cannot_be_a_configuration_are_refused() {
 fn every_key_and_rule_kind_is_in_the_manual() {
     let manual = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let temp = tempfile::tempdir().unwrap();
-    let once = ["site", "store", "http", "uploads", "profiles", "controls", "privacy", "campus"]
-        .map(|t| format!("[{t}]\nzzz = 1\n"));
+    let once = [
+        "site",
+        "store",
+        "http",
+        "uploads",
+        "profiles",
+        "controls",
+        "privacy",
+        "campus",
+        "console",
+        "console.oidc",
+    ]
+    .map(|t| format!("[{t}]\nzzz = 1\n"));
     let sources = ["http-push", "isapi", "dahua", "fire-receiver", "panel-receiver"];
     let kinds = [&["modbus-tcp", "mqtt", "mqtt-listener", "onvif"][..], &sources].concat();
     let bus: Vec<String> = kinds.into_iter().map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n")).collect();
@@ -250,7 +261,7 @@ fn every_key_and_rule_kind_is_in_the_manual() {
     fs::write(temp.path().join("gateway.toml"), text).unwrap();
     let (_, said) = check(temp.path());
     let lists: Vec<&str> = said.split("-> write one of: ").skip(1).filter_map(|s| s.lines().next()).collect();
-    assert_eq!(lists.len(), 36, "{said}");
+    assert_eq!(lists.len(), 38, "{said}");
     // Long lists are cut: of the kinds of rules the table has them all.
     let kinds = schoolgate::rules::RULE_KINDS.iter().map(|kind| kind.name);
     let keys = lists.iter().filter(|list| !list.contains(" more")).flat_map(|list| list.split(", "));

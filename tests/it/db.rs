@@ -179,6 +179,53 @@ fn the_command_line_tells_what_is_broken_and_in_which_row() {
     assert!(!empty.path().join(FILE_NAME).exists(), "nothing is made");
 }
 
+/// An older copy of everything put back, and a trail reckoned anew, both agree with themselves; a platform knows better.
+#[test]
+fn a_head_that_a_platform_keeps_finds_a_trail_that_was_cut_short_or_made_anew() {
+    let dir = tempdir().unwrap();
+    let entry = |n: i64, actor: &str| Commit {
+        audit: vec![Audit {
+            at: Wall(AT + n),
+            actor: actor.to_owned().into(),
+            action: "tried",
+            subject: "door".into(),
+            detail: n.to_string(),
+        }],
+        ..Commit::default()
+    };
+    let write = |dir: &Path, entries: &[(i64, &str)]| {
+        let mut store = Store::open(dir).unwrap();
+        for (n, actor) in entries {
+            store.commit(&[&entry(*n, actor)]).unwrap();
+        }
+        drop(store);
+        Reader::open(dir).unwrap().audit_head(Wall(AT)).unwrap().unwrap()
+    };
+    let early = write(dir.path(), &[(1, "a"), (2, "b")]);
+    let older = tempdir().unwrap();
+    store::backup(dir.path(), &older.path().join("copy")).unwrap();
+    let late = write(dir.path(), &[(3, "c"), (4, "d")]);
+    assert_eq!((early.entries + 2, early.hash.len()), (late.entries, 64));
+    let verify = |dir: &Path, head: &AuditHead| {
+        db("C", dir, &["verify", "--audit-head", &format!("{}:{}", head.entries, head.hash)])
+    };
+    for head in [&early, &late] {
+        assert_eq!(verify(dir.path(), head).0, Some(0));
+    }
+    let copy = older.path().join("copy");
+    assert_eq!(db("C", &copy, &["verify"]).0, Some(0), "by itself it is whole");
+    assert_eq!(verify(&copy, &early).0, Some(0));
+    let (code, text) = verify(&copy, &late);
+    assert!(code == Some(1) && text.contains("cut short"), "{text}");
+    let forged = tempdir().unwrap();
+    write(forged.path(), &[(1, "a"), (2, "nobody"), (3, "c"), (4, "d")]);
+    assert_eq!(db("C", forged.path(), &["verify"]).0, Some(0), "by itself it is whole");
+    let (code, text) = verify(forged.path(), &late);
+    assert!(code == Some(1) && text.contains("was changed"), "{text}");
+    let (code, text) = db("C", dir.path(), &["verify", "--audit-head", "four"]);
+    assert!(code != Some(0) && text.contains("with a colon between them"), "{text}");
+}
+
 #[test]
 fn the_command_line_counts_exports_backs_up_and_restores() {
     let dir = filled();

@@ -2,10 +2,11 @@
 // `POST /dev/alarm?class=fire&priority=critical` raises an alarm, `POST /dev/lost?secs=12` keeps quiet for a while.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Plugin } from 'vite';
+import { pages } from './mock/pages.ts';
 import { school, type Exchange, type Handler, Refused } from './mock/school.ts';
 
 /** Further handlers: each answers with a value, or undefined when the request is not its own. */
-const handlers: Handler[] = [school];
+const handlers: Handler[] = [pages, school];
 
 async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>> {
   let text = '';

@@ -158,10 +158,17 @@ function Top({ pages: allowed, path }: { pages: PageEntry[]; path: string }): JS
           ))}
       </nav>
       <div class="self">
-        <span class="who">
-          <Icon name="user" size={16} />
-          {who?.name} <small>{word('role', who?.role ?? '')}</small>
-        </span>
+        {who?.kiosk ? (
+          <span class="who">
+            <Icon name="user" size={16} />
+            {who.name} <small>{word('role', who.role ?? '')}</small>
+          </span>
+        ) : (
+          <Link to="/me" class="who" current={path === '/me'}>
+            <Icon name="user" size={16} />
+            {who?.name} <small>{word('role', who?.role ?? '')}</small>
+          </Link>
+        )}
         <Button kind="bare" onClick={() => lang.set(words === 'zh' ? 'en' : 'zh')}>
           <span lang={words === 'zh' ? 'en' : 'zh-CN'}>{t('language')}</span>
         </Button>

@@ -4,11 +4,21 @@ import { common } from './texts/common';
 import { desk } from './texts/desk';
 import { alarms } from './texts/alarms';
 import { campus } from './texts/campus';
+import { devices } from './texts/devices';
+import { energy } from './texts/energy';
+import { rules } from './texts/rules';
+import { reports } from './texts/reports';
+import { uploads } from './texts/uploads';
+import { system } from './texts/system';
+import { users } from './texts/users';
+import { audit } from './texts/audit';
 import type { Text } from './texts/text';
 
 export type { Text };
 
-const all = { ...common, ...desk, ...alarms, ...campus };
+const all = {
+  ...common, ...desk, ...alarms, ...campus, ...devices, ...energy, ...rules, ...reports, ...uploads, ...system, ...users, ...audit,
+};
 
 export type Key = keyof typeof all;
 export type Lang = 'zh' | 'en';

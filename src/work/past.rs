@@ -23,18 +23,18 @@ const LOOK: u64 = 4096;
 
 /// A stretch of the past.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stretch {
+pub struct Stretch {
     /// When the rules begin to run.
-    pub(super) begin: Wall,
+    pub begin: Wall,
     /// From when on alarms count.
-    pub(super) from: Wall,
+    pub from: Wall,
     /// Up to when.
-    pub(super) to: Wall,
+    pub to: Wall,
 }
 
 impl Stretch {
     /// Begins early enough before `from`.
-    pub(super) fn around(reader: &Reader, from: Wall, to: Wall) -> Result<Self, StoreError> {
+    pub fn around(reader: &Reader, from: Wall, to: Wall) -> Result<Self, StoreError> {
         let started = reader.started_before(from)?.filter(|at| from.since(*at) <= START_MS);
         Ok(Self { begin: started.unwrap_or_else(|| from.plus_ms(-LEAD_MS)), from, to })
     }
@@ -42,11 +42,11 @@ impl Stretch {
 
 /// How far it is; shared by those who work and who tells.
 #[derive(Debug, Default)]
-pub(super) struct Way {
+pub struct Way {
     /// It is to stop.
-    pub(super) stop: AtomicBool,
+    pub stop: AtomicBool,
     /// Readings so far.
-    pub(super) readings: AtomicU64,
+    pub readings: AtomicU64,
     /// Where each side is, milliseconds.
     sides: [AtomicI64; MOST_SIDES],
     /// How many sides there are.
@@ -55,7 +55,7 @@ pub(super) struct Way {
 
 impl Way {
     /// How far the slowest is.
-    pub(super) fn reached(&self, begin: Wall) -> Wall {
+    pub fn reached(&self, begin: Wall) -> Wall {
         let many = usize::try_from(self.many.load(Ordering::Relaxed)).unwrap_or(0);
         let sides = self.sides.iter().take(many).map(|side| Wall(side.load(Ordering::Relaxed)));
         sides.min().unwrap_or(begin).max(begin)
@@ -64,18 +64,18 @@ impl Way {
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub(super) struct Came {
+pub struct Came {
     /// The stretches of alarms that begin within, in order of time.
-    pub(super) episodes: Vec<Episode>,
+    pub episodes: Vec<Episode>,
     /// Those of them that were too many to be kept.
-    pub(super) more: u64,
+    pub more: u64,
 }
 
 /// Shows the past to rules, some on each core.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(super) fn run(
+pub fn run(
     dir: &Path,
     rules: Vec<Box<dyn Rule>>,
     (world, areas): (&Arc<World>, &[Area]),
@@ -159,7 +159,7 @@ fn one_side(
 }
 
 /// What happens while the past is shown.
-pub(super) enum Step<'a> {
+pub enum Step<'a> {
     /// The rules are shown this.
     Told(&'a Told<'a>),
     /// So many readings were shown so far; said now and then.
@@ -172,7 +172,7 @@ pub(super) enum Step<'a> {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(super) fn each(
+pub fn each(
     reader: &Reader,
     rules: Vec<Box<dyn Rule>>,
     (world, areas): (&Arc<World>, &[Area]),
@@ -208,7 +208,7 @@ pub(super) fn each(
 }
 
 /// The stretches of alarms that were raised then, of these rules.
-pub(super) fn raised(steps: &[AlarmStep], wanted: impl Fn(&str) -> bool) -> Came {
+pub fn raised(steps: &[AlarmStep], wanted: impl Fn(&str) -> bool) -> Came {
     let mut episodes = Episodes::default();
     for step in steps.iter().filter(|step| wanted(step.key.rule.as_str())) {
         episodes.note(&step.key, step.kind, step.at);

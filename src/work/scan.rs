@@ -1,9 +1,7 @@
 //! The scan itself: settings of a line one after another, or the hosts of a network; and a look at whatever answers.
 
-use super::super::progress::{Progress, left};
-use super::super::wired::place_of;
-use super::super::words::say;
-use super::endpoint;
+use super::wire::{ANSWER_WITHIN, endpoint, place_of};
+use super::{Teller, Told, left};
 use crate::config::{BusKind, Parity, Serial, SerialPlace};
 use crate::model::{ProfileId, Text};
 use crate::profile::{Profile, RegisterSpan, RegisterTable};
@@ -28,7 +26,7 @@ const UNLIKELY_IDS: [u8; 2] = [231, 246];
 
 /// Why a scan could not go on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ScanError {
+pub enum ScanError {
     /// The line or connection could not be opened.
     #[error("nothing can be scanned")]
     Open(#[from] ReadError),
@@ -39,34 +37,35 @@ pub(super) enum ScanError {
 
 /// One line at one setting, or one endpoint, and who is there.
 #[derive(Debug)]
-pub(super) struct Finding {
+pub struct Finding {
     /// How it is reached.
-    pub(super) bus: BusKind,
+    pub bus: BusKind,
     /// Who answered, in order of address.
-    pub(super) devices: Vec<Found>,
+    pub devices: Vec<Found>,
     /// What else was noticed.
-    pub(super) remarks: Vec<Text>,
+    pub remarks: Vec<Text>,
 }
 
 /// One device.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) station: Station,
+pub struct Found {
+    /// Its address.
+    pub station: Station,
     /// What it says of itself: vendor, product, revision.
-    pub(super) identity: Vec<String>,
+    pub identity: Vec<String>,
     /// The profiles it looks like, best first.
-    pub(super) matches: Vec<Match>,
+    pub matches: Vec<Match>,
     /// Whether it was compared with the profiles.
-    pub(super) looked_at: bool,
+    pub looked_at: bool,
 }
 
 /// A scan; what was found stands here also when it is cut off.
-pub(super) struct Scan<'p> {
-    pub(super) profiles: &'p [Arc<Profile>],
+pub struct Scan<'p> {
+    profiles: &'p [Arc<Profile>],
     /// Endpoints that the running gateway uses.
-    pub(super) left_alone: BTreeSet<String>,
-    pub(super) findings: Vec<Finding>,
-    pub(super) progress: Progress,
+    left_alone: BTreeSet<String>,
+    findings: Vec<Finding>,
+    progress: Teller<'p>,
     /// The sweep under way.
     sweep: Option<Sweep>,
     /// Hosts that took a connection and were not asked yet.
@@ -74,13 +73,14 @@ pub(super) struct Scan<'p> {
 }
 
 impl<'p> Scan<'p> {
-    pub(super) fn new(profiles: &'p [Arc<Profile>], left_alone: BTreeSet<String>) -> Self {
-        let (findings, progress) = (Vec::new(), Progress::new());
-        Self { profiles, left_alone, findings, progress, sweep: None, open: Vec::new() }
+    /// Compares whoever answers with these profiles, and says how far it is.
+    pub fn new(profiles: &'p [Arc<Profile>], left_alone: BTreeSet<String>, progress: Teller<'p>) -> Self {
+        Self { profiles, left_alone, findings: Vec::new(), progress, sweep: None, open: Vec::new() }
     }
 
     /// Everything that was found, also by what was cut off.
-    pub(super) fn finish(mut self) -> (Vec<Finding>, Progress) {
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Finding> {
         self.keep_sweep();
         for address in std::mem::take(&mut self.open) {
             let bus = endpoint(address.ip().to_string(), address.port());
@@ -91,7 +91,7 @@ impl<'p> Scan<'p> {
             );
             self.findings.push(Finding { bus, devices: Vec::new(), remarks: vec![remark] });
         }
-        (self.findings, self.progress)
+        self.findings
     }
 
     /// Whatever a sweep heard becomes part of the finding.
@@ -103,12 +103,10 @@ impl<'p> Scan<'p> {
     }
 
     /// Tries the settings of a line.
-    pub(super) async fn serial(
-        &mut self,
-        settings: &[Serial],
-        ids: &[u8],
-        patient: bool,
-    ) -> Result<(), ScanError> {
+    ///
+    /// # Errors
+    /// When the line cannot be opened or breaks; what was found by then is kept.
+    pub async fn serial(&mut self, settings: &[Serial], ids: &[u8], patient: bool) -> Result<(), ScanError> {
         for (i, setting) in settings.iter().enumerate() {
             let later = settings.iter().skip(i + 1).map(|s| estimate(s, settings, ids)).sum();
             self.line(setting, has_meters(setting, settings), ids, patient, later).await?;
@@ -131,10 +129,10 @@ impl<'p> Scan<'p> {
             Err(error) if is_final(&error) => return Err(error.into()),
             Err(error) => {
                 let error = Chain(&error);
-                self.progress.tell(&say(
+                (self.progress)(Told::Stays(Text::new(
                     format!("{name}：端口不支持此设置：{error}"),
                     format!("{name}: the port does not take this setting: {error}"),
-                ));
+                )));
                 return Ok(());
             }
         };
@@ -146,14 +144,13 @@ impl<'p> Scan<'p> {
         let (sweep, progress) = (self.sweep.insert(sweep_of(setting)), &mut self.progress);
         let plated = if meters { plates::estimate(setting.baud) } else { Duration::ZERO };
         let mut told = |step: survey::Step| {
-            progress.at(|| {
-                let survey::Step { asked, of, answered, .. } = step;
-                let left = left(step.left + plated + later);
-                say(
-                    format!("{name}：地址 {asked}/{of}，已应答 {answered}，{left}"),
-                    format!("{name}: id {asked} of {of}, {answered} answered, {left}"),
-                )
-            });
+            let survey::Step { asked, of, answered, .. } = step;
+            let left = left(step.left + plated + later);
+            let words = Text::new(
+                format!("{name}：地址 {asked}/{of}，已应答 {answered}，{}", left.zh),
+                format!("{name}: id {asked} of {of}, {answered} answered, {}", left.en),
+            );
+            progress(Told::at(asked, of, words));
         };
         let swept = match sweep.quick(&mut *wire, ids, &mut told).await {
             Ok(()) if patient => sweep.patient(&mut *wire, Some(ids), &mut told).await,
@@ -201,16 +198,15 @@ impl<'p> Scan<'p> {
         for (done, found) in finding.devices.iter_mut().enumerate() {
             let progress = &mut self.progress;
             let mut told = |compared: usize, profiles: usize| {
-                progress.at(|| {
-                    let share = (done * 100 + compared * 100 / profiles.max(1)).max(1);
-                    let whole = began.elapsed() * u32::try_from(of * 100).unwrap_or(u32::MAX);
-                    let rest = (whole / u32::try_from(share).unwrap_or(1)).saturating_sub(began.elapsed());
-                    let (n, left) = (done + 1, left(rest + later));
-                    say(
-                        format!("{name}：比对第 {n}/{of} 台设备，{left}"),
-                        format!("{name}: comparing device {n} of {of} with the profiles, {left}"),
-                    )
-                });
+                let share = (done * 100 + compared * 100 / profiles.max(1)).max(1);
+                let whole = began.elapsed() * u32::try_from(of * 100).unwrap_or(u32::MAX);
+                let rest = (whole / u32::try_from(share).unwrap_or(1)).saturating_sub(began.elapsed());
+                let (n, left) = (done + 1, left(rest + later));
+                let words = Text::new(
+                    format!("{name}：比对第 {n}/{of} 台设备，{}", left.zh),
+                    format!("{name}: comparing device {n} of {of} with the profiles, {}", left.en),
+                );
+                progress(Told::at(done, of, words));
             };
             told(0, 1);
             if let Station::Unit(unit) = found.station {
@@ -232,19 +228,23 @@ impl<'p> Scan<'p> {
     }
 
     /// Tries the hosts of a network, and the units behind those that take a connection.
-    pub(super) async fn network(&mut self, network: Network, port: u16, ids: &[u8]) -> Result<(), ScanError> {
+    ///
+    /// # Errors
+    /// None that ends the scan of the others.
+    pub async fn network(&mut self, network: Network, port: u16, ids: &[u8]) -> Result<(), ScanError> {
         let (progress, began, whole) = (&mut self.progress, Instant::now(), network.estimate());
         network::scan(network, port, &mut self.open, &mut |tried, of| {
             let left = left(whole.saturating_sub(began.elapsed()));
-            progress
-                .at(|| say(format!("主机 {tried}/{of}，{left}"), format!("host {tried} of {of}, {left}")));
+            let (zh, en) =
+                (format!("主机 {tried}/{of}，{}", left.zh), format!("host {tried} of {of}, {}", left.en));
+            progress(Told::at(tried, of, Text::new(zh, en)));
         })
         .await;
         self.open.reverse();
         while let Some(address) = self.open.pop() {
             if let Err(error) = self.endpoint(address, ids).await {
                 // One that cannot be read does not end the scan of the others.
-                self.progress.tell(&format!("{address}: {}", Chain(&error)));
+                (self.progress)(Told::Stays(Text::same(format!("{address}: {}", Chain(&error)))));
             }
         }
         Ok(())
@@ -263,8 +263,7 @@ impl<'p> Scan<'p> {
             return Ok(());
         }
         let connected =
-            modbus::Connection::connect(&address.ip().to_string(), address.port(), super::ANSWER_WITHIN)
-                .await;
+            modbus::Connection::connect(&address.ip().to_string(), address.port(), ANSWER_WITHIN).await;
         let mut channel = match connected {
             Ok(channel) => channel,
             Err(_) => return Ok(()),
@@ -273,10 +272,10 @@ impl<'p> Scan<'p> {
         let Some(finding) = self.findings.last_mut() else { return Ok(()) };
         let mut everywhere = 0;
         for (asked, id) in ids.iter().chain(&UNLIKELY_IDS).enumerate() {
-            self.progress.at(|| {
-                let of = ids.len();
-                say(format!("{name}：从站 {asked}/{of}"), format!("{name}: unit {asked} of {of}"))
-            });
+            let of = ids.len();
+            let words =
+                Text::new(format!("{name}：从站 {asked}/{of}"), format!("{name}: unit {asked} of {of}"));
+            (self.progress)(Told::at(asked, of, words));
             match is_there(&mut channel, *id).await {
                 Ok(true) if asked < ids.len() => finding.devices.push(Found::at(Station::Unit(*id))),
                 Ok(there) => everywhere += usize::from(there),
@@ -356,7 +355,8 @@ fn estimate(setting: &Serial, all: &[Serial], ids: &[u8]) -> Duration {
 }
 
 /// A setting as technicians write it: `9600 8N1`.
-pub(super) fn name_of(setting: &Serial) -> String {
+#[must_use]
+pub fn name_of(setting: &Serial) -> String {
     let baud = setting.baud;
     match &setting.place {
         SerialPlace::Port { parity, two_stop_bits, .. } => {

@@ -1,0 +1,1 @@
+//! The registry, step by step and in random histories.
