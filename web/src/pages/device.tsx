@@ -198,7 +198,7 @@ function DayChart({ device }: { device: Device }): JSX.Element | null {
         {byMinute && <Input label={t('day')} type="date" value={date} max={fieldOf(Date.now(), false)} onInput={(value) => setQuery({ day: value })} />}
       </div>
       <Refusal problem={byMinute ? minutes.problem : latest.problem} again={byMinute ? minutes.again : latest.again} />
-      <Chart title={`${device.name} · ${name} · ${byMinute ? date : t('devices.latest')}`} unit={shown} series={series} digits={2} />
+      <Chart title={`${device.name} · ${name} · ${byMinute ? date : t('devices.latest')}`} unit={shown} series={series} digits={2} span={byMinute ? { from, to } : undefined} />
     </Part>
   );
 }

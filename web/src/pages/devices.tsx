@@ -58,7 +58,6 @@ function All(): JSX.Element {
       (!words || `${device.id} ${device.name}`.toLowerCase().includes(words)),
   );
   const classes = [...new Set(devices.map((device) => device.class))].sort();
-  const count = (which: string): number => devices.filter((device) => device.state === which).length;
   const any = { value: '', text: t('all') };
   const columns: Column<Device>[] = [
     { key: 'name', title: t('devices.name'), by: (d) => d.name, cell: (d) => <Link to={`/devices/${encodeURIComponent(d.id)}`}>{d.name}</Link> },
@@ -72,8 +71,11 @@ function All(): JSX.Element {
     <>
       <Refusal problem={asked.problem} again={asked.again} />
       <div class="counts" role="status">
-        <DeviceSign state="up" /> {number(count('up'))} <DeviceSign state="down" /> {number(count('down'))} <DeviceSign state="unknown" />{' '}
-        {number(count('unknown'))}
+        {(['up', 'down', 'unknown'] as const).map((one) => (
+          <span key={one}>
+            <DeviceSign state={one} /> {number(devices.filter((device) => device.state === one).length)}
+          </span>
+        ))}
       </div>
       <div class="row filters no-print">
         <Input label={t('devices.search')} type="search" value={text} onInput={(value) => setQuery({ q: value })} />

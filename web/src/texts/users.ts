@@ -42,7 +42,7 @@ export const users = {
   'users.revoke_about': { zh: '用这个令牌的程序立即不能再用。', en: 'The program that uses it is shut out at once.' },
   'users.this_one': { zh: '本次登录', en: 'this one' },
   'users.begun': { zh: '登录时间', en: 'Since' },
-  'users.seen': { zh: '最近活动', en: 'Last seen' },
+  'users.quiet': { zh: '无操作', en: 'Quiet for' },
   'users.end': { zh: '令其退出', en: 'Sign out' },
   'users.ended': { zh: '已令其退出', en: 'Signed out' },
   'users.what_roles_may': { zh: '各角色能做什么', en: 'What each role may do' },
