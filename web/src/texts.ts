@@ -12,12 +12,14 @@ import { uploads } from './texts/uploads';
 import { system } from './texts/system';
 import { users } from './texts/users';
 import { audit } from './texts/audit';
+import { points } from './texts/points';
+import { setup } from './texts/setup';
 import type { Text } from './texts/text';
 
 export type { Text };
 
 const all = {
-  ...common, ...desk, ...alarms, ...campus, ...devices, ...energy, ...rules, ...reports, ...uploads, ...system, ...users, ...audit,
+  ...common, ...desk, ...alarms, ...campus, ...devices, ...energy, ...rules, ...reports, ...uploads, ...system, ...users, ...audit, ...setup, ...points,
 };
 
 export type Key = keyof typeof all;

@@ -87,7 +87,7 @@ function Choices({ wanted, places, meters }: { wanted: Wanted; places: readonly 
       <div class="row" role="group" aria-label={t('energy.span')}>
         {UNITS.map((one) => (
           <Button key={one} pressed={one === unit} onClick={() => setQuery({ unit: one, compare: null })}>
-            {t(`energy.${one as 'day' | 'week' | 'month' | 'year'}`)}
+            {word('span', one)}
           </Button>
         ))}
         <Button onClick={() => move(-1)} label={t('energy.earlier')}>
@@ -118,7 +118,7 @@ function Choices({ wanted, places, meters }: { wanted: Wanted; places: readonly 
           label={t('energy.against')}
           value={wanted.compare}
           onInput={(value) => setQuery({ compare: value })}
-          options={COMPARED.map((value) => ({ value, text: t(`energy.against_${value}`) }))}
+          options={COMPARED.map((value) => ({ value, text: word('against', value) }))}
         />
       </div>
     </div>
@@ -137,7 +137,7 @@ function Totals({ answer, wanted }: { answer: Answer; wanted: Wanted }): JSX.Ele
       </div>
       {compared && (
         <div class="card">
-          <h2>{t(`energy.against_${wanted.compare}`)}</h2>
+          <h2>{word('against', wanted.compare)}</h2>
           <p class="figure-big">
             <Sign kind={compared.now > compared.then ? 'warn' : 'good'}>{change(compared.now, compared.then)}</Sign>
           </p>
@@ -156,7 +156,7 @@ function Course({ answer, wanted, title }: { answer: Answer; wanted: Wanted; tit
   const { rows } = answer;
   const other = answer.compare ?? NOTHING;
   const name = t('energy.this');
-  const otherName = t(`energy.against_${compare}`);
+  const otherName = word('against', compare);
   const year = unit === 'year';
   const series = useMemo(
     () => [

@@ -11,6 +11,7 @@ import { Checkbox, Form, Input, Select } from '../ui/form';
 import { Table, type Column } from '../ui/table';
 import { day, moment, momentOf, span } from '../ui/time';
 import { tell } from '../ui/toast';
+import { listed } from './numbers';
 import { Await, Copied, Part, Sheet, Sign, Tabs, useTab, type Tab } from './parts';
 import { EXPLAINED, RIGHTS, ROLES } from './roles';
 import { DAY_MS, dayOf } from './span';
@@ -171,7 +172,7 @@ function AccountForm({ account, own, close, done }: { account: Account | null; o
 /** What a role may do, in a line. */
 function may(role: string): string {
   const rights = RIGHTS[role as Role] ?? [];
-  return rights.map((right) => word('right', right)).join(t('and_so_on'));
+  return listed(rights.map((right) => word('right', right)));
 }
 
 interface Token {

@@ -6,7 +6,6 @@ export const users = {
   'nav.me': { zh: '我的账号', en: 'My account' },
   'nav.approvals': { zh: '导出审批', en: 'Approvals' },
   saved: { zh: '已保存', en: 'Saved' },
-  and_so_on: { zh: '、', en: ', ' },
   'users.accounts': { zh: '账号', en: 'Accounts' },
   'users.tokens': { zh: '程序令牌', en: 'Tokens' },
   'users.sessions': { zh: '正在登录', en: 'Signed in now' },
