@@ -41,6 +41,11 @@ export function word(group: string, name: string): string {
   return key in all ? t(key as Key) : name;
 }
 
+/** Whether a word has a name. */
+export function named(group: string, name: string): boolean {
+  return `${group}.${name}` in all;
+}
+
 /** A text that the gateway gave in both languages. */
 export function said(text: Text | null | undefined): string {
   return text ? text[lang.get()] || text.zh || text.en : '';

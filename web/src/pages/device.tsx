@@ -14,10 +14,11 @@ import { Input, Select } from '../ui/form';
 import { PagedTable, Table, type Column } from '../ui/table';
 import { fieldOf, moment, momentOf } from '../ui/time';
 import { Refusal } from '../ui/toast';
-import { DeviceSign, placeOf, type Device, type PointNow } from './device-kinds';
+import { DeviceSign, type Device, type PointNow } from './device-kinds';
 import { Ago } from './devices';
 import { measured } from './numbers';
 import { Await, Facts, Part, Sheet, Sign } from './parts';
+import { placeOf } from './places';
 import { pointName } from './points';
 import { DAY_MS, dayOf, spanAt } from './span';
 

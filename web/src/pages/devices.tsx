@@ -14,8 +14,9 @@ import { PagedTable, Table, type Column } from '../ui/table';
 import { moment, span, useNow } from '../ui/time';
 import { Refusal } from '../ui/toast';
 import type { Device } from './device-kinds';
-import { DeviceSign, placeOf, within } from './device-kinds';
+import { DeviceSign } from './device-kinds';
 import { number } from './numbers';
+import { placeOf, within } from './places';
 import { Await, Copied, Facts, Sheet, Tabs, useTab, type Tab } from './parts';
 
 export default function Devices(): JSX.Element {
