@@ -11,6 +11,8 @@
 mod alarms;
 #[path = "figures/bare.rs"]
 mod bare;
+#[path = "figures/console.rs"]
+mod console;
 #[path = "figures/daemon.rs"]
 mod daemon;
 #[path = "figures/events.rs"]
@@ -71,6 +73,7 @@ const BENCHES: &[Bench] = &[
     Bench { figures: events::RATE, measure: events::rate },
     Bench { figures: events::BURST, measure: events::burst },
     Bench { figures: latency::FIGURES, measure: latency::measure },
+    Bench { figures: console::FIGURES, measure: console::measure },
     Bench { figures: store::INGEST, measure: store::ingest },
     Bench { figures: store_sealed::FIGURES, measure: store_sealed::measure },
     Bench { figures: store_years::FIGURES, measure: store_years::measure },

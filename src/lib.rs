@@ -51,6 +51,8 @@ pub mod notify;
 pub mod capture;
 // edge: platforms
 pub mod northbound;
+// edge: what takes time: scans, a device on the spot, rules on the past
+pub mod work;
 // edge: the API
 pub mod console;
 // edge: metrics and health

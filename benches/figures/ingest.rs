@@ -121,6 +121,7 @@ fn build(runtime: &Runtime, config: Config) -> Result<Plant, Failure> {
         buses,
         findings: tokio::sync::mpsc::channel(1).1,
         bell: schoolgate::notify::bell::Bell::unheard(),
+        feed: schoolgate::console::Feed::new(),
     };
     Ok(Plant { inlet, pipe: runtime.spawn(pipe.run()), thread, tally })
 }

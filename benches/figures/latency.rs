@@ -27,17 +27,17 @@ pub(crate) const FIGURES: &[&str] = &[
 ];
 
 /// Gates, each with a ladder and a channel of its own: a channel takes five messages a minute one by one.
-const GATES: usize = 60;
+pub(crate) const GATES: usize = 60;
 /// Buttons of each gate, which is how many are pressed there within a minute.
-const BUTTONS: usize = 5;
+pub(crate) const BUTTONS: usize = 5;
 /// Pause between two presses at the load of a school, and amid the burst.
-const PRESS_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const PRESS_EVERY: Duration = Duration::from_millis(100);
 /// Presses during a stall of the disk, and how long it stalls: each in the middle of it.
 const STALLS: usize = 10;
 const STALL: Duration = Duration::from_secs(3);
 /// Readers, and how many passes they send together: what a school has in the morning, and after an outage.
 const READERS: usize = 100;
-const SCHOOL_PER_S: f64 = 50.0;
+pub(crate) const SCHOOL_PER_S: f64 = 50.0;
 const BURST_PER_S: f64 = 2000.0;
 /// Longest wait for an alarm to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -164,7 +164,7 @@ async fn run(passes_per_s: f64, stalls: bool) -> Result<Run, Failure> {
 }
 
 /// The next button is pressed, one gate after the other; returns when Mosquitto has it.
-async fn press(presser: &mut Client, pressed: &mut Vec<Instant>) -> Result<(), Failure> {
+pub(crate) async fn press(presser: &mut Client, pressed: &mut Vec<Instant>) -> Result<(), Failure> {
     let (gate, button) = (pressed.len() % GATES, pressed.len() / GATES);
     pressed.push(Instant::now());
     presser.publish(&format!("zigbee2mqtt/button-{gate}-{button}"), r#"{"action":"emergency"}"#);
@@ -221,7 +221,7 @@ fn whole(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Every reader sends passes, all together at this rate, until it is told to stop.
-async fn passes(
+pub(crate) async fn passes(
     address: SocketAddr,
     per_s: f64,
     stopped: tokio::sync::watch::Receiver<bool>,
@@ -269,7 +269,7 @@ fn watch_rows(data: &Path, stopped: &tokio::sync::watch::Receiver<bool>) -> Resu
 }
 
 /// A gateway on this broker with buttons at gates, each gate with a ladder and a webhook of its own, and readers.
-fn configure(dir: &Path, broker: SocketAddr, hooks: SocketAddr) -> Result<PathBuf, Failure> {
+pub(crate) fn configure(dir: &Path, broker: SocketAddr, hooks: SocketAddr) -> Result<PathBuf, Failure> {
     let http = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let mut text = format!(
         "[site]\ngateway = \"gw-bench\"\nname = \"报警学校\"\n[store]\ndir = \"data\"\n\

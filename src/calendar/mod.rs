@@ -213,6 +213,12 @@ impl Calendar {
         self.holds(Times::Teaching, at)
     }
 
+    /// Whether some of the time from one moment to another is teaching time.
+    #[must_use]
+    pub fn is_taught(&self, (from, to): (Wall, Wall)) -> bool {
+        self.is_teaching_time(from) || self.next_change(Times::Teaching, from).is_some_and(|bell| bell < to)
+    }
+
     /// Whether `at` lies within such hours.
     #[must_use]
     pub fn holds(&self, times: Times, at: Wall) -> bool {

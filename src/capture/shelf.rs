@@ -1,16 +1,20 @@
 //! Where pictures of alarms lie: one file each, kept for some days and within some room, never uploaded.
 
 use crate::model::{AlarmId, DeviceId, Wall};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use tokio::sync::broadcast;
 
 /// The directory below the data directory.
 const DIR: &str = "pictures";
 const UNFINISHED: &str = "unfinished";
 const DAY_MS: i64 = 24 * 3_600_000;
+/// Pictures of which whoever follows may be behind.
+const TAKEN: usize = 64;
 
 /// What a picture is called: of which alarm, by which camera, when.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,13 +54,16 @@ pub struct Shelf {
     dir: PathBuf,
     keep_days: u32,
     most_bytes: u64,
+    /// Of which alarms there are new ones.
+    taken: broadcast::Sender<AlarmId>,
 }
 
 impl Shelf {
     /// In the data directory; pictures older than `keep_days` go, and the oldest where all take more than `most_bytes`.
     #[must_use]
     pub fn new(data_dir: &Path, keep_days: u32, most_bytes: u64) -> Self {
-        Self { dir: data_dir.join(DIR), keep_days, most_bytes }
+        let taken = broadcast::Sender::new(TAKEN);
+        Self { dir: data_dir.join(DIR), keep_days, most_bytes, taken }
     }
 
     /// Puts a picture there, whole or not at all.
@@ -74,6 +81,7 @@ impl Shelf {
             fs::remove_file(&unfinished).ok();
             return Err(error);
         }
+        self.tell(name);
         fs::File::open(&self.dir)?.sync_all()
     }
 
@@ -82,7 +90,20 @@ impl Shelf {
     /// # Errors
     /// When it is not there any more.
     pub fn share(&self, picture: &Name, name: &Name) -> io::Result<()> {
-        fs::hard_link(self.path(picture), self.path(name))
+        fs::hard_link(self.path(picture), self.path(name))?;
+        self.tell(name);
+        Ok(())
+    }
+
+    fn tell(&self, name: &Name) {
+        // Whether anybody listens is nothing to a shelf.
+        self.taken.send(name.alarm).ok();
+    }
+
+    /// The alarms that get a picture from now on.
+    #[must_use]
+    pub fn follow(&self) -> broadcast::Receiver<AlarmId> {
+        self.taken.subscribe()
     }
 
     /// The pictures of an alarm with their sizes, oldest first.
@@ -90,8 +111,16 @@ impl Shelf {
     /// # Errors
     /// When they cannot be listed.
     pub fn of(&self, alarm: AlarmId) -> io::Result<Vec<(Name, u64)>> {
+        self.of_any(&BTreeSet::from([alarm]))
+    }
+
+    /// The pictures of these alarms with their sizes, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn of_any(&self, alarms: &BTreeSet<AlarmId>) -> io::Result<Vec<(Name, u64)>> {
         let mut all = self.all()?;
-        all.retain(|(name, _)| name.alarm == alarm);
+        all.retain(|(name, _)| alarms.contains(&name.alarm));
         Ok(all)
     }
 

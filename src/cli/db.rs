@@ -8,7 +8,8 @@ use crate::store::{self, Depth, Format, Reader, Verdict, What};
 use clap::{Args, Subcommand, ValueEnum};
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Something is broken, or it was not done.
@@ -31,7 +32,11 @@ enum Action {
     /// A quick look: header, tables, the last 1,000 rows of each chain, the ends of sealed files
     Check,
     /// Compare everything with its hashes; the gateway may run
-    Verify,
+    Verify {
+        /// A head of the audit trail that a platform was sent: its `entries`, a colon, its `hash`
+        #[arg(long, value_name = "ENTRIES:SHA256", value_parser = audit_head)]
+        audit_head: Option<(u64, String)>,
+    },
     /// How much there is, from when to when
     Stats,
     /// Copy everything into an empty directory; the gateway may run
@@ -102,7 +107,7 @@ impl Db {
         let now = SystemClock::new().now().wall;
         match &self.action {
             Action::Check => tell(out, Reader::open(&dir).and_then(|r| r.verify(Depth::Quick))),
-            Action::Verify => tell(out, Reader::open(&dir).and_then(|r| r.verify(Depth::Whole))),
+            Action::Verify { audit_head } => tell(out, verified(&dir, audit_head.as_ref())),
             Action::Stats => match Reader::open(&dir).and_then(|reader| reader.stats()) {
                 Ok(stats) => print_stats(out, &stats),
                 Err(error) => failed(&error),
@@ -153,6 +158,24 @@ fn print_broken(out: &mut impl Write, verdict: &Verdict) -> io::Result<()> {
         writeln!(out, "{place}{}: {}", row.unwrap_or_default(), said(&broken.problem))?;
     }
     Ok(())
+}
+
+fn audit_head(text: &str) -> Result<(u64, String), String> {
+    let advice =
+        "write the `entries` and the `hash` that the platform has, with a colon between them: 1234:9f86d0…";
+    let (entries, hash) = text.split_once(':').ok_or(advice)?;
+    let known = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let entries = entries.parse().ok().filter(|_| known).ok_or(advice)?;
+    Ok((entries, hash.to_owned()))
+}
+
+fn verified(dir: &Path, head: Option<&(u64, String)>) -> Result<Verdict, store::StoreError> {
+    let reader = Reader::open(dir)?;
+    let mut verdict = reader.verify(Depth::Whole)?;
+    if let Some((entries, hash)) = head {
+        reader.verify_audit_head(*entries, hash, &mut verdict)?;
+    }
+    Ok(verdict)
 }
 
 fn tell(out: &mut impl Write, verdict: Result<Verdict, store::StoreError>) -> io::Result<ExitCode> {
@@ -264,6 +287,7 @@ impl Export {
                 // Nobody is told of a terminal that has gone.
                 write!(io::stderr(), "\r{rows}").ok();
             }
+            ControlFlow::Continue(())
         };
         let reader = match Reader::open(dir) {
             Ok(reader) => reader,

@@ -1,29 +1,25 @@
 //! `schoolgate discover`: who answers on a line or in a network, what it looks like, and configuration ready to use.
 
-mod scan;
-mod written;
-
-use super::wired::{block_on, gateway_runs, place_of, refuse_used, unless_stopped};
-use super::words::{said, say};
+use super::progress::Progress;
+use super::wired::{block_on, gateway_runs, refuse_used, unless_stopped};
+use super::words::{lang, said, say};
 use super::{DEFAULT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured};
-use crate::config::{self, BusKind, Config, ModbusTcp, Parity, Serial, SerialPlace};
+use crate::config::{self, Config, Parity};
 use crate::model::PlaceId;
 use crate::profile::Profile;
 use crate::southbound::survey::network::Network;
+use crate::work::scan::{Scan, ScanError};
+use crate::work::written::{self, Known};
+use crate::work::{self, Survey, Told, Where, host_and_port, parity};
 use clap::Args;
-use scan::{Scan, ScanError};
-use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Nothing was found, or the scan failed.
 const EXIT_NOTHING: u8 = 1;
-/// Longest wait for an answer when a device that was found is looked at.
-const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 /// Find meters and sensors on a serial line or in a network, and write configuration for them.
 #[derive(Debug, Args)]
@@ -79,34 +75,7 @@ struct Place {
 struct Ids(Vec<u8>);
 
 fn ids(text: &str) -> Result<Ids, String> {
-    let wrong = || "expected unit ids from 1 to 247, such as 1-247 or 1,2,10-20".to_owned();
-    let mut ids = BTreeSet::new();
-    for part in text.split(',') {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let id = |text: &str| text.trim().parse().ok().filter(|id| (1..=247).contains(id)).ok_or_else(wrong);
-        let (from, to): (u8, u8) = (id(from)?, id(to)?);
-        if from > to {
-            return Err(wrong());
-        }
-        ids.extend(from..=to);
-    }
-    Ok(Ids(ids.into_iter().collect()))
-}
-
-fn parity(text: &str) -> Result<Parity, String> {
-    match text {
-        "none" => Ok(Parity::None),
-        "even" => Ok(Parity::Even),
-        "odd" => Ok(Parity::Odd),
-        _ => Err("expected none, even or odd".into()),
-    }
-}
-
-fn host_and_port(text: &str) -> Result<(String, u16), String> {
-    let wrong = || "expected the converter's host and port, such as 192.168.1.7:8899".to_owned();
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    if host.is_empty() || host.contains(char::is_whitespace) { Err(wrong()) } else { Ok((host.into(), port)) }
+    work::ids(text).map(Ids)
 }
 
 impl Discover {
@@ -139,7 +108,8 @@ impl Discover {
             }
         };
         let running = config.as_ref().filter(|config| gateway_runs(config.http));
-        if let Some(bus) = running.and_then(|config| self.used(config)) {
+        let Some(survey) = self.survey() else { return Ok(ExitCode::from(EXIT_USAGE)) };
+        if let Some(bus) = running.and_then(|config| survey.used(&config.buses)) {
             return refuse_used(&bus);
         }
         // Made before the scan, so that its minutes are not lost to a name that cannot be written.
@@ -160,17 +130,33 @@ impl Discover {
                 return complain(&error, EXIT_USAGE);
             }
         };
-        let left_alone = running.map(used_endpoints).unwrap_or_default();
-        let mut scan = Scan::new(&profiles, left_alone);
-        let outcome = self.scan(&mut scan)?;
-        let (findings, mut progress) = scan.finish();
+        let left_alone = running.map(|config| work::endpoints(&config.buses)).unwrap_or_default();
+        let progress = Arc::new(Mutex::new(Progress::new()));
+        let teller = {
+            let progress = Arc::clone(&progress);
+            move |told| {
+                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                match told {
+                    Told::At { words, .. } => progress.at(|| said(&words)),
+                    Told::Stays(words) => progress.tell(&said(&words)),
+                }
+            }
+        };
+        let mut scan = Scan::new(&profiles, left_alone, Box::new(teller));
+        let mut outcome = Ok(());
+        let ended = block_on(unless_stopped(async { outcome = survey.run(&mut scan).await }))?;
+        let findings = scan.finish();
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ended {
+            progress.tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
+        }
         let found: usize = findings.iter().map(|finding| finding.devices.len()).sum();
         for finding in &findings {
             for remark in &finding.remarks {
                 progress.tell(&said(remark));
             }
         }
-        let text = written::configuration(&findings, config.as_ref(), place.as_ref());
+        let text = written::configuration(&findings, Known::of(config.as_ref(), lang()), place.as_ref());
         match file.zip(self.write.as_ref()) {
             None if found > 0 => write!(out, "{text}")?,
             None => {}
@@ -226,93 +212,20 @@ impl Discover {
         }
     }
 
-    /// The bus of the running gateway that is on the line to be scanned.
-    fn used(&self, config: &Config) -> Option<crate::model::BusId> {
-        let wanted = match &self.place {
-            Place { serial: Some(path), .. } => path.clone(),
-            Place { converter: Some((host, port)), .. } => format!("{host}:{port}"),
-            Place { .. } => return None,
+    /// `None` where no place is named, which the command line does not let through.
+    fn survey(&self) -> Option<Survey> {
+        let place = match &self.place {
+            Place { serial: Some(path), .. } => Where::Serial(path.clone()),
+            Place { converter: Some((host, port)), .. } => Where::Converter(host.clone(), *port),
+            Place { tcp, .. } => Where::Network((*tcp)?),
         };
-        let same = |other: &str| match (std::fs::canonicalize(&wanted), std::fs::canonicalize(other)) {
-            (Ok(wanted), Ok(other)) => wanted == other,
-            _ => wanted == other,
-        };
-        config.buses.iter().find(|bus| same(&place_of(&bus.kind))).map(|bus| bus.id.clone())
-    }
-
-    fn scan(&self, scan: &mut Scan<'_>) -> io::Result<Result<(), ScanError>> {
-        let all: Vec<u8> = (1..=247).collect();
-        let mut outcome = Ok(());
-        let work = async {
-            outcome = match &self.place {
-                Place { serial: Some(path), .. } => {
-                    let ids = self.ids.as_ref().map_or(all.as_slice(), |ids| ids.0.as_slice());
-                    scan.serial(&self.settings(path), ids, self.patient).await
-                }
-                Place { converter: Some((host, port)), .. } => {
-                    let ids = self.ids.as_ref().map_or(all.as_slice(), |ids| ids.0.as_slice());
-                    let place = SerialPlace::Converter { host: host.clone(), port: *port };
-                    let baud = self.bauds.first().copied().unwrap_or(9600);
-                    scan.serial(&[serial(place, baud)], ids, self.patient).await
-                }
-                Place { tcp: Some(network), .. } => {
-                    let few: Vec<u8> = (1..=16).collect();
-                    let ids = self.ids.as_ref().map_or(few.as_slice(), |ids| ids.0.as_slice());
-                    scan.network(*network, self.port, ids).await
-                }
-                Place { .. } => Ok(()),
-            };
-        };
-        let ended = block_on(unless_stopped(work))?;
-        if !ended {
-            scan.progress
-                .tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
-        }
-        Ok(outcome)
-    }
-
-    /// Every setting of a serial port that is to be tried.
-    fn settings(&self, path: &str) -> Vec<Serial> {
-        let mut settings = Vec::new();
-        for baud in &self.bauds {
-            for parity in &self.parities {
-                let place =
-                    SerialPlace::Port { path: path.to_owned(), parity: *parity, two_stop_bits: false };
-                settings.push(serial(place, *baud));
-            }
-        }
-        settings
-    }
-}
-
-fn serial(place: SerialPlace, baud: u32) -> Serial {
-    Serial { place, baud, timeout: ANSWER_WITHIN, gap: Duration::ZERO }
-}
-
-/// The endpoints a running gateway uses.
-fn used_endpoints(config: &Config) -> BTreeSet<String> {
-    config.buses.iter().map(|bus| place_of(&bus.kind)).collect()
-}
-
-/// A Modbus TCP endpoint as a bus.
-fn endpoint(host: String, port: u16) -> BusKind {
-    BusKind::ModbusTcp(ModbusTcp { host, port, timeout: ANSWER_WITHIN, gap: Duration::ZERO })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_read_as_people_write_them() {
-        assert_eq!(ids("3,1-2,2").unwrap().0, [1, 2, 3]);
-        assert_eq!(ids("1-247").unwrap().0.len(), 247);
-        for wrong in ["", "0", "248", "1-", "5-4", "1;2", "a"] {
-            assert!(ids(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!(host_and_port("[::1]:502").unwrap(), ("[::1]".into(), 502));
-        for wrong in ["host", "host:", "host:0", ":1", "a b:1", "host:65536"] {
-            assert!(host_and_port(wrong).is_err(), "{wrong}");
-        }
+        Some(Survey {
+            place,
+            bauds: self.bauds.clone(),
+            parities: self.parities.clone(),
+            ids: self.ids.as_ref().map(|ids| ids.0.clone()),
+            port: self.port,
+            patient: self.patient,
+        })
     }
 }

@@ -24,6 +24,7 @@ mod report;
 mod response;
 mod rules;
 mod run;
+mod secret;
 mod strangers;
 mod table;
 mod wired;
@@ -83,6 +84,7 @@ enum Command {
     Replay(capture::Replay),
     Rules(rules::Rules),
     Report(report::Reports),
+    Secret(secret::Secrets),
 }
 
 /// Which configuration.
@@ -125,6 +127,7 @@ pub fn run() -> ExitCode {
             Command::Replay(replay) => replay.run(out),
             Command::Rules(rules) => rules.run(out),
             Command::Report(report) => report.run(out),
+            Command::Secret(secret) => secret.run(out),
         },
         Err(told) => {
             let code = if told.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };

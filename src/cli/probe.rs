@@ -4,12 +4,13 @@ use super::wired::{Target, block_on, gateway_runs, open, refuse, refuse_used, ta
 use super::words::{lang, say};
 use super::{At, EXIT_UNAVAILABLE, configured, table};
 use crate::config::{Config, Device};
-use crate::model::{Body, Lang, SiteKey};
-use crate::profile::{Context, Decoded, Guess, Protocol, RegisterSpan, RegisterTable, orders};
+use crate::model::{Body, Lang};
+use crate::profile::{Decoded, Guess, RegisterSpan, RegisterTable, orders};
 use crate::runtime::{Chain, Clock, SystemClock};
-use crate::southbound::polled::{Ask, Block, Channel, Exception, Frame, ReadError, Said, Station, plan};
+use crate::southbound::polled::{Ask, Block, Channel, Exception, Frame, ReadError, Said, Station};
 use crate::southbound::serial::codec::Refusal;
 use crate::southbound::survey::capture::hex;
+use crate::work::look;
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -187,30 +188,11 @@ impl<W: Write> Looking<'_, W> {
 
     /// Everything the profile of a device reads, and what it makes of it.
     async fn device(&mut self, config: &Config, station: Station, device: &Device) -> io::Result<()> {
-        let site_key = SiteKey::new([0; 32]);
         let now = SystemClock::new().now().wall;
-        let cx = Context {
-            device: &device.id,
-            now,
-            site_key: &site_key,
-            zone: &config.site.zone,
-            allow_health: false,
-            withheld: None,
-        };
-        let profile = &device.profile;
         let mut decoded = Vec::new();
-        if profile.protocol == Protocol::Modbus {
-            for block in plan(&profile.registers(), &profile.modbus_limits()) {
-                let (table, address) = (block.table, block.address);
-                if let Ok(Said::Words(words)) = self.ask(station, &Ask::Registers(block)).await? {
-                    decoded.extend(profile.decode_registers(&cx, table, address, &words));
-                }
-            }
-        } else {
-            for identifier in profile.identifiers() {
-                if let Ok(Said::Bytes(bytes)) = self.ask(station, &Ask::Quantity(identifier)).await? {
-                    decoded.extend(profile.decode_digits(identifier, &bytes));
-                }
+        for ask in look::asks(device) {
+            if let Ok(said) = self.ask(station, &ask).await? {
+                decoded.extend(look::decoded(device, now, &config.site.zone, &ask, &said));
             }
         }
         self.show(&decoded)

@@ -1,6 +1,6 @@
 //! How far a long piece of work is, on stderr: one line that changes on a terminal, else a line now and then.
 
-use super::words::say;
+use super::words::said;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,11 +54,5 @@ impl Progress {
 
 /// A time left, for people.
 pub(super) fn left(time: Duration) -> String {
-    let secs = time.as_secs() + 1;
-    if secs < 90 {
-        say(format!("还需约 {secs} 秒"), format!("about {secs} s left"))
-    } else {
-        let minutes = secs.div_ceil(60);
-        say(format!("还需约 {minutes} 分钟"), format!("about {minutes} min left"))
-    }
+    said(&crate::work::left(time))
 }

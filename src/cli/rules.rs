@@ -3,7 +3,6 @@
 mod cases;
 mod explain;
 mod list;
-mod past;
 mod replay;
 
 use super::words::say;

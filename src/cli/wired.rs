@@ -3,10 +3,9 @@
 
 use super::words::say;
 use super::{EXIT_UNAVAILABLE, EXIT_USAGE};
-use crate::config::{Bus, BusKind, Config, Device, ModbusTcp, SerialPlace};
+use crate::config::{Bus, Config, Device};
 use crate::model::BusId;
-use crate::southbound::polled::{Channel, ReadError};
-use crate::southbound::{modbus, serial};
+pub(super) use crate::work::open;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -108,34 +107,4 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<Target<'c>, String> {
         })?),
     };
     Ok(Target { bus, device: None, unit })
-}
-
-/// Opens a bus that can be polled.
-pub(super) async fn open(bus: &Bus) -> Result<Box<dyn Channel>, ReadError> {
-    match &bus.kind {
-        BusKind::ModbusTcp(ModbusTcp { host, port, timeout, .. }) => {
-            Ok(Box::new(modbus::Connection::connect(host, *port, *timeout).await?))
-        }
-        BusKind::Serial(settings) => serial::open(settings.clone()).await,
-        _ => Err(ReadError::WrongBus),
-    }
-}
-
-/// Where a bus is, for people.
-pub(super) fn place_of(kind: &BusKind) -> String {
-    match kind {
-        BusKind::ModbusTcp(ModbusTcp { host, port, .. }) => format!("{host}:{port}"),
-        BusKind::Serial(settings) => match &settings.place {
-            SerialPlace::Port { path, .. } => path.clone(),
-            SerialPlace::Converter { host, port } => format!("{host}:{port}"),
-        },
-        BusKind::Mqtt(bus) => format!("{}:{}", bus.host, bus.port),
-        BusKind::MqttListener(_) => "MQTT".to_owned(),
-        BusKind::Onvif(_) => "ONVIF".to_owned(),
-        BusKind::Push(bus) => bus.listen.to_string(),
-        BusKind::FireReceiver(bus) => bus.receiver.listen.to_string(),
-        BusKind::PanelReceiver(bus) => bus.listen.to_string(),
-        BusKind::Isapi(_) => "ISAPI".to_owned(),
-        BusKind::Dahua(_) => "Dahua".to_owned(),
-    }
 }

@@ -60,6 +60,14 @@ pub enum Unreadable {
         /// The largest size taken.
         limit: usize,
     },
+    /// It is sealed, and cannot be opened here.
+    #[error("the secret in {path} is sealed: {why}")]
+    Sealed {
+        /// Which file.
+        path: String,
+        /// Why it stays shut.
+        why: String,
+    },
     /// The system refused.
     #[error("{path} cannot be read: {why}")]
     Refused {
@@ -81,6 +89,12 @@ impl Unreadable {
             Self::Open { path, .. } => format!("run: chmod 600 {path}"),
             Self::NotText { .. } => "save the file as UTF-8 (记事本：另存为，编码选 UTF-8)".into(),
             Self::TooLarge { limit, .. } => format!("write the path of a file of at most {limit} bytes"),
+            Self::Sealed { path, .. } => {
+                let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+                format!(
+                    "bring the key of the machine where it was sealed, or run: schoolgate secret seal {name}"
+                )
+            }
             Self::Refused { path, .. } => format!("let the user that runs schoolgate read {path}"),
         }
     }

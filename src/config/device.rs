@@ -2,13 +2,14 @@
 
 use super::bus::{Buses, Wiring};
 use super::fields::{finish, name_opt, quiet, secs, url};
+use super::ground::Drawing;
 use super::listener::{DeviceLogin, device_login};
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::resolve::Sources;
 use super::{Device, PullFrom, source};
 use crate::document::{Reader, Spot, one_of};
-use crate::model::{BusId, DeviceId, PlaceId};
+use crate::model::{BusId, DeviceId, EnergyItem, PlaceId, Unit};
 use crate::profile::{Profile, Protocol, Ratio, Ratios};
 use crate::rules::Watched;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,11 +54,17 @@ struct Seen {
 }
 
 /// Reads every device.
-pub(super) fn devices(readers: Vec<Reader<'_>>, names: &mut Names, around: &Around<'_>) -> Devices {
+pub(super) fn devices(
+    readers: Vec<Reader<'_>>,
+    names: &mut Names,
+    around: &Around<'_>,
+    drawing: &mut Drawing,
+) -> Devices {
     let mut devices = Devices::default();
     let mut seen = Seen::default();
     for reader in readers {
         let wiring = device(&reader, names, around, &mut seen, &mut devices);
+        drawing.device(&reader);
         let logs_in = matches!(wiring, Some(Wiring::MqttListener | Wiring::Push));
         finish(reader, logs_in.then_some("password_file"));
     }
@@ -99,6 +106,7 @@ fn device(
     let leads_to = leads_to.filter(|place| around.places.check(reader, "leads_to", place.as_str()));
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
     let views = views(reader, wiring, around.places);
+    let item = item(reader, profile.as_deref());
     let (Some(id), Some(profile)) = (id, profile) else { return wiring };
     let name = name.unwrap_or_else(|| id.to_string());
     // A rule may choose by place, so a place that was written is told, whether it exists or not.
@@ -114,7 +122,9 @@ fn device(
         if !views.is_empty() {
             devices.views.insert(id.clone(), views);
         }
-        devices.good.insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed });
+        devices
+            .good
+            .insert(id.clone(), Device { id, name, profile, bus, address, place, poll, alarmed, item });
     }
     wiring
 }
@@ -183,6 +193,17 @@ fn place(reader: &Reader<'_>, places: &Names) -> Option<PlaceId> {
     }
     let place = reader.parsed_opt("place", "write the id of a [[place]]", PlaceId::new)?;
     places.check(reader, "place", place.as_str()).then_some(place)
+}
+
+/// What the energy of a meter is for.
+fn item(reader: &Reader<'_>, profile: Option<&Profile>) -> Option<EnergyItem> {
+    let items: Vec<_> = EnergyItem::ALL.iter().map(|item| (item.as_str(), *item)).collect();
+    let item = reader.word_opt("item", &items);
+    let counts = |profile: &Profile| profile.points.iter().any(|point| point.unit == Unit::KilowattHour);
+    if reader.has("item") && profile.is_some_and(|profile| !counts(profile)) {
+        reader.problem("item", "this device counts no energy", "remove `item`: it is for electricity meters");
+    }
+    item
 }
 
 /// Places that a camera sees besides its own: it is asked for a picture when there is an alarm.

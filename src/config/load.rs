@@ -2,8 +2,11 @@
 
 use super::Config;
 use super::attached::{Attached, MAX_ATTACHED_BYTES, Unreadable};
+use super::ground::MAX_PLAN_BYTES;
 use super::profiles::ProfileSet;
 use super::resolve::{Sources, parse};
+use super::sealed::{SealKey, is_sealed};
+use super::site::DEFAULT_DATA_DIR;
 use crate::document::{Document, MAX_DOCUMENT_BYTES, Problem, Problems, Spot};
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +23,11 @@ const MAX_PROFILES: usize = 4096;
 /// Where systemd puts credentials: only the service can enter, whatever the mode of the files.
 const CREDENTIALS_DIR: &str = "/run/credentials";
 /// The directory beside `gateway.toml` that the unit file hands to the service, file by file, as credentials.
-const SECRETS_DIR: &str = "secrets";
+pub const SECRETS_DIR: &str = "secrets";
+/// The key that opens sealed secrets, in the data directory.
+pub const SEAL_KEY_FILE: &str = "secret.key";
+/// The same as a credential of the service.
+const SEAL_KEY_CREDENTIAL: &str = "secret-key";
 /// What the name of such a credential begins with: the id before the colon of `LoadCredential=` and a `_`.
 const CREDENTIAL_PREFIX: &str = "secret_";
 /// What the name of a file with cases for rules ends with: it lies beside the rules and is no configuration.
@@ -63,13 +70,10 @@ pub fn load_with(path: &Path, other: Option<(&Path, &str)>) -> Result<Config, Ve
         }
     }
     let profiles = read_profiles(base, &files, &problems);
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let read = |path: &Path, what| match credential(credentials.as_deref(), base, path) {
-        // Its mode says nothing: systemd lets the service in by an access list.
-        Some(credential) if what == Attached::Secret => read_attached(&credential, Attached::Public),
-        _ => read_attached(path, what),
-    };
-    let sources = Sources { files: &files, base, profiles: &profiles, read: &read, rules: None };
+    let state = written_data_dir(base, &files);
+    let read = |path: &Path, what| read_again(base, &state, path, what);
+    let sources =
+        Sources { files: &files, base, profiles: &profiles, read: &read, plan: read_plan, rules: None };
     parse(&sources, &problems).ok_or_else(|| problems.into_sorted())
 }
 
@@ -123,12 +127,14 @@ pub fn load_trial(path: &Path, tried: &[PathBuf]) -> Result<Trial, Vec<Problem>>
     let (rules, mut cases) = (texts(rules), texts(cases));
     cases.extend(rules.iter().filter(|(_, text)| text.contains("[[case]]")).cloned());
     let profiles = read_profiles(base, &files, &problems);
-    let read = |path: &Path, what| match (read_attached(path, what), what) {
+    let state = written_data_dir(base, &files);
+    let read = |path: &Path, what| match (read_again(base, &state, path, what), what) {
         (Err(_), Attached::Secret) => Ok(NOT_READ.to_owned()),
         (read, _) => read,
     };
     let in_place = (!tried.is_empty() && !rules.is_empty()).then_some(rules.as_slice());
-    let sources = Sources { files: &files, base, profiles: &profiles, read: &read, rules: in_place };
+    let sources =
+        Sources { files: &files, base, profiles: &profiles, read: &read, plan: read_plan, rules: in_place };
     let config = parse(&sources, &problems);
     let rules = if in_place.is_some() { rules } else { files };
     match config {
@@ -298,6 +304,64 @@ fn credential(credentials: Option<&Path>, base: &Path, path: &Path) -> Option<Pa
     file.is_file().then_some(file)
 }
 
+/// Reads a file that the configuration names, as it is now; `base` is the directory of the configuration, `state` that of
+/// the data. A sealed secret is opened.
+///
+/// # Errors
+/// Why it cannot be taken.
+pub fn read_again(base: &Path, state: &Path, path: &Path, what: Attached) -> Result<String, Unreadable> {
+    let text = match credential(credentials().as_deref(), base, path) {
+        // Its mode says nothing: systemd lets the service in by an access list.
+        Some(credential) if what == Attached::Secret => read_attached(&credential, Attached::Public)?,
+        _ => read_attached(path, what)?,
+    };
+    if what == Attached::Public || !is_sealed(&text) {
+        return Ok(text);
+    }
+    let shut = |why: String| Unreadable::Sealed { path: path.display().to_string(), why };
+    let key = state.join(SEAL_KEY_FILE);
+    let key = seal_key(state)?.ok_or_else(|| shut(format!("its key {} is missing", key.display())))?;
+    key.open(&text).map_err(|error| shut(error.to_string()))
+}
+
+fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// The key that seals secrets, from the credentials of the service or from the data directory; `None` where there is none
+/// yet.
+///
+/// # Errors
+/// When there is one that cannot be read or is no key.
+pub fn seal_key(state: &Path) -> Result<Option<SealKey>, Unreadable> {
+    let credential = credentials().map(|dir| dir.join(SEAL_KEY_CREDENTIAL)).filter(|path| path.is_file());
+    let path = credential.unwrap_or_else(|| state.join(SEAL_KEY_FILE));
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(refused(&path, &error)),
+    };
+    let wrong = || Unreadable::Refused { path: path.display().to_string(), why: "a key has 32 bytes".into() };
+    SealKey::new(&bytes).map(Some).ok_or_else(wrong)
+}
+
+/// Where this configuration keeps its data, as far as that can be told while it may be wrong elsewhere.
+#[must_use]
+pub fn data_dir(config: &Path) -> PathBuf {
+    let (base, unheard) = (config.parent().unwrap_or(Path::new("")), Problems::new());
+    let files = read_files(config, base, &unheard).unwrap_or_default();
+    written_data_dir(base, &files)
+}
+
+fn written_data_dir(base: &Path, files: &[(String, String)]) -> PathBuf {
+    let unheard = Problems::new();
+    let written = files.iter().find_map(|(file, text)| {
+        let document = Document::parse(file, text, &unheard);
+        document.reader(&unheard).table_opt("store")?.text_opt("dir")
+    });
+    written.map_or_else(|| DEFAULT_DATA_DIR.into(), |dir| base.join(dir))
+}
+
 /// Reads a secret or certificate file.
 fn read_attached(path: &Path, what: Attached) -> Result<String, Unreadable> {
     let text = read_text(path, MAX_ATTACHED_BYTES)?;
@@ -314,8 +378,17 @@ fn read_attached(path: &Path, what: Attached) -> Result<String, Unreadable> {
     Ok(text)
 }
 
-/// Reads a plain file of UTF-8 text; a byte order mark at its beginning is not part of it.
-fn read_text(path: &Path, limit: usize) -> Result<String, Unreadable> {
+/// Reads a floor plan.
+///
+/// # Errors
+/// When it is not there, empty or too large.
+pub fn read_plan(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    let bytes = read_bytes(path, MAX_PLAN_BYTES)?;
+    if bytes.is_empty() { Err(Unreadable::Empty(path.display().to_string())) } else { Ok(bytes) }
+}
+
+/// Reads a plain file.
+fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Unreadable> {
     let name = || path.display().to_string();
     let too_large = |bytes| Unreadable::TooLarge { path: name(), bytes, limit };
     // Asked before opening: opening a pipe would wait for its other end.
@@ -335,12 +408,18 @@ fn read_text(path: &Path, limit: usize) -> Result<String, Unreadable> {
     if bytes.len() > limit {
         return Err(too_large(limit_bytes.saturating_add(1)));
     }
+    Ok(bytes)
+}
+
+/// Reads a plain file of UTF-8 text; a byte order mark at its beginning is not part of it.
+fn read_text(path: &Path, limit: usize) -> Result<String, Unreadable> {
+    let bytes = read_bytes(path, limit)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let good = String::from_utf8_lossy(good);
         let line = good.matches('\n').count() + 1;
         let column = good.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Unreadable::NotText { path: name(), line, column }
+        Unreadable::NotText { path: path.display().to_string(), line, column }
     })?;
     Ok(text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text))
 }

@@ -8,10 +8,12 @@ mod bus;
 mod calendar;
 mod campus;
 mod channel;
+mod console;
 mod control;
 mod destination;
 mod device;
 mod fields;
+mod ground;
 mod ladder;
 mod listener;
 mod load;
@@ -22,6 +24,7 @@ mod profiles;
 mod resolve;
 mod response;
 mod rule;
+mod sealed;
 mod site;
 mod source;
 
@@ -30,19 +33,28 @@ pub use channel::{
     Channel, ChannelKind, Charset, Content, Control as ControlChannel, DingTalk, Feishu, Hours, Languages,
     MailTls, Method, MqttTopic, Piece, Robot, Smtp, Sound, Success, Template, Templated, WeCom, Web, Webhook,
 };
+pub use console::{Certificate, CertificateFiles, Console, Oidc};
 pub use control::Controls;
+pub use ground::{Contact, Ground, MAX_PLAN_BYTES, Plan, Point};
 pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
-pub use load::{DEFAULT_PROFILES_DIR, Trial, load, load_profiles, load_trial, load_with};
+pub use load::{
+    DEFAULT_PROFILES_DIR, SEAL_KEY_FILE, SECRETS_DIR, Trial, data_dir, load, load_profiles, load_trial,
+    load_with, read_again, read_plan, seal_key,
+};
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
+pub use sealed::{SealKey, is_sealed};
 pub use source::mac;
 
-use crate::document::Problem;
-use crate::model::{BusId, DestinationId, DeviceId, Place, PlaceId, PointId, Secret};
+use crate::document::{Problem, Spot};
+use crate::model::{
+    AlarmClass, BusId, DestinationId, DeviceId, EnergyItem, Place, PlaceId, PointId, Priority, RuleId,
+    Secret, Text,
+};
 use crate::profile::Profile;
-use crate::rules::{Rule, World};
+use crate::rules::{Rule, RuleKind, World};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -62,10 +74,14 @@ pub struct Config {
     pub budget_mb: u32,
     /// Where the API and metrics listen; loopback until sign-in exists.
     pub http: SocketAddr,
+    /// Where people reach it over TLS, if they may.
+    pub console: Option<Console>,
     /// Length of an aggregate sent north, in seconds; divides an hour. 900 unless told otherwise.
     pub aggregate_secs: u32,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
+    /// What the desk shows beside an alarm.
+    pub ground: Ground,
     /// What is said of who is where.
     pub campus: crate::campus::Settings,
     /// What is said of alarms.
@@ -96,8 +112,37 @@ pub struct Config {
     pub ladders: Ladders,
     /// What may be done with persons, and how long data are kept.
     pub privacy: Privacy,
+    /// The rules as they were written, in the order of `rules`; those that are always on are not among them.
+    pub written_rules: Vec<WrittenRule>,
+    /// The file it begins with.
+    pub source: PathBuf,
     /// What is allowed and hardly meant: nothing of it keeps the gateway from starting.
     pub cautions: Vec<Problem>,
+}
+
+/// A rule as it was written.
+#[derive(Debug, Clone)]
+pub struct WrittenRule {
+    /// Its id.
+    pub id: RuleId,
+    /// Its kind.
+    pub kind: &'static RuleKind,
+    /// Where it stands.
+    pub spot: Spot,
+    /// What its alarms are about.
+    pub class: AlarmClass,
+    /// How soon to act on them.
+    pub priority: Priority,
+    /// The devices that it watches, by id; `None` is all.
+    pub devices: Option<Vec<DeviceId>>,
+    /// The points that it judges.
+    pub points: Vec<(DeviceId, PointId)>,
+    /// The place by which it chooses, if it does.
+    pub place: Option<PlaceId>,
+    /// What it says besides: keys and values, as written.
+    pub says: String,
+    /// Why it can never raise an alarm, if that is certain.
+    pub never: Option<Text>,
 }
 
 /// The school.
@@ -410,6 +455,8 @@ pub struct Device {
     pub poll: Duration,
     /// The points that rules judge: they are read before others.
     pub alarmed: BTreeSet<PointId>,
+    /// What a meter's energy is used for, where it is for one thing.
+    pub item: Option<EnergyItem>,
 }
 
 /// A platform that is owed records.

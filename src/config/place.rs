@@ -2,7 +2,9 @@
 
 use super::calendar::Calendars;
 use super::fields::{finish, name_opt};
+use super::ground::Drawing;
 use super::names::Names;
+use super::resolve::Sources;
 use crate::calendar::MAIN;
 use crate::document::{Problems, Reader, Spot, one_of};
 use crate::model::{Place, PlaceId, PlaceKind, Text};
@@ -18,19 +20,27 @@ struct Written {
     calendar: Option<String>,
 }
 
+/// What places may refer to.
+pub(super) struct Around<'a> {
+    pub(super) calendars: &'a Calendars,
+    pub(super) sources: &'a Sources<'a>,
+}
+
 /// Reads every place and works out its path.
 pub(super) fn places(
     readers: Vec<Reader<'_>>,
     names: &mut Names,
-    calendars: &Calendars,
+    around: &Around<'_>,
+    drawing: &mut Drawing,
     problems: &Problems,
 ) -> BTreeMap<PlaceId, Place> {
     let mut written = BTreeMap::new();
     let mut tables = Vec::new();
     for reader in readers {
-        if let Some((id, place)) = read(&reader, names, calendars) {
+        if let Some((id, place)) = read(&reader, names, around.calendars) {
             written.insert(id, place);
         }
+        drawing.place(&reader, around.sources);
         tables.push(reader);
     }
     for reader in tables {

@@ -2,12 +2,13 @@
 
 use super::attached::{Attached, Unreadable};
 use super::device::Around;
+use super::ground::Drawing;
 use super::names::{Names, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
-    Config, Site, alarm, bus, calendar, campus, channel, control, destination, device, ladder, listener,
-    place, privacy, response, rule, site, source,
+    Config, Site, alarm, bus, calendar, campus, channel, console, control, destination, device, ladder,
+    listener, place, privacy, response, rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
 use crate::rules::{self, Rule, World};
@@ -24,6 +25,8 @@ pub struct Sources<'a> {
     pub profiles: &'a ProfileSet,
     /// Reads a file that the configuration names.
     pub read: &'a dyn Fn(&Path, Attached) -> Result<String, Unreadable>,
+    /// Reads a floor plan.
+    pub plan: fn(&Path) -> Result<Vec<u8>, Unreadable>,
     /// Name and text of files whose rules stand in place of those of `files`, if any.
     pub rules: Option<&'a [(String, String)]>,
 }
@@ -40,6 +43,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let zone = site.as_ref().map_or_else(site::default_zone, |site| site.zone.clone());
     let (data_dir, budget_mb) = site::store(once(&roots, "store"), sources.base);
     let http = site::http(once(&roots, "http"));
+    let console = console::console(once(&roots, "console"), &data_dir, sources);
     let aggregate_secs = site::uploads(once(&roots, "uploads"));
     let privacy = privacy::privacy(once(&roots, "privacy"));
     if let Some(profiles) = once(&roots, "profiles") {
@@ -58,12 +62,14 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     let campus = campus::campus(once(&roots, "campus"));
     let (alarms, duty) = alarm::alarms(once(&roots, "alarms"), &zone);
     let mut place_names = Names::of("place");
-    let places = place::places(every(&roots, "place"), &mut place_names, &calendars, problems);
+    let mut drawing = Drawing::default();
+    let around = place::Around { calendars: &calendars, sources };
+    let places = place::places(every(&roots, "place"), &mut place_names, &around, &mut drawing, problems);
     let mut bus_names = Names::of("bus");
     let mut buses = bus::buses(every(&roots, "bus"), &mut bus_names, gateway, sources);
     let mut device_names = Names::of("device");
     let around = Around { places: &place_names, bus_names: &bus_names, buses: &buses, sources };
-    let mut devices = device::devices(every(&roots, "device"), &mut device_names, &around);
+    let mut devices = device::devices(every(&roots, "device"), &mut device_names, &around, &mut drawing);
     listener::attach(&mut buses, std::mem::take(&mut devices.logins), problems);
     let destinations =
         destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
@@ -82,8 +88,12 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         .map(|(file, text)| Document::parse(file, text, problems))
         .collect();
     let ruling = if sources.rules.is_some() { &other } else { &documents };
-    let mut rules = read_rules(ruling, &device_names, &place_names, &world, problems);
+    let mut rules = read_rules(ruling, (&device_names, &place_names), &world, &mut drawing, problems);
+    drawing.guidance(every(&roots, "guidance"));
+    drawing.contacts(every(&roots, "contact"));
+    let ground = drawing.finish(&places, problems);
     let mut cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
+    let written_rules = rule::written(every(&readers(ruling, &Problems::new()), "rule"), &rules);
     let around = alarm::Around {
         places: &places,
         place_names: &place_names,
@@ -137,8 +147,10 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         data_dir,
         budget_mb,
         http,
+        console,
         aggregate_secs,
         places,
+        ground,
         campus,
         alarms,
         duty,
@@ -154,6 +166,8 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
         views,
         ladders,
         privacy,
+        written_rules,
+        source: sources.files.first().map(|(file, _)| file.into()).unwrap_or_default(),
         cautions,
     })
 }
@@ -161,9 +175,9 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
 /// Reads the rules; slips that only follow from a broken device or place are not told.
 fn read_rules(
     documents: &[Document<'_>],
-    devices: &Names,
-    places: &Names,
+    (devices, places): (&Names, &Names),
     world: &World,
+    drawing: &mut Drawing,
     problems: &Problems,
 ) -> Vec<Box<dyn Rule>> {
     let mut undecided = Undecided::default();
@@ -177,7 +191,7 @@ fn read_rules(
         if any_device_unknown {
             undecided.note_choices(&tables, places);
         }
-        rule::rules(tables, &mut Names::of("rule"), world)
+        rule::rules(tables, &mut Names::of("rule"), world, drawing)
     };
     undecided.pass_on(heard, problems);
     rules
@@ -189,7 +203,7 @@ pub fn rules(files: &[(String, String)], world: &World, problems: &Problems) -> 
     let documents: Vec<Document<'_>> =
         files.iter().map(|(file, text)| Document::parse(file, text, problems)).collect();
     let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(problems)).collect();
-    rule::rules(every(&roots, "rule"), &mut Names::of("rule"), world)
+    rule::rules(every(&roots, "rule"), &mut Names::of("rule"), world, &mut Drawing::default())
 }
 
 /// The ids of all rules, also of those that have a problem, which is told already.

@@ -1,11 +1,13 @@
 //! `[[rule]]`: the id and kind are read here, the rest by the kind itself.
 
+use super::WrittenRule;
+use super::ground::Drawing;
 use super::names::Names;
 use crate::alarm::DRILL_RULES;
 use crate::document::{Problem, Problems, Reader, Spot};
-use crate::model::RuleId;
 use crate::model::alarm::RESPONSE_RULES;
-use crate::rules::{RULE_KINDS, Rule, RuleKind, World};
+use crate::model::{PlaceId, RuleId};
+use crate::rules::{RULE_KINDS, Rule, RuleKind, Watch, World};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +19,12 @@ const RESERVED: [(&str, &str); 3] = [
 ];
 
 /// Reads every rule.
-pub(super) fn rules(readers: Vec<Reader<'_>>, names: &mut Names, world: &World) -> Vec<Box<dyn Rule>> {
+pub(super) fn rules(
+    readers: Vec<Reader<'_>>,
+    names: &mut Names,
+    world: &World,
+    drawing: &mut Drawing,
+) -> Vec<Box<dyn Rule>> {
     let kinds: Vec<(&str, &RuleKind)> = RULE_KINDS.iter().map(|kind| (kind.name, kind)).collect();
     let mut rules = Vec::new();
     for reader in readers {
@@ -27,6 +34,7 @@ pub(super) fn rules(readers: Vec<Reader<'_>>, names: &mut Names, world: &World) 
             let message = format!("ids that begin with '{prefix}' belong to {whose}");
             reader.problem("id", message, "write another id; these need not be written");
         }
+        drawing.rule(&reader);
         let Some(kind) = reader.word("kind", &kinds) else { continue };
         // A rule whose id is wrong is still read, so that all its problems are told at once.
         let placeholder = || RuleId::new("unnamed").ok();
@@ -53,7 +61,7 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
                     .into(),
             });
         }
-        match before.entry(reader.written_without(&["id"])) {
+        match before.entry(reader.written_without(&["id", "steps"])) {
             Entry::Occupied(first) => cautions.push(Problem {
                 spot,
                 message: format!("the rule '{id}' says the same as '{}'（两条规则相同）", first.get()),
@@ -63,6 +71,35 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
         }
     }
     cautions
+}
+
+/// Keys of a rule that are told by themselves, or that say nothing of when it raises an alarm.
+const TOLD_APART: [&str; 8] = ["id", "kind", "devices", "class", "place", "alarm_class", "priority", "steps"];
+
+/// The rules as they were written, for those who look at them.
+pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec<WrittenRule> {
+    let written = |reader: Reader<'_>| {
+        let id = reader.text_opt("id")?;
+        let rule = rules.iter().find(|rule| rule.id().as_str() == id)?;
+        let kind = reader.text_opt("kind")?;
+        let header = rule.header()?;
+        Some(WrittenRule {
+            id: rule.id().clone(),
+            kind: RULE_KINDS.iter().find(|known| known.name == kind)?,
+            spot: reader.spot("id"),
+            class: header.class,
+            priority: header.priority,
+            devices: match rule.watches() {
+                Watch::All => None,
+                Watch::Devices(devices) => Some(devices),
+            },
+            points: if rule.points().is_empty() { rule.periods() } else { rule.points() },
+            place: reader.text_opt("place").and_then(|place| PlaceId::new(&place).ok()),
+            says: reader.written_without(&TOLD_APART).replace(',', ", "),
+            never: rule.never(),
+        })
+    };
+    readers.into_iter().filter_map(written).collect()
 }
 
 /// What cannot be judged because something else is broken and told already.

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Where the database lives unless told otherwise.
-const DEFAULT_DATA_DIR: &str = "/var/lib/schoolgate";
+pub(super) const DEFAULT_DATA_DIR: &str = "/var/lib/schoolgate";
 /// Room that the data may take unless told otherwise, MiB: years of a large school, and within every card in use.
 const DEFAULT_BUDGET_MB: u32 = 4096;
 /// What may be written there, MiB: the write-ahead log alone takes up to 16, and 16 TiB is beyond every box.
@@ -99,8 +99,8 @@ pub(super) fn http(reader: Option<Reader<'_>>) -> SocketAddr {
             "listen",
             format!("'http.listen' is {listen}, where other machines could reach it"),
             format!(
-                "write \"127.0.0.1:{}\"; any other address is refused until sign-in exists, because whoever \
-                 reaches the API can read everything and acknowledge alarms",
+                "write \"127.0.0.1:{}\": it is not encrypted. For other machines there is [console], over TLS: \
+                 `listen = \"0.0.0.0:8443\"`",
                 listen.port()
             ),
         );

@@ -96,8 +96,17 @@ fn parsed(text: &str) -> Result<Config, Vec<String>> {
         ProfileSet::parse(&[("energy-meter/test-em1/profile.toml".into(), METER.into())], &problems);
     let files = [("gateway.toml".to_owned(), text.to_owned())];
     let base = Path::new("/etc/schoolgate");
-    let config =
-        parse(&Sources { files: &files, base, profiles: &profiles, read: &read, rules: None }, &problems);
+    let config = parse(
+        &Sources {
+            files: &files,
+            base,
+            profiles: &profiles,
+            read: &read,
+            plan: super::read_plan,
+            rules: None,
+        },
+        &problems,
+    );
     config.ok_or_else(|| problems.into_sorted().iter().map(ToString::to_string).collect())
 }
 
@@ -156,8 +165,17 @@ fn devices_behind_transformers() {
     let profiles = ProfileSet::parse(&[("energy-meter/test-em1/profile.toml".into(), meter)], &problems);
     let files = [("gateway.toml".to_owned(), format!("{text}{devices}"))];
     let base = Path::new("/etc/schoolgate");
-    let config =
-        parse(&Sources { files: &files, base, profiles: &profiles, read: &read, rules: None }, &problems);
+    let config = parse(
+        &Sources {
+            files: &files,
+            base,
+            profiles: &profiles,
+            read: &read,
+            plan: super::read_plan,
+            rules: None,
+        },
+        &problems,
+    );
     let config = config.unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()));
     let profile = |id: &str| &config.devices[id].profile;
     assert!(Arc::ptr_eq(profile("d0"), profile("meter-1")) && Arc::ptr_eq(profile("d1"), profile("d2")));

@@ -1,6 +1,8 @@
 //! The routes of what people do about alarms, hazards and areas.
 
-use super::api::{Answer, Asked, DEFAULT_ROWS, alarm_id, listed, narrowed, not_found, not_understood, read};
+use super::api::{
+    Answer, Asked, DEFAULT_ROWS, Narrowed, alarm_id, listed, narrowed, not_found, not_understood, read,
+};
 use super::route::Route;
 use super::{Console, Problem, Who, views};
 use crate::access::Right;
@@ -11,6 +13,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,39 +26,49 @@ pub(super) fn routes() -> Vec<Route> {
             Act,
             ("确认报警", "acknowledge an alarm"),
             acknowledge,
-        ),
-        Route::post("/api/v1/alarms/{id}/reset", Act, ("复位报警", "reset an alarm"), reset),
+        )
+        .takes::<Given>(),
+        Route::post("/api/v1/alarms/{id}/reset", Act, ("复位报警", "reset an alarm"), reset).takes::<Given>(),
         Route::post(
             "/api/v1/alarms/{id}/confirm",
             Act,
             ("认定真假", "say what an alarm turned out to be"),
             confirm,
-        ),
+        )
+        .takes::<Given>(),
         Route::post(
             "/api/v1/alarms/{id}/shelve",
             Hush,
             ("搁置报警", "keep an alarm quiet for a while"),
             shelve,
-        ),
-        Route::post("/api/v1/alarms/{id}/unshelve", Hush, ("取消搁置", "keep it quiet no longer"), unshelve),
-        Route::post("/api/v1/alarms/{id}/out-of-service", Hush, ("停用", "take it out of service"), take_out),
-        Route::post("/api/v1/alarms/{id}/in-service", Hush, ("恢复启用", "put it back in service"), put_back),
-        Route::get("/api/v1/hazards", See, ("隐患，新的在前", "hazards, newest first"), hazards),
-        Route::post("/api/v1/hazards", Act, ("登记隐患", "write down a hazard"), find_hazard),
+        )
+        .takes::<Given>(),
+        Route::post("/api/v1/alarms/{id}/unshelve", Hush, ("取消搁置", "keep it quiet no longer"), unshelve)
+            .takes::<Given>(),
+        Route::post("/api/v1/alarms/{id}/out-of-service", Hush, ("停用", "take it out of service"), take_out)
+            .takes::<Given>(),
+        Route::post("/api/v1/alarms/{id}/in-service", Hush, ("恢复启用", "put it back in service"), put_back)
+            .takes::<Given>(),
+        Route::get("/api/v1/hazards", See, ("隐患，新的在前", "hazards, newest first"), hazards)
+            .asks::<Narrowed>(),
+        Route::post("/api/v1/hazards", Act, ("登记隐患", "write down a hazard"), find_hazard)
+            .takes::<Given>(),
         Route::get("/api/v1/hazards/{id}", See, ("一条隐患及其经过", "one hazard and its steps"), hazard),
         Route::post(
             "/api/v1/hazards/{id}/{stage}",
             Act,
             ("隐患的下一步", "the next step of a hazard"),
             step_hazard,
-        ),
+        )
+        .takes::<Given>(),
         Route::get("/api/v1/areas", See, ("防区状态", "how areas stand"), areas),
-        Route::post("/api/v1/areas/{id}/{order}", Arm, ("布防、撤防", "arm and disarm"), arm),
+        Route::post("/api/v1/areas/{id}/{order}", Arm, ("布防、撤防", "arm and disarm"), arm)
+            .takes::<Given>(),
     ]
 }
 
 /// What an order may say; who gives it always, the rest as it needs.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
     actor: Option<String>,
@@ -252,7 +265,7 @@ fn understood(body: Body, keys: &[&str], example: &str) -> Result<Given, Problem
 pub(super) async fn give(console: &Console, order: Order, actor: Actor, note: &str) -> Answer {
     let note = note.chars().take(MAX_NOTE_CHARS).collect();
     match console.orders.order(Command { order, actor, note }).await {
-        Ok(Ok(done)) => Ok(Json(view(&done))),
+        Ok(Ok(done)) => Ok(Json(view(console, &done))),
         Ok(Err(refused)) => Err(refusal(&refused)),
         Err(stopping) => {
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "网关正在停止", stopping.to_string()))
@@ -260,9 +273,9 @@ pub(super) async fn give(console: &Console, order: Order, actor: Actor, note: &s
     }
 }
 
-fn view(done: &Done) -> Value {
+fn view(console: &Console, done: &Done) -> Value {
     match done {
-        Done::Alarm(alarm) => views::alarm(alarm),
+        Done::Alarm(alarm) => views::alarm(console, alarm),
         Done::Hazard(hazard) => views::hazard(hazard),
         Done::Area(area) => json!(area),
         Done::Drill(drill) => json!(drill),

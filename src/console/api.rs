@@ -2,22 +2,28 @@
 
 use super::route::{self, Route};
 use super::{
-    Console, Problem, account, alarms, approvals, audit, campus, controls, drill, people, pictures, reports,
-    responses, session, views,
+    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs,
+    oidc, openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
+    views,
 };
 use crate::access::Right;
-use crate::model::{AlarmId, DestinationId, DeviceId, EventKind, PointId, Wall};
+use crate::model::{
+    AlarmClass, AlarmId, DestinationId, DeviceId, EventKind, Place, PlaceId, PointId, Priority, Wall,
+};
 use crate::profile::Nature;
 use crate::runtime::Chain;
 use crate::store::{
-    AlarmFilter, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader, StoreError,
+    AlarmFilter, AlarmState, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader,
+    StoreError,
 };
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -42,10 +48,20 @@ pub fn routes() -> Vec<Route> {
         drill::routes(),
         campus::routes(),
         people::routes(),
+        door::routes(),
+        oidc::routes(),
         session::routes(),
         account::routes(),
         audit::routes(),
         approvals::routes(),
+        probe::routes(),
+        rules::routes(),
+        energy::routes(),
+        uploads::routes(),
+        jobs::routes(),
+        openapi::own(),
+        stream::routes(),
+        site::routes(),
     ]
     .into_iter()
     .flatten()
@@ -57,16 +73,21 @@ fn own() -> Vec<Route> {
     vec![
         Route::get("/api/v1/devices", See, ("全部设备及其状态", "every device and how it stands"), devices),
         Route::get("/api/v1/devices/{id}", See, ("一台设备", "one device"), device),
-        Route::get("/api/v1/readings", See, ("读数，新的在前", "readings, newest first"), readings),
+        Route::get("/api/v1/readings", See, ("读数，新的在前", "readings, newest first"), readings)
+            .asks::<Narrowed>(),
         Route::get(
             "/api/v1/rollups",
             Energy,
             ("分钟、上报周期、小时、日汇总", "minutes, upload periods, hours, days"),
             roll_ups,
-        ),
-        Route::get("/api/v1/energy", Energy, ("一段时间的用电量", "energy of a span"), energy),
-        Route::get("/api/v1/events", See, ("事件，新的在前", "events, newest first"), events),
-        Route::get("/api/v1/alarms", See, ("报警，新的在前", "alarms, newest first"), list_alarms),
+        )
+        .asks::<Narrowed>(),
+        Route::get("/api/v1/energy", Energy, ("一段时间的用电量", "energy of a span"), energy_of)
+            .asks::<Narrowed>(),
+        Route::get("/api/v1/events", See, ("事件，新的在前", "events, newest first"), events)
+            .asks::<Narrowed>(),
+        Route::get("/api/v1/alarms", See, ("报警，新的在前", "alarms, newest first"), list_alarms)
+            .asks::<Narrowed>(),
         Route::get("/api/v1/alarms/{id}", See, ("一条报警及其经过", "one alarm and its history"), alarm),
         Route::get("/api/v1/destinations", Diagnose, ("上报情况", "how uploads are doing"), destinations),
         Route::get(
@@ -74,13 +95,15 @@ fn own() -> Vec<Route> {
             Diagnose,
             ("平台拒收的记录", "records that a platform refused"),
             set_aside,
-        ),
+        )
+        .asks::<Narrowed>(),
         Route::get(
             "/api/v1/quarantine",
             Diagnose,
             ("无法理解的报文", "messages that were not understood"),
             quarantine,
-        ),
+        )
+        .asks::<Narrowed>(),
         Route::get(
             "/api/v1/strangers",
             Diagnose,
@@ -93,7 +116,7 @@ fn own() -> Vec<Route> {
 /// The routes.
 pub fn router(console: Console) -> Router {
     route::router(routes())
-        .fallback(async || not_found("路径", "path"))
+        .fallback(pages::page)
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -105,7 +128,7 @@ pub fn router(console: Console) -> Router {
 }
 
 /// What a list may be narrowed by.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Narrowed {
     device: Option<String>,
@@ -289,7 +312,7 @@ async fn minutes(console: &Console, asked: Narrowed) -> Answer {
 }
 
 /// Energy of the school days that start in a span, in kWh, from the days' roll-ups.
-async fn energy(State(console): State<Console>, asked: Asked) -> Answer {
+async fn energy_of(State(console): State<Console>, asked: Asked) -> Answer {
     let asked = narrowed(asked)?;
     let by = one_of(asked.by, "by", "device, place, total", |word| {
         ["device", "place", "total"].into_iter().find(|known| *known == word)
@@ -338,12 +361,65 @@ async fn events(State(console): State<Console>, asked: Asked) -> Answer {
     listed(page, views::event)
 }
 
-async fn list_alarms(State(console): State<Console>, asked: Asked) -> Answer {
-    let asked = narrowed(asked)?;
-    let filter = AlarmFilter { open: asked.open.unwrap_or(false) };
+async fn list_alarms(State(console): State<Console>, asked: Result<Query<Sought>, QueryRejection>) -> Answer {
+    let Query(asked) = asked.map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("查询参数有误：{error}"),
+            format!(
+                "the query is not understood ({error}); known: open, state, class, priority, place, device, rule, \
+                 from, to, before, limit"
+            ),
+        )
+    })?;
+    let place = id_of(asked.place, "place", |t| PlaceId::new(t).ok())?;
+    let words = |all: &[&'static str]| all.join(", ");
+    let state = AlarmState::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>();
+    let class = AlarmClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>();
+    let priority = Priority::ALL.iter().map(|priority| priority.as_str()).collect::<Vec<_>>();
+    let filter = AlarmFilter {
+        state: one_of(asked.state, "state", &words(&state), AlarmState::from_word)?
+            .or(asked.open.unwrap_or(false).then_some(AlarmState::Open)),
+        class: one_of(asked.class, "class", &words(&class), AlarmClass::from_word)?,
+        priority: one_of(asked.priority, "priority", &words(&priority), Priority::from_word)?,
+        places: place.map(|place| below(&place, &console.places)),
+        device: id_of(asked.device, "device", |t| DeviceId::new(t).ok())?,
+        rule: asked.rule.filter(|rule| !rule.is_empty()),
+        from: asked.from.map(Wall),
+        to: asked.to.map(Wall),
+    };
     let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
-    let page = read(&console, move |r| r.alarms(filter, asked.before, limit)).await?;
-    listed(page, views::alarm)
+    let page = read(&console, move |r| r.alarms(&filter, asked.before, limit)).await?;
+    listed(page, |alarm| views::alarm(&console, alarm))
+}
+
+/// What the list of alarms may be narrowed by.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sought {
+    open: Option<bool>,
+    state: Option<String>,
+    class: Option<String>,
+    priority: Option<String>,
+    place: Option<String>,
+    device: Option<String>,
+    rule: Option<String>,
+    from: Option<i64>,
+    to: Option<i64>,
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+/// A place and all that lies in it.
+fn below(place: &PlaceId, places: &BTreeMap<PlaceId, Place>) -> Vec<PlaceId> {
+    let lies_in = |id: &&PlaceId| {
+        std::iter::successors(Some(*id), |id| places.get(*id)?.parent.as_ref())
+            // As many steps as there are places: a ring, which the configuration refuses, would still end.
+            .take(places.len())
+            .any(|above| above == place)
+    };
+    // A place that is no longer configured may still have alarms.
+    std::iter::once(place).chain(places.keys().filter(lies_in).filter(|id| *id != place)).cloned().collect()
 }
 
 pub(super) fn alarm_id(text: &str) -> Result<AlarmId, Problem> {
@@ -355,9 +431,9 @@ async fn alarm(State(console): State<Console>, Path(id): Path<String>) -> Answer
     let found = read(&console, move |r| Ok((r.alarm(id)?, r.explained(id)?))).await?;
     let (found, explains) = found;
     let (alarm, steps) = found.ok_or_else(|| not_found("报警", "alarm"))?;
-    let explains: Vec<Value> = explains.iter().map(views::alarm).collect();
+    let explains: Vec<Value> = explains.iter().map(|alarm| views::alarm(&console, alarm)).collect();
     let steps: Vec<Value> = steps.iter().map(views::step).collect();
-    let mut value = views::alarm(&alarm);
+    let mut value = views::alarm(&console, &alarm);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("history".into(), json!(steps));
         fields.insert("explains".into(), json!(explains));

@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,9 +21,9 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/presence", See, ("各区域人数", "how many are in each zone"), presence),
         Route::get("/api/v1/muster", See, ("清点情况", "the muster as it stands"), muster),
-        Route::post("/api/v1/muster/start", Respond, ("开始清点", "begin a muster"), start),
-        Route::post("/api/v1/muster/close", Respond, ("结束清点", "end the muster"), close),
-        Route::post("/api/v1/muster/safe", Respond, ("登记已安全人员", "who is safe"), safe),
+        Route::post("/api/v1/muster/start", Respond, ("开始清点", "begin a muster"), start).takes::<Start>(),
+        Route::post("/api/v1/muster/close", Respond, ("结束清点", "end the muster"), close).takes::<Close>(),
+        Route::post("/api/v1/muster/safe", Respond, ("登记已安全人员", "who is safe"), safe).takes::<Safe>(),
     ]
 }
 
@@ -47,7 +48,7 @@ pub(super) async fn muster(State(console): State<Console>) -> Answer {
 }
 
 /// An order to start one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
     actor: Option<String>,
@@ -57,7 +58,7 @@ pub(super) struct Start {
 }
 
 /// An order to close it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Close {
     actor: Option<String>,
@@ -66,7 +67,7 @@ pub(super) struct Close {
 }
 
 /// Who is safe: persons by their pseudonyms, or everybody of a group.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Safe {
     actor: Option<String>,

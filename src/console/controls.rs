@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,12 +19,13 @@ use serde_json::{Value, json};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/controls", Right::See, ("可控制的输出", "outputs that may be switched"), list),
-        Route::post("/api/v1/controls/{id}", Right::Control, ("控制一个输出", "switch an output"), order),
+        Route::post("/api/v1/controls/{id}", Right::Control, ("控制一个输出", "switch an output"), order)
+            .takes::<Given>(),
     ]
 }
 
 /// An order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
     actor: Option<String>,

@@ -10,6 +10,7 @@ use crate::model::{AlarmClass, Order, PlaceId, Priority};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -18,14 +19,15 @@ pub(super) fn routes() -> Vec<Route> {
     use Right::{Drill, See};
     vec![
         Route::get("/api/v1/drill", See, ("进行中的演练", "the drill that is running"), drill),
-        Route::post("/api/v1/drill/start", Drill, ("开始演练", "begin a drill"), start),
-        Route::post("/api/v1/drill/stop", Drill, ("结束演练", "end the drill"), stop),
-        Route::post("/api/v1/drill/alarm", Drill, ("演练报警", "raise an alarm of the drill"), alarm),
+        Route::post("/api/v1/drill/start", Drill, ("开始演练", "begin a drill"), start).takes::<Start>(),
+        Route::post("/api/v1/drill/stop", Drill, ("结束演练", "end the drill"), stop).takes::<Stop>(),
+        Route::post("/api/v1/drill/alarm", Drill, ("演练报警", "raise an alarm of the drill"), alarm)
+            .takes::<Alarm>(),
     ]
 }
 
 /// An order to begin one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
     actor: Option<String>,
@@ -34,7 +36,7 @@ pub(super) struct Start {
 }
 
 /// An order to end it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stop {
     actor: Option<String>,
@@ -43,7 +45,7 @@ pub(super) struct Stop {
 }
 
 /// An order to raise an alarm of it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Alarm {
     actor: Option<String>,

@@ -12,27 +12,46 @@ mod approvals;
 mod audit;
 mod campus;
 mod controls;
+pub mod door;
 mod drill;
+mod energy;
+mod feed;
 mod guard;
+mod herald;
+mod jobs;
+pub mod oidc;
+mod openapi;
+mod pages;
 mod people;
 mod pictures;
+mod probe;
 mod problem;
 mod reports;
 mod responses;
 mod route;
+mod rules;
 mod session;
+mod site;
+mod stream;
+#[cfg(test)]
+mod testing;
+mod uploads;
 mod views;
 mod who;
 
 pub use accounts::{AccessError, Accounts, LOCAL_TOKEN, Notes, Opened, Proof};
 pub use api::{router, routes};
+pub use feed::Feed;
 pub use guard::{Hosts, guarded};
+pub use herald::Herald;
+pub use jobs::{Desk as JobDesk, Office, Parts as JobParts, Work, office};
 pub use problem::Problem;
 pub use route::Route;
+pub use stream::{BlankBoard, STREAMS, Streams};
 pub use who::{Via, Who};
 
 use crate::capture::Shelf;
-use crate::config::{Device, Site};
+use crate::config::{Device, Ground, Site};
 use crate::model::{ChannelId, DestinationId, DeviceId, Place, PlaceId};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::Live;
@@ -58,6 +77,8 @@ pub struct Console {
     pub devices: Arc<BTreeMap<DeviceId, Device>>,
     /// The places of the school.
     pub places: Arc<BTreeMap<PlaceId, Place>>,
+    /// Floor plans, what to do, whom to call.
+    pub ground: Arc<Ground>,
     /// The school.
     pub site: Arc<Site>,
     /// Who is on duty, and when shifts begin.
@@ -68,6 +89,8 @@ pub struct Console {
     pub live: watch::Receiver<Arc<Live>>,
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
+    /// The door to other machines.
+    pub front: door::Front,
     /// What was counted.
     pub tally: Arc<Tally>,
     /// Where orders about alarms go.
@@ -80,6 +103,8 @@ pub struct Console {
     pub people: PeopleDesk,
     /// The store, for what an erasure has to do to its files.
     pub store: WeakHandle,
+    /// Who follows.
+    pub streams: Streams,
     /// Pictures of alarms.
     pub pictures: Shelf,
     /// The time.
@@ -88,6 +113,10 @@ pub struct Console {
     pub track: bool,
     /// The channels by which people are told of drills.
     pub drill_channels: Arc<[ChannelId]>,
+    /// What jobs and the pages beside them need to know.
+    pub work: Arc<Work>,
+    /// Where jobs are ordered.
+    pub jobs: JobDesk,
 }
 
 /// What is being answered at a stop may take this long to end.

@@ -14,6 +14,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -26,15 +27,19 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/people", Persons, ("人员数量", "how many persons there are"), list),
         Route::post("/api/v1/people", Persons, ("导入人员", "take persons in"), import)
-            .bodies_up_to(MAX_IMPORT),
-        Route::post("/api/v1/people/export", Persons, ("导出人员", "export persons"), export),
-        Route::post("/api/v1/people/erase", Persons, ("删除一个人的数据", "erase a person"), erase),
+            .bodies_up_to(MAX_IMPORT)
+            .takes::<Import>(),
+        Route::post("/api/v1/people/export", Persons, ("导出人员", "export persons"), export)
+            .takes::<Asked>(),
+        Route::post("/api/v1/people/erase", Persons, ("删除一个人的数据", "erase a person"), erase)
+            .takes::<Erasure>(),
         Route::get(
             "/api/v1/people/{person}/track",
             Persons,
             ("一个人的通行记录", "where a person passed"),
             track,
-        ),
+        )
+        .asks::<Span>(),
     ]
 }
 
@@ -107,7 +112,7 @@ pub(super) async fn list(State(console): State<Console>) -> Answer {
 }
 
 /// Persons, as the school's program hands them over.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Import {
     actor: Option<String>,
@@ -116,7 +121,7 @@ pub(super) struct Import {
     rows: Vec<Row>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Row {
     person: String,
@@ -178,7 +183,7 @@ pub(super) async fn import(
 }
 
 /// Who asks, and what for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     actor: Option<String>,
@@ -223,7 +228,7 @@ pub(super) async fn persons(console: &Console) -> Result<Vec<Value>, Problem> {
 }
 
 /// Who is to be erased, and who says so.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Erasure {
     actor: Option<String>,
@@ -296,7 +301,7 @@ async fn traces(console: &Console, person: &PersonRef) -> Result<Vec<String>, Pr
 }
 
 /// Which part of a track.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Span {
     from: i64,

@@ -13,6 +13,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io;
@@ -27,7 +28,9 @@ pub(super) fn routes() -> Vec<Route> {
             ("一条报警的照片", "pictures of an alarm"),
             list,
         ),
-        Route::get("/api/v1/alarms/{id}/pictures/{name}", Pictures, ("一张照片", "one picture"), picture),
+        Route::get("/api/v1/alarms/{id}/pictures/{name}", Pictures, ("一张照片", "one picture"), picture)
+            .asks::<Looks>()
+            .gives_media(&["image/jpeg"]),
     ]
 }
 
@@ -38,17 +41,17 @@ pub(super) async fn list(State(console): State<Console>, id: Result<Path<u64>, P
     let found = tokio::task::spawn_blocking(move || shelf.of(alarm)).await;
     let pictures =
         found.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| unreadable(&error))?;
-    let rows: Vec<Value> = pictures
-        .into_iter()
-        .map(|(name, bytes)| {
-            json!({"picture": name.to_string(), "device": name.camera, "at": name.at, "bytes": bytes})
-        })
-        .collect();
+    let rows: Vec<Value> = pictures.iter().map(|(name, bytes)| row(name, *bytes)).collect();
     Ok(Json(json!({"rows": rows})))
 }
 
+/// One of them in a list.
+pub(super) fn row(name: &Name, bytes: u64) -> Value {
+    json!({"picture": name.to_string(), "device": name.camera, "at": name.at, "bytes": bytes})
+}
+
 /// Who looks.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Looks {
     actor: Option<String>,

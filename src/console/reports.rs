@@ -1,5 +1,7 @@
 //! The routes of reports: the hand-over of a shift, and the figures of alarms. Who read one is in the audit trail.
 
+mod period;
+
 use super::api::read;
 use super::people::{bad, entry, settle};
 use super::route::Route;
@@ -13,6 +15,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -25,16 +28,31 @@ pub(super) fn routes() -> Vec<Route> {
             Reports,
             ("交接班报告", "what is handed over after a shift"),
             shift,
-        ),
-        Route::get("/api/v1/reports/alarm-kpi", Reports, ("报警指标", "figures of alarms"), alarm_kpi),
+        )
+        .asks::<Wanted>()
+        .gives_media(MEDIA),
+        Route::get("/api/v1/reports/alarm-kpi", Reports, ("报警指标", "figures of alarms"), alarm_kpi)
+            .asks::<Wanted>()
+            .gives_media(MEDIA),
+        Route::get(
+            "/api/v1/reports/period",
+            Reports,
+            ("周报、月报、季报", "what is told of a week, a month or a quarter"),
+            period::period,
+        )
+        .asks::<period::Asked>()
+        .gives_media(MEDIA),
     ]
 }
+
+/// In which forms a report comes besides JSON.
+const MEDIA: &[&str] = &["application/json", "text/plain", "text/csv", "text/html", "application/pdf"];
 
 /// Who asks when nobody says.
 const UNNAMED: &str = "api";
 
 /// Which report.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     at: Option<i64>,
@@ -46,9 +64,10 @@ pub(super) struct Wanted {
 }
 
 /// In which form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Form {
+    #[default]
     Json,
     Text,
     Csv,
@@ -112,9 +131,14 @@ fn understood(console: &Console, who: &Who, asked: Asked, forms: &[Form]) -> Res
     if !forms.contains(&form) {
         return Err(bad("format 只能是 json 或 csv", "'format' must be json or csv"));
     }
-    let unnamed = (who.via != Via::Session).then_some(UNNAMED);
-    let actor = who.acts_as(wanted.actor.as_deref().or(unnamed))?;
+    let actor = reader_of(who, wanted.actor.as_deref())?;
     Ok(Span { from, to, form, lang: wanted.lang.unwrap_or_default(), actor })
+}
+
+/// Who reads a report: a program need not say for whom.
+fn reader_of(who: &Who, given: Option<&str>) -> Result<Actor, Problem> {
+    let unnamed = (who.via != Via::Session).then_some(UNNAMED);
+    who.acts_as(given.or(unnamed))
 }
 
 fn wrong_span() -> Problem {

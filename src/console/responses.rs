@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,12 +30,13 @@ pub(super) fn routes() -> Vec<Route> {
             Right::Respond,
             ("启动或解除处置，分两步", "begin or end a response, in two steps"),
             order,
-        ),
+        )
+        .takes::<Body>(),
     ]
 }
 
 /// What a person gives with a step; each step has its own keys.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
     actor: Option<String>,
@@ -45,10 +47,14 @@ pub(super) struct Body {
     alone: Option<bool>,
 }
 
-/// Every response as it stands.
+/// `GET /api/v1/responses`.
 pub(super) async fn list(State(console): State<Console>) -> Answer {
-    let rows: Vec<Value> = console.responses.views().iter().map(row).collect();
-    Ok(Json(json!({"rows": rows})))
+    Ok(Json(json!({"rows": rows(&console)})))
+}
+
+/// Every response as it stands.
+pub(super) fn rows(console: &Console) -> Vec<Value> {
+    console.responses.views().iter().map(row).collect()
 }
 
 fn row(view: &View) -> Value {

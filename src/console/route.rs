@@ -11,6 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// One method of one path.
 #[derive(Debug)]
@@ -23,7 +24,27 @@ pub struct Route {
     pub right: Right,
     /// What it does, in a line.
     pub about: Text,
+    /// What is said and answered, for those who write programs.
+    pub(super) spoken: Spoken,
     answer: MethodRouter<Console>,
+}
+
+/// The form of something, as JSON Schema.
+pub(super) type Form = fn(&mut SchemaGenerator) -> Schema;
+
+/// What a route is asked and answers. What nobody wrote down is described as any JSON object.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Spoken {
+    /// The query: an object with a property for each parameter.
+    pub(super) asks: Option<Form>,
+    /// The body.
+    pub(super) takes: Option<Form>,
+    /// The answer.
+    pub(super) gives: Option<Form>,
+    /// Media types of the answer besides JSON, or instead of it where no form is given.
+    pub(super) media: &'static [&'static str],
+    /// The status of a good answer, where it is not 200.
+    pub(super) status: Option<StatusCode>,
 }
 
 impl Route {
@@ -75,7 +96,37 @@ impl Route {
         answer: MethodRouter<Console>,
     ) -> Self {
         let answer = answer.layer(middleware::from_fn(move |request, next| allowed(right, request, next)));
-        Self { method, path, right, about: Text::new(zh, en), answer }
+        Self { method, path, right, about: Text::new(zh, en), spoken: Spoken::default(), answer }
+    }
+
+    /// Its query is this.
+    pub(super) fn asks<T: JsonSchema>(mut self) -> Self {
+        self.spoken.asks = Some(T::json_schema);
+        self
+    }
+
+    /// Its body is this.
+    pub(super) fn takes<T: JsonSchema>(mut self) -> Self {
+        self.spoken.takes = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    /// It answers with this.
+    pub(super) fn gives<T: JsonSchema>(mut self) -> Self {
+        self.spoken.gives = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    /// It answers with these media types.
+    pub(super) fn gives_media(mut self, media: &'static [&'static str]) -> Self {
+        self.spoken.media = media;
+        self
+    }
+
+    /// A good answer has this status.
+    pub(super) fn answers(mut self, status: StatusCode) -> Self {
+        self.spoken.status = Some(status);
+        self
     }
 
     /// Takes bodies up to this size, bytes, instead of the usual.

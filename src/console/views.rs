@@ -1,7 +1,8 @@
 //! What the API shows: plain JSON, times in milliseconds since 1970 UTC.
 
-use crate::config::Device;
-use crate::model::{Alarm, AlarmChange, DeviceId, Hazard, Link, Place, PlaceId, Quality, Stamp};
+use super::Console;
+use crate::config::{Contact, Device};
+use crate::model::{Alarm, AlarmChange, DeviceId, Hazard, Link, Place, PlaceId, Quality, Stamp, Wall};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::{DeviceLive, PointLive, StoredEvent, StoredReading};
 use crate::store::Energy;
@@ -30,30 +31,31 @@ fn stamp(stamp: &Stamp) -> Value {
 
 /// `at_most_once` is how many of its messages came without wanting an acknowledgement.
 pub(super) fn device(device: &Device, live: Option<&DeviceLive>, at_most_once: u64) -> Value {
-    let link = live.and_then(|live| live.link);
-    let state = match link {
-        None => "unknown",
-        Some((Link::Up, _)) => "up",
-        Some((Link::Down(_), _)) => "down",
-    };
-    let fault = match link {
-        Some((Link::Down(fault), _)) => Some(fault),
-        _ => None,
-    };
     let points: serde_json::Map<String, Value> = live
         .into_iter()
         .flat_map(|live| &live.points)
         .map(|(id, point)| (id.to_string(), point_live(point)))
         .collect();
-    json!({
-        "id": device.id, "name": device.name, "profile": device.profile.id, "class": device.profile.class,
-        "bus": device.bus, "place": device.place, "state": state,
-        "since": link.map(|(_, at)| at.0),
-        "fault": fault.map(|f| f.as_str()),
-        "advice": fault.map(|f| f.advice()),
+    let about = json!({
+        "name": device.name, "profile": device.profile.id, "class": device.profile.class,
+        "bus": device.bus, "place": device.place,
         "last_seen": live.and_then(|live| live.last_seen).map(|w| w.0),
         "points": points,
         "contract": (at_most_once > 0).then_some("at_most_once"),
+    });
+    merged(link(&device.id, live.and_then(|live| live.link)), about)
+}
+
+/// Whether a device answers, and why not.
+pub(super) fn link(device: &DeviceId, link: Option<(Link, Wall)>) -> Value {
+    let (state, fault) = match link {
+        None => ("unknown", None),
+        Some((Link::Up, _)) => ("up", None),
+        Some((Link::Down(fault), _)) => ("down", Some(fault)),
+    };
+    json!({
+        "id": device, "state": state, "since": link.map(|(_, at)| at.0), "fault": fault.map(|f| f.as_str()),
+        "advice": fault.map(|f| f.advice()),
     })
 }
 
@@ -79,12 +81,22 @@ pub(super) fn event(stored: &StoredEvent) -> Value {
     merged(value, stamp(&stored.stamp))
 }
 
-pub(super) fn alarm(alarm: &Alarm) -> Value {
+/// An alarm, with what whoever goes there has to know.
+pub(super) fn alarm(console: &Console, alarm: &Alarm) -> Value {
+    let ground = &console.ground;
+    let contact = |of: &Contact| json!({"name": of.name, "phone": of.phone});
+    let contacts: Vec<Value> = ground.contacts(alarm.class).map(contact).collect();
+    let place = alarm.place.as_ref().and_then(|place| console.places.get(place));
+    let device = alarm.device.as_ref().and_then(|device| console.devices.get(device));
     let mut value = serde_json::to_value(alarm).unwrap_or(Value::Null);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("state".into(), json!(alarm.isa_state().to_string()));
         fields.insert("silent".into(), json!(alarm.silent()));
         fields.insert("announced".into(), json!(alarm.announced()));
+        fields.insert("device_name".into(), json!(device.map(|device| &device.name)));
+        fields.insert("place_path".into(), json!(place.map(|place| &place.path)));
+        fields.insert("steps".into(), json!(ground.steps(&alarm.key.rule, alarm.class)));
+        fields.insert("contacts".into(), json!(contacts));
     }
     value
 }

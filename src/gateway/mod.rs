@@ -1,5 +1,6 @@
 //! Builds the rooms, joins them, and takes them down in the order in which data flows; decides nothing.
 
+mod heads;
 mod pipe;
 mod responder;
 mod switchboard;
@@ -9,7 +10,8 @@ pub use pipe::Pipe;
 use crate::alarm::{DayHours, Policy, Route};
 use crate::capture::{self, Capture, Shelf};
 use crate::config::{self, Bus, BusKind, ChannelKind, Config, Destination, Device};
-use crate::console::{self, AccessError, Accounts, Console};
+use crate::console::door::{Door, DoorError};
+use crate::console::{self, AccessError, Accounts, BlankBoard, Console, Feed, Streams};
 use crate::model::{AlarmChange, ChannelId, DestinationId, DeviceId, Now, Place, PlaceId};
 use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
 use crate::notify::bell::{self, Bell};
@@ -64,6 +66,9 @@ pub enum GatewayError {
         #[source]
         cause: std::io::Error,
     },
+    /// The console's door cannot open.
+    #[error("the console")]
+    Door(#[from] DoorError),
     /// A task that must not end has ended.
     #[error("the task '{name}' ended: {how}")]
     Task {
@@ -112,6 +117,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let (live, live_seen) = watch::channel(Arc::new(pipeline.live(clock.now().wall)));
     let (findings, findings_out) = mpsc::channel(switchboard::FINDINGS);
     let (bell, heard) = bell::bell();
+    let feed = Feed::new();
     let pipe = Pipe {
         pipeline,
         outlet,
@@ -122,6 +128,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         buses: config.devices.values().map(|d| (d.id.clone(), d.bus.clone())).collect(),
         findings: findings_out,
         bell: if config.channels.is_empty() { Bell::unheard() } else { bell },
+        feed: feed.clone(),
     };
 
     let mut uplinks = Tasks::new();
@@ -134,17 +141,47 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     )?;
 
     let watching = watch_uplinks(statuses.clone(), findings.clone(), Arc::clone(&clock));
-    uplinks.spawn("outages", until_stopped(watching, uplinks_stopped));
+    uplinks.spawn("outages", until_stopped(watching, uplinks_stopped.clone()));
+    if !config.destinations.is_empty() {
+        let heads = heads::send(config.data_dir.clone(), inlet.people_desk(), Arc::clone(&clock));
+        uplinks.spawn("heads", until_stopped(heads, uplinks_stopped));
+    }
     let devices = Arc::new(config.devices);
     let (site, duty) = (Arc::new(config.site), Arc::new(config.duty));
     let pictures = Shelf::new(&config.data_dir, config.privacy.pictures_days, picture_room(config.budget_mb));
     let (desk, office) = control_desk::desk(config.controls.enabled);
     let (response_desk, response_office) = response_desk::desk();
     let (accounts, notes) = Accounts::open(&config.data_dir, Arc::clone(&clock), Arc::clone(&tally))?;
-    let console = Console {
-        accounts,
+    let door = match &config.console {
+        Some(console) => Some(Door::open(console, &config.data_dir, Arc::clone(&clock)).await?),
+        None => None,
+    };
+    let commands = CommandBook::default();
+    let work = Arc::new(console::Work {
+        source: config.source,
+        buses: config.buses.clone(),
+        commands: commands.clone(),
+        rules: config.written_rules,
+        calendar: Arc::clone(&world.calendar),
+        budget_bytes: u64::from(config.budget_mb) * 1024 * 1024,
+    });
+    let (jobs, job_office) = console::office(console::JobParts {
+        data_dir: config.data_dir.clone(),
+        work: Arc::clone(&work),
         devices: Arc::clone(&devices),
         places: Arc::clone(&places),
+        zone: site.zone.clone(),
+        clock: Arc::clone(&clock),
+    });
+    let mut edges = Tasks::new();
+    let (edges_stop, edges_stopped) = watch::channel(false);
+    let (streams, board) = Streams::new(feed, edges_stopped.clone());
+    let console = Console {
+        accounts,
+        front: door.as_ref().map(Door::front).unwrap_or_default(),
+        devices: Arc::clone(&devices),
+        places: Arc::clone(&places),
+        ground: Arc::new(config.ground),
         site: Arc::clone(&site),
         duty,
         data_dir: config.data_dir.clone(),
@@ -156,10 +193,13 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
         responses: response_desk,
         people: inlet.people_desk(),
         store: handle.weak(),
+        streams,
         pictures: pictures.clone(),
         clock: Arc::clone(&clock),
         track: config.privacy.track,
         drill_channels: config.channels.iter().filter(|of| of.drill).map(|of| of.id.clone()).collect(),
+        work,
+        jobs,
     };
     let means = Means {
         clock: Arc::clone(&clock),
@@ -191,21 +231,20 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     };
     let telling = start_telling(told, means)?;
 
-    let mut edges = Tasks::new();
-    let (edges_stop, edges_stopped) = watch::channel(false);
     edges.spawn("access", notes.run(inlet.people_desk(), edges_stopped.clone()));
-    start_api(&mut edges, config.http, console, Arc::clone(&tally), &edges_stopped).await?;
+    start_api(&mut edges, (config.http, door), (console, board), Arc::clone(&tally), &edges_stopped).await?;
     let field = Field {
         inlet: inlet.clone(),
         clock: Arc::clone(&clock),
         tally,
         site_key,
         site,
-        commands: CommandBook::default(),
+        commands,
         allow_health: config.privacy.allow_health,
     };
     start_drivers(&mut edges, &config.buses, &devices, &field, &edges_stopped);
     edges.spawn("responder", responder.run(edges_stopped.clone()));
+    edges.spawn("jobs", job_office.run(edges_stopped.clone()));
     let cameras = cameras(&config.buses, &devices, &config.views);
     if !cameras.is_empty() {
         let with = (Arc::clone(&clock), Arc::clone(&field.tally));
@@ -298,17 +337,24 @@ async fn until_stopped(work: impl Future<Output = ()>, mut stop: watch::Receiver
 
 async fn start_api(
     edges: &mut Tasks,
-    address: SocketAddr,
-    console: Console,
+    (address, door): (SocketAddr, Option<Door>),
+    (console, board): (Console, BlankBoard),
     tally: Arc<Tally>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<(), GatewayError> {
     let bound = tokio::net::TcpListener::bind(address).await;
     let listener = bound.map_err(|cause| GatewayError::Listen { address, cause })?;
     let (figures, seen) = ops::figures(&console);
+    edges.spawn("herald", until_stopped(board.herald(console.clone()).run(), stopped.clone()));
     edges.spawn("figures", until_stopped(figures, stopped.clone()));
     let pages = ops::router(&console, tally, seen);
     let accounts = Arc::clone(&console.accounts);
+    if let Some(door) = door {
+        // Without the metrics: they are for this machine's own collector and ask nobody who they are.
+        let routes = console::router(console.clone());
+        let guarded = console::guarded(routes, door.hosts(), Arc::clone(&accounts));
+        edges.spawn("console", door.serve(guarded, stopped.clone()));
+    }
     let routes = console::router(console).merge(pages);
     edges.spawn("http", console::serve(listener, routes, accounts, stopped.clone()));
     Ok(())

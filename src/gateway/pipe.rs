@@ -9,7 +9,8 @@ mod clock_step;
 mod overload;
 mod staged;
 
-use crate::model::{BusId, ClockQuality, Delivery, DeviceId, Input, Mono, Now};
+use crate::console::Feed;
+use crate::model::{AlarmChange, BusId, ClockQuality, Delivery, DeviceId, Input, Mono, Now};
 use crate::notify::bell::Bell;
 use crate::pipeline::{Commit, Dropped, Live, Pipeline};
 use crate::rules::Finding;
@@ -57,6 +58,8 @@ pub struct Pipe {
     pub findings: mpsc::Receiver<Finding>,
     /// Where whoever tells people hears of alarms.
     pub bell: Bell,
+    /// Where whoever follows hears of alarms once they are durable.
+    pub feed: Feed,
 }
 
 /// What was taken from the lanes in one turn, and who waits for its commit.
@@ -82,6 +85,8 @@ struct Flight {
     waiting: Waiting,
     /// What is counted once it is durable.
     counts: Vec<(Arc<Count>, u64)>,
+    /// What whoever follows is told then.
+    changes: Vec<AlarmChange>,
 }
 
 /// The loop's own state.
@@ -282,21 +287,23 @@ impl Turning {
         let (commit, waiting) = self.staged.take();
         self.count_left_out(&commit);
         let counts = self.counts(&commit);
+        let changes = commit.alarm_changes.clone();
         // The store's queue has room for what is under way, so this does not wait for the disk.
         let pending =
             if commit.is_empty() { None } else { Some(self.pipe.store.begin_commit(commit).await?) };
-        self.flights.push_back(Flight { pending, waiting, counts });
+        self.flights.push_back(Flight { pending, waiting, counts, changes });
         Ok(())
     }
 
     /// The oldest commit is durable.
     fn landed(&mut self, landed: Result<Committed, StoreError>) -> Result<(), StoreError> {
         let committed = landed?;
-        let Some(Flight { waiting, counts, .. }) = self.flights.pop_front() else { return Ok(()) };
+        let Some(Flight { waiting, counts, changes, .. }) = self.flights.pop_front() else { return Ok(()) };
         for (count, n) in counts {
             count.add(n);
         }
         self.pipe.tally.repeated_events.add(committed.duplicate_events);
+        self.pipe.feed.committed(committed.last_step, changes);
         waiting.answer();
         Ok(())
     }

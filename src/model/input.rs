@@ -1,8 +1,9 @@
 //! What enters the pipe: deliveries of observations, orders from people, and what could not be understood.
 
 use super::{
-    Actor, Alarm, AlarmClass, AlarmId, AreaId, AreaState, ArmMode, BusId, DeviceId, Drill, Event, Fault,
-    Hazard, HazardId, MusterCommand, PeopleChange, PlaceId, Priority, Reading, Stage, Stamp, Truth, Wall,
+    Actor, Alarm, AlarmClass, AlarmId, AreaId, AreaState, ArmMode, AuditHead, BusId, DeviceId, Drill, Event,
+    Fault, Hazard, HazardId, MusterCommand, PeopleChange, PlaceId, Priority, Reading, Stage, Stamp, Truth,
+    Wall,
 };
 use std::borrow::Cow;
 
@@ -227,6 +228,8 @@ pub enum Input {
     Audit(Audit),
     /// What a restart has to know of responses, in their own words.
     Responses(String),
+    /// How far the audit trail has come, for every platform.
+    AuditHead(AuditHead),
 }
 
 /// How a repeated message is told from a new one that looks the same.

@@ -5,6 +5,7 @@
 pub mod alarm;
 pub mod area;
 pub mod drill;
+mod energy;
 pub mod event;
 pub mod fault;
 pub mod few;
@@ -19,6 +20,7 @@ pub mod person;
 pub mod personal;
 pub mod place;
 pub mod quality;
+pub mod reach;
 pub mod reading;
 pub mod response;
 pub mod secret;
@@ -31,6 +33,7 @@ pub use alarm::{
 };
 pub use area::{AreaState, ArmMode};
 pub use drill::Drill;
+pub use energy::EnergyItem;
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Reason, Service};
 pub use fault::Fault;
 pub use hazard::{Hazard, HazardId, Stage};
@@ -43,7 +46,7 @@ pub use input::{
 };
 pub use message::{Message, Occasion, Rate, Verdict};
 pub use muster::{Called, MusterCommand, MusterOrder};
-pub use outbox::{Lane, OutboxItem, Record, RollUp};
+pub use outbox::{AuditHead, Lane, OutboxItem, Record, RollUp};
 pub use pass::{Pass, When};
 pub use person::{People, PeopleChange, Person, Role};
 pub use personal::{PersonRef, Personal, SiteKey};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 words! {
     /// Which queue a record waits in; an earlier lane is always sent before a later one.
     Lane {
-        /// Alarms.
+        /// Alarms, and heads of the audit trail.
         Alarm = "alarm",
         /// Aggregates.
         Aggregate = "aggregate",
@@ -45,6 +45,18 @@ pub struct RollUp {
     pub revision: u32,
 }
 
+/// How far the audit trail has come. Whoever keeps it elsewhere can tell later that nothing up to there was changed or
+/// taken away, not even by somebody who owns the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    /// When this was so.
+    pub at: Wall,
+    /// The number of the last entry.
+    pub entries: u64,
+    /// Its SHA-256, which covers every entry before; hexadecimal.
+    pub hash: String,
+}
+
 /// One record for a platform.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
@@ -57,6 +69,8 @@ pub enum Record {
     Aggregate(RollUp),
     /// A step in an alarm's life.
     Alarm(AlarmChange),
+    /// How far the audit trail has come.
+    AuditHead(AuditHead),
 }
 
 impl Record {
@@ -65,7 +79,8 @@ impl Record {
     pub fn lane(&self) -> Lane {
         match self {
             Self::Aggregate(_) => Lane::Aggregate,
-            Self::Alarm(_) => Lane::Alarm,
+            // Once a day, and of use only if it leaves before somebody can hold it back.
+            Self::Alarm(_) | Self::AuditHead(_) => Lane::Alarm,
         }
     }
 }

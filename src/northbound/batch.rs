@@ -103,6 +103,10 @@ fn record_json(item: &OutboxItem) -> Value {
     match &item.record {
         Record::Aggregate(roll_up) => aggregate_json(item, roll_up),
         Record::Alarm(change) => alarm_json(item, change),
+        Record::AuditHead(head) => json!({
+            "uid": item.uid, "seq": item.seq, "record": "audit_head",
+            "at": head.at, "entries": head.entries, "hash": head.hash,
+        }),
     }
 }
 

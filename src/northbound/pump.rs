@@ -95,6 +95,7 @@ fn order_of(item: &OutboxItem) -> (Lane, Option<&DeviceId>) {
     let device = match &item.record {
         Record::Aggregate(roll_up) => Some(&roll_up.device),
         Record::Alarm(change) => change.alarm.device.as_ref(),
+        Record::AuditHead(_) => None,
     };
     (item.record.lane(), device)
 }

@@ -72,8 +72,14 @@ fn channels(text: &str) -> Vec<Channel> {
     let problems = Problems::new();
     let profiles = ProfileSet::parse(&[("relay".into(), RELAY.into())], &problems);
     let files = [("gateway.toml".to_owned(), format!("{HEAD}{text}"))];
-    let sources =
-        Sources { files: &files, base: Path::new(""), profiles: &profiles, read: &read, rules: None };
+    let sources = Sources {
+        files: &files,
+        base: Path::new(""),
+        profiles: &profiles,
+        read: &read,
+        plan: crate::config::read_plan,
+        rules: None,
+    };
     let config = parse(&sources, &problems);
     let problems = problems.into_sorted();
     config.unwrap_or_else(|| panic!("{problems:#?}")).channels

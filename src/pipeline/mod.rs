@@ -40,6 +40,9 @@ use std::time::Duration;
 /// How long a call for help or a fire that may be a repeat is taken for one, milliseconds (10 minutes).
 const URGENT_REPEAT_MS: i64 = 10 * 60 * 1000;
 
+/// The word under which the audit trail tells that its head was owed to the platforms.
+pub const AUDIT_HEAD: &str = "audit_head";
+
 /// What the last run left behind, read from the store at start.
 #[derive(Debug, Default)]
 pub struct Remembered {
@@ -293,6 +296,11 @@ impl Pipeline {
             }
             Input::Audit(entry) => commit.audit.push(entry),
             Input::Responses(note) => commit.responses = Some(note),
+            Input::AuditHead(head) => {
+                let told = format!("{} {}", head.entries, head.hash);
+                commit.audit.push(noted(now.wall, AUDIT_HEAD, "audit".into(), &told));
+                self.owe_record(now.wall, &Record::AuditHead(head), commit);
+            }
             Input::People(change) => {
                 change.apply(&mut self.people);
                 if let PeopleChange::Erase(who) = &change {
@@ -428,18 +436,22 @@ impl Pipeline {
             .filter(|change| change.goes_north())
             .map(|change| Record::Alarm(change.clone()))
             .chain(commit.roll_ups.iter().map(|r| Record::Aggregate(r.clone())));
-        for record in records {
-            for destination in &self.settings.destinations {
-                let seq = self.next_seq;
-                self.next_seq = self.next_seq.saturating_add(1);
-                commit.outbox.push(OutboxItem {
-                    seq,
-                    destination: destination.clone(),
-                    uid: format!("{}:{seq}", self.settings.gateway),
-                    created: now,
-                    record: record.clone(),
-                });
-            }
+        for record in records.collect::<Vec<_>>() {
+            self.owe_record(now, &record, commit);
+        }
+    }
+
+    fn owe_record(&mut self, now: Wall, record: &Record, commit: &mut Commit) {
+        for destination in &self.settings.destinations {
+            let seq = self.next_seq;
+            self.next_seq = self.next_seq.saturating_add(1);
+            commit.outbox.push(OutboxItem {
+                seq,
+                destination: destination.clone(),
+                uid: format!("{}:{seq}", self.settings.gateway),
+                created: now,
+                record: record.clone(),
+            });
         }
     }
 

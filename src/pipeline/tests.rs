@@ -4,8 +4,8 @@ use super::*;
 use crate::calendar::Calendar;
 use crate::document::{Document, Problems};
 use crate::model::{
-    Actor, AlarmClass, AlarmId, AlarmKey, ChangeKind, Command, Doubt, EventKind, MessageKey, Order, Phase,
-    Place, PlaceId, PlaceKind, PointId, PointKind, Priority, Reading, RuleId, Text, Unit,
+    Actor, AlarmClass, AlarmId, AlarmKey, AuditHead, ChangeKind, Command, Doubt, EventKind, Lane, MessageKey,
+    Order, Phase, Place, PlaceId, PlaceKind, PointId, PointKind, Priority, Reading, RuleId, Text, Unit,
 };
 use crate::profile;
 use crate::rules::{RULE_KINDS, Watched, always};
@@ -163,6 +163,16 @@ fn a_step_of_a_ladder_is_written_down_and_goes_to_no_platform() {
     let commit = p.step(now(40), [order(Order::Acknowledge(one)), order(Order::Escalate(one))]);
     assert_eq!(kinds(&commit), [ChangeKind::Acknowledged]);
     assert!(matches!(commit.orders[1], Err(OrderRefused::AlreadyAcknowledged { .. })), "somebody was faster");
+}
+
+#[test]
+fn the_head_of_the_audit_trail_is_owed_to_every_platform_and_noted() {
+    let mut p = pipeline(Remembered::default());
+    let head = AuditHead { at: now(1).wall, entries: 7, hash: "ab".repeat(32) };
+    let commit = p.step(now(1), [delivery(None, vec![Input::AuditHead(head.clone())])]);
+    let owed: Vec<_> = commit.outbox.iter().map(|item| (&item.record, item.record.lane())).collect();
+    assert_eq!(owed, vec![(&Record::AuditHead(head), Lane::Alarm); 2]);
+    assert!(commit.audit.iter().map(|entry| entry.action).eq([AUDIT_HEAD]));
 }
 
 #[test]

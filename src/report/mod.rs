@@ -6,9 +6,11 @@
 pub mod csv;
 mod document;
 mod duty;
+pub mod energy;
 mod figures;
 pub mod html;
 pub mod pdf;
+mod period;
 mod shift;
 pub mod text;
 mod wording;
@@ -16,6 +18,7 @@ mod wording;
 pub use document::{Column, Document, LISTED, Section};
 pub use duty::{DEFAULT_SHIFTS, Duty, MAX_GUARDS, MAX_SHIFTS};
 pub use figures::{Figure, figures};
+pub use period::{Delivered, Period, Unit, Uptime, Used};
 pub use shift::{AreaLine, Entry, Head, MAX_ENTRIES, Quiet, Rest, Shift, Silent, Upload, Writing};
 pub use wording::{figures_document, shift_document};
 

@@ -12,24 +12,24 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// A language and a zone: what is needed to put anything in words.
-struct Words<'a> {
-    lang: Lang,
-    zone: &'a TimeZone,
+pub(super) struct Words<'a> {
+    pub(super) lang: Lang,
+    pub(super) zone: &'a TimeZone,
 }
 
 impl Words<'_> {
-    fn say(&self, zh: &str, en: &str) -> String {
+    pub(super) fn say(&self, zh: &str, en: &str) -> String {
         match self.lang {
             Lang::Zh => zh.to_owned(),
             Lang::En => en.to_owned(),
         }
     }
 
-    fn text(&self, text: &Text) -> String {
+    pub(super) fn text(&self, text: &Text) -> String {
         text.in_lang(self.lang).to_owned()
     }
 
-    fn place(&self, place: Option<&Text>) -> String {
+    pub(super) fn place(&self, place: Option<&Text>) -> String {
         place.map(|place| self.text(place)).unwrap_or_default()
     }
 
@@ -45,7 +45,12 @@ impl Words<'_> {
         at.map(|at| self.at(at)).unwrap_or_default()
     }
 
-    fn section(&self, title: (&str, &str), empty: (&str, &str), columns: &[(&str, &str, u16)]) -> Section {
+    pub(super) fn section(
+        &self,
+        title: (&str, &str),
+        empty: (&str, &str),
+        columns: &[(&str, &str, u16)],
+    ) -> Section {
         let columns = columns.iter().map(|(zh, en, share)| Column { title: self.say(zh, en), share: *share });
         Section {
             title: self.say(title.0, title.1),
@@ -114,7 +119,7 @@ pub fn figures_document(head: &Head, kpi: &Kpi, lang: Lang, zone: &TimeZone) -> 
     }
 }
 
-fn facts(words: &Words<'_>, head: &Head) -> Vec<(String, String)> {
+pub(super) fn facts(words: &Words<'_>, head: &Head) -> Vec<(String, String)> {
     let (from, to) = (head.from.in_zone(words.zone), head.to.in_zone(words.zone));
     let span = match words.lang {
         Lang::Zh => format!("{from} 至 {to}"),
@@ -384,7 +389,7 @@ fn areas(words: &Words<'_>, shift: &Shift) -> Section {
     section
 }
 
-fn judged(words: &Words<'_>, figures: &[Figure]) -> Section {
+pub(super) fn judged(words: &Words<'_>, figures: &[Figure]) -> Section {
     let mut section = words.section(
         ("报警指标", "Alarm figures"),
         ("", ""),

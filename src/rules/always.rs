@@ -52,6 +52,10 @@ impl Rule for Always {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn start(&mut self, _: Now) {}
 
     fn observe(&mut self, _: Now, seen: &Observation, out: &mut Vec<Finding>) {

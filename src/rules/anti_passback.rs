@@ -40,6 +40,10 @@ impl Rule for AntiPassback {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.subjects.keys().cloned().collect())
     }

@@ -96,6 +96,10 @@ impl Rule for Balance {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.meters().map(|meter| meter.metered.subject.device.clone()).collect())
     }

@@ -117,6 +117,10 @@ impl Rule for Budget {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.meters.keys().cloned().collect())
     }

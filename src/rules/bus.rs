@@ -56,6 +56,10 @@ impl Rule for Buses {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.of_device.keys().cloned().collect())
     }

@@ -70,6 +70,10 @@ impl Rule for CalendarEnd {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(Vec::new())
     }

@@ -96,6 +96,10 @@ impl Rule for ColdChain {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         let probes = self.watching.iter().map(|(device, _)| device);
         let all: BTreeSet<_> = probes.chain(&self.contacts).collect();

@@ -82,6 +82,10 @@ impl Rule for Count {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.members.iter().map(|(device, _)| device.clone()).collect())
     }

@@ -51,6 +51,10 @@ impl Rule for Curfew {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.subjects.keys().cloned().collect())
     }

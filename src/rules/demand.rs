@@ -152,6 +152,10 @@ impl Rule for Demand {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.watching.keys().cloned().collect())
     }

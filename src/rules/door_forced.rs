@@ -52,6 +52,10 @@ impl Rule for DoorForced {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         let all: BTreeSet<_> = self.doors.keys().chain(&self.readers).cloned().collect();
         Watch::Devices(all.into_iter().collect())

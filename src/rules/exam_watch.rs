@@ -52,6 +52,10 @@ impl Rule for ExamWatch {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.watching.keys().cloned().collect())
     }

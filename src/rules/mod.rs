@@ -55,6 +55,8 @@ pub use always::always;
 pub use bus::{BUS_RULE, UPLINK_ALL, UPLINK_RULE};
 pub use engine::Engine;
 pub use expression::{Formula, Sort, Value};
+pub(crate) use periods::median;
+pub use subject::Header;
 pub use zones::Door;
 
 use crate::calendar::Calendar;
@@ -102,6 +104,10 @@ pub struct Finding {
 pub trait Rule: Send + Sync + std::fmt::Debug {
     /// Its id.
     fn id(&self) -> &RuleId;
+    /// What its findings share; `None` of a rule that nobody wrote.
+    fn header(&self) -> Option<&Header> {
+        None
+    }
     /// Which observations it wants to see; asked once.
     fn watches(&self) -> Watch {
         Watch::All
@@ -206,6 +212,7 @@ pub struct Watched {
 }
 
 /// One kind of rule.
+#[derive(Debug)]
 pub struct RuleKind {
     /// The word written as `kind`.
     pub name: &'static str,

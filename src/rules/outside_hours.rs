@@ -55,6 +55,10 @@ impl Rule for OutsideHours {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.watching.keys().cloned().collect())
     }

@@ -73,6 +73,10 @@ impl Rule for Patrol {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.at.keys().cloned().collect())
     }

@@ -7,7 +7,7 @@
 use super::World;
 use super::hours::calendar;
 use super::subject::{self, Subject};
-use crate::calendar::{Calendar, Cycle, Period, Times};
+use crate::calendar::{Calendar, Cycle, Period};
 use crate::document::Reader;
 use crate::model::{DeviceId, Now, PointId, PointKind, Quantity, RollUp, Text, Unit, Wall};
 use crate::profile::Point;
@@ -279,8 +279,7 @@ impl Days {
         if self.last.is_none_or(|day| at < day.start || day.end <= at) {
             let (start, end) = self.calendar.cycle(Cycle::Day, at)?;
             let weekday = self.calendar.weekday_at(at)?;
-            let bell = || self.calendar.next_change(Times::Teaching, start);
-            let teaching = self.calendar.is_teaching_time(start) || bell().is_some_and(|bell| bell < end);
+            let teaching = self.calendar.is_taught((start, end));
             self.last = Some(Day { start, end, weekday, teaching });
         }
         self.last
@@ -318,9 +317,7 @@ impl Nights {
         let mut within = nights.filter(|(start, end)| *start <= stretch.start && stretch.end <= *end);
         let night = within.next().copied()?;
         let calendar = &self.days.calendar;
-        let taught = calendar.is_teaching_time(stretch.start)
-            || calendar.next_change(Times::Teaching, stretch.start).is_some_and(|bell| bell < stretch.end);
-        (!taught).then_some(night)
+        (!calendar.is_taught((stretch.start, stretch.end))).then_some(night)
     }
 
     /// Whether the day on which a night begins is one of teaching.
@@ -506,7 +503,7 @@ pub(super) fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// The middle value; of an even number the mean of the two in the middle.
-pub(super) fn median(values: &[f64]) -> Option<f64> {
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -47,6 +47,10 @@ impl Rule for RepeatedDenied {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.subjects.keys().cloned().collect())
     }

@@ -98,6 +98,10 @@ impl Rule for Sequence {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.members.iter().map(|(device, _)| device.clone()).collect())
     }

@@ -64,10 +64,13 @@ impl Subject {
 
 /// What all findings of one rule share.
 #[derive(Debug)]
-pub(super) struct Header {
-    pub(super) rule: RuleId,
-    pub(super) class: AlarmClass,
-    pub(super) priority: Priority,
+pub struct Header {
+    /// Whose they are.
+    pub rule: RuleId,
+    /// What they are about.
+    pub class: AlarmClass,
+    /// How soon to act.
+    pub priority: Priority,
 }
 
 impl Header {

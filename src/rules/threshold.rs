@@ -56,6 +56,10 @@ impl Rule for Threshold {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.watching.iter().map(|(device, _)| device.clone()).collect())
     }

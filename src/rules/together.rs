@@ -93,6 +93,10 @@ impl<J: Judged> Rule for AtOnce<J> {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.watching.keys().cloned().collect())
     }

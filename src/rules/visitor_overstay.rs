@@ -50,6 +50,10 @@ impl Rule for VisitorOverstay {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.subjects.keys().cloned().collect())
     }

@@ -106,6 +106,10 @@ impl<J: Judge> Rule for Windowed<J> {
         &self.header.rule
     }
 
+    fn header(&self) -> Option<&Header> {
+        Some(&self.header)
+    }
+
     fn watches(&self) -> Watch {
         Watch::Devices(self.watching.keys().cloned().collect())
     }

@@ -5,11 +5,14 @@ pub mod chain;
 pub mod clock;
 pub mod control_desk;
 pub mod lanes;
+pub mod reach;
 pub mod response_desk;
+pub mod sealing;
 pub mod service;
 pub mod tally;
 pub mod tasks;
 pub mod tls;
+pub mod whole;
 
 pub use backoff::Backoff;
 pub use chain::Chain;

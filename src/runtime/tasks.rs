@@ -50,9 +50,9 @@ impl Tasks {
         }
     }
 
-    /// How many still run.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    /// How many still run, or have ended and were not waited for.
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.set.len()
     }
 }

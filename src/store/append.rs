@@ -4,7 +4,9 @@ use super::chain::{self, FINGERPRINTS, Link};
 use super::levels::Levels;
 use super::reopen::Tail;
 use super::rows::{clock_code, link_code, quality_code};
-use super::{Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, alarms, history, people};
+use super::{
+    Committed, Doing, QUARANTINE_ROWS, STRANGERS, Settlement, StoreError, alarms, history, people, uploaded,
+};
 use crate::aggregate::REVISABLE_SPAN;
 use crate::model::{
     BusId, DestinationId, DeviceId, Lane, OutboxItem, PointId, PointKind, Record, RollUp, Unit, Wall,
@@ -178,6 +180,7 @@ fn write(
     }
     for change in &commit.alarm_changes {
         alarms::write_change(tx, changes, change)?;
+        committed.last_step = u64::try_from(changes.next() - 1).unwrap_or(0);
     }
     for roll_up in &commit.roll_ups {
         write_roll_up(tx, series, roll_up)?;
@@ -563,6 +566,7 @@ pub(super) fn settle(
     if museum::on("settled_in_two_commits") {
         tx.execute_batch("commit; begin immediate").doing("committing half")?;
     }
+    uploaded::note(&tx, to, &answer.delivered)?;
     let mut settled = 0;
     for seq in answer.delivered.iter().chain(answer.set_aside.iter().map(|(seq, _)| seq)) {
         settled += tx

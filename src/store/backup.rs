@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 /// The database's name in a backup.
 pub const BACKUP_DATABASE: &str = FILE_NAME;
@@ -19,6 +21,8 @@ pub const BACKUP_DATABASE: &str = FILE_NAME;
 pub const MANIFEST: &str = "MANIFEST.sha256";
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 64 * 1024;
+/// Pause between two looks at how far the copy of the database is.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Why a backup was not made or not put in place.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,9 @@ pub enum BackupError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Whoever heard of its progress had enough of it.
+    #[error("the backup was stopped")]
+    Stopped,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -89,6 +96,18 @@ fn wrong(path: &Path, problem: impl Into<String>) -> BackupError {
 /// When the directory is not empty, or something cannot be read or written; what was copied is no backup then, as it
 /// has no manifest.
 pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, BackupError> {
+    backup_while(data_dir, to, &|_| ControlFlow::Continue(()))
+}
+
+/// As [`backup`]; `progress` hears of the bytes so far, at least ten times a second, and ends it by saying so.
+///
+/// # Errors
+/// As [`backup`], and [`BackupError::Stopped`].
+pub fn backup_while(
+    data_dir: &Path,
+    to: &Path,
+    progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<Backup, BackupError> {
     let reader = Reader::open(data_dir)?;
     fs::create_dir_all(to).map_err(failed(to, "making the directory"))?;
     if fs::read_dir(to).map_err(failed(to, "reading the directory"))?.next().is_some() {
@@ -98,12 +117,12 @@ pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, BackupError> {
     fs::create_dir(&history).map_err(failed(&history, "making the directory"))?;
     let mut copied = BTreeMap::new();
     // First the files, so that one the gateway drops meanwhile is missed in neither list; then those sealed since.
-    copy_listed(&reader.db, data_dir, to, &mut copied, true)?;
+    copy_listed(&reader.db, (data_dir, to), &mut copied, true, progress)?;
     let database = to.join(BACKUP_DATABASE);
     let name = database.to_str().ok_or_else(|| wrong(to, "the directory's name is not UTF-8"))?;
-    reader.db.execute("vacuum into ?1", [name]).doing("copying the database")?;
+    vacuum(reader, name, bytes_of(&copied), progress)?;
     let copy = Connection::open(&database).doing("opening the copy")?;
-    let listed = copy_listed(&copy, data_dir, to, &mut copied, false)?;
+    let listed = copy_listed(&copy, (data_dir, to), &mut copied, false, progress)?;
     drop(copy);
     for gone in copied.keys().filter(|name| !listed.iter().any(|sealed| sealed.file == **name)) {
         let path = history.join(gone);
@@ -131,18 +150,57 @@ pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, BackupError> {
 
 type Copied = BTreeMap<String, (String, u64)>;
 
+fn bytes_of(copied: &Copied) -> u64 {
+    copied.values().map(|(_, bytes)| bytes).sum()
+}
+
+/// Copies the database. SQLite says nothing meanwhile, so a second thread watches how the copy grows.
+fn vacuum(
+    reader: Reader,
+    to: &str,
+    before: u64,
+    progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<(), BackupError> {
+    let handle = reader.db.get_interrupt_handle();
+    std::thread::scope(|scope| {
+        let watcher = std::thread::current();
+        let work = scope.spawn(move || {
+            let done = reader.db.execute("vacuum into ?1", [to]).doing("copying the database");
+            watcher.unpark();
+            done
+        });
+        let mut stopped = false;
+        while !work.is_finished() {
+            std::thread::park_timeout(LOOK);
+            let bytes = fs::metadata(to).map_or(0, |file| file.len());
+            if progress(before.saturating_add(bytes)).is_break() {
+                stopped = true;
+                handle.interrupt();
+            }
+        }
+        match work.join() {
+            _ if stopped => Err(BackupError::Stopped),
+            Ok(done) => done.map(drop).map_err(BackupError::from),
+            Err(_) => Err(StoreError::Closed.into()),
+        }
+    })
+}
+
 /// Copies the sealed files that a database lists and that are not copied yet.
 fn copy_listed(
     db: &Connection,
-    data_dir: &Path,
-    to: &Path,
+    (data_dir, to): (&Path, &Path),
     copied: &mut Copied,
     may_be_gone: bool,
+    progress: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<Vec<Sealed>, BackupError> {
     let listed = history::listed(db, "order by first_seq", [])?;
     for sealed in &listed {
         if copied.contains_key(&sealed.file) {
             continue;
+        }
+        if progress(bytes_of(copied)).is_break() {
+            return Err(BackupError::Stopped);
         }
         let (from, target) =
             (data_dir.join(DIRECTORY).join(&sealed.file), to.join(DIRECTORY).join(&sealed.file));

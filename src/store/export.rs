@@ -33,6 +33,8 @@ pub enum What {
     RollUps,
     /// Events by their arrival.
     Events,
+    /// The same without whom they speak of.
+    NamelessEvents,
     /// Alarms by the time they were raised.
     Alarms,
 }
@@ -70,6 +72,9 @@ pub enum ExportError {
         #[source]
         cause: ParquetError,
     },
+    /// Whoever heard of its progress had enough of it.
+    #[error("the export was stopped")]
+    Stopped,
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -145,6 +150,21 @@ impl What {
                 ("person", Text),
                 ("reason", Text),
             ],
+            Self::NamelessEvents => &[
+                ("seq", Integer),
+                ("device", Text),
+                ("arrived", Time),
+                ("device_at", Time),
+                ("retained", Integer),
+                ("kind", Text),
+                ("phase", Text),
+                ("code", Text),
+                ("carrier", Text),
+                ("service", Text),
+                ("direction", Text),
+                ("result", Text),
+                ("reason", Text),
+            ],
             Self::Alarms => &[
                 ("id", Integer),
                 ("rule", Text),
@@ -171,18 +191,30 @@ impl What {
         }
     }
 
+    /// What a column is read from.
+    fn reads(self, column: &'static str) -> &'static str {
+        match (self, column) {
+            // Behind the slash stands whom it speaks of.
+            (Self::Alarms, "subject") => {
+                "case when instr(subject, '/') > 0 then substr(subject, 1, instr(subject, '/') - 1) else subject end"
+            }
+            _ => column,
+        }
+    }
+
     /// Where the rows come from and by which time they are picked; readings are read by [`Reader::scan`].
     fn source(self) -> (&'static str, &'static str) {
         match self {
             Self::Readings => ("reading", "arrived"),
             Self::RollUps => ("roll_up r join series s on s.id = r.series", "start"),
-            Self::Events => ("event", "arrived"),
+            Self::Events | Self::NamelessEvents => ("event", "arrived"),
             Self::Alarms => ("alarm", "raised_at"),
         }
     }
 }
 
-/// Writes what is stored of a span into a file, from `from` on and before `to`; `progress` hears of the rows so far.
+/// Writes what is stored of a span into a file, from `from` on and before `to`; `progress` hears of the rows so far, and
+/// ends it by saying so.
 /// A part of a page is in memory at a time, however long the span.
 ///
 /// # Errors
@@ -193,15 +225,15 @@ pub fn export(
     (from, to): (Wall, Wall),
     format: Format,
     out: &Path,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Exported, ExportError> {
     let file = File::create_new(out).map_err(|cause| ExportError::File { path: out.to_owned(), cause })?;
     let mut sink = Sink::begin(file, out, what.columns(), format)?;
     let mut rows = 0_u64;
     let mut put = |cells: &[ValueRef<'_>]| {
         rows += 1;
-        if rows.is_multiple_of(REPORT_ROWS) {
-            progress(rows);
+        if rows.is_multiple_of(REPORT_ROWS) && progress(rows).is_break() {
+            return Err(ExportError::Stopped);
         }
         sink.row(cells)
     };
@@ -218,7 +250,7 @@ type Put<'a> = dyn FnMut(&[ValueRef<'_>]) -> Result<(), ExportError> + 'a;
 
 fn table(reader: &Reader, what: What, from: Wall, to: Wall, put: &mut Put<'_>) -> Result<(), ExportError> {
     let doing = "reading what to export";
-    let columns: Vec<&str> = what.columns().iter().map(|(name, _)| *name).collect();
+    let columns: Vec<&str> = what.columns().iter().map(|(name, _)| what.reads(name)).collect();
     let (source, time) = what.source();
     let sql = format!("select {} from {source} where {time} >= ?1 and {time} < ?2", columns.join(", "));
     let mut statement = reader.db.prepare(&sql).doing(doing)?;

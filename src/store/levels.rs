@@ -7,7 +7,6 @@
 
 use super::read::{MAX_ROWS, roll_up_of};
 use super::recall::each;
-use super::rows::get;
 use super::{Doing, Reader, StoreError};
 use crate::model::{DeviceId, Now, PointId, RollUp, Wall};
 use jiff::tz::TimeZone;
@@ -19,16 +18,12 @@ use std::time::Duration;
 pub const KEEP_PARTS_MS: i64 = 92 * DAY_MS;
 /// Hours are kept this long, milliseconds (three years), as long as the readings; days are kept for ever.
 pub const KEEP_HOURS_MS: i64 = 3 * 366 * DAY_MS;
-/// Counters that say what a device used, in kWh, the first that it has: others count a part of the same energy.
-pub const ENERGY_COUNTERS: [&str; 2] = ["energy_import", "energy_total"];
 /// Parts are read so much of a day at once, milliseconds (2 hours): 8,000 rows of a thousand series.
 const SCAN_MS: i64 = 2 * HOUR_MS;
 /// Rows written in one step.
 const WRITE_ROWS: usize = 500;
 /// A period may still get parts so long after its end, milliseconds: the longest grace of a roll-up and a commit.
 const SETTLE_MS: i64 = 20_000;
-/// Due days that one question reads from their parts: today, yesterday, and what late data reopened.
-const DUE_DAYS: u32 = 32;
 /// So much of a level's oldest rows is deleted at once, milliseconds.
 const PRUNE_MS: i64 = 15 * 60_000;
 /// Pause between two such deletions: four times as fast as rows are made, and a clock that is years ahead for an hour
@@ -302,17 +297,6 @@ pub(super) fn prune(db: &Connection, now: Now) -> Result<bool, StoreError> {
     Ok(pruned)
 }
 
-/// Whose energy, and how much.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Energy {
-    /// Which meter.
-    pub device: String,
-    /// Which of its counters.
-    pub point: String,
-    /// What it counted, kWh.
-    pub kwh: f64,
-}
-
 impl Reader {
     /// One device's roll-ups of a level that start in `[from, to)`, oldest first; at most [`MAX_ROWS`]. Hours and days
     /// are there once they are over.
@@ -359,72 +343,6 @@ impl Reader {
         )?;
         rows.sort_by_key(|r| r.start);
         Ok(rows)
-    }
-
-    /// What each meter counted on the school days that start in `[from, to)`: from the days' roll-ups, and for the few
-    /// days that are not made yet (today) from their parts.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn energy(&self, from: Wall, to: Wall) -> Result<Vec<Energy>, StoreError> {
-        // Days and notes as of one moment.
-        let tx = self.db.unchecked_transaction().doing("beginning to read")?;
-        let counters = each(
-            &tx,
-            "select id, device, point from series where unit = 'kWh' and kind = 'counter' order by device, id",
-            [],
-            |row| Ok((get::<i64>(row, "id")?, get::<String>(row, "device")?, get::<String>(row, "point")?)),
-        )?;
-        let mut meters: BTreeMap<String, (usize, String, Vec<i64>)> = BTreeMap::new();
-        for (id, device, point) in counters {
-            let Some(rank) = ENERGY_COUNTERS.iter().position(|name| *name == point) else { continue };
-            let meter = meters.entry(device).or_insert_with(|| (rank, point.clone(), Vec::new()));
-            if rank < meter.0 {
-                *meter = (rank, point, vec![id]);
-            } else if rank == meter.0 {
-                meter.2.push(id);
-            }
-        }
-        let due = each(
-            &tx,
-            "select start, ends from level_due where level = 'day' and start >= ?1 and start < ?2 \
-             order by start desc limit ?3",
-            params![from.0, to.0, DUE_DAYS],
-            |row| Ok((get::<i64>(row, "start")?, get::<i64>(row, "ends")?)),
-        )?;
-        let mut kwh: BTreeMap<i64, f64> = BTreeMap::new();
-        for (start, ends) in &due {
-            for (series, delta) in each(
-                &tx,
-                "select series, delta from roll_up where start >= ?1 and start < ?2 and delta is not null",
-                [start, ends],
-                |row| Ok((get::<i64>(row, "series")?, get::<f64>(row, "delta")?)),
-            )? {
-                *kwh.entry(series).or_default() += delta;
-            }
-        }
-        let due: BTreeSet<i64> = due.into_iter().map(|(start, _)| start).collect();
-        let mut days = tx
-            .prepare_cached(
-                "select start, delta from roll_up_day where series = ?1 and start >= ?2 and start < ?3",
-            )
-            .doing("reading days")?;
-        let mut all = Vec::with_capacity(meters.len());
-        for (device, (_, point, ids)) in meters {
-            let mut total = 0.0;
-            for id in ids {
-                total += kwh.get(&id).copied().unwrap_or(0.0);
-                let mut rows = days.query(params![id, from.0, to.0]).doing("reading days")?;
-                while let Some(row) = rows.next().doing("reading days")? {
-                    let start: i64 = row.get(0).doing("reading days")?;
-                    if !due.contains(&start) {
-                        total += row.get::<_, Option<f64>>(1).doing("reading days")?.unwrap_or(0.0);
-                    }
-                }
-            }
-            all.push(Energy { device, point, kwh: total });
-        }
-        Ok(all)
     }
 }
 

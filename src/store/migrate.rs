@@ -13,10 +13,11 @@ const STEPS: &[&str] = &[
     include_str!("schema-4.sql"),
     include_str!("schema-5.sql"),
     include_str!("schema-6.sql"),
+    include_str!("schema-7.sql"),
 ];
 
 /// The schema this program knows.
-pub const SCHEMA_VERSION: i32 = 6;
+pub const SCHEMA_VERSION: i32 = 7;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize);
 
 /// An empty database of this schema, in memory.
@@ -80,7 +81,7 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     /// Rows of an older version beyond those of the versions before it.
-    const ROWS: [&str; 5] = [
+    const ROWS: [&str; 6] = [
         include_str!("history/version-1.sql"),
         "insert into event values (2, 'gate', 1790000001000, null, 1, 0, 'help', 'start', null, '18', null, null, \
          null, null, null, null);
@@ -90,6 +91,7 @@ mod tests {
         "insert into roll_up_day values (1, 1789920000000, 1790006400000, 3, 6.0, 1.0, 3.0, 3.0, 2.0, 0);",
         "insert into counter values (1, 1790000000000, 3.0);",
         "insert into person values ('00112233445566778899aabbccddeeff', 'student', null, null, null, null, 1790000000000);",
+        "insert into hazard (id, what, found_by, found_at, found_note) values (1, 'w', 'guard', 1790000000000, '');",
     ];
 
     /// The file that a program of that version left behind.

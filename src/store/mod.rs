@@ -11,12 +11,14 @@ mod chain;
 mod climbed;
 #[cfg(test)]
 pub(crate) mod doubles;
+mod energy;
 mod export;
 mod fault;
 mod handle;
 mod health;
 mod history;
 mod levels;
+mod links;
 mod lives;
 mod lock;
 mod maintain;
@@ -35,15 +37,20 @@ mod rescue;
 mod retire;
 mod rows;
 mod salvage;
+mod since;
 mod site_key;
+mod sought;
 mod stats;
 mod steps;
 mod trail;
+mod uploaded;
+mod usage;
 mod verify;
 mod worker;
 
-pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, restore};
+pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, backup_while, restore};
 pub use budget::{DEFAULT_BUDGET_MB, Room};
+pub use energy::{ENERGY_COUNTERS, Energy, Metered};
 pub use export::{ExportError, Exported, Format, What, export};
 pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, WeakHandle, open};
@@ -51,7 +58,7 @@ pub use health::{Health, Rescued};
 pub use history::{
     Chunk, ChunkPlace, Damage, Disk, Dropped, HistoryFile, Machine, Row, Sealed, SeriesName, Span,
 };
-pub use levels::{ENERGY_COUNTERS, Energy, KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
+pub use levels::{KEEP_HOURS_MS, KEEP_PARTS_MS, Level};
 pub use maintain::{KEEP_READINGS_MS, SEAL_AGE_MS, SEAL_ROWS};
 pub use migrate::SCHEMA_VERSION;
 pub use minutes::{MINUTE_READINGS, MINUTES_MS};
@@ -59,12 +66,16 @@ pub use numbers::RESTORE_MARGIN;
 pub use past::{Past, Reach};
 pub use people::{is_database, traces};
 pub use periods::{RECALLED_HOURS_DAYS, RECALLED_PARTS_DAYS};
-pub use read::{AlarmFilter, EventFilter, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
+pub use read::{EventFilter, MAX_ROWS, Page, QuarantineRow, Reader, SetAsideRow, StrangerRow};
 pub use repair::{Repaired, repair};
+pub use since::{MOST_MISSED, Missed, Standing};
 pub use site_key::site_key;
+pub use sought::{AlarmFilter, AlarmState};
 pub use stats::{KindStats, Stats};
 pub use steps::{AlarmStep, Raised};
 pub use trail::{TrailRow, TrailVerdict};
+pub use uploaded::Uploaded;
+pub use usage::{Usage, usage};
 pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};
 
 use crate::model::{DestinationId, OutboxItem, SiteKey, Wall};
@@ -238,6 +249,8 @@ impl<T> Doing<T> for Result<T, rusqlite::Error> {
 pub struct Committed {
     /// Events left out because the device's serial was stored before.
     pub duplicate_events: u64,
+    /// The number of the last step of an alarm in it; those before it have the numbers before. 0 where it has none.
+    pub last_step: u64,
 }
 
 /// The database, open for writing by this process alone.

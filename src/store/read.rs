@@ -3,11 +3,11 @@
 use super::alarms::{ALARM_COLUMNS, alarm_of, hazard_of};
 use super::recall::each;
 use super::rows::{get, link_of, quality_of, stamp_of, word};
-use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError};
+use super::{Doing, FILE_NAME, SCHEMA_VERSION, StoreError, chain};
 use crate::model::{
-    AccessResult, Actor, Alarm, AlarmChange, AlarmId, Carrier, ChangeKind, CredentialUse, DestinationId,
-    DeviceId, Direction, Event, EventKind, Hazard, HazardId, Person, PersonRef, Phase, PointId, PointKind,
-    Reading, Reason, Role, RollUp, Service, Unit, Wall,
+    AccessResult, Actor, Alarm, AlarmChange, AlarmId, AuditHead, Carrier, ChangeKind, CredentialUse,
+    DestinationId, DeviceId, Direction, Event, EventKind, Hazard, HazardId, Person, PersonRef, Phase,
+    PointId, PointKind, Reading, Reason, Role, RollUp, Service, Unit, Wall,
 };
 use crate::pipeline::{LinkChange, StoredEvent, StoredReading};
 use rusqlite::{Connection, OpenFlags, Row, ToSql, named_params};
@@ -18,10 +18,6 @@ pub const MAX_ROWS: u32 = 1_000;
 /// Events that one page looks at: bounds the work for a device or a kind that is rare among years of them.
 const EVENTS_PER_PAGE: i64 = 20_000;
 
-/// The rank of an alarm's priority.
-const URGENCY: &str =
-    "case priority when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end";
-
 /// Rows in descending order of their number, and the number to go on from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
@@ -29,13 +25,6 @@ pub struct Page<T> {
     pub rows: Vec<(u64, T)>,
     /// Ask for rows before this number to go on; `None` at the end.
     pub next_before: Option<u64>,
-}
-
-/// Which alarms.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AlarmFilter {
-    /// Only those that are not over.
-    pub open: bool,
 }
 
 /// Which events.
@@ -165,32 +154,6 @@ impl Reader {
         Ok(page)
     }
 
-    /// Alarms, newest first; those that are open the most urgent first, and among equals the newest.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn alarms(
-        &self,
-        filter: AlarmFilter,
-        before: Option<u64>,
-        limit: u32,
-    ) -> Result<Page<Alarm>, StoreError> {
-        let columns = &*ALARM_COLUMNS;
-        if !filter.open {
-            let sql = format!(
-                "select id as seq, {columns} from alarm where id < :before order by id desc limit :limit"
-            );
-            return page(&self.db, &sql, before, limit, &[], alarm_of);
-        }
-        // The few that are open stand in an index of their own.
-        let sql = format!(
-            "select id as seq, {columns} from alarm indexed by alarm_open where closed_at is null \
-             and ({URGENCY}, -id) > (coalesce((select {URGENCY} from alarm where id = :before), 0), -:before) \
-             order by {URGENCY}, id desc limit :limit"
-        );
-        page(&self.db, &sql, before, limit, &[], alarm_of)
-    }
-
     /// The alarms that one explains or explained, oldest first; at most [`MAX_ROWS`].
     ///
     /// # Errors
@@ -308,6 +271,28 @@ impl Reader {
                 record: get(row, "record")?,
             })
         })
+    }
+
+    /// How far the audit trail has come; `None` while it is empty.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn audit_head(&self, at: Wall) -> Result<Option<AuditHead>, StoreError> {
+        let head = chain::head(&self.db, "audit")?.filter(|head| head.seq > 0);
+        Ok(head.map(|head| AuditHead {
+            at,
+            entries: u64::try_from(head.seq).unwrap_or(0),
+            hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }))
+    }
+
+    /// When the audit trail last told of an action.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_done(&self, action: &str) -> Result<Option<Wall>, StoreError> {
+        let sql = "select at from audit where action = ?1 order by seq desc limit 1";
+        Ok(each(&self.db, sql, [action], |row| Ok(Wall(get(row, "at")?)))?.pop())
     }
 
     /// How many records wait for a destination, and since when the oldest does.
@@ -474,11 +459,11 @@ pub(super) fn page<T>(
     Ok(Page { rows, next_before })
 }
 
-fn signed(seq: u64) -> i64 {
+pub(super) fn signed(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-fn unsigned(seq: i64) -> u64 {
+pub(super) fn unsigned(seq: i64) -> u64 {
     u64::try_from(seq).unwrap_or(0)
 }
 

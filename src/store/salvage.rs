@@ -56,6 +56,7 @@ pub(super) const TABLES: &[Table] = &[
     table("stranger"),
     table("level_due"),
     table("counter"),
+    table("uploaded"),
     Table { sound: |row| person_of(row).is_ok(), ..table("person") },
     long("alarm_change"),
     long("audit"),

@@ -21,6 +21,7 @@ alter table alarm add column truth_by text;         -- who says so
 alter table alarm add column truth_at integer;      -- when
 alter table alarm add column truth_note text;       -- what they wrote
 create index alarm_closed on alarm (closed_at);
+create index alarm_raised on alarm (raised_at);
 alter table alarm add column drill integer not null default 0 check (drill in (0, 1)); -- a person raised it to practise
 create index alarm_explained on alarm (inhibited_by) where inhibited_by is not null;
 

@@ -51,6 +51,35 @@ impl Reader {
         Ok(rows.into_iter().collect())
     }
 
+    /// How often each rule has raised an alarm since a moment.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn raised_since(&self, since: Wall) -> Result<BTreeMap<String, u64>, StoreError> {
+        let rows = each(
+            &self.db,
+            "select a.rule, count(*) as many from alarm_change c join alarm a on a.id = c.alarm \
+             where c.at >= ?1 and c.kind in ('raised', 'recurred') group by a.rule",
+            [since.0],
+            |row| Ok((get(row, "rule")?, u64::try_from(get::<i64>(row, "many")?).unwrap_or(0))),
+        )?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// When one of these actions was last written into the audit trail.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_audited(&self, actions: &[&str]) -> Result<Option<Wall>, StoreError> {
+        let mut last = None;
+        for action in actions {
+            let sql = "select max(at) as at from audit where action = ?1";
+            let rows = each(&self.db, sql, [action], |row| Ok(get::<Option<i64>>(row, "at")?.map(Wall)))?;
+            last = last.max(rows.into_iter().flatten().next());
+        }
+        Ok(last)
+    }
+
     /// The steps in the lives of alarms between two moments, in their order.
     ///
     /// # Errors

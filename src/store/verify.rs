@@ -103,6 +103,39 @@ impl Reader {
         Ok(verdict)
     }
 
+    /// Looks for a head of the audit trail that a platform was sent: it finds a trail that was cut short, or made anew
+    /// so that it agrees with itself.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn verify_audit_head(
+        &self,
+        entries: u64,
+        hash: &str,
+        verdict: &mut Verdict,
+    ) -> Result<(), StoreError> {
+        let seq = i64::try_from(entries).unwrap_or(i64::MAX);
+        if chain::root(&self.db, "audit")?.is_some_and(|root| seq < root.seq) {
+            verdict.unproven += 1;
+            return Ok(());
+        }
+        let sql = "select lower(hex(hash)) from audit where seq = ?1";
+        let found = self.db.query_row(sql, [seq], |row| row.get::<_, Option<String>>(0)).optional();
+        let (zh, en) = match found.doing("looking for a head of the audit trail")?.flatten() {
+            Some(found) if found == hash.to_ascii_lowercase() => return Ok(()),
+            Some(_) => (
+                "与上报给平台的哈希不同：这一行或它之前的内容被改过",
+                "is not what a platform was sent: it, or something before it, was changed",
+            ),
+            None => (
+                "上报过平台，但现在没有了：审计日志被截短",
+                "was sent to a platform and is not there any more: the trail was cut short",
+            ),
+        };
+        verdict.broken("audit", Some(seq), zh, en);
+        Ok(())
+    }
+
     fn files(&self, db: &Connection, depth: Depth, verdict: &mut Verdict) -> Result<(), StoreError> {
         let directory = self.dir.join(DIRECTORY);
         let files = history::listed(db, "order by first_seq", [])?;

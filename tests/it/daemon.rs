@@ -292,9 +292,14 @@ impl Daemon<'_> {
         .await;
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Sends a signal, by its name without SIG.
     pub fn signal(&self, name: &str) {
-        signal(name, self.child.id().expect("it runs"));
+        signal(name, self.pid());
     }
 
     /// SIGTERM, and what came of it after how long.

@@ -113,8 +113,10 @@ fn exports_hold_every_row_and_every_value() {
         .unwrap();
     assert!(wanted.len() > 300);
     let path = out.path().join("r.csv");
-    let done =
-        store::export(&reader, What::Readings, (from, to), Format::Csv { bom: true }, &path, |_| {}).unwrap();
+    let done = store::export(&reader, What::Readings, (from, to), Format::Csv { bom: true }, &path, |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(done.rows, u64::try_from(wanted.len()).unwrap());
     let text = fs::read_to_string(&path).unwrap();
     let rows = cells(text.strip_prefix('\u{feff}').unwrap());
@@ -128,7 +130,8 @@ fn exports_hold_every_row_and_every_value() {
     let all = (Wall(0), Wall(i64::MAX));
     for (what, rows) in [(What::Readings, 800), (What::RollUps, 42), (What::Events, 80), (What::Alarms, 40)] {
         let path = out.path().join(format!("{what:?}.csv"));
-        store::export(&reader, what, all, Format::Csv { bom: false }, &path, |_| {}).unwrap();
+        store::export(&reader, what, all, Format::Csv { bom: false }, &path, |_| ControlFlow::Continue(()))
+            .unwrap();
         let table = cells(&fs::read_to_string(&path).unwrap());
         assert_eq!(table.len(), rows + 1, "{what:?}");
         assert!(table.iter().all(|row| row.len() == table[0].len()), "{what:?}");
@@ -137,11 +140,13 @@ fn exports_hold_every_row_and_every_value() {
             assert!(table[1..].iter().all(|row| row[code] == "a,\"b\"\r\n门"));
         }
         let path = out.path().join(format!("{what:?}.parquet"));
-        store::export(&reader, what, all, Format::Parquet, &path, |_| {}).unwrap();
+        store::export(&reader, what, all, Format::Parquet, &path, |_| ControlFlow::Continue(())).unwrap();
         let file = SerializedFileReader::new(fs::File::open(&path).unwrap()).unwrap();
         assert_eq!(file.get_row_iter(None).unwrap().map(Result::unwrap).count(), rows, "{what:?}");
     }
-    let again = store::export(&reader, What::Alarms, all, Format::Parquet, &path, |_| {}).unwrap_err();
+    let again =
+        store::export(&reader, What::Alarms, all, Format::Parquet, &path, |_| ControlFlow::Continue(()))
+            .unwrap_err();
     assert!(again.to_string().contains("r.csv"), "a file that exists is left alone");
 }
 
@@ -177,6 +182,53 @@ fn the_command_line_tells_what_is_broken_and_in_which_row() {
     let (code, text) = db("C", empty.path(), &["repair"]);
     assert!(code == Some(1) && text.contains("looking for the database"), "{text}");
     assert!(!empty.path().join(FILE_NAME).exists(), "nothing is made");
+}
+
+/// An older copy of everything put back, and a trail reckoned anew, both agree with themselves; a platform knows better.
+#[test]
+fn a_head_that_a_platform_keeps_finds_a_trail_that_was_cut_short_or_made_anew() {
+    let dir = tempdir().unwrap();
+    let entry = |n: i64, actor: &str| Commit {
+        audit: vec![Audit {
+            at: Wall(AT + n),
+            actor: actor.to_owned().into(),
+            action: "tried",
+            subject: "door".into(),
+            detail: n.to_string(),
+        }],
+        ..Commit::default()
+    };
+    let write = |dir: &Path, entries: &[(i64, &str)]| {
+        let mut store = Store::open(dir).unwrap();
+        for (n, actor) in entries {
+            store.commit(&[&entry(*n, actor)]).unwrap();
+        }
+        drop(store);
+        Reader::open(dir).unwrap().audit_head(Wall(AT)).unwrap().unwrap()
+    };
+    let early = write(dir.path(), &[(1, "a"), (2, "b")]);
+    let older = tempdir().unwrap();
+    store::backup(dir.path(), &older.path().join("copy")).unwrap();
+    let late = write(dir.path(), &[(3, "c"), (4, "d")]);
+    assert_eq!((early.entries + 2, early.hash.len()), (late.entries, 64));
+    let verify = |dir: &Path, head: &AuditHead| {
+        db("C", dir, &["verify", "--audit-head", &format!("{}:{}", head.entries, head.hash)])
+    };
+    for head in [&early, &late] {
+        assert_eq!(verify(dir.path(), head).0, Some(0));
+    }
+    let copy = older.path().join("copy");
+    assert_eq!(db("C", &copy, &["verify"]).0, Some(0), "by itself it is whole");
+    assert_eq!(verify(&copy, &early).0, Some(0));
+    let (code, text) = verify(&copy, &late);
+    assert!(code == Some(1) && text.contains("cut short"), "{text}");
+    let forged = tempdir().unwrap();
+    write(forged.path(), &[(1, "a"), (2, "nobody"), (3, "c"), (4, "d")]);
+    assert_eq!(db("C", forged.path(), &["verify"]).0, Some(0), "by itself it is whole");
+    let (code, text) = verify(forged.path(), &late);
+    assert!(code == Some(1) && text.contains("was changed"), "{text}");
+    let (code, text) = db("C", dir.path(), &["verify", "--audit-head", "four"]);
+    assert!(code != Some(0) && text.contains("with a colon between them"), "{text}");
 }
 
 #[test]

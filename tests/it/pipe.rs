@@ -140,6 +140,7 @@ async fn from_the_wire_to_the_platform() {
             let records = platform.records();
             let of = |point: &str| records.iter().any(|r| r["point"] == point);
             let alarm = records.iter().any(|r| r["record"] == "alarm");
+            let alarm = alarm && records.iter().any(|r| r["record"] == "audit_head");
             (alarm && ["voltage", "energy", "temperature"].iter().all(|point| of(point))).then_some(())
         })
         .await;
@@ -159,6 +160,9 @@ async fn from_the_wire_to_the_platform() {
         let alarm = records.iter().find(|r| r["record"] == "alarm").expect("the alarm");
         assert_eq!(alarm["class"], "help", "{alarm}");
         assert!(records.iter().any(|r| r["point"] == "voltage" && r["last"] == 230.5), "{name}");
+        let head = records.iter().find(|r| r["record"] == "audit_head").expect("the head of the audit trail");
+        let head = format!("{}:{}", head["entries"], head["hash"].as_str().expect("a hash"));
+        school.cli_ok("db", &["verify", "--audit-head", &head]).await;
         let text = json!(records).to_string();
         assert!(!text.contains("0012345") && !text.contains("actor"), "{name}: persons stay in the school");
     }

@@ -392,7 +392,7 @@ impl Content {
         let reader = Reader::open(dir)?;
         let readings = all(|before| reader.readings(None, None, before, 1000))?;
         let mut alarms = BTreeMap::new();
-        for (id, alarm) in all(|before| reader.alarms(AlarmFilter::default(), before, 1000))? {
+        for (id, alarm) in all(|before| reader.alarms(&AlarmFilter::default(), before, 1000))? {
             let steps = reader.alarm(alarm.id)?.map_or(0, |(_, steps)| steps.len());
             alarms.insert(id, (alarm, steps));
         }

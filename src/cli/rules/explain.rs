@@ -2,7 +2,6 @@
 
 use super::super::words::{said, say};
 use super::super::{complain, wired};
-use super::past::{Step, Stretch, each};
 use super::{EXIT_DIFFERS, trial};
 use crate::config::Trial;
 use crate::document::{Document, Problems};
@@ -11,6 +10,7 @@ use crate::model::{
 };
 use crate::store::{Reader, StoreError};
 use crate::trial::Told;
+use crate::work::past::{Step, Stretch, each};
 use clap::Args;
 use jiff::tz::TimeZone;
 use std::collections::VecDeque;

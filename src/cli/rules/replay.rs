@@ -3,13 +3,14 @@
 use super::super::progress::{Progress, left};
 use super::super::words::{lang, say};
 use super::super::{complain, table, wired};
-use super::past::{Came, Stretch, Way, raised, run};
 use super::{EXIT_DIFFERS, trial};
 use crate::config::Trial;
-use crate::model::{AlarmKey, Lang, Wall};
+use crate::model::{Lang, Wall};
 use crate::runtime::{Clock, SystemClock};
-use crate::store::{Reach, Reader, StoreError};
-use crate::trial::{Compared, Episode, compare};
+use crate::store::StoreError;
+use crate::trial::{Compared, Episode};
+use crate::work::past::{Stretch, Way};
+use crate::work::replay::{self, Replayed, subject};
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -21,8 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Two alarms so near to one another are the same: what was decided a moment after an arrival is judged at it here.
-const WITHIN_MS: i64 = 5_000;
 /// It was stopped, as shells have it for a program that was interrupted.
 const EXIT_STOPPED: u8 = 130;
 /// Most differences and subjects that are listed; JSON has all.
@@ -54,23 +53,15 @@ pub(super) struct Replay {
 
 /// What is told in the end.
 struct Report {
-    stretch: Stretch,
-    /// Up to when, if it was stopped.
-    reached: Wall,
-    readings: u64,
+    came: Replayed,
     took: Duration,
-    reach: Reach,
-    rules: Vec<String>,
-    now: Came,
-    then: Came,
-    compared: Compared,
 }
 
 impl Replay {
     /// Exits with 0 when done, 1 when the store cannot be read, 64 when something is written wrongly, 130 when it was
     /// stopped; what there is by then is printed.
     pub(super) fn run(&self, config: &Path, out: &mut impl Write) -> io::Result<ExitCode> {
-        let mut trial = match trial(config, &self.rules, out)? {
+        let trial = match trial(config, &self.rules, out)? {
             Ok(trial) => trial,
             Err(code) => return Ok(code),
         };
@@ -89,14 +80,10 @@ impl Replay {
             let zh = format!("没有规则“{wrong}”；{advice}");
             return wired::refuse(&say(zh, format!("there is no rule '{wrong}': {advice}")));
         }
-        trial
-            .config
-            .rules
-            .retain(|rule| self.only.is_empty() || self.only.iter().any(|id| id == rule.id().as_str()));
         let dir = self.dir.clone().unwrap_or_else(|| trial.config.data_dir.clone());
         match self.report(trial, dir, (from, to)) {
             Ok(report) => {
-                let stopped = report.reached < to;
+                let stopped = report.came.reached < to;
                 if self.json {
                     print_json(&report, out)?
                 } else {
@@ -108,46 +95,27 @@ impl Replay {
         }
     }
 
-    fn report(&self, trial: Trial, dir: PathBuf, (from, to): (Wall, Wall)) -> Result<Report, StoreError> {
-        let reader = Reader::open(&dir)?;
-        let (stretch, reach) = (Stretch::around(&reader, from, to)?, reader.reach()?);
-        let rules: Vec<String> = trial.config.rules.iter().map(|rule| rule.id().to_string()).collect();
+    fn report(&self, trial: Trial, dir: PathBuf, span: (Wall, Wall)) -> Result<Report, StoreError> {
+        let zone = trial.config.site.zone.clone();
+        let replay = replay::Replay::new(dir, trial.config, &self.only, span)?;
         let clock = SystemClock::new();
-        let (began, way) = (clock.now(), Arc::new(Way::default()));
-        let (world, zone) = (Arc::new(trial.config.world), trial.config.site.zone);
-        let areas = trial.config.areas;
+        let (began, way, stretch) = (clock.now(), Arc::new(Way::default()), replay.stretch);
         let work = {
-            let (way, tried, zone) = (Arc::clone(&way), trial.config.rules, zone.clone());
-            move || run(&dir, tried, (&world, &areas), &zone, (stretch, &way))
+            let way = Arc::clone(&way);
+            move || replay.run(&way)
         };
-        let now = shown(work, &way, stretch, (&clock, &zone))?;
-        let stopped = way.stop.load(Ordering::Relaxed);
-        let reached = if stopped { way.reached(stretch.begin).max(from) } else { to };
-        let steps = reader.alarm_steps(from, reached)?;
-        let then = raised(&steps, |rule| rules.iter().any(|id| id == rule));
-        let upto: Vec<Episode> = now.episodes.iter().filter(|e| e.from < reached).cloned().collect();
-        let compared = compare(&upto, &then.episodes, WITHIN_MS);
-        Ok(Report {
-            stretch,
-            reached,
-            readings: way.readings.load(Ordering::Relaxed),
-            took: clock.now().mono.since(began.mono),
-            reach,
-            rules,
-            now: Came { episodes: upto, more: now.more },
-            then,
-            compared,
-        })
+        let came = shown(work, &way, stretch, (&clock, &zone))?;
+        Ok(Report { came, took: clock.now().mono.since(began.mono) })
     }
 }
 
 /// Runs the work beside a line that says how far it is, until it is done or stopped.
 fn shown(
-    work: impl FnOnce() -> Result<Came, StoreError> + Send + 'static,
+    work: impl FnOnce() -> Result<Replayed, StoreError> + Send + 'static,
     way: &Way,
     stretch: Stretch,
     (clock, zone): (&SystemClock, &TimeZone),
-) -> Result<Came, StoreError> {
+) -> Result<Replayed, StoreError> {
     let began = clock.now();
     let ended = wired::block_on(async {
         let mut work = tokio::task::spawn_blocking(work);
@@ -220,11 +188,6 @@ pub(super) fn moment(text: &str, zone: &TimeZone) -> Result<Wall, String> {
     Ok(Wall(at.timestamp().as_millisecond()))
 }
 
-/// A rule's subject without whom it speaks of.
-fn of(key: &AlarmKey) -> String {
-    key.subject.split('/').next().unwrap_or_default().to_owned()
-}
-
 /// How often and how long, and how both accounts stand to one another.
 #[derive(Debug, Default, Clone, Copy)]
 struct Sum {
@@ -239,13 +202,13 @@ struct Sum {
 /// By rule, or by rule and subject.
 fn sums<K: Ord>(report: &Report, key: impl Fn(&Episode) -> K) -> BTreeMap<K, Sum> {
     let mut sums: BTreeMap<K, Sum> = BTreeMap::new();
-    for episode in &report.now.episodes {
+    for episode in &report.came.now.episodes {
         let sum = sums.entry(key(episode)).or_default();
         sum.times += 1;
         sum.ms += episode.ms();
     }
-    let Compared { same, only_now, only_then } = &report.compared;
-    report.then.episodes.iter().for_each(|e| sums.entry(key(e)).or_default().then += 1);
+    let Compared { same, only_now, only_then } = &report.came.compared;
+    report.came.then.episodes.iter().for_each(|e| sums.entry(key(e)).or_default().then += 1);
     same.iter().for_each(|e| sums.entry(key(e)).or_default().same += 1);
     only_now.iter().for_each(|e| sums.entry(key(e)).or_default().only_now += 1);
     only_then.iter().for_each(|e| sums.entry(key(e)).or_default().only_then += 1);
@@ -264,23 +227,23 @@ fn length(ms: i64) -> String {
 
 /// From when on there is too little to judge by.
 fn cautions(report: &Report, zone: &TimeZone) -> Vec<String> {
-    let Stretch { begin, from, .. } = report.stretch;
+    let Stretch { begin, from, .. } = report.came.stretch;
     let after = |at: Option<Wall>, floor: Wall| at.filter(|at| *at > floor).map(|at| at.in_zone(zone));
     let mut told = Vec::new();
-    if let Some(at) = after(report.reach.readings, from) {
+    if let Some(at) = after(report.came.reach.readings, from) {
         told.push(say(
             format!("读数从 {at} 才有：此前按数值判断的规则无从判断"),
             format!("there are readings from {at} on: before that, rules of values could not judge"),
         ));
     }
-    if let Some(at) = after(report.reach.events, from) {
+    if let Some(at) = after(report.came.reach.events, from) {
         told.push(say(
             format!("事件从 {at} 才有：此前按事件判断的规则无从判断"),
             format!("there are events from {at} on: before that, rules of events could not judge"),
         ));
     }
-    if report.reach.starts.is_none_or(|at| at > begin) {
-        let at = after(report.reach.starts, begin).unwrap_or_else(|| "-".into());
+    if report.came.reach.starts.is_none_or(|at| at > begin) {
+        let at = after(report.came.reach.starts, begin).unwrap_or_else(|| "-".into());
         told.push(say(
             format!("网关的启动和设备的通断从 {at} 才有记录：此前按一直运行、通断不明处理"),
             format!(
@@ -289,8 +252,8 @@ fn cautions(report: &Report, zone: &TimeZone) -> Vec<String> {
             ),
         ));
     }
-    if report.now.more + report.then.more > 0 {
-        let more = report.now.more + report.then.more;
+    if report.came.now.more + report.came.then.more > 0 {
+        let more = report.came.now.more + report.came.then.more;
         told.push(say(
             format!("报警太多，有 {more} 次未列入比较"),
             format!("{more} alarms were too many to be compared"),
@@ -300,11 +263,11 @@ fn cautions(report: &Report, zone: &TimeZone) -> Vec<String> {
 }
 
 fn print(report: &Report, zone: &TimeZone, out: &mut impl Write) -> io::Result<()> {
-    let (from, reached) = (report.stretch.from.in_zone(zone), report.reached.in_zone(zone));
-    let (readings, secs) = (report.readings, report.took.as_secs_f64());
+    let (from, reached) = (report.came.stretch.from.in_zone(zone), report.came.reached.in_zone(zone));
+    let (readings, secs) = (report.came.readings, report.took.as_secs_f64());
     let zh = format!("{from} 至 {reached}：{readings} 个读数，用时 {secs:.1} 秒");
     writeln!(out, "{}", say(zh, format!("{from} to {reached}: {readings} readings in {secs:.1} s")))?;
-    if report.reached < report.stretch.to {
+    if report.came.reached < report.came.stretch.to {
         writeln!(out, "{}", say("（中途停止）", "(stopped before the end)"))?;
     }
     for told in cautions(report, zone) {
@@ -314,6 +277,7 @@ fn print(report: &Report, zone: &TimeZone, out: &mut impl Write) -> io::Result<(
     let cells =
         |sum: &Sum| [sum.times, sum.then, sum.same, sum.only_now, sum.only_then].map(|n| n.to_string());
     let rows: Vec<[String; 7]> = report
+        .came
         .rules
         .iter()
         .map(|rule| {
@@ -327,7 +291,7 @@ fn print(report: &Report, zone: &TimeZone, out: &mut impl Write) -> io::Result<(
         Lang::En => ["RULE", "TIMES", "LASTING", "THEN", "SAME", "ONLY NOW", "ONLY THEN"],
     };
     table::print(out, headings, &rows)?;
-    let by_subject = sums(report, |episode| (episode.key.rule.to_string(), of(&episode.key)));
+    let by_subject = sums(report, |episode| (episode.key.rule.to_string(), subject(&episode.key)));
     let mut subjects: Vec<_> = by_subject.into_iter().collect();
     subjects.sort_by_key(|(_, sum)| std::cmp::Reverse((sum.times, sum.then)));
     let hidden = subjects.len().saturating_sub(LISTED);
@@ -349,8 +313,8 @@ fn print(report: &Report, zone: &TimeZone, out: &mut impl Write) -> io::Result<(
         more(out, hidden)?;
     }
     for (zh, en, all) in [
-        ("仅现在：", "only now:", &report.compared.only_now),
-        ("仅当时：", "only then:", &report.compared.only_then),
+        ("仅现在：", "only now:", &report.came.compared.only_now),
+        ("仅当时：", "only then:", &report.came.compared.only_then),
     ] {
         if all.is_empty() {
             continue;
@@ -363,7 +327,7 @@ fn print(report: &Report, zone: &TimeZone, out: &mut impl Write) -> io::Result<(
                 "  {}  {}  {}  {lasting}",
                 episode.from.in_zone(zone),
                 episode.key.rule,
-                of(&episode.key)
+                subject(&episode.key)
             )?;
         }
         more(out, all.len().saturating_sub(LISTED))?;
@@ -388,28 +352,29 @@ fn print_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
     };
     let episodes = |all: &[Episode]| -> Value {
         let one =
-            |e: &Episode| json!({"rule": e.key.rule, "subject": of(&e.key), "from": e.from, "to": e.to});
+            |e: &Episode| json!({"rule": e.key.rule, "subject": subject(&e.key), "from": e.from, "to": e.to});
         all.iter().map(one).collect()
     };
     let by_rule = sums(report, |episode| episode.key.rule.to_string());
     let rules: serde_json::Map<String, Value> = report
+        .came
         .rules
         .iter()
         .map(|rule| (rule.clone(), sum(&by_rule.get(rule).copied().unwrap_or_default())))
         .collect();
-    let subjects: Vec<Value> = sums(report, |episode| (episode.key.rule.to_string(), of(&episode.key)))
+    let subjects: Vec<Value> = sums(report, |episode| (episode.key.rule.to_string(), subject(&episode.key)))
         .iter()
         .map(|((rule, subject), s)| json!({"rule": rule, "subject": subject, "sum": sum(s)}))
         .collect();
-    let reach = report.reach;
+    let reach = report.came.reach;
     let told = json!({
-        "from": report.stretch.from, "to": report.stretch.to, "reached": report.reached,
-        "readings": report.readings,
+        "from": report.came.stretch.from, "to": report.came.stretch.to, "reached": report.came.reached,
+        "readings": report.came.readings,
         "oldest": {"reading": reach.readings, "event": reach.events, "start": reach.starts},
-        "rules": rules, "subjects": subjects, "not_compared": report.now.more + report.then.more,
-        "same": episodes(&report.compared.same),
-        "only_now": episodes(&report.compared.only_now),
-        "only_then": episodes(&report.compared.only_then),
+        "rules": rules, "subjects": subjects, "not_compared": report.came.now.more + report.came.then.more,
+        "same": episodes(&report.came.compared.same),
+        "only_now": episodes(&report.came.compared.only_now),
+        "only_then": episodes(&report.came.compared.only_then),
     });
     writeln!(out, "{told:#}")
 }

@@ -56,6 +56,7 @@ fn plant(medium: &Medium, clock: Arc<dyn Clock>) -> Plant {
         buses: BTreeMap::new(),
         findings: tokio::sync::mpsc::channel(1).1,
         bell: Bell::unheard(),
+        feed: crate::console::Feed::new(),
     };
     let (end, ended) = oneshot::channel();
     let mut tasks = Tasks::new();

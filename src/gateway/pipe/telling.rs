@@ -113,8 +113,18 @@ fn start(dir: &Path, wall: Wall) -> Plant {
         tally: Arc::clone(&tally),
     });
     let (live, _) = watch::channel(Arc::default());
-    let pipe =
-        Pipe { pipeline, outlet, store, clock: dynamic, tally, live, buses: BTreeMap::new(), findings, bell };
+    let pipe = Pipe {
+        pipeline,
+        outlet,
+        store,
+        clock: dynamic,
+        tally,
+        live,
+        buses: BTreeMap::new(),
+        findings,
+        bell,
+        feed: crate::console::Feed::new(),
+    };
     let mut tasks = Tasks::new();
     tasks.spawn("pipe", async move { drop(pipe.run().await) });
     tasks.spawn("desk", desk.run());

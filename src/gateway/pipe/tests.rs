@@ -55,6 +55,7 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
             buses: BTreeMap::new(),
             findings: tokio::sync::mpsc::channel(1).1,
             bell: Bell::unheard(),
+            feed: crate::console::Feed::new(),
         },
         thread,
     )

@@ -48,6 +48,7 @@ fn device(id: &str) -> Device {
         place: PlaceId::new("room").unwrap(),
         poll: Duration::from_secs(60),
         alarmed: BTreeSet::new(),
+        item: None,
     }
 }
 

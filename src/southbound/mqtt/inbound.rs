@@ -351,6 +351,7 @@ mod tests {
             place: PlaceId::new("gate").unwrap(),
             poll: Duration::from_secs(60),
             alarmed: BTreeSet::new(),
+            item: None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use crate::config::Login;
 use crate::model::event::words;
+use crate::model::reach::Forbidden;
+use crate::runtime::reach::reach;
 use futures_util::StreamExt as _;
 use retina::client::{
     Credentials, Described, PacketItem, PlayOptions, Playing, Session, SessionGroup, SessionOptions,
@@ -70,6 +72,22 @@ pub async fn probe(url: &Url, login: Option<&Login>, deadlines: Deadlines) -> Li
     // The outcome of TEARDOWN changes nothing: the session is over, and the camera forgets it by itself in time.
     drop(timeout(TEARDOWN, group.await_teardown()).await);
     liveness
+}
+
+/// The address of a stream that the camera at `device` tells, at the machine that it leads to now; `None` where nobody is
+/// let reach that: a camera does not choose what the gateway asks, and with which password.
+pub async fn pinned(url: &Url, device: &Url) -> Option<Url> {
+    let mut url = without_login(url)?;
+    let addresses = match reach(&url, Some(device), &["rtsp"], 554).await {
+        Ok(addresses) => addresses,
+        Err(Forbidden::NoAddress) => return None,
+        Err(why) => {
+            tracing::warn!(%why, "the camera gives an RTSP address that is not asked");
+            return None;
+        }
+    };
+    url.set_ip_host(addresses.first()?.ip()).ok()?;
+    Some(url)
 }
 
 /// A login written in the address would be logged with it, and retina refuses it.

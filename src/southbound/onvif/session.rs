@@ -57,6 +57,8 @@ struct Watch {
     bus: BusId,
     device: Device,
     settings: Onvif,
+    /// Its device service, as configured.
+    camera: Url,
     streams: Vec<Url>,
     memory: Arc<Memory>,
 }
@@ -85,7 +87,8 @@ impl CameraSession {
             memory: Arc::clone(&memory),
             answered: AtomicBool::new(false),
         };
-        let watch = Watch { bus, device, settings: settings.clone(), streams: found.streams, memory };
+        let camera = client.device().clone();
+        let watch = Watch { bus, device, settings: settings.clone(), camera, streams: found.streams, memory };
         Self { client, events: found.events, watch, ear }
     }
 }
@@ -338,8 +341,9 @@ impl Watch {
     async fn probe(&self, field: &Field) -> Liveness {
         let mut liveness = Liveness::Gone;
         for url in &self.streams {
+            let Some(url) = rtsp::pinned(url, &self.camera).await else { continue };
             field.tally.requests.of(&self.bus).one();
-            liveness = rtsp::probe(url, self.settings.login.as_ref(), Deadlines::default()).await;
+            liveness = rtsp::probe(&url, self.settings.login.as_ref(), Deadlines::default()).await;
             if liveness != Liveness::Gone {
                 break;
             }

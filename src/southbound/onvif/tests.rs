@@ -430,6 +430,7 @@ fn camera_at(address: &str) -> Camera {
         place: PlaceId::new("gate").unwrap(),
         poll: Duration::from_secs(60),
         alarmed: BTreeSet::new(),
+        item: None,
     };
     Camera::new(bus, settings, device)
 }

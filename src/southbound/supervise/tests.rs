@@ -142,7 +142,7 @@ async fn a_panic_is_a_fault_of_the_bus_and_nothing_more() {
     assert_eq!(told(&mut rig.outlet).await, both(Fault::Internal));
     assert_eq!(told(&mut rig.outlet).await, both(Fault::Gone));
     assert_eq!(told(&mut rig.outlet).await, both(Fault::Internal));
-    assert_eq!(rig.tasks.len(), 1);
+    assert_eq!(rig.tasks.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -225,7 +225,7 @@ fn open_alarms_are_listed_the_most_urgent_first_page_by_page() {
     let reader = Reader::open(dir.path()).unwrap();
     let (mut listed, mut before) = (Vec::new(), None);
     loop {
-        let page = reader.alarms(AlarmFilter { open: true }, before, 3).unwrap();
+        let page = reader.alarms(&AlarmFilter::open(), before, 3).unwrap();
         listed.extend(page.rows.into_iter().map(|(_, alarm)| (alarm.priority, std::cmp::Reverse(alarm.id))));
         before = page.next_before;
         if before.is_none() {
@@ -248,14 +248,14 @@ fn a03_in_a_flood_all_are_stored_and_the_critical_ones_listed_first() {
         let alarm_changes = book.apply(at, &finding, &[]);
         store.commit(&[&Commit { alarm_changes, ..Commit::default() }]).unwrap();
         if critical.contains(&n) {
-            let page = Reader::open(dir.path()).unwrap().alarms(AlarmFilter { open: true }, None, 1).unwrap();
+            let page = Reader::open(dir.path()).unwrap().alarms(&AlarmFilter::open(), None, 1).unwrap();
             assert_eq!(page.rows[0].1.key.subject, format!("d{n}"), "at once");
         }
     }
     let reader = Reader::open(dir.path()).unwrap();
     let (mut listed, mut before) = (Vec::new(), None);
     loop {
-        let page = reader.alarms(AlarmFilter { open: true }, before, 1000).unwrap();
+        let page = reader.alarms(&AlarmFilter::open(), before, 1000).unwrap();
         listed.extend(page.rows.into_iter().map(|(_, alarm)| alarm));
         before = page.next_before;
         if before.is_none() {

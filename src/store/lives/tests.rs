@@ -67,7 +67,7 @@ fn the_lives_are_those_of_the_alarms_that_were_open_in_the_span() {
     let dir = tempdir().unwrap();
     seeded(dir.path(), 300);
     let reader = Reader::open(dir.path()).unwrap();
-    let all = reader.alarms(AlarmFilter::default(), None, 1000).unwrap().rows;
+    let all = reader.alarms(&AlarmFilter::default(), None, 1000).unwrap().rows;
     for (from, to) in [(0, 1), (0, 10_000), (500, 600), (1000, 1000), (2990, 3000), (9000, 10_000)] {
         let (from, to) = (AT.plus_ms(from * 1000), AT.plus_ms(to * 1000));
         let mut wanted = Vec::new();

@@ -50,8 +50,14 @@ fn load() -> Config {
     let files = [("gateway.toml".to_owned(), include_str!("gateway.toml").to_owned())];
     let read = |_: &Path, _| Ok("shared".to_owned());
     let problems = Problems::new();
-    let sources =
-        Sources { files: &files, base: Path::new(""), profiles: &PROFILES, read: &read, rules: None };
+    let sources = Sources {
+        files: &files,
+        base: Path::new(""),
+        profiles: &PROFILES,
+        read: &read,
+        plan: config::read_plan,
+        rules: None,
+    };
     config::parse(&sources, &problems).unwrap_or_else(|| panic!("{:#?}", problems.into_sorted()))
 }
 
@@ -307,7 +313,7 @@ impl Gateway {
         let (mut helped, mut opened, mut chattered) = (0, 0, false);
         let mut before = None;
         loop {
-            let page = reader.alarms(AlarmFilter::default(), before, 1000).unwrap();
+            let page = reader.alarms(&AlarmFilter::default(), before, 1000).unwrap();
             for (_, alarm) in page.rows {
                 assert!(alarm.closed_at.is_some(), "stuck open: {alarm:?}");
                 let (_, steps) = reader.alarm(alarm.id).unwrap().unwrap();

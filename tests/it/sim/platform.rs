@@ -95,6 +95,7 @@ impl Platform {
             let device = match &item.record {
                 Record::Aggregate(r) => r.device.to_string(),
                 Record::Alarm(c) => c.alarm.device.as_ref().map(ToString::to_string).unwrap_or_default(),
+                Record::AuditHead(_) => String::new(),
             };
             let before = last.insert((item.record.lane(), device), item.seq);
             assert!(before < Some(item.seq), "{id}: {uid} came after {before:?}");

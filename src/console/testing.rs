@@ -1,0 +1,73 @@
+//! A console over a store of its own, for tests of what it answers.
+
+use super::{BlankBoard, Console, Feed, Streams};
+use crate::capture::Shelf;
+use crate::config::{Ground, Site};
+use crate::model::{DeviceId, Wall};
+use crate::pipeline::Live;
+use crate::report::Duty;
+use crate::runtime::lanes::{Inlet, Outlet, lanes};
+use crate::runtime::{Clock, ManualClock, Tally, control_desk, response_desk};
+use crate::store::{self, Handle, Store};
+use jiff::tz::TimeZone;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// When tests begin.
+pub(super) const AT: Wall = Wall(1_790_000_000_000);
+
+/// A console and what stands behind it.
+pub(super) struct Scene {
+    pub(super) console: Console,
+    pub(super) board: Option<BlankBoard>,
+    pub(super) feed: Feed,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) live: watch::Sender<Arc<Live>>,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) handle: Handle,
+    _lanes: (Inlet, Outlet),
+    _dir: TempDir,
+}
+
+/// A console whose ring has so much room.
+pub(super) fn scene(ring: usize) -> Scene {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(AT));
+    let dynamic = Arc::clone(&clock) as Arc<dyn Clock>;
+    let tally = Arc::new(Tally::default());
+    let (handle, _thread) =
+        store::open(Store::open(dir.path()).unwrap(), Arc::clone(&dynamic), Arc::clone(&tally)).unwrap();
+    let (inlet, outlet) = lanes();
+    let (live, seen) = watch::channel(Arc::default());
+    let (stop, stopped) = watch::channel(false);
+    let feed = Feed::of(ring);
+    let (streams, board) = Streams::new(feed.clone(), stopped);
+    let console = Console {
+        devices: Arc::default(),
+        places: Arc::default(),
+        ground: Arc::new(Ground::default()),
+        site: Arc::new(Site {
+            gateway: DeviceId::new("gw").unwrap(),
+            name: "测试小学".into(),
+            school_code: None,
+            zone: TimeZone::UTC,
+        }),
+        duty: Arc::new(Duty::usual(TimeZone::UTC)),
+        data_dir: dir.path().to_owned(),
+        live: seen,
+        destinations: Arc::default(),
+        tally,
+        orders: inlet.desk(),
+        controls: control_desk::desk(false).0,
+        responses: response_desk::desk().0,
+        people: inlet.people_desk(),
+        store: handle.weak(),
+        streams,
+        pictures: Shelf::new(dir.path(), 30, 1_000_000),
+        clock: dynamic,
+        track: false,
+        drill_channels: Arc::default(),
+    };
+    Scene { console, board: Some(board), feed, clock, live, stop, handle, _lanes: (inlet, outlet), _dir: dir }
+}

@@ -1,0 +1,6 @@
+// The form of every catalogue: both languages, always.
+export interface Text {
+  zh: string;
+  en: string;
+}
+export type Texts = Record<string, Text>;
