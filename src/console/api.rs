@@ -2,8 +2,8 @@
 
 use super::route::{self, Route};
 use super::{
-    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs,
-    oidc, openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
+    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs, oidc,
+    openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
     views,
 };
 use crate::access::Right;
