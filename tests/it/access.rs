@@ -260,7 +260,6 @@ async fn a_page_of_another_origin_changes_nothing() {
 async fn every_answer_tells_browsers_to_guess_nothing_and_load_nothing_from_elsewhere() {
     let school = School::new("");
     let _daemon = school.start().await;
-    let scene = Scene(&school);
     let now = json!({"from": 0, "to": 86_400_000});
     let report = format!("/api/v1/reports/shift?format=html&from={}&to={}", now["from"], now["to"]);
     for (path, csp) in [

@@ -210,3 +210,37 @@ async fn give(desk: &PeopleDesk, Row { entry, written }: Row) {
         written.send(()).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn rows_that_find_no_room_are_counted_and_keep_nobody_waiting() {
+        let tally = Arc::new(Tally::default());
+        let (trail, _rows) = Trail::new(Arc::clone(&tally));
+        for n in 0..ROWS + 44 {
+            let written = trail.put(row(Wall(0), "zhang", "sign_in", "access", n.to_string()));
+            if n >= ROWS {
+                written.soon().await;
+            }
+        }
+        assert_eq!(tally.dropped.of(&DROPPED).get(), 44);
+    }
+
+    #[test]
+    fn failures_are_one_row_that_names_accounts_and_nothing_that_was_typed() {
+        let (trail, _rows) = Trail::new(Arc::default());
+        assert_eq!(std::mem::take(&mut *trail.shared.failures()).told(), None);
+        for n in 0..1_000 {
+            let account = Actor::named(&format!("user-{}", n % 20)).filter(|_| n % 2 == 0);
+            trail.failed(account.as_ref(), n >= 10, HERE);
+        }
+        let told = std::mem::take(&mut *trail.shared.failures()).told().expect("a row");
+        assert!(told.starts_with("10 wrong, 990 not looked at; the last from 127.0.0.1; user-"), "{told}");
+        assert_eq!(told.matches("user-").count(), NAMED);
+        assert_eq!(std::mem::take(&mut *trail.shared.failures()).told(), None, "told once");
+    }
+}
