@@ -117,6 +117,7 @@ pub(super) async fn list(State(console): State<Console>) -> Answer {
 /// Persons, as the school's program hands them over.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PeopleImport")]
 pub(super) struct Import {
     actor: String,
     #[serde(default)]
@@ -126,6 +127,7 @@ pub(super) struct Import {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PersonRow")]
 struct Row {
     person: String,
     role: Role,
@@ -187,6 +189,7 @@ pub(super) async fn import(
 /// Who asks, and what for.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PeopleExport")]
 pub(super) struct Asked {
     actor: String,
     purpose: String,
@@ -220,6 +223,7 @@ pub(super) async fn export(
 /// Who is to be erased, and who says so.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PersonErasure")]
 pub(super) struct Erasure {
     actor: String,
     person: String,

@@ -33,12 +33,14 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// Destinations.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Uploads")]
 struct Rows {
     rows: Vec<Row>,
 }
 
 /// How uploads to a platform are doing.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Upload")]
 struct Row {
     id: String,
     state: UplinkState,
@@ -58,6 +60,7 @@ struct Row {
 
 /// What became of what was owed.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "Completeness")]
 pub(super) struct Complete {
     owed: u64,
     accepted: u64,
@@ -136,6 +139,7 @@ struct System {
 
 /// How the clock is doing.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SystemClock")]
 struct Clocks {
     /// It has been set: it shows a time that can be.
     set: bool,
@@ -146,6 +150,7 @@ struct Clocks {
 
 /// Room on the disk, bytes.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SystemDisk")]
 struct Disk {
     total: u64,
     free: u64,
@@ -155,6 +160,7 @@ struct Disk {
 
 /// A backup.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SystemBackup")]
 struct Backup {
     at: i64,
     bytes: u64,
@@ -162,6 +168,7 @@ struct Backup {
 
 /// A process.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SystemProcess")]
 struct Process {
     name: &'static str,
     /// Memory that it has, bytes.
