@@ -74,23 +74,31 @@ impl Complete {
     }
 }
 
+/// What the store knows of a destination.
+struct Found {
+    id: DestinationId,
+    waiting: u64,
+    oldest: Option<Wall>,
+    day: Complete,
+    month: Complete,
+}
+
 async fn uploads(State(console): State<Console>) -> Result<Json<Rows>, Problem> {
     let now = console.clock.now().wall;
     let ids: Vec<DestinationId> = console.destinations.keys().cloned().collect();
     let found = read(&console, move |reader| {
-        let mut found = BTreeMap::new();
+        let mut found = Vec::new();
         for id in ids {
             let [day, month] = SPANS_MS.map(|ms| reader.uploaded(&id, (now.plus_ms(-ms), now.plus_ms(1))));
-            let waits = reader.waiting(&id)?;
-            found.insert(id, (waits, Complete::of(day?), Complete::of(month?)));
+            let (waiting, oldest) = reader.waiting(&id)?;
+            let (day, month) = (Complete::of(day?), Complete::of(month?));
+            found.push(Found { id, waiting, oldest, day, month });
         }
         Ok(found)
     })
     .await?;
-    let row = |(id, ((waiting, oldest), day, month)): (
-        DestinationId,
-        ((u64, Option<Wall>), Complete, Complete),
-    )| {
+    let row = |found: Found| {
+        let Found { id, waiting, oldest, day, month } = found;
         let status = console.destinations.get(&id)?.borrow().clone();
         let lag_ms = oldest.map_or(0, |oldest| now.since(oldest).max(0));
         Some(Row {
