@@ -10,6 +10,7 @@ import { go, Link, usePlace } from './router';
 import { guardName, may, session } from './session';
 import { lang, t, word } from './texts';
 import { dark, theme } from './theme';
+import { Gate } from './setup/gate';
 import { Claim } from './sign/claim';
 import { SignIn } from './sign/sign-in';
 import { Button } from './ui/button';
@@ -51,7 +52,9 @@ export function App(): JSX.Element {
       ) : !who.signed_in ? (
         <SignIn />
       ) : (
-        <Frame />
+        <Gate key={who.name}>
+          <Frame />
+        </Gate>
       )}
       <Toasts />
     </>

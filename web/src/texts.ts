@@ -12,12 +12,14 @@ import { uploads } from './texts/uploads';
 import { system } from './texts/system';
 import { users } from './texts/users';
 import { audit } from './texts/audit';
+import { points } from './texts/points';
+import { setup } from './texts/setup';
 import type { Text } from './texts/text';
 
 export type { Text };
 
 const all = {
-  ...common, ...desk, ...alarms, ...campus, ...devices, ...energy, ...rules, ...reports, ...uploads, ...system, ...users, ...audit,
+  ...common, ...desk, ...alarms, ...campus, ...devices, ...energy, ...rules, ...reports, ...uploads, ...system, ...users, ...audit, ...setup, ...points,
 };
 
 export type Key = keyof typeof all;
@@ -37,6 +39,11 @@ export function t(key: Key, values: Record<string, string | number> = {}): strin
 export function word(group: string, name: string): string {
   const key = `${group}.${name}`;
   return key in all ? t(key as Key) : name;
+}
+
+/** Whether a word has a name. */
+export function named(group: string, name: string): boolean {
+  return `${group}.${name}` in all;
 }
 
 /** A text that the gateway gave in both languages. */

@@ -15,22 +15,16 @@ import { Await, FileLink, Sheet, Sign, type SignKind } from './parts';
 
 interface Approval {
   id: string | number;
-  asker: string;
+  /** Who asked. */
+  by: string;
   purpose: string;
   asked_at: number;
-  /** `stage` of older answers. */
-  state?: string;
-  stage?: string;
+  stage: string;
   answered_by?: string | null;
-  decided_by?: string | null;
 }
 
 const AGAIN_MS = 10_000;
 const SIGNS: Record<string, SignKind> = { waiting: 'warn', approved: 'good', refused: 'bad', fetched: 'none', expired: 'none' };
-
-function stageOf(one: Approval): string {
-  return one.stage ?? one.state ?? 'waiting';
-}
 
 export default function Approvals(): JSX.Element {
   const asked = useGet<{ rows: Approval[] }>('/api/v1/approvals', {}, AGAIN_MS);
@@ -44,16 +38,16 @@ export default function Approvals(): JSX.Element {
   };
   const columns: Column<Approval>[] = [
     { key: 'at', title: t('when'), by: (a) => a.asked_at, cell: (a) => moment(a.asked_at) },
-    { key: 'asker', title: t('approvals.asker'), by: (a) => a.asker, cell: (a) => a.asker },
+    { key: 'asker', title: t('approvals.asker'), by: (a) => a.by, cell: (a) => a.by },
     { key: 'purpose', title: t('approvals.purpose'), by: (a) => a.purpose, cell: (a) => a.purpose },
-    { key: 'stage', title: t('devices.state'), by: stageOf, cell: (a) => <Sign kind={SIGNS[stageOf(a)] ?? 'none'}>{word('approval', stageOf(a))}</Sign> },
-    { key: 'by', title: t('approvals.by'), by: (a) => a.answered_by ?? a.decided_by ?? '', cell: (a) => a.answered_by ?? a.decided_by ?? '—' },
+    { key: 'stage', title: t('devices.state'), by: (a) => a.stage, cell: (a) => <Sign kind={SIGNS[a.stage] ?? 'none'}>{word('approval', a.stage)}</Sign> },
+    { key: 'by', title: t('approvals.by'), by: (a) => a.answered_by ?? '', cell: (a) => a.answered_by ?? '—' },
     {
       key: 'do',
       title: t('users.do'),
       cell: (a) => (
         <div class="row">
-          {stageOf(a) === 'waiting' && a.asker !== own && may('approve') && (
+          {a.stage === 'waiting' && a.by !== own && may('approve') && (
             <>
               <Button kind="good" onClick={() => decide(a, 'approve')}>
                 {t('approvals.approve')}
@@ -61,8 +55,8 @@ export default function Approvals(): JSX.Element {
               <Button onClick={() => decide(a, 'refuse')}>{t('approvals.refuse')}</Button>
             </>
           )}
-          {stageOf(a) === 'waiting' && a.asker === own && <span class="hint">{t('approvals.another')}</span>}
-          {stageOf(a) === 'approved' && a.asker === own && <FileLink href={path(a, 'file')}>{t('approvals.fetch')}</FileLink>}
+          {a.stage === 'waiting' && a.by === own && <span class="hint">{t('approvals.another')}</span>}
+          {a.stage === 'approved' && a.by === own && <FileLink href={path(a, 'file')}>{t('approvals.fetch')}</FileLink>}
         </div>
       ),
     },

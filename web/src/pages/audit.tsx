@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { asProblem, post, Problem, usePaged } from '../api';
 import { setQuery, usePlace } from '../router';
-import { t, word } from '../texts';
+import { said, t, word } from '../texts';
 import { Button } from '../ui/button';
 import { Input, Select } from '../ui/form';
 import { PagedTable, type Column } from '../ui/table';
@@ -72,8 +72,8 @@ interface Verified {
   ok: boolean;
   entries: number;
   head: string;
-  /** The first row that does not fit, where one does not. */
-  broken_at?: number | null;
+  /** Rows that are not as they were written. */
+  broken?: { seq: number; detail?: string; detail_zh?: string }[];
 }
 
 function Verify(): JSX.Element {
@@ -101,8 +101,13 @@ function Verify(): JSX.Element {
         <div class={result.ok ? 'notice good' : 'refusal'} role="status">
           <div>
             <Sign kind={result.ok ? 'good' : 'bad'}>
-              {result.ok ? t('audit.whole', { n: number(result.entries) }) : t('audit.broken', { n: result.broken_at ?? '?' })}
+              {result.ok ? t('audit.whole', { n: number(result.entries) }) : t('audit.broken', { n: result.broken?.[0]?.seq ?? '?' })}
             </Sign>
+            {result.broken?.slice(0, 10).map(({ seq, detail = '', detail_zh = '' }) => (
+              <p key={seq}>
+                {seq}: {said({ zh: detail_zh, en: detail })}
+              </p>
+            ))}
             {result.head && (
               <p class="raw">
                 {t('audit.head')} <code>{result.head}</code>

@@ -14,10 +14,11 @@ import { Input, Select } from '../ui/form';
 import { PagedTable, Table, type Column } from '../ui/table';
 import { fieldOf, moment, momentOf } from '../ui/time';
 import { Refusal } from '../ui/toast';
-import { DeviceSign, placeOf, type Device, type PointNow } from './device-kinds';
+import { DeviceSign, type Device, type PointNow } from './device-kinds';
 import { Ago } from './devices';
 import { measured } from './numbers';
 import { Await, Facts, Part, Sheet, Sign } from './parts';
+import { placeOf } from './places';
 import { pointName } from './points';
 import { DAY_MS, dayOf, spanAt } from './span';
 
@@ -198,7 +199,7 @@ function DayChart({ device }: { device: Device }): JSX.Element | null {
         {byMinute && <Input label={t('day')} type="date" value={date} max={fieldOf(Date.now(), false)} onInput={(value) => setQuery({ day: value })} />}
       </div>
       <Refusal problem={byMinute ? minutes.problem : latest.problem} again={byMinute ? minutes.again : latest.again} />
-      <Chart title={`${device.name} · ${name} · ${byMinute ? date : t('devices.latest')}`} unit={shown} series={series} digits={2} />
+      <Chart title={`${device.name} · ${name} · ${byMinute ? date : t('devices.latest')}`} unit={shown} series={series} digits={2} span={byMinute ? { from, to } : undefined} />
     </Part>
   );
 }

@@ -14,8 +14,9 @@ import { PagedTable, Table, type Column } from '../ui/table';
 import { moment, span, useNow } from '../ui/time';
 import { Refusal } from '../ui/toast';
 import type { Device } from './device-kinds';
-import { DeviceSign, placeOf, within } from './device-kinds';
+import { DeviceSign } from './device-kinds';
 import { number } from './numbers';
+import { placeOf, within } from './places';
 import { Await, Copied, Facts, Sheet, Tabs, useTab, type Tab } from './parts';
 
 export default function Devices(): JSX.Element {
@@ -58,7 +59,6 @@ function All(): JSX.Element {
       (!words || `${device.id} ${device.name}`.toLowerCase().includes(words)),
   );
   const classes = [...new Set(devices.map((device) => device.class))].sort();
-  const count = (which: string): number => devices.filter((device) => device.state === which).length;
   const any = { value: '', text: t('all') };
   const columns: Column<Device>[] = [
     { key: 'name', title: t('devices.name'), by: (d) => d.name, cell: (d) => <Link to={`/devices/${encodeURIComponent(d.id)}`}>{d.name}</Link> },
@@ -72,8 +72,11 @@ function All(): JSX.Element {
     <>
       <Refusal problem={asked.problem} again={asked.again} />
       <div class="counts" role="status">
-        <DeviceSign state="up" /> {number(count('up'))} <DeviceSign state="down" /> {number(count('down'))} <DeviceSign state="unknown" />{' '}
-        {number(count('unknown'))}
+        {(['up', 'down', 'unknown'] as const).map((one) => (
+          <span key={one}>
+            <DeviceSign state={one} /> {number(devices.filter((device) => device.state === one).length)}
+          </span>
+        ))}
       </div>
       <div class="row filters no-print">
         <Input label={t('devices.search')} type="search" value={text} onInput={(value) => setQuery({ q: value })} />

@@ -3,10 +3,11 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useCell } from '../cell';
 import { site } from '../live';
-import { lang, said, t, type Text } from '../texts';
+import { lang, said, t, word, type Text } from '../texts';
 import { Checkbox, Form, Input, Select } from '../ui/form';
 import { Table, type Column } from '../ui/table';
 import { JobProgress, useJob } from './job';
+import { listed } from './numbers';
 import { Copied, Part } from './parts';
 
 export interface Likely {
@@ -62,12 +63,12 @@ export function SearchFields({ search, change }: { search: Search; change: (to: 
           label={t('discovery.way')}
           value={search.way}
           onInput={(way) => set({ way: way as Way })}
-          options={WAYS.map((value) => ({ value, text: t(`discovery.${value}`) }))}
+          options={WAYS.map((value) => ({ value, text: word('search', value) }))}
         />
         <Input
           key={search.way}
-          label={t(`discovery.${search.way}_field`)}
-          hint={t(`discovery.${search.way}_hint`)}
+          label={word('search_field', search.way)}
+          hint={word('search_hint', search.way)}
           value={search[search.way]}
           onInput={(value) => set({ [search.way]: value })}
           autocomplete="off"
@@ -125,7 +126,7 @@ function Outcome({ found }: { found: Findings }): JSX.Element {
             {d.likely.slice(0, 3).map((one) => (
               <li key={one.profile}>
                 <strong>{one.percent}%</strong> {profileName(one)}
-                {!!one.reasons?.length && <small> {one.reasons.map((reason) => said(reason)).join(t('and_so_on'))}</small>}
+                {!!one.reasons?.length && <small> {listed(one.reasons.map((reason) => said(reason)))}</small>}
               </li>
             ))}
           </ol>

@@ -5,7 +5,7 @@ import { asProblem, get, useGet, type Problem } from '../api';
 import { useCell } from '../cell';
 import { site } from '../live';
 import type { PlaceOnMap } from '../model';
-import { setQuery, usePlace } from '../router';
+import { Link, setQuery, usePlace } from '../router';
 import { said, t, word } from '../texts';
 import { Button } from '../ui/button';
 import { Chart } from '../ui/chart';
@@ -87,7 +87,7 @@ function Choices({ wanted, places, meters }: { wanted: Wanted; places: readonly 
       <div class="row" role="group" aria-label={t('energy.span')}>
         {UNITS.map((one) => (
           <Button key={one} pressed={one === unit} onClick={() => setQuery({ unit: one, compare: null })}>
-            {t(`energy.${one as 'day' | 'week' | 'month' | 'year'}`)}
+            {word('span', one)}
           </Button>
         ))}
         <Button onClick={() => move(-1)} label={t('energy.earlier')}>
@@ -118,7 +118,7 @@ function Choices({ wanted, places, meters }: { wanted: Wanted; places: readonly 
           label={t('energy.against')}
           value={wanted.compare}
           onInput={(value) => setQuery({ compare: value })}
-          options={COMPARED.map((value) => ({ value, text: t(`energy.against_${value}`) }))}
+          options={COMPARED.map((value) => ({ value, text: word('against', value) }))}
         />
       </div>
     </div>
@@ -137,7 +137,7 @@ function Totals({ answer, wanted }: { answer: Answer; wanted: Wanted }): JSX.Ele
       </div>
       {compared && (
         <div class="card">
-          <h2>{t(`energy.against_${wanted.compare}`)}</h2>
+          <h2>{word('against', wanted.compare)}</h2>
           <p class="figure-big">
             <Sign kind={compared.now > compared.then ? 'warn' : 'good'}>{change(compared.now, compared.then)}</Sign>
           </p>
@@ -152,11 +152,11 @@ const NOTHING: readonly Row[] = [];
 
 /** Bars for hours and days; a year of days is a line, and its table is by month. */
 function Course({ answer, wanted, title }: { answer: Answer; wanted: Wanted; title: string }): JSX.Element {
-  const { unit, compare } = wanted;
+  const { unit, compare, span } = wanted;
   const { rows } = answer;
   const other = answer.compare ?? NOTHING;
   const name = t('energy.this');
-  const otherName = t(`energy.against_${compare}`);
+  const otherName = word('against', compare);
   const year = unit === 'year';
   const series = useMemo(
     () => [
@@ -167,7 +167,7 @@ function Course({ answer, wanted, title }: { answer: Answer; wanted: Wanted; tit
   );
   return (
     <Part title={t(unit === 'day' ? 'energy.by_hour' : 'energy.by_day')}>
-      <Chart title={title} unit="kWh" series={series} label={(ms) => rowName(unit, ms)} digits={1} />
+      <Chart title={title} unit="kWh" series={series} label={(ms) => rowName(unit, ms)} digits={1} span={span} />
       {year && <Months rows={rows} other={other} name={otherName} />}
     </Part>
   );
@@ -223,6 +223,13 @@ function ratio({ compared }: Beside): number | null {
   return compared && compared.then > 0 ? compared.now / compared.then : null;
 }
 
+/** The query with one key set. */
+function setIn(query: URLSearchParams, key: string, value: string): string {
+  const changed = new URLSearchParams(query);
+  changed.set(key, value);
+  return changed.toString();
+}
+
 const MOST_BUILDINGS = 40;
 /** The gateway answers few questions about years at the same time. */
 const AT_ONCE = 3;
@@ -233,6 +240,7 @@ function Buildings({ wanted, places }: { wanted: Wanted; places: readonly PlaceO
   const [problem, setProblem] = useState<Problem | null>(null);
   const [busy, setBusy] = useState(true);
   const [turn, again] = useState(0);
+  const { query } = usePlace();
   // Below a building the parts of it, else the buildings.
   const below = places.filter((place) => (wanted.place ? place.parent === wanted.place : place.kind === 'building'));
   const key = JSON.stringify([question(wanted), below.map(({ id }) => id), turn]);
@@ -263,7 +271,7 @@ function Buildings({ wanted, places }: { wanted: Wanted; places: readonly PlaceO
   if (below.length === 0) return null;
   const most = Math.max(1, ...rows.map(({ total }) => total));
   const columns: Column<Building>[] = [
-    { key: 'name', title: t('energy.building'), by: (b) => b.name, cell: (b) => <Button kind="bare" onClick={() => setQuery({ place: b.id })}>{b.name}</Button> },
+    { key: 'name', title: t('energy.building'), by: (b) => b.name, cell: (b) => <Link to={`/energy?${setIn(query, 'place', b.id)}`}>{b.name}</Link> },
     { key: 'kwh', title: 'kWh', figure: true, by: (b) => Math.round(b.total), cell: (b) => number(b.total) },
     { key: 'bar', title: t('energy.as_bar'), cell: (b) => <Bar share={b.total / most} /> },
     { key: 'then', title: t('energy.compared'), figure: true, by: (b) => (b.compared ? Math.round(b.compared.then) : null), cell: (b) => number(b.compared?.then) },

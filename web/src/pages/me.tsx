@@ -8,6 +8,7 @@ import { t, word } from '../texts';
 import { Form, Input } from '../ui/form';
 import { span } from '../ui/time';
 import { tell } from '../ui/toast';
+import { listed } from './numbers';
 import { Facts, Part, Sheet } from './parts';
 import { LEAST_PASSWORD } from './users';
 
@@ -20,7 +21,7 @@ export default function Me(): JSX.Element {
           rows={[
             [t('sign.name'), who?.name],
             [t('users.role'), word('role', who?.role ?? '')],
-            [t('me.may'), (who?.rights ?? []).filter((right) => right !== 'open' && right !== 'own').map((right) => word('right', right)).join(t('and_so_on'))],
+            [t('me.may'), listed((who?.rights ?? []).filter((right) => right !== 'open' && right !== 'own').map((right) => word('right', right)))],
             !!who?.idle_secs && [t('me.idle'), span(who.idle_secs * 1000)],
           ]}
         />

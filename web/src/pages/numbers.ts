@@ -42,3 +42,13 @@ export function change(now: number, then: number): string {
   const sign = share > 0 ? '+' : share < 0 ? '−' : '±';
   return `${sign}${number(Math.abs(share), 1)}%`;
 }
+
+/** Several things in a row. */
+export function listed(items: readonly string[]): string {
+  return items.join(lang.get() === 'zh' ? '、' : ', ');
+}
+
+/** A title with how many there are. */
+export function counted(title: string, count: number): string {
+  return lang.get() === 'zh' ? `${title}（${count}）` : `${title} (${count})`;
+}

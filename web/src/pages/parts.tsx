@@ -1,5 +1,5 @@
 // The pieces that the pages of the installation share.
-import type { ComponentChildren, JSX } from 'preact';
+import { type ComponentChildren, Fragment, type JSX } from 'preact';
 import { useId, useState } from 'preact/hooks';
 import type { Asked } from '../api';
 import { Link, usePlace } from '../router';
@@ -66,10 +66,10 @@ export function Facts({ rows }: { rows: readonly (Fact | null | false)[] }): JSX
       {rows.map(
         (row) =>
           row && (
-            <div key={row[0]}>
+            <Fragment key={row[0]}>
               <dt>{row[0]}</dt>
               <dd>{row[1]}</dd>
-            </div>
+            </Fragment>
           ),
       )}
     </dl>

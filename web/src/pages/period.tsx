@@ -47,7 +47,7 @@ export function Period(): JSX.Element {
       <div class="row no-print" role="group" aria-label={t('energy.span')}>
         {UNITS.map((one) => (
           <Button key={one} pressed={one === unit} onClick={() => setQuery({ unit: one })}>
-            {t(`reports.${one}`)}
+            {word('span', one)}
           </Button>
         ))}
         <Button onClick={() => move(-1)} label={t('energy.earlier')}>

@@ -2,6 +2,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { said, t, type Text } from '../texts';
 import { Table } from '../ui/table';
+import { counted } from './numbers';
 import { Part, Sign } from './parts';
 
 export interface Figure {
@@ -46,7 +47,7 @@ interface ListedProps<R> {
 export function Listed<R>({ title, rows, heads, cells, id, empty }: ListedProps<R>): JSX.Element | null {
   if (!rows || (rows.length === 0 && empty === undefined)) return null;
   return (
-    <Part title={rows.length > 0 ? `${title}（${rows.length}）` : title}>
+    <Part title={rows.length > 0 ? counted(title, rows.length) : title}>
       <Table
         caption={title}
         rows={rows}

@@ -6,7 +6,7 @@ import { setQuery, usePlace } from '../router';
 import { lang, said, t, word, type Text } from '../texts';
 import { Button } from '../ui/button';
 import { Input } from '../ui/form';
-import { fieldOf, moment, momentOf, useNow } from '../ui/time';
+import { fieldOf, moment, momentOf, span as lasting, useNow } from '../ui/time';
 import { AlarmFigures } from './alarm-figures';
 import { Await, Facts, FileLink, Sheet, Sign, Tabs, useTab, type Tab } from './parts';
 import { Period } from './period';
@@ -189,7 +189,7 @@ function Handover({ content, sha256 }: { content: Content; sha256: string | unde
         title={t('nav.uploads')}
         rows={c.uploads}
         heads={[t('uploads.platform'), t('uploads.waiting'), t('uploads.lag')]}
-        cells={(u) => [u.destination, u.waiting, u.waiting ? t('span_minutes', { n: Math.floor(u.lag_secs / 60), secs: u.lag_secs % 60 }) : t('uploads.no_lag')]}
+        cells={(u) => [u.destination, u.waiting, u.waiting ? lasting(u.lag_secs * 1000) : t('uploads.no_lag')]}
         id={(u) => u.destination}
       />
       <FigureTable figures={c.figures ?? []} />

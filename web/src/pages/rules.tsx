@@ -10,9 +10,9 @@ import { Button } from '../ui/button';
 import { Form, Input } from '../ui/form';
 import { Table, type Column } from '../ui/table';
 import { moment, momentOf, span } from '../ui/time';
-import { placeOf } from './device-kinds';
 import { JobProgress, useJob } from './job';
-import { number } from './numbers';
+import { counted, number } from './numbers';
+import { placeOf } from './places';
 import { Await, Part, Sheet, Sign, Tabs, useTab, type Tab } from './parts';
 import { DAY_MS, dayOf } from './span';
 import { Timeline } from './timeline';
@@ -91,7 +91,7 @@ function List({ rules }: { rules: Rule[] }): JSX.Element {
         const rows = rules.filter((rule) => rule.class === name);
         return (
           rows.length > 0 && (
-            <Part key={name} title={`${word('class', name)}（${rows.length}）`}>
+            <Part key={name} title={counted(word('class', name), rows.length)}>
               <Table caption={word('class', name)} columns={columns} rows={rows} id={(r) => r.id} />
             </Part>
           )

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useGet } from '../api';
 import { may } from '../session';
-import { t } from '../texts';
+import { t, word } from '../texts';
 import { Form, Input, Select } from '../ui/form';
 import { Table } from '../ui/table';
 import { moment, momentOf, span } from '../ui/time';
@@ -180,7 +180,7 @@ function Export(): JSX.Element {
             label={t('system.what')}
             value={what}
             onInput={setWhat}
-            options={(['readings', 'rollups', 'events', 'alarms'] as const).map((value) => ({ value, text: t(`system.${value}`) }))}
+            options={(['readings', 'rollups', 'events', 'alarms'] as const).map((value) => ({ value, text: word('export_of', value) }))}
           />
           <Input label={t('from_day')} type="date" value={from} max={dayOf(Date.now())} onInput={setFrom} required />
           <Input label={t('to_day')} type="date" value={to} max={dayOf(Date.now())} error={wrong} onInput={setTo} required />

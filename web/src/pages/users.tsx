@@ -9,8 +9,9 @@ import { Button } from '../ui/button';
 import { Dialog } from '../ui/dialog';
 import { Checkbox, Form, Input, Select } from '../ui/form';
 import { Table, type Column } from '../ui/table';
-import { day, moment, momentOf } from '../ui/time';
+import { day, moment, momentOf, span } from '../ui/time';
 import { tell } from '../ui/toast';
+import { listed } from './numbers';
 import { Await, Copied, Part, Sheet, Sign, Tabs, useTab, type Tab } from './parts';
 import { EXPLAINED, RIGHTS, ROLES } from './roles';
 import { DAY_MS, dayOf } from './span';
@@ -38,7 +39,8 @@ interface Account {
   role: Role;
   disabled?: boolean;
   made_at?: number | null;
-  last_sign_in?: number | null;
+  /** How often it is signed in now. */
+  sessions?: number;
 }
 
 const roleOptions = (): { value: string; text: string }[] => ROLES.map((value) => ({ value, text: word('role', value) }));
@@ -62,6 +64,7 @@ function Accounts(): JSX.Element {
       by: (a) => (a.disabled ? 1 : 0),
       cell: (a) => <Sign kind={a.disabled ? 'none' : 'good'}>{t(a.disabled ? 'users.disabled' : 'users.enabled')}</Sign>,
     },
+    { key: 'sessions', title: t('users.sessions'), figure: true, by: (a) => a.sessions ?? null, cell: (a) => a.sessions ?? '—' },
     { key: 'made', title: t('users.made'), by: (a) => a.made_at ?? null, cell: (a) => (a.made_at ? day(a.made_at) : '—') },
     {
       key: 'do',
@@ -138,8 +141,8 @@ function AccountForm({ account, own, close, done }: { account: Account | null; o
   const [disabled, setDisabled] = useState(account?.disabled ?? false);
   const tooShort = password !== '' && password.length < LEAST_PASSWORD;
   const save = async (): Promise<void> => {
-    const given = { role, disabled, ...(password ? { password } : {}) };
-    if (account) await put(`/api/v1/accounts/${encodeURIComponent(account.name)}`, given);
+    const given = { role, ...(password ? { password } : {}) };
+    if (account) await put(`/api/v1/accounts/${encodeURIComponent(account.name)}`, { ...given, disabled });
     else await post('/api/v1/accounts', { ...given, name: name.trim() });
     tell(t('saved'));
     done();
@@ -169,7 +172,7 @@ function AccountForm({ account, own, close, done }: { account: Account | null; o
 /** What a role may do, in a line. */
 function may(role: string): string {
   const rights = RIGHTS[role as Role] ?? [];
-  return rights.map((right) => word('right', right)).join(t('and_so_on'));
+  return listed(rights.map((right) => word('right', right)));
 }
 
 interface Token {
@@ -177,7 +180,6 @@ interface Token {
   role: Role;
   made_at?: number | null;
   expires_at: number;
-  last_used?: number | null;
 }
 
 const USUAL_DAYS = 90;
@@ -277,16 +279,13 @@ interface Opened {
   role: Role;
   kiosk?: boolean;
   opened_at?: number | null;
-  begun_at?: number | null;
-  seen_at?: number | null;
-  idle_secs?: number | null;
-  from?: string | null;
+  /** Nothing was asked for since. */
+  quiet_secs?: number | null;
   own?: boolean;
 }
 
 function Sessions(): JSX.Element {
   const asked = useGet<{ rows: Opened[] }>('/api/v1/sessions');
-  const begun = (s: Opened): number | null => s.opened_at ?? s.begun_at ?? null;
   const end = async (one: Opened): Promise<void> => {
     await del(`/api/v1/sessions/${encodeURIComponent(String(one.id))}`);
     tell(t('users.ended'));
@@ -304,9 +303,8 @@ function Sessions(): JSX.Element {
       ),
     },
     { key: 'role', title: t('users.role'), by: (s) => word('role', s.role), cell: (s) => word('role', s.role) },
-    { key: 'begun', title: t('users.begun'), by: begun, cell: (s) => moment(begun(s)) },
-    { key: 'seen', title: t('users.seen'), by: (s) => s.seen_at ?? null, cell: (s) => moment(s.seen_at) },
-    { key: 'from', title: t('devices.from'), by: (s) => s.from ?? '', cell: (s) => s.from ?? '—' },
+    { key: 'begun', title: t('users.begun'), by: (s) => s.opened_at ?? null, cell: (s) => moment(s.opened_at) },
+    { key: 'quiet', title: t('users.quiet'), by: (s) => s.quiet_secs ?? null, cell: (s) => (typeof s.quiet_secs === 'number' ? span(s.quiet_secs * 1000) : '—') },
     { key: 'do', title: t('users.do'), cell: (s) => !s.own && <Button onClick={() => end(s)}>{t('users.end')}</Button> },
   ];
   return <Await asked={asked}>{({ rows }) => <Table caption={t('users.sessions')} columns={columns} rows={rows} id={(s) => s.id} sorted="-begun" />}</Await>;

@@ -49,8 +49,4 @@ export const rules = {
   'job_state.done': { zh: '已完成', en: 'done' },
   'job_state.stopped': { zh: '已停止', en: 'stopped' },
   'job_state.failed': { zh: '失败', en: 'failed' },
-  'job_kind.discovery': { zh: '查找设备', en: 'discovery' },
-  'job_kind.replay': { zh: '试规则', en: 'try-out of rules' },
-  'job_kind.export': { zh: '导出读数', en: 'export of readings' },
-  'job_kind.backup': { zh: '备份', en: 'backup' },
 } satisfies Texts;

@@ -21,6 +21,18 @@ interface ChartProps {
   /** How a moment reads in the table; usually day and time. */
   label?: (ms: number) => string;
   digits?: number;
+  /** From when to when it is drawn, ms; usually as far as there are rows. */
+  span?: { from: number; to: number };
+}
+
+/** The least distance of two moments: how wide a bar is. */
+function steps(xs: readonly number[]): number {
+  let least = Infinity;
+  xs.forEach((at, i) => {
+    const before = xs[i - 1];
+    if (before !== undefined) least = Math.min(least, at - before);
+  });
+  return Number.isFinite(least) ? least : HOUR;
 }
 
 const two = (n: number): string => String(n).padStart(2, '0');
@@ -36,7 +48,7 @@ function colours(): { text: string; grid: string; lines: string[] } {
   return { text: of('--text'), grid: of('--line'), lines: [of('--chart-1'), of('--chart-2'), of('--chart-3'), of('--chart-4')] };
 }
 
-export function Chart({ title, unit, series, height = 280, label = moment, digits = 1 }: ChartProps): JSX.Element {
+export function Chart({ title, unit, series, height = 280, label = moment, digits = 1, span }: ChartProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const [asTable, setAsTable] = useState(false);
   const [failed, setFailed] = useState(false);
@@ -55,18 +67,25 @@ export function Chart({ title, unit, series, height = 280, label = moment, digit
       if (over) return;
       const { text, grid, lines } = colours();
       const bars = Plot.paths.bars?.({ size: [0.7, 60] });
+      const step = steps(xs);
+      const bar = series.some((one) => one.kind === 'bars') ? step / 2 : 0;
       plot = new Plot(
         {
           width: into.clientWidth,
           height,
           ms: 1,
+          scales: {
+            // The first and the last bar are whole, and bars begin at zero.
+            x: { range: (_, low, high) => [(span?.from ?? low) - bar, (span ? span.to - (bar ? step : 0) : high) + bar] },
+            ...(bar ? { y: { range: (_: uPlot, low: number, high: number) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] as [number, number] } } : {}),
+          },
           // A moment is shown as the clock of the school showed it.
           tzDate: (ms) => {
             const p = parts(ms);
             return new Date(p.year, p.month - 1, p.day, p.hour, p.minute, p.second);
           },
           axes: [
-            { stroke: text, grid: { stroke: grid }, values: words === 'zh' ? ZH_TIMES : undefined },
+            { stroke: text, grid: { stroke: grid }, space: 64, values: words === 'zh' ? ZH_TIMES : undefined },
             { stroke: text, grid: { stroke: grid }, label: unit, size: 64 },
           ],
           series: [
@@ -80,7 +99,7 @@ export function Chart({ title, unit, series, height = 280, label = moment, digit
                 fill: one.kind === 'bars' && !one.beside ? `${stroke}99` : undefined,
                 dash: one.beside ? [6, 4] : undefined,
                 paths: one.kind === 'bars' && !one.beside ? bars : undefined,
-                points: { show: one.rows.length < 60 },
+                points: { show: one.kind !== 'bars' && one.rows.length < 60 },
                 value: (_: uPlot, value: number | null) => (value === null ? '—' : `${value.toFixed(digits)} ${unit}`),
               };
             }),
@@ -98,7 +117,7 @@ export function Chart({ title, unit, series, height = 280, label = moment, digit
       removeEventListener('resize', fit);
       plot?.destroy();
     };
-  }, [data, asTable, night, words, zone, height, unit]);
+  }, [data, asTable, night, words, zone, height, unit, span?.from, span?.to]);
   const header = [t('when'), ...series.map((one) => `${one.name} (${unit})`)];
   const save = (): void => {
     const rows = xs.map((at, i) => [label(at), ...columns.map((values) => values[i] ?? null)]);

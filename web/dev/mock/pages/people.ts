@@ -10,7 +10,8 @@ interface Account {
   name: string;
   role: string;
   disabled: boolean;
-  last_sign_in: number | null;
+  made_at: number;
+  sessions: number;
 }
 
 let accounts: Account[] = [
@@ -26,23 +27,23 @@ let accounts: Account[] = [
   name: String(name),
   role: String(role),
   disabled: Boolean(disabled),
-  last_sign_in: disabled ? null : now - n * 3_700_000,
+  made_at: now - (n + 3) * DAY,
+  sessions: n % 2,
 }));
 
-let tokens = [{ name: 'bi-screen', role: 'viewer', expires_at: now + 90 * DAY, last_used: now - 120_000 }];
+let tokens = [{ name: 'bi-screen', role: 'viewer', expires_at: now + 90 * DAY, made_at: now - DAY }];
 let sessions = ['admin', '王保安', '门卫室'].map((name, n) => ({
   id: `s${n + 1}`,
   name,
   role: ['admin', 'guard', 'kiosk'][n],
   kiosk: n === 2,
-  from: `192.168.1.${20 + n}`,
-  begun_at: now - (n + 1) * 3_600_000,
-  seen_at: now - n * 60_000,
+  opened_at: now - (n + 1) * 3_600_000,
+  quiet_secs: n * 60,
   own: n === 0,
 }));
 const approvals = [
-  { id: '1', asker: '隐私员', purpose: '上级检查核对人数', asked_at: now - 1_800_000, state: 'waiting', decided_by: null, decided_at: null },
-  { id: '2', asker: '李主任', purpose: '班级调整', asked_at: now - 2 * DAY, state: 'refused', decided_by: 'admin', decided_at: now - 2 * DAY + 600_000 },
+  { id: '1', by: '隐私员', purpose: '上级检查核对人数', asked_at: now - 1_800_000, stage: 'waiting', answered_by: null, answered_at: null },
+  { id: '2', by: '李主任', purpose: '班级调整', asked_at: now - 2 * DAY, stage: 'refused', answered_by: 'admin', answered_at: now - 2 * DAY + 600_000 },
 ];
 
 const AUDIT = 137;
@@ -72,7 +73,7 @@ export function answerPeople({ method, path, query, body, name }: Asked): Reply 
         if (tokens.some((token) => token.name === given.name)) {
           return refused(409, '已有同名的令牌', 'there is a token of that name');
         }
-        tokens.push({ name: String(given.name), role: String(given.role), expires_at: Number(given.expires_at), last_used: 0 });
+        tokens.push({ name: String(given.name), role: String(given.role), expires_at: Number(given.expires_at), made_at: Date.now() });
         return ok({ name: given.name, token: `sg_${'Q7x2'.repeat(10)}` });
       }
       if (method === 'DELETE') tokens = tokens.filter((token) => token.name !== key);
@@ -85,12 +86,12 @@ export function answerPeople({ method, path, query, body, name }: Asked): Reply 
       if (!key) return ok({ rows: approvals });
       if (!approval) return notFound();
       if (verb === 'file') return { status: 200, type: 'text/csv;charset=utf-8', body: "person,role\r\n" };
-      if (approval.asker === name) return refused(403, '须由另一人批准', 'another person must decide');
-      approval.state = verb === 'approve' ? 'approved' : 'refused';
+      if (approval.by === name) return refused(403, '须由另一人批准', 'another person must decide');
+      approval.stage = verb === 'approve' ? 'approved' : 'refused';
       return ok(approval);
     }
     case 'audit': {
-      if (key === 'verify') return ok({ ok: true, entries: AUDIT, head: 'c0ffee12'.repeat(8) });
+      if (key === 'verify') return ok({ ok: true, entries: AUDIT, head: 'c0ffee12'.repeat(8), seq: AUDIT, broken: [] });
       const limit = Number(query.get('limit') ?? 100);
       const before = Number(query.get('before') ?? AUDIT + 1);
       const rows = Array.from({ length: Math.min(limit, before - 1) }, (_, n) => entry(before - 1 - n));
@@ -116,7 +117,7 @@ function answerAccounts(method: string, key: string | undefined, given: Record<s
       if (accounts.some((known) => known.name === given.name)) {
         return refused(409, '已有同名的账户', 'there is an account of that name');
       }
-      accounts.push({ name: String(given.name), role: String(given.role), disabled: false, last_sign_in: null });
+      accounts.push({ name: String(given.name), role: String(given.role), disabled: false, made_at: Date.now(), sessions: 0 });
       return ok({ done: true });
     case 'PUT':
       if (!account) return notFound();

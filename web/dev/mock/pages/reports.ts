@@ -91,7 +91,7 @@ function content(from: number, to: number, at: number) {
     unreadable: 0,
     hazards: [],
     silent: [{ device: 'meter-canteen', name: '食堂总表', place: { zh: '本部 / 食堂', en: 'campus / canteen' }, fault: 'timeout', since: from }],
-    areas: [{ name: '实验楼', mode: 'away', by: '王保安', since: from, open: 0, bypassed: 1 }],
+    areas: [{ name: '实验楼', mode: 'armed', by: '王保安', since: from, open: 0, bypassed: 1 }],
     uploads: [{ destination: 'city', waiting: 2811, lag_secs: 10_800 }],
     kpi: kpi(from),
     figures: figures(from),
