@@ -277,6 +277,9 @@ export class School {
   async get(path: string): Promise<unknown> {
     return this.ask('GET', path);
   }
+  async remove(path: string): Promise<unknown> {
+    return this.ask('DELETE', path);
+  }
   private async ask(method: string, path: string, body?: unknown): Promise<unknown> {
     const token = readFileSync(join(this.dir, 'data', 'local.token'), 'utf8').trim();
     const init = { method, headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }, body: body === undefined ? undefined : JSON.stringify(body) };
