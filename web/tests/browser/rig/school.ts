@@ -9,7 +9,7 @@ import { camera, type Camera } from './camera.ts';
 import { freePort, start, until, type Program } from './process.ts';
 
 const ROOT = new URL('../../../../', import.meta.url).pathname;
-const BINARY = process.env.SCHOOLGATE_BIN ?? join(ROOT, 'target/debug/schoolgate');
+export const BINARY = process.env.SCHOOLGATE_BIN ?? join(ROOT, 'target/debug/schoolgate');
 export const BUTTONS = 24;
 export const PASSWORD = '校门外的三棵银杏树 2026';
 
