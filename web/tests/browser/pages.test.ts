@@ -93,7 +93,8 @@ for (const phone of [false, true]) {
         assert.equal(await here.page.locator('main .refusal').count(), 0, await here.page.textContent('main').then(String));
         await fits(here.page, name);
         await accessible(here.page, name);
-        await here.page.evaluate(() => scrollTo(0, 0));
+        if (!phone) await here.page.setViewportSize({ ...DESK, height: TALL.has(name) ? 1000 : DESK.height });
+        await here.page.evaluate((year) => (year ? document.querySelector('main section')?.scrollIntoView() : scrollTo(0, 0)), name === 'energy-year');
         await picture(here.page, `${name}-${phone ? 'phone' : 'desk'}`, phone && SHORT.has(name));
       });
     }
@@ -103,6 +104,8 @@ for (const phone of [false, true]) {
 
 /** Pages that are short enough to be kept whole on a phone. */
 const SHORT = new Set(['me', 'system', 'rules-try']);
+/** Pages of which a picture should show the chart. */
+const TALL = new Set(['energy', 'report-period', 'report-figures', 'device', 'uploads']);
 
 /** A year of a school's meters, the same each time, in place of what a fresh gateway has: nothing. */
 async function seeded(page: Page, name: string): Promise<void> {
@@ -167,6 +170,11 @@ test('nothing is offered that a role may not do', async () => {
   await viewer.page.waitForSelector('main h1');
   assert.equal(await viewer.page.getByText('立即询问设备').count(), 0);
   await leave(viewer);
+  // Whoever may not see energy over time sees the latest readings.
+  const guard = await come({ role: 'guard', path: DEVICE() });
+  assert.equal(await guard.page.getByText('最近的读数').count(), place.real ? await guard.page.locator('.chart').count() : 1);
+  assert.equal(await guard.page.getByText('一天的读数').count(), 0);
+  await leave(guard);
   const auditor = await come({ role: 'auditor', path: '/system' });
   assert.equal(await auditor.page.getByText('现在备份').count(), 0);
   assert.equal(await auditor.page.getByText('查找设备').count(), 0);
@@ -260,7 +268,9 @@ test('rules are tried on the past, with progress and an outcome', async () => {
   assert.match(String(await page.textContent('.job')), /已完成/);
   assert.match(String(await page.textContent('main')), /会报 \d+ 次；当时报了 \d+ 次/);
   await accessible(page, 'the outcome of a try-out');
-  await picture(page, 'rules-outcome-desk', true);
+  await page.locator('.job').scrollIntoViewIfNeeded();
+  await page.locator('.timeline').evaluate((line) => line.scrollIntoView({ block: 'center' }));
+  await picture(page, 'rules-outcome-desk');
   await leave(here);
 });
 
