@@ -66,6 +66,33 @@ words! {
     }
 }
 
+impl Right {
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> Text {
+        match self {
+            Self::Open => Text::new("无需登录", "open"),
+            Self::Own => Text::new("自己的账号", "one's own account"),
+            Self::See => Text::new("查看状态和报警", "see states and alarms"),
+            Self::Energy => Text::new("查看能耗", "see energy"),
+            Self::Act => Text::new("处理报警和隐患", "act on alarms and hazards"),
+            Self::Hush => Text::new("搁置、停用报警", "keep alarms quiet"),
+            Self::Arm => Text::new("布防撤防", "arm and disarm"),
+            Self::Respond => Text::new("封控、疏散、清点", "lockdown, evacuation, muster"),
+            Self::Drill => Text::new("演练", "drills"),
+            Self::Control => Text::new("控制输出", "switch outputs"),
+            Self::Pictures => Text::new("查看报警照片", "pictures of alarms"),
+            Self::Reports => Text::new("报表", "reports"),
+            Self::Diagnose => Text::new("诊断", "diagnose"),
+            Self::Work => Text::new("搜索设备、试规则、备份、导出", "discovery, trials, backups, exports"),
+            Self::Persons => Text::new("人员信息", "persons"),
+            Self::Approve => Text::new("审批人员导出", "agree to exports of persons"),
+            Self::Audit => Text::new("审计日志", "the audit trail"),
+            Self::Accounts => Text::new("账号和令牌", "accounts and tokens"),
+        }
+    }
+}
+
 impl Role {
     /// Its name for people.
     #[must_use]

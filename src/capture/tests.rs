@@ -18,6 +18,7 @@ fn camera(id: &str, place: &str, views: &[&str]) -> Camera {
         place: PlaceId::new(place).unwrap(),
         poll: Duration::from_secs(60),
         alarmed: Set::new(),
+        item: None,
     };
     let settings =
         Onvif { login: None, timeout: Duration::from_secs(5), probe_every: Duration::from_secs(300) };

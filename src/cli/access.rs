@@ -43,7 +43,7 @@ enum Action {
         #[arg(long, value_parser = role())]
         role: Role,
         #[command(flatten)]
-        password: Password,
+        password: PasswordFrom,
     },
     /// Give somebody another role; their sessions end
     Role {
@@ -58,7 +58,7 @@ enum Action {
         #[command(flatten)]
         whose: Whose,
         #[command(flatten)]
-        password: Password,
+        password: PasswordFrom,
     },
     /// Let nobody sign in with an account; its sessions end
     Disable(Whose),
@@ -82,7 +82,7 @@ struct Whose {
 }
 
 #[derive(Debug, Args)]
-struct Password {
+struct PasswordFrom {
     /// The file whose first line is the password, instead of typing it
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -125,7 +125,7 @@ fn role() -> impl TypedValueParser<Value = Role> {
     PossibleValuesParser::new(words).try_map(|word| Role::from_word(&word).ok_or("unknown role"))
 }
 
-impl Password {
+impl PasswordFrom {
     /// From its file, typed unseen, or the first line of what is piped in.
     fn ask(&self) -> io::Result<String> {
         let first = |read: &mut dyn BufRead| {
@@ -210,7 +210,7 @@ impl Accounts {
 
 impl Action {
     fn ask(&self, client: &Client) -> Result<Value, ApiError> {
-        let typed = |password: &Password| password.ask().map_err(|error| unread(&error));
+        let typed = |password: &PasswordFrom| password.ask().map_err(|error| unread(&error));
         match self {
             Self::List { .. } => client.get("/api/v1/accounts"),
             Self::Add { whose, role, password } => {

@@ -246,7 +246,11 @@ fn point(reader: &Reader<'_>) -> Option<Point> {
     if !reader.has("at") {
         return None;
     }
+    let told = reader.problems().len();
     let numbers = reader.numbers("at");
+    if reader.problems().len() > told {
+        return None;
+    }
     let values: Vec<f64> = numbers.iter().map(|(value, _)| *value).collect();
     match *values.as_slice() {
         [x, y] if [x, y].iter().all(|part| (0.0..=1.0).contains(part)) => Some(Point { x, y }),
@@ -266,7 +270,11 @@ fn steps(reader: &Reader<'_>) -> Option<Vec<String>> {
     if !reader.has("steps") {
         return None;
     }
+    let told = reader.problems().len();
     let written = reader.texts("steps");
+    if reader.problems().len() > told {
+        return None;
+    }
     let trouble = |spot: &Spot, message: String, advice: &str| {
         reader.problems().at(spot, message, advice);
     };

@@ -61,7 +61,7 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
                     .into(),
             });
         }
-        match before.entry(reader.written_without(&["id"])) {
+        match before.entry(reader.written_without(&["id", "steps"])) {
             Entry::Occupied(first) => cautions.push(Problem {
                 spot,
                 message: format!("the rule '{id}' says the same as '{}'（两条规则相同）", first.get()),

@@ -3,7 +3,7 @@
 use super::route::{self, Route};
 use super::{
     Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs,
-    openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
+    oidc, openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
     views,
 };
 use crate::access::Right;
@@ -49,6 +49,7 @@ pub fn routes() -> Vec<Route> {
         campus::routes(),
         people::routes(),
         door::routes(),
+        oidc::routes(),
         session::routes(),
         account::routes(),
         audit::routes(),

@@ -19,6 +19,7 @@ mod feed;
 mod guard;
 mod herald;
 mod jobs;
+pub mod oidc;
 mod openapi;
 mod pages;
 mod people;

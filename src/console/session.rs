@@ -132,8 +132,9 @@ fn told(console: &Console, opened: Opened) -> Response {
 /// Who is signed in, and what they may do; before that nothing about the school is told.
 fn view(console: &Console, signed: Option<(&Who, Option<&str>)>) -> Value {
     let claimed = console.accounts.claimed();
+    let oidc = console.front.oidc().map(|oidc| json!({"name": oidc.name()}));
     let Some((who, csrf)) = signed else {
-        return json!({"claimed": claimed, "signed_in": false, "oidc": null, "lang": "zh"});
+        return json!({"claimed": claimed, "signed_in": false, "oidc": oidc, "lang": "zh"});
     };
     let rights: Vec<Right> =
         Right::ALL.iter().copied().filter(|right| *right != Right::Open && who.may(*right)).collect();
@@ -141,6 +142,6 @@ fn view(console: &Console, signed: Option<(&Who, Option<&str>)>) -> Value {
     let idle = (who.via == Via::Session && !kiosk).then_some(IDLE_LIMIT.as_secs());
     json!({
         "claimed": claimed, "signed_in": true, "name": who.name, "role": who.role, "rights": rights,
-        "kiosk": kiosk, "idle_secs": idle, "csrf": csrf, "oidc": null, "site": console.site.name, "lang": "zh",
+        "kiosk": kiosk, "idle_secs": idle, "csrf": csrf, "oidc": oidc, "site": console.site.name, "lang": "zh",
     })
 }

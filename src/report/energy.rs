@@ -26,6 +26,17 @@ pub enum Against {
     Year,
 }
 
+impl Against {
+    /// How many days before, where it is one day.
+    fn days(self) -> Option<i64> {
+        match self {
+            Self::Comparable => None,
+            Self::Week => Some(7),
+            Self::Year => Some(YEAR_DAYS),
+        }
+    }
+}
+
 /// Periods of one length, by their first moment.
 pub type Periods = BTreeMap<Wall, f64>;
 
@@ -37,19 +48,38 @@ struct Day {
     taught: bool,
 }
 
-/// The school's days, in their order, with where each span is to be looked for.
+/// A span, and the days with which its own are compared.
 #[derive(Debug)]
 pub struct Comparing<'c> {
     calendar: &'c Calendar,
     against: Against,
     span: (Wall, Wall),
+    /// The days before the span as far back as is looked, then those of the span.
+    days: Vec<Day>,
+    /// Where those of the span begin.
+    first: usize,
 }
 
 impl<'c> Comparing<'c> {
     /// Compares `[from, to)`.
     #[must_use]
     pub fn new(calendar: &'c Calendar, against: Against, span: (Wall, Wall)) -> Self {
-        Self { calendar, against, span }
+        let mut comparing = Self { calendar, against, span, days: Vec::new(), first: 0 };
+        if let Some(first) = comparing.day(span.0) {
+            let before = |day: &Day| comparing.day(day.start.plus_ms(-1));
+            let mut days: Vec<Day> = match against {
+                Against::Comparable => {
+                    std::iter::successors(before(&first), before).take(MOST_BACK).collect()
+                }
+                Against::Week | Against::Year => Vec::new(),
+            };
+            days.reverse();
+            comparing.first = days.len();
+            let next = |day: &Day| comparing.day(day.end);
+            days.extend(std::iter::successors(Some(first), next).take_while(|day| day.start < span.1));
+            comparing.days = days;
+        }
+        comparing
     }
 
     fn day(&self, at: Wall) -> Option<Day> {
@@ -57,21 +87,8 @@ impl<'c> Comparing<'c> {
         Some(Day { start, end, taught: self.calendar.is_taught((start, end)) })
     }
 
-    /// The days before a moment, the last first.
-    fn days_before(&self, at: Wall) -> impl Iterator<Item = Day> + '_ {
-        std::iter::successors(self.day(at.plus_ms(-1)), |day| self.day(day.start.plus_ms(-1)))
-    }
-
-    /// The days of the span.
-    fn days(&self) -> Vec<Day> {
-        let (from, to) = self.span;
-        std::iter::successors(self.day(from), |day| self.day(day.end))
-            .take_while(|day| day.start < to)
-            .collect()
-    }
-
     /// The same weekday so many days before, whatever clocks did between.
-    fn earlier(&self, day: Day, days: i64) -> Option<Day> {
+    fn earlier(&self, day: &Day, days: i64) -> Option<Day> {
         // Noon of a day is in it, also where clocks were turned.
         self.day(day.start.plus_ms(DAY_MS / 2 - days * DAY_MS))
     }
@@ -79,20 +96,15 @@ impl<'c> Comparing<'c> {
     /// The days, besides those of the span, that are needed to compare: spans that do not overlap, in their order.
     #[must_use]
     pub fn needs(&self) -> Vec<(Wall, Wall)> {
+        let (before, own) = self.days.split_at_checked(self.first).unwrap_or_default();
         let mut days: BTreeMap<Wall, Wall> = BTreeMap::new();
-        match self.against {
-            Against::Comparable => {
-                for taught in [true, false] {
-                    let alike =
-                        self.days_before(self.span.0).take(MOST_BACK).filter(|day| day.taught == taught);
-                    days.extend(alike.take(COMPARED).map(|day| (day.start, day.end)));
-                }
-            }
-            Against::Week | Against::Year => {
-                let back = if self.against == Against::Week { 7 } else { YEAR_DAYS };
-                let earlier = self.days().into_iter().filter_map(|day| self.earlier(day, back));
-                days.extend(earlier.filter(|day| day.start < self.span.0).map(|day| (day.start, day.end)));
-            }
+        for taught in [true, false] {
+            let alike = before.iter().rev().filter(|day| day.taught == taught);
+            days.extend(alike.take(COMPARED).map(|day| (day.start, day.end)));
+        }
+        if let Some(back) = self.against.days() {
+            let earlier = own.iter().filter_map(|day| self.earlier(day, back));
+            days.extend(earlier.filter(|day| day.start < self.span.0).map(|day| (day.start, day.end)));
         }
         let mut spans: Vec<(Wall, Wall)> = Vec::new();
         for (start, end) in days {
@@ -101,6 +113,11 @@ impl<'c> Comparing<'c> {
                 _ => spans.push((start, end)),
             }
         }
+        // What is of the span itself is known.
+        spans.retain_mut(|(from, to)| {
+            *to = (*to).min(self.span.0);
+            from < to
+        });
         spans
     }
 
@@ -108,16 +125,16 @@ impl<'c> Comparing<'c> {
     #[must_use]
     pub fn compare(&self, all: &Periods, hourly: bool, now: Wall) -> Periods {
         let mut compared = Periods::new();
-        for day in self.days() {
+        for (place, day) in self.days.iter().enumerate().skip(self.first) {
             let starts = match hourly {
                 true => all.range(day.start..day.end).map(|(start, _)| *start).collect(),
                 false => vec![day.start],
             };
             let length = if hourly { HOUR_MS } else { day.end.since(day.start) };
-            let over =
-                |start: &Wall| start.plus_ms(length) <= now && self.span.0 <= *start && *start < self.span.1;
-            let alike = self.alike(day);
-            for start in starts.into_iter().filter(over) {
+            let (from, to) = self.span;
+            let wanted = |start: &Wall| start.plus_ms(length) <= now && from <= *start && *start < to;
+            let alike = self.alike(place, day);
+            for start in starts.into_iter().filter(wanted) {
                 let offset = start.since(day.start);
                 let of = |other: &Day| all.get(&other.start.plus_ms(offset)).copied();
                 let usual: Vec<f64> = alike.iter().filter_map(of).take(COMPARED).collect();
@@ -131,15 +148,13 @@ impl<'c> Comparing<'c> {
     }
 
     /// The days with which one is compared, the last first.
-    fn alike(&self, day: Day) -> Vec<Day> {
-        match self.against {
-            Against::Comparable => self
-                .days_before(day.start)
-                .take(MOST_BACK)
-                .filter(|other| other.taught == day.taught)
-                .collect(),
-            Against::Week => self.earlier(day, 7).into_iter().collect(),
-            Against::Year => self.earlier(day, YEAR_DAYS).into_iter().collect(),
+    fn alike(&self, place: usize, day: &Day) -> Vec<Day> {
+        match self.against.days() {
+            Some(back) => self.earlier(day, back).into_iter().collect(),
+            None => {
+                let before = self.days.get(..place).unwrap_or_default().iter().rev().take(MOST_BACK);
+                before.filter(|other| other.taught == day.taught).copied().collect()
+            }
         }
     }
 }
@@ -205,7 +220,7 @@ mod tests {
         assert_eq!(kwh, [100.0, 100.0, 100.0, 100.0, 100.0, 10.0, 10.0]);
         // A day that is not over is compared with nothing, nor one that knows less than half of the days before it.
         assert_eq!(comparing.compare(&all, false, at(30)).len(), 2);
-        assert_eq!(comparing.compare(&days(25..42), false, at(50)).len(), 2, "five after Monday");
+        assert_eq!(comparing.compare(&days(25..42), false, at(50)).len(), 1, "Friday alone knows five");
         let needs = comparing.needs();
         let many: i64 = needs.iter().map(|(from, to)| to.since(*from) / DAY_MS).sum();
         assert_eq!(many, 20, "{needs:?}");

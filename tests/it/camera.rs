@@ -233,6 +233,7 @@ impl Rig {
             place: PlaceId::new("gate").unwrap(),
             poll: Duration::from_secs(60),
             alarmed: BTreeSet::new(),
+            item: None,
         };
         let bus = Bus { id, kind: BusKind::Onvif(settings) };
         let driver: Arc<dyn Driver> = (KIND.drivers)(&bus, &[device]).pop().expect("one driver per camera");

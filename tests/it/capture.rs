@@ -31,6 +31,7 @@ fn still(url: &str, password: &str) -> Still {
         place: PlaceId::new("gate").unwrap(),
         poll: Duration::from_secs(60),
         alarmed: BTreeSet::new(),
+        item: None,
     };
     let login = Login { username: "admin".into(), password: Secret::from_file_text(password) };
     let settings =

@@ -227,6 +227,30 @@ fn files_that_cannot_be_a_configuration_are_refused() {
     assert!(said().contains("conf.d has 300 files"));
 }
 
+#[test]
+fn a_plan_may_be_so_large_and_all_of_them_together() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let plan = |bytes: usize| [b"\x89PNG\r\n\x1a\n".as_slice(), &vec![0; bytes - 8]].concat();
+    let most = schoolgate::config::MAX_PLAN_BYTES;
+    fs::write(dir.join("most.png"), plan(most)).unwrap();
+    fs::write(dir.join("more.png"), plan(most + 1)).unwrap();
+    let said = |plans: &[&str]| {
+        let place = |(n, plan): (usize, &&str)| {
+            format!("[[place]]\nid = \"p{n}\"\nkind = \"floor\"\nplan = \"{plan}\"\n")
+        };
+        let places: String = plans.iter().enumerate().map(place).collect();
+        let site = "[site]\ngateway = \"gw-1\"\nname = \"x\"\n[profiles]\ndir = \".\"\n";
+        fs::write(dir.join("gateway.toml"), format!("{site}{places}")).unwrap();
+        check(dir)
+    };
+    let (code, text) = said(&["more.png"]);
+    assert!(code == Some(64) && text.contains("'plan': more.png has 2097153 bytes"), "{text}");
+    assert_eq!(said(&["most.png"; 8]).0, Some(0), "16 MiB together");
+    let (code, text) = said(&["most.png"; 9]);
+    assert!(code == Some(64) && text.contains("have 18874368 bytes together"), "{text}");
+}
+
 /// An unknown key in a table makes the check list the known ones; the manual must have them all.
 #[test]
 fn every_key_and_rule_kind_is_in_the_manual() {
@@ -248,8 +272,17 @@ fn every_key_and_rule_kind_is_in_the_manual() {
     let sources = ["http-push", "isapi", "dahua", "fire-receiver", "panel-receiver"];
     let kinds = [&["modbus-tcp", "mqtt", "mqtt-listener", "onvif"][..], &sources].concat();
     let bus: Vec<String> = kinds.into_iter().map(|k| format!("[[bus]]\nkind = \"{k}\"\nzzz = 1\n")).collect();
-    let many = ["place", "device", "destination", "control", "control.interlock", "bus.reader"]
-        .map(|t| format!("[[{t}]]\nzzz = 1\n"));
+    let many = [
+        "place",
+        "device",
+        "destination",
+        "contact",
+        "guidance",
+        "control",
+        "control.interlock",
+        "bus.reader",
+    ]
+    .map(|t| format!("[[{t}]]\nzzz = 1\n"));
     let kinds = ["wecom", "dingtalk", "feishu", "webhook", "smtp", "http", "mqtt", "sound", "control"];
     let sub = |kind: &str| match kind {
         "sound" => "[channel.files]\nzzz = 1\n",

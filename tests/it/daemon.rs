@@ -2,7 +2,9 @@
 
 use crate::mosquitto::Mosquitto;
 use crate::rig::{free_port, signal};
+use reqwest::{IntoUrl, RequestBuilder};
 use rusqlite::{Connection, OpenFlags};
+use schoolgate::console::LOCAL_TOKEN;
 use schoolgate::runtime::tls::install_provider;
 use serde_json::Value;
 use std::cell::Cell;
@@ -138,13 +140,24 @@ impl School {
         format!("http://127.0.0.1:{}{path}", self.http)
     }
 
-    pub fn client(&self) -> &reqwest::Client {
+    /// By which the gateway knows root, once it has started.
+    pub fn token(&self) -> String {
+        std::fs::read_to_string(self.data_dir().join(LOCAL_TOKEN)).unwrap_or_default().trim().to_owned()
+    }
+
+    /// Asks as root of this machine does.
+    pub fn client(&self) -> Root<'_> {
+        Root { client: &self.client, token: self.token() }
+    }
+
+    /// Asks as anybody may.
+    pub fn stranger(&self) -> &reqwest::Client {
         &self.client
     }
 
     /// What the API says.
     pub async fn get(&self, path: &str) -> Value {
-        let answer = self.client.get(self.url(path)).send().await.expect("an answer");
+        let answer = self.client().get(self.url(path)).send().await.expect("an answer");
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
         answer.json().await.expect("JSON")
     }
@@ -183,6 +196,30 @@ impl School {
         let db = self.sqlite();
         let mut statement = db.prepare(sql).expect(sql);
         statement.query_map([], |row| row.get(0)).expect(sql).map(|row| row.expect(sql)).collect()
+    }
+}
+
+/// Requests with the token of this machine.
+pub struct Root<'a> {
+    client: &'a reqwest::Client,
+    token: String,
+}
+
+impl Root<'_> {
+    pub fn get(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.client.get(url).bearer_auth(&self.token)
+    }
+
+    pub fn post(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.client.post(url).bearer_auth(&self.token)
+    }
+
+    pub fn put(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.client.put(url).bearer_auth(&self.token)
+    }
+
+    pub fn delete(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.client.delete(url).bearer_auth(&self.token)
     }
 }
 
@@ -373,8 +410,12 @@ async fn a_client_that_never_ends_its_request_does_not_hold_up_the_stop() {
     assert_eq!(&start, b"HTTP/1.1 200 OK");
     let mut body = TcpStream::connect(("127.0.0.1", school.http)).await.expect("a connection");
     body.write_all(
-        b"POST /api/v1/alarms/1/acknowledge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-          Content-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+        format!(
+            "POST /api/v1/alarms/1/acknowledge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer {}\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+            school.token()
+        )
+        .as_bytes(),
     )
     .await
     .expect("sent");

@@ -113,8 +113,10 @@ fn exports_hold_every_row_and_every_value() {
         .unwrap();
     assert!(wanted.len() > 300);
     let path = out.path().join("r.csv");
-    let done =
-        store::export(&reader, What::Readings, (from, to), Format::Csv { bom: true }, &path, |_| {}).unwrap();
+    let done = store::export(&reader, What::Readings, (from, to), Format::Csv { bom: true }, &path, |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(done.rows, u64::try_from(wanted.len()).unwrap());
     let text = fs::read_to_string(&path).unwrap();
     let rows = cells(text.strip_prefix('\u{feff}').unwrap());
@@ -128,7 +130,8 @@ fn exports_hold_every_row_and_every_value() {
     let all = (Wall(0), Wall(i64::MAX));
     for (what, rows) in [(What::Readings, 800), (What::RollUps, 42), (What::Events, 80), (What::Alarms, 40)] {
         let path = out.path().join(format!("{what:?}.csv"));
-        store::export(&reader, what, all, Format::Csv { bom: false }, &path, |_| {}).unwrap();
+        store::export(&reader, what, all, Format::Csv { bom: false }, &path, |_| ControlFlow::Continue(()))
+            .unwrap();
         let table = cells(&fs::read_to_string(&path).unwrap());
         assert_eq!(table.len(), rows + 1, "{what:?}");
         assert!(table.iter().all(|row| row.len() == table[0].len()), "{what:?}");
@@ -137,11 +140,13 @@ fn exports_hold_every_row_and_every_value() {
             assert!(table[1..].iter().all(|row| row[code] == "a,\"b\"\r\n门"));
         }
         let path = out.path().join(format!("{what:?}.parquet"));
-        store::export(&reader, what, all, Format::Parquet, &path, |_| {}).unwrap();
+        store::export(&reader, what, all, Format::Parquet, &path, |_| ControlFlow::Continue(())).unwrap();
         let file = SerializedFileReader::new(fs::File::open(&path).unwrap()).unwrap();
         assert_eq!(file.get_row_iter(None).unwrap().map(Result::unwrap).count(), rows, "{what:?}");
     }
-    let again = store::export(&reader, What::Alarms, all, Format::Parquet, &path, |_| {}).unwrap_err();
+    let again =
+        store::export(&reader, What::Alarms, all, Format::Parquet, &path, |_| ControlFlow::Continue(()))
+            .unwrap_err();
     assert!(again.to_string().contains("r.csv"), "a file that exists is left alone");
 }
 

@@ -190,6 +190,7 @@ async fn seven_hundred_of_a_thousand_keep_their_schedule_while_three_hundred_are
                 place: PlaceId::new("room").unwrap(),
                 poll: PERIOD,
                 alarmed: BTreeSet::new(),
+                item: None,
             };
             let (revived, connects, polls) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
             Arc::new(Endpoint { bus, device, manner, revived, connects, polls })

@@ -37,6 +37,7 @@ pub fn device(id: &str, profile: &Arc<Profile>, address: &str) -> Device {
         place: PlaceId::new("gate").unwrap(),
         poll: Duration::from_secs(60),
         alarmed: BTreeSet::new(),
+        item: None,
     }
 }
 

@@ -123,6 +123,7 @@ fn device(id: &str, unit: u8, profile: &Arc<Profile>) -> Device {
         place: PlaceId::new("room").unwrap(),
         poll: 100 * MS,
         alarmed: BTreeSet::new(),
+        item: None,
     }
 }
 

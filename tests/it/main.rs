@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![expect(clippy::cast_precision_loss, reason = "in a test, a wrong number is a failed test")]
 
+mod access;
 mod api;
 mod book;
 mod camera;
@@ -16,6 +17,7 @@ mod dependencies;
 mod discover;
 mod door;
 mod drill;
+mod energy;
 mod escalation;
 mod faults;
 mod fleet;
@@ -23,6 +25,7 @@ mod fuzz;
 mod heard;
 mod install;
 mod io_faults;
+mod jobs;
 mod kill;
 mod layering;
 mod libmodbus;
@@ -37,6 +40,8 @@ mod museum;
 mod newcomer;
 mod north;
 mod notify;
+mod oidc;
+mod openapi;
 mod oracle;
 mod panel;
 mod payloads;
@@ -54,8 +59,10 @@ mod rig;
 mod rules;
 mod script;
 mod sim;
+mod stream;
 mod streams;
 mod surface;
 mod torture;
 mod trouble;
 mod unit_file;
+mod uploads;

@@ -111,6 +111,7 @@ async fn meters_of_two_standards_share_a_line_and_a_dead_one_does_not_disturb_th
         place: PlaceId::new("room").unwrap(),
         poll: 500 * MS,
         alarmed: BTreeSet::new(),
+        item: None,
     };
     let devices = [
         device("meter", "000000000001", &electricity),

@@ -145,6 +145,7 @@ async fn promtool_finds_nothing_to_complain_about() {
         "skipped_polls",
         "set_aside",
         "control_orders",
+        "sign_ins",
         "pictures",
         "wrong_clocks",
         "commit_failures",

@@ -52,6 +52,7 @@ pub fn device(id: &str, unit: u8, bus: &str, poll: Duration, profile: &Arc<Profi
         place: PlaceId::new("room").unwrap(),
         poll,
         alarmed: BTreeSet::new(),
+        item: None,
     }
 }
 

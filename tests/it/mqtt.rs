@@ -62,6 +62,7 @@ fn device(name: &str, profile: &Arc<Profile>) -> Device {
         place: PlaceId::new("room").unwrap(),
         poll: Duration::from_secs(60),
         alarmed: BTreeSet::new(),
+        item: None,
     }
 }
 

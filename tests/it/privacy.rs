@@ -345,7 +345,7 @@ fn pushed(scene: &Scene) -> LocalBoxFuture<'_, Vec<String>> {
         let children: Vec<Child> = (6000..6150).map(Child::number).collect();
         let at = format!("http://127.0.0.1:{}", scene.push);
         let send = async |path: &str, kind: &str, body: String| {
-            let request = scene.school.client().post(format!("{at}{path}")).header("Content-Type", kind);
+            let request = scene.school.stranger().post(format!("{at}{path}")).header("Content-Type", kind);
             request.body(body).send().await.expect("an answer").status()
         };
         for (n, child) in children.iter().enumerate() {

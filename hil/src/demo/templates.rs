@@ -10,8 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Files of a run; nothing else in its directory is touched.
-const OURS: [&str; 7] =
-    ["gateway.toml", "conf.d", "secrets", "data", "broker", "daemon.log", "daemon.log.old"];
+const OURS: [&str; 8] =
+    ["gateway.toml", "conf.d", "plans", "secrets", "data", "broker", "daemon.log", "daemon.log.old"];
 
 /// Makes the directory, and removes what an earlier run left there.
 pub(super) fn empty(dir: &Path) -> io::Result<()> {
@@ -42,7 +42,7 @@ pub(super) fn write(
     let profiles = fs::canonicalize(&plan.profiles)
         .map_err(|error| format!("the device profiles in {}: {error}", plan.profiles.display()))?;
     let dir = &plan.dir;
-    for name in ["conf.d", "secrets", "data"] {
+    for name in ["conf.d", "plans", "secrets", "data"] {
         DirBuilder::new().recursive(true).mode(0o700).create(dir.join(name))?;
     }
     for (name, secret) in [
@@ -77,6 +77,12 @@ pub(super) fn write(
         let from = entry?.path();
         if let (Some("toml"), Some(name)) = (from.extension().and_then(|e| e.to_str()), from.file_name()) {
             fill(&from, &dir.join("conf.d").join(name), &words)?;
+        }
+    }
+    for entry in fs::read_dir(plan.templates.join("plans"))? {
+        let from = entry?.path();
+        if let Some(name) = from.file_name() {
+            fs::copy(&from, dir.join("plans").join(name))?;
         }
     }
     Ok(main)

@@ -302,3 +302,6 @@ fn set_cookie(id: &str, kiosk: bool) -> Option<HeaderValue> {
         if kiosk { format!("; Max-Age={}", crate::access::KIOSK_LIMIT.as_secs()) } else { String::new() };
     HeaderValue::from_str(&format!("{COOKIE}={id}; Path=/; Secure; HttpOnly; SameSite=Strict{age}")).ok()
 }
+
+#[cfg(test)]
+mod tests;

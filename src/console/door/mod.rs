@@ -8,6 +8,7 @@ mod shown;
 
 pub use authority::AuthorityError;
 
+use super::oidc::{Oidc, OidcError};
 use super::route::Route;
 use super::{Console, GRACE, Hosts, Problem};
 use crate::access::Right;
@@ -75,6 +76,9 @@ pub enum DoorError {
     /// A file holds no certificate or no key.
     #[error("the console's certificate or key is not PEM")]
     NoCertificate,
+    /// There can be no sign-in elsewhere.
+    #[error("the sign-in elsewhere")]
+    Oidc(#[from] OidcError),
     /// A certificate cannot be used.
     #[error("the console's certificate cannot be used")]
     Tls(#[source] rustls::Error),
@@ -84,6 +88,7 @@ pub enum DoorError {
 #[derive(Debug, Clone, Default)]
 pub struct Front {
     shown: Option<Arc<Shown>>,
+    oidc: Option<Arc<Oidc>>,
 }
 
 impl Front {
@@ -91,6 +96,12 @@ impl Front {
     #[must_use]
     pub fn ca_pem(&self) -> Option<String> {
         self.shown.as_ref()?.ca_pem()
+    }
+
+    /// Who vouches for people besides the gateway itself.
+    #[must_use]
+    pub fn oidc(&self) -> Option<&Oidc> {
+        self.oidc.as_deref()
     }
 }
 
@@ -102,6 +113,7 @@ pub struct Door {
     seats: Arc<Seats>,
     most: usize,
     names: Vec<String>,
+    oidc: Option<Arc<Oidc>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -128,13 +140,14 @@ impl Door {
         let listener = bound.map_err(|cause| DoorError::Listen { address, cause })?;
         let most = config.max_connections;
         let tls = TlsAcceptor::from(Arc::new(tls));
-        Ok(Self { listener, shown, tls, seats: Seats::new(most), most, names, clock })
+        let oidc = config.oidc.clone().map(Oidc::new).transpose()?;
+        Ok(Self { listener, shown, tls, seats: Seats::new(most), most, names, oidc, clock })
     }
 
     /// What the routes say of it.
     #[must_use]
     pub fn front(&self) -> Front {
-        Front { shown: Some(Arc::clone(&self.shown)) }
+        Front { shown: Some(Arc::clone(&self.shown)), oidc: self.oidc.clone() }
     }
 
     /// The names by which it may be asked.

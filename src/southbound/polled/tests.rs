@@ -40,6 +40,7 @@ fn device_of(profile: &str) -> Device {
         place: PlaceId::new("room").unwrap(),
         poll: Duration::from_secs(60),
         alarmed: BTreeSet::new(),
+        item: None,
     }
 }
 

@@ -92,6 +92,7 @@ fn inside() -> Inside {
         place: PlaceId::new("room").unwrap(),
         poll: Duration::from_secs(60),
         alarmed: BTreeSet::new(),
+        item: None,
     });
     let client = |device: &Device| MqttClient {
         username: device.id.to_string(),

@@ -13,6 +13,7 @@ import { Icon, iconOf } from '../ui/icon';
 import { tell, tellProblem } from '../ui/toast';
 import { moment, span, time, useNow } from '../ui/time';
 import { DrillBadge, PriorityBadge } from '../alarms/badges';
+import { whatOf } from '../alarms/words';
 import { acknowledge, confirm, reset } from './orders';
 import { Phones } from './phones';
 import { Pictures } from './pictures';
@@ -79,7 +80,7 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
         </Link>
       </header>
       <div class="what">
-        <h1>{said(alarm.what)}</h1>
+        <h1>{whatOf(alarm)}</h1>
         <p class="where">
           <Icon name="place" size={28} /> {said(alarm.place_path) || alarm.place || t('desk.no_place')}
         </p>

@@ -3,6 +3,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { post, useGet } from '../api';
 import { DrillBadge, PriorityBadge, StateBadge } from '../alarms/badges';
+import { whatOf } from '../alarms/words';
 import { orderAlarm } from '../desk/orders';
 import { Pictures } from '../desk/pictures';
 import { watchAlarms } from '../live';
@@ -41,7 +42,7 @@ function Details({ alarm, again }: { alarm: Alarm; again: () => void }): JSX.Ele
   return (
     <>
       <h1>
-        <Icon name={iconOf(alarm.class)} size={28} /> {said(alarm.what)}
+        <Icon name={iconOf(alarm.class)} size={28} /> {whatOf(alarm)}
       </h1>
       <p class="row">
         <PriorityBadge priority={alarm.priority} />

@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { usePaged } from '../api';
 import { DrillBadge, PriorityBadge, StateBadge } from '../alarms/badges';
+import { whatOf } from '../alarms/words';
 import { useCell } from '../cell';
 import { live, site } from '../live';
 import type { Alarm } from '../model';
@@ -54,10 +55,10 @@ export default function Alarms(): JSX.Element {
         title: t('alarm.what'),
         cell: (a) => (
           <>
-            <Icon name={iconOf(a.class)} size={18} /> <Link to={`/alarms/${a.id}`}>{said(a.what)}</Link> <DrillBadge alarm={a} />
+            <Icon name={iconOf(a.class)} size={18} /> <Link to={`/alarms/${a.id}`}>{whatOf(a)}</Link> <DrillBadge alarm={a} />
           </>
         ),
-        by: (a) => said(a.what),
+        by: whatOf,
       },
       { key: 'where', title: t('alarm.where'), cell: where, by: where },
       { key: 'when', title: t('alarm.when'), cell: (a) => moment(a.raised_at), by: (a) => a.raised_at },

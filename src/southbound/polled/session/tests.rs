@@ -41,6 +41,7 @@ fn device(unit: u8, poll: Duration, addresses: &[u16]) -> Device {
         place: PlaceId::new("room").unwrap(),
         poll,
         alarmed: BTreeSet::new(),
+        item: None,
     }
 }
 
