@@ -23,7 +23,7 @@ export async function ground(): Promise<Ground> {
 /** The stand-in, for what a gateway that runs cannot show: its first run. */
 export async function standIn(): Promise<Ground> {
   const root = new URL('../../../', import.meta.url).pathname;
-  const server = await createServer({ root, configFile: `${root}vite.config.ts`, server: { port: 0, strictPort: false, host: '127.0.0.1' }, logLevel: 'error', clearScreen: false });
+  const server = await createServer({ root, configFile: `${root}vite.config.ts`, server: { port: 0, host: '127.0.0.1', watch: null, hmr: false }, logLevel: 'error', clearScreen: false });
   await server.listen();
   const { port } = server.httpServer?.address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}`, real: false, stop: () => server.close() };
