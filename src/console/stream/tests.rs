@@ -10,7 +10,7 @@ use crate::store::MOST_MISSED;
 use axum::body::BodyDataStream;
 use futures_util::StreamExt;
 use std::collections::VecDeque;
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// Longest wait for what is to come.
 const SOON: Duration = Duration::from_secs(30);
