@@ -390,6 +390,14 @@ impl Registry {
         Some((digest, session.clone()))
     }
 
+    /// As [`Registry::enter`], for what a page asks by itself: that nobody is there stays so.
+    #[must_use]
+    pub fn look_in(&self, id: &str, now: Now) -> Option<(Digest, Session)> {
+        let digest = Digest::of(id);
+        let session = self.sessions.get(&digest)?;
+        (!session.over(now)).then(|| (digest, session.clone()))
+    }
+
     /// Whether a session goes on; asking does not keep it.
     #[must_use]
     pub fn goes_on(&self, digest: &Digest, now: Now) -> bool {

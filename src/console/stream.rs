@@ -8,10 +8,11 @@ use super::api::read;
 use super::feed::{Feed, Told};
 use super::herald::{Board, Herald};
 use super::route::Route;
-use super::{Console, Problem, Who, responses, views};
+use super::{Console, Problem, Proof, Who, responses, views};
 use crate::access::Right;
 use crate::model::AlarmChange;
 use crate::runtime::tasks::isolated;
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -95,6 +96,7 @@ pub(super) struct Asked {
 pub(super) async fn stream(
     State(console): State<Console>,
     who: Who,
+    Extension(proof): Extension<Proof>,
     headers: HeaderMap,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -115,7 +117,7 @@ pub(super) async fn stream(
         )
     })?;
     let (out, waiting) = mpsc::channel(BUFFER);
-    let desk = Desk::new(console, &who, out);
+    let desk = Desk::new(console, (&who, proof), out);
     // Whoever goes away drops the body, and with it the task.
     let work = isolated(async move {
         desk.run(heard.or(after)).await;
@@ -140,7 +142,7 @@ pub(super) fn message(id: Option<u64>, event: &str, data: &Value) -> Bytes {
 enum Over {
     /// Its reader did not keep up.
     Slow,
-    /// Its reader went away, the store could not be read, or the gateway stops.
+    /// Its reader went away or may see no more, the store could not be read, or the gateway stops.
     Done,
 }
 
@@ -156,14 +158,16 @@ struct Desk {
     after: u64,
     /// Whether they may look at pictures.
     pictures: bool,
+    /// By which they are known: a stream does not outlive it.
+    proof: Proof,
 }
 
 impl Desk {
-    fn new(console: Console, who: &Who, out: mpsc::Sender<Bytes>) -> Self {
+    fn new(console: Console, (who, proof): (&Who, Proof), out: mpsc::Sender<Bytes>) -> Self {
         // Before the store is read: what becomes durable from now on is in the ring.
         let (ring, board) = (console.streams.feed.follow(), console.streams.board.clone());
         let pictures = who.may(Right::Pictures);
-        Self { console, out, ring, board, seen: Arc::default(), after: 0, pictures }
+        Self { console, out, ring, board, seen: Arc::default(), after: 0, pictures, proof }
     }
 
     /// Tells everything until it ends.
@@ -209,6 +213,9 @@ impl Desk {
     }
 
     async fn send(&self, text: Bytes) -> Result<(), Over> {
+        if !self.console.accounts.holds(&self.proof) {
+            return Err(Over::Done);
+        }
         match tokio::time::timeout(PATIENCE, self.out.send(text)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Over::Done),

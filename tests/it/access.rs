@@ -3,7 +3,7 @@
 
 mod scene;
 
-use crate::daemon::{School, until};
+use crate::daemon::{PATIENCE, School, until};
 use crate::rig::root;
 use reqwest::header::{COOKIE, HOST, ORIGIN};
 use reqwest::{Method, RequestBuilder};
@@ -12,6 +12,7 @@ use schoolgate::access::{Right, Role};
 use schoolgate::console::routes;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use tokio::time::timeout;
 
 /// The kind of problem that says that the gateway has no account.
 const UNCLAIMED: &str = "urn:schoolgate:unclaimed";
@@ -553,4 +554,21 @@ async fn a_guard_rooms_screen_stays_signed_in_over_a_restart_and_others_files_st
         let mode = std::fs::metadata(school.data_dir().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_live_stream_ends_with_the_session_that_opened_it() {
+    let school = School::new("");
+    let _daemon = school.start().await;
+    let scene = Scene(&school);
+    scene.claim().await;
+    scene.add("zhang", Role::Guard).await;
+    let zhang = scene.sign_in("zhang").await;
+    let mut stream =
+        zhang.by(school.stranger().get(school.url("/api/v1/stream"))).send().await.expect("a stream");
+    assert_eq!(stream.status(), 200);
+    assert!(stream.chunk().await.expect("a message").is_some());
+    school.cli_ok("account", &["disable", "zhang", "--as", "root"]).await;
+    let rest = timeout(PATIENCE, async { while stream.chunk().await.expect("a message").is_some() {} });
+    rest.await.expect("it ends");
 }

@@ -186,11 +186,12 @@ impl Accounts {
         }
     }
 
-    /// Who asks, by a request's headers. A bearer token counts alone; it is no way to make a browser act.
+    /// Who asks, by a request's headers. A bearer token counts alone; it is no way to make a browser act. What a page asks
+    /// by itself keeps no session alive.
     ///
     /// # Errors
     /// When there is a bearer token that is not, or no longer, one.
-    pub(super) fn identify(&self, headers: &HeaderMap) -> Result<Option<Known>, Problem> {
+    pub(super) fn identify(&self, headers: &HeaderMap, by_itself: bool) -> Result<Option<Known>, Problem> {
         let now = self.now();
         if let Some(given) = headers.get(header::AUTHORIZATION) {
             let text = given.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).map(str::trim);
@@ -203,7 +204,9 @@ impl Accounts {
             });
         }
         let Some(id) = cookie(headers) else { return Ok(None) };
-        let entered = self.state().registry.enter(id, now);
+        let mut state = self.state();
+        let registry = &mut state.registry;
+        let entered = if by_itself { registry.look_in(id, now) } else { registry.enter(id, now) };
         Ok(entered.map(|(digest, session)| Known {
             who: Who { name: session.name, role: session.role, via: Via::Session },
             proof: Proof::Session(digest),

@@ -71,10 +71,14 @@ impl Scene {
     }
 
     fn asks(&self, opened: &Opened) -> Option<Known> {
+        self.asks_so(opened, false)
+    }
+
+    fn asks_so(&self, opened: &Opened, by_itself: bool) -> Option<Known> {
         let id = opened.cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, format!("theme=dark; {id}; lang=zh").parse().unwrap());
-        self.accounts.identify(&headers).unwrap()
+        self.accounts.identify(&headers, by_itself).unwrap()
     }
 }
 
@@ -183,6 +187,7 @@ async fn sessions_end_when_quiet_old_or_signed_out_and_a_screens_survives_restar
     let known = scene.asks(&opened).expect("in");
     scene.pass(IDLE_LIMIT.as_secs() - 1);
     assert!(scene.accounts.holds(&known.proof), "asking so keeps nothing alive");
+    assert!(scene.asks_so(&opened, true).is_some(), "nor does what a page asks by itself");
     scene.pass(1);
     assert!(!scene.accounts.holds(&known.proof) && scene.asks(&opened).is_none());
     let opened = scene.sign_in("zhang", GOOD, false).await.unwrap();
@@ -305,7 +310,7 @@ async fn what_is_no_token_lets_nobody_in_and_cookies_beside_a_token_do_not_count
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, cookie.parse().unwrap());
         headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
-        let known = scene.accounts.identify(&headers).map_err(|problem| problem.status.as_u16())?;
+        let known = scene.accounts.identify(&headers, false).map_err(|problem| problem.status.as_u16())?;
         Ok(known.map(|known| (known.who.name.as_str().to_owned(), known.who.role)))
     };
     let local = std::fs::read_to_string(scene.dir.path().join(LOCAL_TOKEN)).unwrap();

@@ -43,7 +43,14 @@ fn who(role: Role) -> Who {
 
 async fn open(scene: &Scene, after: Option<u64>) -> Result<BodyDataStream, StatusCode> {
     let asked = Ok(Query(Asked { after }));
-    let answer = stream(State(scene.console.clone()), who(Role::Guard), HeaderMap::new(), asked).await;
+    let answer = stream(
+        State(scene.console.clone()),
+        who(Role::Guard),
+        Extension(Proof::Local),
+        HeaderMap::new(),
+        asked,
+    )
+    .await;
     answer.map(|answer| answer.into_body().into_data_stream()).map_err(|problem| problem.status)
 }
 
@@ -225,7 +232,10 @@ async fn the_number_of_a_browser_that_comes_back_goes_before_that_of_its_address
     let mut headers = HeaderMap::new();
     headers.insert("last-event-id", "2".parse().unwrap());
     let asked = Ok(Query(Asked { after: Some(0) }));
-    let answer = stream(State(scene.console.clone()), who(Role::Viewer), headers, asked).await.unwrap();
+    let answer =
+        stream(State(scene.console.clone()), who(Role::Viewer), Extension(Proof::Local), headers, asked)
+            .await
+            .unwrap();
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
     let mut body = answer.into_body().into_data_stream();
     assert_eq!(next(&mut body).await.unwrap().id, Some(3));
