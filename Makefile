@@ -1,9 +1,10 @@
-# Everything a person types here. `make demo` and `make test` need nothing but the Rust toolchain, make and apt.
+# Everything a person types here. `make demo` needs the Rust toolchain, make and apt, and Node.js for the console's pages;
+# `make test` needs all of them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench torture fuzz install
+.PHONY: help demo pages test lint bench torture fuzz install
 
 # What `make install` puts where. With another PREFIX, `[profiles] dir` in the configuration must name its profiles.
 DESTDIR ?=
@@ -21,6 +22,9 @@ demo: ## a simulated school and a real gateway; DEMO_SECS=40 ends by itself
 	@cargo build --release --locked -p schoolgate -p schoolgate-hil --bins
 	@target/release/schoolgate-hil demo --gateway target/release/schoolgate
 
+pages: ## the pages of the console into web/dist, for the next build of the program
+	@scripts/pages
+
 test: ## all tests, with counterparts that nobody here wrote
 	@scripts/setup test
 	@echo "test: building and running all tests (5 to 10 minutes the first time on two cores)" >&2
@@ -28,6 +32,7 @@ test: ## all tests, with counterparts that nobody here wrote
 
 lint: ## form, lints, licences
 	@scripts/setup build
+	@if [ -d web/node_modules ]; then npm --prefix web run --silent check; fi
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features schoolgate/museum --locked -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
@@ -49,7 +54,7 @@ fuzz: ## every decoder against hostile bytes for FUZZ_SECS (600) each, two at a 
 	@ONLY="$(ONLY)" FUZZ_SECS="$(or $(FUZZ_SECS),600)" scripts/fuzz
 
 install: ## program, device profiles, unit, example, docs; DESTDIR= PREFIX=/usr
-	@test -x "$(BINARY)" || { echo "install: first run: cargo build --release --locked -p schoolgate" >&2; exit 1; }
+	@test -x "$(BINARY)" || { echo "install: first run: make pages, then cargo build --release --locked -p schoolgate" >&2; exit 1; }
 	@umask 022; \
 	install -D -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/schoolgate"; \
 	find device-profiles -type f -print0 | \

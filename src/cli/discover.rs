@@ -16,7 +16,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Nothing was found, or the scan failed.
 const EXIT_NOTHING: u8 = 1;
@@ -131,22 +131,15 @@ impl Discover {
             }
         };
         let left_alone = running.map(|config| work::endpoints(&config.buses)).unwrap_or_default();
-        let progress = Arc::new(Mutex::new(Progress::new()));
-        let teller = {
-            let progress = Arc::clone(&progress);
-            move |told| {
-                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-                match told {
-                    Told::At { words, .. } => progress.at(|| said(&words)),
-                    Told::Stays(words) => progress.tell(&said(&words)),
-                }
-            }
+        let mut progress = Progress::new();
+        let teller = |told| match told {
+            Told::At { words, .. } => progress.at(|| said(&words)),
+            Told::Stays(words) => progress.tell(&said(&words)),
         };
         let mut scan = Scan::new(&profiles, left_alone, Box::new(teller));
         let mut outcome = Ok(());
         let ended = block_on(unless_stopped(async { outcome = survey.run(&mut scan).await }))?;
         let findings = scan.finish();
-        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         if !ended {
             progress.tell(&say("已中止，下面是到此为止找到的", "stopped; what was found so far follows"));
         }

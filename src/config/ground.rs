@@ -9,6 +9,7 @@ use crate::model::{AlarmClass, DeviceId, Place, PlaceId, RuleId};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Largest floor plan, bytes.
 pub const MAX_PLAN_BYTES: usize = 2 * 1024 * 1024;
@@ -48,7 +49,7 @@ pub struct Plan {
     /// What its first bytes say that it is.
     pub media_type: &'static str,
     /// The file as it is.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
 }
 
 /// A point of a floor plan, in fractions of its width from the left and of its height from the top.
@@ -229,7 +230,7 @@ impl Drawing {
             reader.problem("plan", message, advice);
             return None;
         }
-        Some(Plan { media_type, bytes })
+        Some(Plan { media_type, bytes: bytes.into() })
     }
 }
 

@@ -74,7 +74,8 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
 }
 
 /// Keys of a rule that are told by themselves, or that say nothing of when it raises an alarm.
-const TOLD_APART: [&str; 8] = ["id", "kind", "devices", "class", "place", "alarm_class", "priority", "steps"];
+const TOLD_APART: [&str; 10] =
+    ["id", "kind", "devices", "class", "place", "point", "points", "alarm_class", "priority", "steps"];
 
 /// The rules as they were written, for those who look at them.
 pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec<WrittenRule> {

@@ -70,6 +70,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// What an order may say; who gives it always, the rest as it needs.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AlarmOrder")]
 pub(super) struct Given {
     actor: Option<String>,
     #[serde(default)]

@@ -2,8 +2,8 @@
 
 use super::route::{self, Route};
 use super::{
-    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs,
-    oidc, openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
+    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs, oidc,
+    openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
     views,
 };
 use crate::access::Right;
@@ -373,15 +373,11 @@ async fn list_alarms(State(console): State<Console>, asked: Result<Query<Sought>
         )
     })?;
     let place = id_of(asked.place, "place", |t| PlaceId::new(t).ok())?;
-    let words = |all: &[&'static str]| all.join(", ");
-    let state = AlarmState::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>();
-    let class = AlarmClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>();
-    let priority = Priority::ALL.iter().map(|priority| priority.as_str()).collect::<Vec<_>>();
     let filter = AlarmFilter {
-        state: one_of(asked.state, "state", &words(&state), AlarmState::from_word)?
+        state: word_of(asked.state, "state", AlarmState::ALL, AlarmState::as_str)?
             .or(asked.open.unwrap_or(false).then_some(AlarmState::Open)),
-        class: one_of(asked.class, "class", &words(&class), AlarmClass::from_word)?,
-        priority: one_of(asked.priority, "priority", &words(&priority), Priority::from_word)?,
+        class: word_of(asked.class, "class", AlarmClass::ALL, AlarmClass::as_str)?,
+        priority: word_of(asked.priority, "priority", Priority::ALL, Priority::as_str)?,
         places: place.map(|place| below(&place, &console.places)),
         device: id_of(asked.device, "device", |t| DeviceId::new(t).ok())?,
         rule: asked.rule.filter(|rule| !rule.is_empty()),
@@ -391,6 +387,17 @@ async fn list_alarms(State(console): State<Console>, asked: Result<Query<Sought>
     let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
     let page = read(&console, move |r| r.alarms(&filter, asked.before, limit)).await?;
     listed(page, |alarm| views::alarm(&console, alarm))
+}
+
+/// One of all the words of a kind.
+fn word_of<T: Copy>(
+    text: Option<String>,
+    what: &str,
+    all: &[T],
+    word: fn(T) -> &'static str,
+) -> Result<Option<T>, Problem> {
+    let known: Vec<&str> = all.iter().map(|value| word(*value)).collect();
+    one_of(text, what, &known.join(", "), |text| all.iter().copied().find(|value| word(*value) == text))
 }
 
 /// What the list of alarms may be narrowed by.

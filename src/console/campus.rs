@@ -50,6 +50,7 @@ pub(super) async fn muster(State(console): State<Console>) -> Answer {
 /// An order to start one.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MusterStart")]
 pub(super) struct Start {
     actor: Option<String>,
     cause: Called,
@@ -60,6 +61,7 @@ pub(super) struct Start {
 /// An order to close it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MusterClose")]
 pub(super) struct Close {
     actor: Option<String>,
     #[serde(default)]
@@ -69,6 +71,7 @@ pub(super) struct Close {
 /// Who is safe: persons by their pseudonyms, or everybody of a group.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MusterSafe")]
 pub(super) struct Safe {
     actor: Option<String>,
     #[serde(default)]

@@ -27,6 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// An order.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ControlOrder")]
 pub(super) struct Given {
     actor: Option<String>,
     value: f64,

@@ -29,6 +29,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// An order to begin one.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DrillStart")]
 pub(super) struct Start {
     actor: Option<String>,
     note: String,
@@ -38,6 +39,7 @@ pub(super) struct Start {
 /// An order to end it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DrillStop")]
 pub(super) struct Stop {
     actor: Option<String>,
     #[serde(default)]
@@ -47,6 +49,7 @@ pub(super) struct Stop {
 /// An order to raise an alarm of it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DrillAlarm")]
 pub(super) struct Alarm {
     actor: Option<String>,
     #[serde(default)]

@@ -66,6 +66,7 @@ struct Asked {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "EnergyLevel")]
 enum By {
     Hour,
     Day,
@@ -73,6 +74,7 @@ enum By {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "EnergyCompare")]
 enum With {
     /// The median of the last comparable days: teaching days with teaching days.
     Comparable,
@@ -84,6 +86,7 @@ enum With {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "EnergyForm")]
 enum Form {
     Json,
     Csv,
@@ -91,6 +94,7 @@ enum Form {
 
 /// Energy over time.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EnergySeries")]
 struct Series {
     unit: &'static str,
     level: &'static str,
@@ -113,6 +117,7 @@ struct Series {
 
 /// What energy was used for.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EnergyUse")]
 struct Item {
     item: Option<EnergyItem>,
     /// Its code in the guideline for itemised energy use.

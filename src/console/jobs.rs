@@ -45,6 +45,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// What is to be done.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
+#[schemars(rename = "JobOrder")]
 pub(crate) enum Order {
     /// Looks for devices on a line or in a network.
     Discovery(discovery::Order),
@@ -88,18 +89,21 @@ impl Order {
 
 /// Jobs.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Jobs")]
 struct Rows {
     rows: Vec<View>,
 }
 
 /// A job that was begun.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JobBegun")]
 struct Begun {
     id: u64,
 }
 
 /// A job.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
 struct View {
     id: u64,
     /// discovery, replay, export or backup.

@@ -135,9 +135,14 @@ fn operation(route: &Route, forms: &mut SchemaGenerator) -> Value {
 /// The properties of the query's form, each a parameter.
 fn query(form: Form, forms: &mut SchemaGenerator) -> Vec<Value> {
     let form = form(forms).to_value();
-    let required: Vec<&str> =
-        form["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let properties = form["properties"].as_object().into_iter().flatten();
+    let required: Vec<&str> = form
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let properties = form.get("properties").and_then(Value::as_object).into_iter().flatten();
     properties
         .map(|(name, schema)| {
             let mut schema = schema.clone();
@@ -165,7 +170,7 @@ fn plain_form(mut schema: Value) -> Value {
         }
     }
     if let Some(Value::Array(any)) = fields.get_mut("anyOf") {
-        any.retain(|one| one["type"] != "null");
+        any.retain(|one| one.get("type").and_then(Value::as_str) != Some("null"));
         if let [one] = any.as_slice() {
             return one.clone();
         }

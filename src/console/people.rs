@@ -114,6 +114,7 @@ pub(super) async fn list(State(console): State<Console>) -> Answer {
 /// Persons, as the school's program hands them over.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PeopleImport")]
 pub(super) struct Import {
     actor: Option<String>,
     #[serde(default)]
@@ -123,6 +124,7 @@ pub(super) struct Import {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PersonRow")]
 struct Row {
     person: String,
     role: Role,
@@ -185,6 +187,7 @@ pub(super) async fn import(
 /// Who asks, and what for.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PeopleExport")]
 pub(super) struct Asked {
     actor: Option<String>,
     purpose: String,
@@ -230,6 +233,7 @@ pub(super) async fn persons(console: &Console) -> Result<Vec<Value>, Problem> {
 /// Who is to be erased, and who says so.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PersonErasure")]
 pub(super) struct Erasure {
     actor: Option<String>,
     person: String,

@@ -43,6 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// Who asks.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ProbeOrder")]
 struct Asks {
     /// Who asks, where that is not known by itself.
     actor: Option<String>,
@@ -50,6 +51,7 @@ struct Asks {
 
 /// What the device answered.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Probe")]
 struct Answered {
     ok: bool,
     took_ms: u64,
@@ -63,6 +65,7 @@ struct Answered {
 
 /// A value.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProbeValue")]
 struct Said {
     point: String,
     value: Option<f64>,

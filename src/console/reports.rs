@@ -66,6 +66,7 @@ pub(super) struct Wanted {
 /// In which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "ReportForm")]
 enum Form {
     #[default]
     Json,

@@ -38,6 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
 /// What a person gives with a step; each step has its own keys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ResponseStep")]
 pub(super) struct Body {
     actor: Option<String>,
     #[serde(default)]

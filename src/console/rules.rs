@@ -25,12 +25,14 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// Rules.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Rules")]
 struct Rows {
     rows: Vec<View>,
 }
 
 /// A rule.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Rule")]
 struct View {
     id: String,
     kind: &'static str,

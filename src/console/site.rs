@@ -6,10 +6,12 @@ use super::{Console, Problem, responses};
 use crate::access::Right;
 use crate::config::Point;
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The routes of the school.
 pub(super) fn routes() -> Vec<Route> {
@@ -81,5 +83,5 @@ pub(super) async fn plan(
         (header::CONTENT_TYPE, HeaderValue::from_static(plan.media_type)),
         (header::CONTENT_SECURITY_POLICY, PLAN_POLICY),
     ];
-    Ok((headers, plan.bytes.clone()))
+    Ok((headers, Bytes::from_owner(Arc::clone(&plan.bytes))))
 }

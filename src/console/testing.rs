@@ -1,6 +1,8 @@
 //! A console over a store of its own, for tests of what it answers.
 
-use super::{BlankBoard, Console, Feed, Streams};
+use super::door::Front;
+use super::{Accounts, BlankBoard, Console, Feed, JobParts, Streams, Work, office};
+use crate::calendar::Calendar;
 use crate::capture::Shelf;
 use crate::config::{Ground, Site};
 use crate::model::{DeviceId, Wall};
@@ -8,8 +10,10 @@ use crate::pipeline::Live;
 use crate::report::Duty;
 use crate::runtime::lanes::{Inlet, Outlet, lanes};
 use crate::runtime::{Clock, ManualClock, Tally, control_desk, response_desk};
+use crate::southbound::polled::CommandBook;
 use crate::store::{self, Handle, Store};
 use jiff::tz::TimeZone;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -43,7 +47,28 @@ pub(super) fn scene(ring: usize) -> Scene {
     let (stop, stopped) = watch::channel(false);
     let feed = Feed::of(ring);
     let (streams, board) = Streams::new(feed.clone(), stopped);
+    let (accounts, _) = Accounts::open(dir.path(), Arc::clone(&dynamic), Arc::clone(&tally)).unwrap();
+    let work = Arc::new(Work {
+        source: PathBuf::new(),
+        buses: Vec::new(),
+        commands: CommandBook::default(),
+        rules: Vec::new(),
+        calendar: Arc::new(Calendar::default_school(TimeZone::UTC)),
+        budget_bytes: 0,
+    });
+    let (jobs, _) = office(JobParts {
+        data_dir: dir.path().to_owned(),
+        work: Arc::clone(&work),
+        devices: Arc::default(),
+        places: Arc::default(),
+        zone: TimeZone::UTC,
+        clock: Arc::clone(&dynamic),
+    });
     let console = Console {
+        accounts,
+        front: Front::default(),
+        work,
+        jobs,
         devices: Arc::default(),
         places: Arc::default(),
         ground: Arc::new(Ground::default()),

@@ -33,12 +33,14 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// Destinations.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Uploads")]
 struct Rows {
     rows: Vec<Row>,
 }
 
 /// How uploads to a platform are doing.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Upload")]
 struct Row {
     id: String,
     state: UplinkState,
@@ -58,6 +60,7 @@ struct Row {
 
 /// What became of what was owed.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "Completeness")]
 pub(super) struct Complete {
     owed: u64,
     accepted: u64,
@@ -74,23 +77,31 @@ impl Complete {
     }
 }
 
+/// What the store knows of a destination.
+struct Found {
+    id: DestinationId,
+    waiting: u64,
+    oldest: Option<Wall>,
+    day: Complete,
+    month: Complete,
+}
+
 async fn uploads(State(console): State<Console>) -> Result<Json<Rows>, Problem> {
     let now = console.clock.now().wall;
     let ids: Vec<DestinationId> = console.destinations.keys().cloned().collect();
     let found = read(&console, move |reader| {
-        let mut found = BTreeMap::new();
+        let mut found = Vec::new();
         for id in ids {
             let [day, month] = SPANS_MS.map(|ms| reader.uploaded(&id, (now.plus_ms(-ms), now.plus_ms(1))));
-            let waits = reader.waiting(&id)?;
-            found.insert(id, (waits, Complete::of(day?), Complete::of(month?)));
+            let (waiting, oldest) = reader.waiting(&id)?;
+            let (day, month) = (Complete::of(day?), Complete::of(month?));
+            found.push(Found { id, waiting, oldest, day, month });
         }
         Ok(found)
     })
     .await?;
-    let row = |(id, ((waiting, oldest), day, month)): (
-        DestinationId,
-        ((u64, Option<Wall>), Complete, Complete),
-    )| {
+    let row = |found: Found| {
+        let Found { id, waiting, oldest, day, month } = found;
         let status = console.destinations.get(&id)?.borrow().clone();
         let lag_ms = oldest.map_or(0, |oldest| now.since(oldest).max(0));
         Some(Row {
@@ -128,6 +139,7 @@ struct System {
 
 /// How the clock is doing.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SystemClock")]
 struct Clocks {
     /// It has been set: it shows a time that can be.
     set: bool,
@@ -138,6 +150,7 @@ struct Clocks {
 
 /// Room on the disk, bytes.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SystemDisk")]
 struct Disk {
     total: u64,
     free: u64,
@@ -147,6 +160,7 @@ struct Disk {
 
 /// A backup.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SystemBackup")]
 struct Backup {
     at: i64,
     bytes: u64,
@@ -154,6 +168,7 @@ struct Backup {
 
 /// A process.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SystemProcess")]
 struct Process {
     name: &'static str,
     /// Memory that it has, bytes.

@@ -432,7 +432,7 @@ fn whole(digits: &DeInteger<'_>) -> Option<i64> {
 }
 
 /// Most known words listed in an advice.
-const MAX_LISTED: usize = 24;
+const MAX_LISTED: usize = 32;
 
 /// Advice to write one of the known words: the nearest one if any is near, and the list, cut when it is long.
 #[must_use]

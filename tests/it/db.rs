@@ -276,7 +276,7 @@ fn data_of_a_newer_version_or_another_program_are_refused_and_left_alone() {
     let newer = "create table future (x); pragma user_version = 99";
     let foreign = "pragma user_version = 5; pragma application_id = 4660";
     for (sql, sentence) in [
-        (newer, "was written by a newer Schoolgate (schema 99, this program knows 6)"),
+        (newer, "was written by a newer Schoolgate (schema 99, this program knows 7)"),
         (foreign, "not a Schoolgate database"),
     ] {
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();

@@ -7,11 +7,14 @@ use crate::pymodbus::pymodbus_map;
 use crate::rig::free_port;
 use hil::paced::Paced;
 use rusqlite::Connection;
+use schoolgate::alarm::{AlarmBook, Before, Setup};
 use schoolgate::model::{
-    AccessResult, Carrier, CredentialUse, DeviceId, Direction, Event, EventKind, Personal, Phase, PointId,
-    PointKind, Reading, Service, SiteKey, Stamp, Unit, Wall,
+    AccessResult, AlarmChange, AlarmClass, AlarmKey, Carrier, CredentialUse, DeviceId, Direction, Event,
+    EventKind, Mono, Now, PersonRef, Personal, Phase, PointId, PointKind, Priority, Reading, RuleId, Service,
+    SiteKey, Stamp, Text, Unit, Wall,
 };
 use schoolgate::pipeline::{Commit, StoredEvent, StoredReading};
+use schoolgate::rules::{Finding, Level};
 use schoolgate::store::{Depth, Reader, Store};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -64,6 +67,29 @@ fn school() -> School {
     ))
 }
 
+/// The pseudonym of somebody.
+fn person() -> PersonRef {
+    Personal::new("123456".to_owned()).pseudonym(&SiteKey::new([1; 32]))
+}
+
+/// An alarm that speaks of somebody.
+fn refused() -> Vec<AlarmChange> {
+    let finding = Finding {
+        key: AlarmKey {
+            rule: RuleId::new("refused").unwrap(),
+            subject: format!("door/{}", person().as_str()),
+        },
+        level: Level::Happened,
+        class: AlarmClass::Security,
+        priority: Priority::Low,
+        device: None,
+        place: None,
+        what: Text::new("拒绝", "refused"),
+    };
+    let mut book = AlarmBook::restore(Before { next_id: 1, ..Before::default() }, Setup::default());
+    book.apply(Now { mono: Mono(0), wall: Wall(T0) }, &finding, &[])
+}
+
 /// Two hours of a meter whose power is too high for ten minutes, and a pass of somebody.
 fn remembers(school: &School) {
     std::fs::create_dir_all(school.data_dir()).unwrap();
@@ -86,7 +112,7 @@ fn remembers(school: &School) {
         result: AccessResult::Granted,
         reason: None,
         known: None,
-        person: Some(Personal::new("123456".to_owned()).pseudonym(&SiteKey::new([1; 32]))),
+        person: Some(person()),
     });
     let pass = StoredEvent {
         device: DeviceId::new("door").unwrap(),
@@ -94,8 +120,12 @@ fn remembers(school: &School) {
         retained: false,
         event: pass,
     };
-    let commit =
-        Commit { readings: (0..120).map(reading).collect(), events: vec![pass], ..Commit::default() };
+    let commit = Commit {
+        readings: (0..120).map(reading).collect(),
+        events: vec![pass],
+        alarm_changes: refused(),
+        ..Commit::default()
+    };
     store.commit(&[&commit]).unwrap();
 }
 
@@ -118,20 +148,22 @@ async fn readings_and_events_are_exported_without_persons_and_the_file_is_fetche
     let done = ended(&school, span("events")).await;
     assert_eq!(done["result"]["rows"], 1, "{done}");
     let text = String::from_utf8(file(&school, &done).await.1).unwrap();
-    let person = Personal::new("123456".to_owned()).pseudonym(&SiteKey::new([1; 32]));
     assert!(
-        text.contains("canteen") && !text.contains("person") && !text.contains(person.as_str()),
+        text.contains("canteen") && !text.contains("person") && !text.contains(person().as_str()),
         "{text}"
     );
+    let done = ended(&school, span("alarms")).await;
+    let text = String::from_utf8(file(&school, &done).await.1).unwrap();
+    assert!(text.contains(",refused,door,security,") && !text.contains(person().as_str()), "{text}");
 
     let mut order = span("alarms");
     order["format"] = "parquet".into();
     let done = ended(&school, order).await;
     assert_eq!(&file(&school, &done).await.1[..4], b"PAR1");
     let listed = school.rows("/api/v1/jobs").await;
-    assert_eq!(listed.len(), 3);
+    assert_eq!(listed.len(), 4);
     assert!(listed[0]["begun_at"].as_i64() >= listed[1]["begun_at"].as_i64(), "newest first");
-    assert_eq!(school.count("select count(*) from audit where action = 'job_begin' and actor = '李工'"), 3);
+    assert_eq!(school.count("select count(*) from audit where action = 'job_begin' and actor = '李工'"), 4);
 
     for (order, status) in [
         (json!({"kind": "export", "what": "persons", "from": 0, "to": 1}), 400),
@@ -152,7 +184,7 @@ async fn readings_and_events_are_exported_without_persons_and_the_file_is_fetche
     }
     // Files go with the gateway: nobody would know of them.
     let dir = school.data_dir().join("jobs");
-    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 3);
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 4);
     daemon.terminate().await;
     assert!(!dir.exists());
 }

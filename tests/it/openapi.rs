@@ -1,7 +1,7 @@
 //! The description of the API: judged by a validator that nobody here wrote, and tried by a program that asks whatever
 //! it lets through (schemathesis).
 
-use crate::daemon::{School, device, mqtt_bus};
+use crate::daemon::{School, device, mqtt_bus, until};
 use crate::mosquitto::Mosquitto;
 use crate::pymodbus::python;
 use crate::torture::scale;
@@ -33,9 +33,18 @@ async fn whatever_the_description_lets_through_ends_in_no_server_error_and_answe
     let broker = Mosquitto::start().await;
     let devices = device("help", "tuya-ts0215a", "help") + &device("th", "aqara-wsdcgq11lm", "th");
     let school = School::new(&(mqtt_bus(&broker) + &devices));
-    let _daemon = school.start().await;
+    let daemon = school.start().await;
+    daemon.connected().await;
+    // Something that may be asked for by its number.
+    until("there is an alarm", async || {
+        broker.publish("zigbee2mqtt/help", br#"{"action":"emergency","battery":97}"#, &[]).await;
+        (!school.rows("/api/v1/alarms").await.is_empty()).then_some(())
+    })
+    .await;
     let secs = scale("ASKING_SECS", ASKING_SECS, 600) as u64;
     let dir = tempfile::tempdir().unwrap();
+    let known = "[parameters]\n\"path.id\" = [\"help\", \"1\", \"gate\"]\n";
+    std::fs::write(dir.path().join("schemathesis.toml"), known).unwrap();
     let mut asking = Command::new(python());
     asking.current_dir(dir.path()).kill_on_drop(true);
     asking.args(["-m", "schemathesis.cli", "run", &school.url("/api/v1/openapi.json")]);

@@ -147,6 +147,23 @@ async fn a_page_hears_how_all_stands_and_then_every_step_by_its_number_over_a_re
         one.as_object_mut().expect("an alarm").remove(more).expect(more);
     }
     assert_eq!(*alarm, one, "as the API has it");
+    for (query, wanted) in [
+        ("state=unacknowledged&class=help&priority=critical&place=gate&device=help&rule=help&from=0", 1),
+        ("class=help", 1),
+        ("class=fire", 0),
+        ("state=acknowledged", 0),
+        ("state=closed&class=help", 0),
+        ("place=elsewhere", 0),
+        ("to=1", 0),
+    ] {
+        let rows = school.rows(&format!("/api/v1/alarms?{query}")).await;
+        assert_eq!(rows.len(), wanted, "{query}");
+    }
+    for query in ["state=gone", "class=Fire", "priority=1", "place=%2e", "from=today"] {
+        let url = school.url(&format!("/api/v1/alarms?{query}"));
+        let refused = known(school.client().get(url), &school).send().await.expect("an answer");
+        assert_eq!(refused.status(), 400, "{query}");
+    }
     acknowledge(&school, &alarm["id"]).await;
     let taken = page.next_of("alarm").await;
     assert_eq!((taken.id, &taken.data["change"]["actor"]), (Some(2), &json!("王老师")));

@@ -2,13 +2,33 @@
 
 use crate::daemon::{School, until};
 use crate::rig::free_port;
-use rusqlite::params;
-use schoolgate::model::{DestinationId, Wall};
+use schoolgate::model::{
+    DestinationId, DeviceId, OutboxItem, PointId, PointKind, Record, RollUp, Unit, Wall,
+};
+use schoolgate::pipeline::Commit;
 use schoolgate::store::{FILE_NAME, Settlement, Store};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 
 const HOUR: i64 = 3_600_000;
+
+fn roll_up(n: i64) -> RollUp {
+    RollUp {
+        device: DeviceId::new("m1").unwrap(),
+        point: PointId::new("power_total").unwrap(),
+        unit: Unit::Watt,
+        kind: PointKind::Gauge,
+        start: Wall(1_790_000_000_000 / HOUR * HOUR + n * HOUR),
+        period_secs: 3600,
+        count: 2,
+        sum: 3.0,
+        min: 1.0,
+        max: 2.0,
+        last: 2.0,
+        delta: None,
+        revision: 0,
+    }
+}
 
 fn school() -> School {
     let (bus, platform) = (free_port(), free_port());
@@ -32,17 +52,16 @@ async fn what_was_owed_and_what_was_taken_is_told_for_a_day_and_for_thirty() {
     std::fs::create_dir_all(school.data_dir()).unwrap();
     let now = jiff::Timestamp::now().as_millisecond();
     let mut store = Store::open(&school.data_dir()).unwrap();
-    let db = rusqlite::Connection::open(school.data_dir().join(FILE_NAME)).unwrap();
-    // One record in each of the last hundred hours, the oldest first.
-    for n in 0..100_i64 {
-        db.execute(
-            "insert into outbox (seq, destination, lane, uid, created, record) values (?1, 'city', 1, ?1, ?2, '{}')",
-            params![n + 1, now - (100 - n) * HOUR],
-        )
-        .unwrap();
-    }
-    drop(db);
     let city = DestinationId::new("city").unwrap();
+    // One record in each of the last hundred hours, the oldest first.
+    let owed = |n: i64| OutboxItem {
+        seq: u64::try_from(n + 1).unwrap(),
+        destination: city.clone(),
+        uid: format!("gw-test:{n}"),
+        created: Wall(now - (100 - n) * HOUR),
+        record: Record::Aggregate(roll_up(n)),
+    };
+    store.commit(&[&Commit { outbox: (0..100).map(owed).collect(), ..Commit::default() }]).unwrap();
     let answer = Settlement { delivered: (1..=90).collect(), set_aside: vec![(91, "no".into())] };
     store.settle(&city, &answer, Wall(now)).unwrap();
     drop(store);
@@ -100,7 +119,7 @@ async fn rules_are_told_with_what_they_watch_where_they_stand_and_how_often_they
         ("id", Value::from("too-much")),
         ("kind", "threshold".into()),
         ("priority", "high".into()),
-        ("class", "energy".into()),
+        ("class", "equipment".into()),
         ("devices", json!(["m1"])),
         ("points", json!(["power_total"])),
         ("open", 0.into()),

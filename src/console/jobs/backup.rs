@@ -21,6 +21,7 @@ const LEFT_FREE: u64 = 128 * 1024 * 1024;
 /// A backup has no choices.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BackupOrder")]
 pub(crate) struct Order {
     /// Who asks, where that is not known by itself.
     pub(super) actor: Option<String>,

@@ -27,6 +27,7 @@ const SETTINGS: usize = 16;
 /// Where to look. One of `serial`, `converter` and `tcp` is needed.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DiscoveryOrder")]
 pub(crate) struct Order {
     /// Who asks, where that is not known by itself.
     pub(super) actor: Option<String>,

@@ -17,6 +17,7 @@ const SHARE: u64 = 8;
 /// What is to be exported.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExportOrder")]
 pub(crate) struct Order {
     /// Who asks, where that is not known by itself.
     pub(super) actor: Option<String>,
@@ -33,6 +34,7 @@ pub(crate) struct Order {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "ExportKind")]
 enum Kind {
     Readings,
     Rollups,
@@ -42,6 +44,7 @@ enum Kind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "ExportForm")]
 enum Form {
     #[default]
     Csv,

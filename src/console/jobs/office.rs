@@ -93,6 +93,7 @@ pub(super) struct Progress {
 /// How a job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "JobState")]
 pub(super) enum State {
     /// It goes on.
     Running,

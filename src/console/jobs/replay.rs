@@ -30,6 +30,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Which rules, and which stretch.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ReplayOrder")]
 pub(crate) struct Order {
     /// Who asks, where that is not known by itself.
     pub(super) actor: Option<String>,

@@ -13,6 +13,7 @@ import { Icon, iconOf } from '../ui/icon';
 import { tell, tellProblem } from '../ui/toast';
 import { moment, span, time, useNow } from '../ui/time';
 import { DrillBadge, PriorityBadge } from '../alarms/badges';
+import { whatOf } from '../alarms/words';
 import { acknowledge, confirm, reset } from './orders';
 import { Phones } from './phones';
 import { Pictures } from './pictures';
@@ -32,6 +33,8 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
   const since = useRef(performance.now());
   const [support, setSupport] = useState(false);
   const taken = alarm.acknowledged;
+  // A press of a button lasts no time: that it is over says nothing.
+  const gone = !alarm.active && (alarm.cleared_at ?? 0) > alarm.raised_at;
   const act = (what: () => Promise<void>) => async (): Promise<void> => {
     if (performance.now() - since.current < MEANT_MS) return tell(t('desk.just_changed'));
     await what();
@@ -79,7 +82,7 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
         </Link>
       </header>
       <div class="what">
-        <h1>{said(alarm.what)}</h1>
+        <h1>{whatOf(alarm)}</h1>
         <p class="where">
           <Icon name="place" size={28} /> {said(alarm.place_path) || alarm.place || t('desk.no_place')}
         </p>
@@ -88,7 +91,7 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
           {' · '}
           {t('desk.ago', { span: span(now - alarm.raised_at) })}
           {alarm.occurrences > 1 && ` · ${t('desk.times', { n: alarm.occurrences })}`}
-          {!alarm.active && ` · ${t('desk.cleared')}`}
+          {gone && ` · ${t('desk.cleared')}`}
         </p>
         {!taken && !alarm.silent && (
           <div class="mute">

@@ -1,5 +1,6 @@
 // The alarms beside the card: what waits, and what was taken and is not over.
 import type { JSX } from 'preact';
+import { whatOf } from '../alarms/words';
 import type { Alarm } from '../model';
 import { Link } from '../router';
 import { said, t, word } from '../texts';
@@ -35,8 +36,7 @@ export function Queue({ alarms, shown, muted, onShow }: QueueProps): JSX.Element
               <Icon name={iconOf(alarm.class)} size={22} />
               <span>
                 <strong>
-                  {alarm.drill && t('alarm.drill_mark')}
-                  {said(alarm.what)}
+                  {whatOf(alarm)}
                 </strong>
                 <small>
                   {word('priority', alarm.priority)} · {said(alarm.place_path) || alarm.place} · {time(alarm.raised_at)}

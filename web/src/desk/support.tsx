@@ -1,5 +1,6 @@
 // The guard needs others: whom to call and what to say, and a line in the alarm's history.
 import type { JSX } from 'preact';
+import { whatOf } from '../alarms/words';
 import { useCell } from '../cell';
 import { site } from '../live';
 import type { Alarm } from '../model';
@@ -8,21 +9,20 @@ import { Button } from '../ui/button';
 import { Dialog } from '../ui/dialog';
 import { tell } from '../ui/toast';
 import { moment } from '../ui/time';
-import { orderAlarm } from './orders';
+import { confirm } from './orders';
 import { Phones } from './phones';
 
 export function Support({ alarm, onClose }: { alarm: Alarm; onClose: () => void }): JSX.Element {
   const school = useCell(site);
   const note = async (): Promise<void> => {
-    // Without taking it: as long as nobody does, the next of the ladder are told.
-    await orderAlarm(alarm.id, 'confirm', { result: 'real', note: t('desk.support_note') });
+    await confirm(alarm, 'real', t('desk.support_note'));
     tell(t('desk.support_noted'));
     onClose();
   };
   const facts = {
     school: school?.name ?? '',
     place: said(alarm.place_path) || (alarm.place ?? ''),
-    what: said(alarm.what),
+    what: whatOf(alarm),
     kind: word('class', alarm.class),
     time: moment(alarm.raised_at),
   };

@@ -3,6 +3,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { post, useGet } from '../api';
 import { DrillBadge, PriorityBadge, StateBadge } from '../alarms/badges';
+import { whatOf } from '../alarms/words';
 import { orderAlarm } from '../desk/orders';
 import { Pictures } from '../desk/pictures';
 import { watchAlarms } from '../live';
@@ -41,7 +42,7 @@ function Details({ alarm, again }: { alarm: Alarm; again: () => void }): JSX.Ele
   return (
     <>
       <h1>
-        <Icon name={iconOf(alarm.class)} size={28} /> {said(alarm.what)}
+        <Icon name={iconOf(alarm.class)} size={28} /> {whatOf(alarm)}
       </h1>
       <p class="row">
         <PriorityBadge priority={alarm.priority} />
@@ -101,7 +102,7 @@ function Facts({ alarm }: { alarm: Alarm }): JSX.Element {
     [t('alarm.when'), moment(alarm.raised_at)],
     [t('alarm.occurrences'), String(alarm.occurrences)],
   ];
-  if (alarm.cleared_at !== null) rows.push([t('alarm.cleared_at'), moment(alarm.cleared_at)]);
+  if (alarm.cleared_at !== null && alarm.cleared_at > alarm.raised_at) rows.push([t('alarm.cleared_at'), moment(alarm.cleared_at)]);
   if (alarm.acknowledged) rows.push([t('alarm.taken_by'), `${alarm.acknowledged.by}, ${moment(alarm.acknowledged.at)} ${alarm.acknowledged.note}`]);
   if (alarm.reset) rows.push([t('alarm.reset_by'), `${alarm.reset.by}, ${moment(alarm.reset.at)} ${alarm.reset.note}`]);
   if (alarm.closed_at !== null) rows.push([t('alarm.closed_at'), moment(alarm.closed_at)]);

@@ -10,7 +10,7 @@ import { span } from '../ui/time';
 import { tell } from '../ui/toast';
 import { listed } from './numbers';
 import { Facts, Part, Sheet } from './parts';
-import { LEAST_PASSWORD } from './users';
+import { LEAST_PASSWORD } from './roles';
 
 export default function Me(): JSX.Element {
   const who = useCell(session);

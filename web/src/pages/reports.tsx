@@ -78,25 +78,24 @@ const AGAIN_MS = 60_000;
 function Shift(): JSX.Element {
   const { query } = usePlace();
   const at = momentOf(query.get('at') ?? '');
-  const asked = useGet<{ content: Content; sha256?: string }>('/api/v1/reports/shift', { at, format: 'json' }, at === null ? AGAIN_MS : undefined);
+  // Not again by itself: each reading of a report is in the audit trail.
+  const asked = useGet<{ content: Content; sha256?: string }>('/api/v1/reports/shift', { at, format: 'json' });
   return (
-    <>
-      <Await asked={asked}>
-        {({ content, sha256 }) => (
-          <>
-            <Choose content={content} current={at === null} />
-            <Handover content={content} sha256={sha256} />
-          </>
-        )}
-      </Await>
-    </>
+    <Await asked={asked}>
+      {({ content, sha256 }) => (
+        <>
+          <Choose content={content} current={at === null} />
+          <Handover content={content} sha256={sha256} />
+        </>
+      )}
+    </Await>
   );
 }
 
 /** Which shift: the one that goes on, those before, or that of a moment. */
 function Choose({ content, current }: { content: Content; current: boolean }): JSX.Element {
   const now = useNow(AGAIN_MS);
-  const [moment_, setMoment] = useState(fieldOf(content.from, true));
+  const [typed, type] = useState(fieldOf(content.from, true));
   const to = (ms: number): void => setQuery({ at: ms >= now ? null : fieldOf(ms, true) });
   const files = { from: content.from, to: Math.min(content.to, Date.now()), lang: lang.get() };
   return (
@@ -113,9 +112,9 @@ function Choose({ content, current }: { content: Content; current: boolean }): J
         <Input
           label={t('reports.shift_at')}
           type="datetime-local"
-          value={moment_}
+          value={typed}
           onInput={(value) => {
-            setMoment(value);
+            type(value);
             const ms = momentOf(value);
             if (ms !== null && ms < now) setQuery({ at: value });
           }}

@@ -17,3 +17,6 @@ export const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
 export const EXPLAINED: readonly Right[] = [
   'see', 'energy', 'act', 'hush', 'arm', 'respond', 'drill', 'control', 'pictures', 'reports', 'diagnose', 'work', 'persons', 'approve', 'audit', 'accounts',
 ];
+
+/** Shorter passwords are refused. */
+export const LEAST_PASSWORD = 12;

@@ -13,10 +13,8 @@ import { day, moment, momentOf, span } from '../ui/time';
 import { tell } from '../ui/toast';
 import { listed } from './numbers';
 import { Await, Copied, Part, Sheet, Sign, Tabs, useTab, type Tab } from './parts';
-import { EXPLAINED, RIGHTS, ROLES } from './roles';
+import { EXPLAINED, LEAST_PASSWORD, RIGHTS, ROLES } from './roles';
 import { DAY_MS, dayOf } from './span';
-
-export const LEAST_PASSWORD = 12;
 
 export default function Users(): JSX.Element {
   const tabs: Tab[] = [

@@ -46,8 +46,8 @@ export const desk = {
     en: 'This is {school}. {kind} at {place}: {what}. Time {time}. I am the guard on duty; please stay on the line.',
   },
   'desk.support_ladder': {
-    zh: '报警尚未确认：在有人确认之前，网关会按升级规则继续通知其他人。',
-    en: 'The alarm is not acknowledged: until somebody does, the gateway goes on telling the others of the ladder.',
+    zh: '报警尚未确认：不确认时，网关会按升级规则继续通知其他人；记录即为确认。',
+    en: 'The alarm is not acknowledged: until somebody does, the gateway goes on telling the others of the ladder. Writing it down acknowledges it.',
   },
   'desk.support_confirm': { zh: '记录：真实，需支援', en: 'Write down: real, help needed' },
   'desk.support_note': { zh: '需支援', en: 'help needed' },

@@ -16,6 +16,7 @@ export const uploads = {
   'uploads.lag': { zh: '落后', en: 'Behind by' },
   'uploads.no_lag': { zh: '不落后', en: 'up to date' },
   'uploads.set_aside': { zh: '30 天内被拒', en: 'Refused, 30 days' },
+  'uploads.refused': { zh: '被拒', en: 'Refused' },
   'uploads.last_success': { zh: '最近一次收下', en: 'Last taken' },
   'uploads.last_failure': { zh: '最近一次失败', en: 'Last failure' },
   'uploads.last_error': { zh: '原因', en: 'Because' },

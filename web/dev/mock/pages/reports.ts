@@ -98,6 +98,24 @@ function content(from: number, to: number, at: number) {
   };
 }
 
+function period(unit: string, from: number, to: number, at: number) {
+  const kwh = ((to - from) / HOUR) * 125;
+  return {
+    head: { site: '示例小学', gateway: 'gw-1', from, to, made_at: at, guards: 2 },
+    unit,
+    figures: figures(from),
+    energy: { kwh, comparable_kwh: kwh * 1.04, before_kwh: kwh * 0.97, year_before_kwh: null, items: [['lighting', kwh * 0.4], ['hvac', kwh * 0.45], [null, kwh * 0.15]] },
+    devices: [
+      { device: 'em-05', name: '食堂总表', place: { zh: '示范小学 / 食堂', en: 'canteen' }, share: 0.913, down_ms: 9 * HOUR, outages: 2 },
+      { device: 'em-02', name: '教学楼照明电表', place: { zh: '示范小学 / 教学楼', en: 'teaching' }, share: 1, down_ms: 0, outages: 0 },
+    ],
+    uploads: [
+      { destination: 'province', owed: 37_200, accepted: 37_200, waiting: 0, set_aside: 0, share: 1 },
+      { destination: 'city', owed: 37_200, accepted: 34_389, waiting: 2808, set_aside: 3, share: 0.924 },
+    ],
+  };
+}
+
 const UNITS: Record<string, number> = { week: 7, month: 30, quarter: 91 };
 
 export function answerReports({ path, query }: Asked): Reply | null {
@@ -105,8 +123,9 @@ export function answerReports({ path, query }: Asked): Reply | null {
   const now = Date.now();
   const given = (key: string) => (query.has(key) ? Number(query.get(key)) : null);
   const at = given('at') ?? now;
-  const days = UNITS[query.get('unit') ?? ''];
-  const [begin, end] = days ? [at - days * 24 * HOUR, at] : shift(at);
+  const unit = query.get('unit') ?? 'week';
+  const days = UNITS[unit] ?? 7;
+  const [begin, end] = path.endsWith('/period') ? [at, at + days * 24 * HOUR] : shift(at);
   const [from, to] = [given('from') ?? begin, Math.min(given('to') ?? end, now)];
   switch (query.get('format') ?? 'json') {
     case 'pdf':
@@ -120,5 +139,7 @@ export function answerReports({ path, query }: Asked): Reply | null {
   if (path === '/api/v1/reports/alarm-kpi') {
     return ok({ from, to, guards: 2, kpi: kpi(from), figures: figures(from) });
   }
-  return ok({ content: content(from, to, now), sha256: '5d41'.repeat(16) });
+  const sha256 = '5d41'.repeat(16);
+  if (path.endsWith('/period')) return ok({ content: period(unit, from, to, now), sha256 });
+  return ok({ content: content(from, to, now), sha256 });
 }

@@ -14,7 +14,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** Asks until the answer is no longer undefined; says what it waited for when that takes too long. */
-export async function until<T>(what: string, ask: () => T | undefined | Promise<T | undefined>, limitMs = 30_000): Promise<T> {
+export async function until<T>(what: string, ask: () => T | undefined | Promise<T | undefined>, limitMs = 15_000): Promise<T> {
   const end = Date.now() + limitMs;
   let last: unknown;
   while (Date.now() < end) {

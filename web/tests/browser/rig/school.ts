@@ -9,7 +9,7 @@ import { camera, type Camera } from './camera.ts';
 import { freePort, start, until, type Program } from './process.ts';
 
 const ROOT = new URL('../../../../', import.meta.url).pathname;
-const BINARY = process.env.SCHOOLGATE_BIN ?? join(ROOT, 'target/debug/schoolgate');
+export const BINARY = process.env.SCHOOLGATE_BIN ?? join(ROOT, 'target/debug/schoolgate');
 export const BUTTONS = 24;
 export const PASSWORD = '校门外的三棵银杏树 2026';
 
@@ -277,6 +277,9 @@ export class School {
   async get(path: string): Promise<unknown> {
     return this.ask('GET', path);
   }
+  async remove(path: string): Promise<unknown> {
+    return this.ask('DELETE', path);
+  }
   private async ask(method: string, path: string, body?: unknown): Promise<unknown> {
     const token = readFileSync(join(this.dir, 'data', 'local.token'), 'utf8').trim();
     const init = { method, headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }, body: body === undefined ? undefined : JSON.stringify(body) };
@@ -306,14 +309,21 @@ export class School {
     this.temperature(20);
     const drill = (await this.get('/api/v1/drill')) as { drill: unknown };
     if (drill.drill) await this.post('/api/v1/drill/stop', { actor: 'test' });
+    let last = '';
+    const refused = (thrown: unknown): void => {
+      last += String(thrown);
+    };
     await until('no alarm is open', async () => {
       const { rows } = (await this.get('/api/v1/alarms?open=true')) as { rows: { id: number; latched: boolean; acknowledged: unknown }[] };
       if (rows.length === 0) return true;
       for (const { id, latched, acknowledged } of rows) {
-        if (!acknowledged) await this.post(`/api/v1/alarms/${id}/acknowledge`, { actor: 'test' }).catch(() => undefined);
-        if (latched) await this.post(`/api/v1/alarms/${id}/reset`, { actor: 'test' }).catch(() => undefined);
+        if (!acknowledged) await this.post(`/api/v1/alarms/${id}/acknowledge`, { actor: 'test' }).catch(refused);
+        if (latched) await this.post(`/api/v1/alarms/${id}/reset`, { actor: 'test' }).catch(refused);
       }
+      last = JSON.stringify(rows);
       return undefined;
+    }).catch((thrown: unknown) => {
+      throw new Error(`still open: ${last}`, { cause: thrown });
     });
   }
 

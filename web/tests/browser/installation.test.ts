@@ -1,0 +1,341 @@
+// The pages of the installation: that each loads whole and can be used by all, and what each is for.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { answerEnergy } from '../../dev/mock/pages/energy.ts';
+import { RIGHTS } from '../../src/pages/roles.ts';
+import type { Right, Role } from '../../src/session.ts';
+import { accessible, DESK, fits, launch, leave, PHONE, picture, signIn, visit, type Visit } from './rig/browser.ts';
+import { ground, type Ground } from './rig/ground.ts';
+
+let browser: Browser;
+let place: Ground;
+before(async () => {
+  [browser, place] = await Promise.all([launch(), ground()]);
+});
+after(async () => {
+  await browser?.close();
+  await place?.stop();
+});
+
+interface Come {
+  role?: Role;
+  phone?: boolean;
+  lang?: 'zh-CN' | 'en-GB';
+  path?: string;
+}
+
+/** Somebody signs in and comes to a page; errors that the page tells of are kept besides those of the rig. */
+async function come({ role = 'admin', phone = false, lang = 'zh-CN', path = '/' }: Come): Promise<Visit> {
+  // The stand-in knows one person at a time.
+  if (!place.real) await fetch(`${place.url}/api/v1/session`, { method: 'DELETE' });
+  const here = await visit(browser, place, { viewport: phone ? PHONE : DESK, touch: phone, lang });
+  here.page.on('console', (message) => {
+    if (message.type() === 'error') here.faults.push(`${message.text()} (${message.location().url})`);
+  });
+  await signIn(here, role, role === 'kiosk');
+  // What is told before somebody signed in is not of this page.
+  here.faults.length = 0;
+  if (path !== '/') await open(here.page, path);
+  return here;
+}
+
+async function open(page: Page, path: string): Promise<void> {
+  await page.goto(path);
+  await page.waitForSelector('main h1, main .empty');
+  await settled(page);
+}
+
+/** Nothing is loading any more. */
+async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(() => !/正在读取…|Loading…/.test(document.querySelector('main')?.textContent ?? ''));
+}
+
+const DEVICE = (): string => (place.real ? '/devices/th-1' : '/devices/em-02');
+/** A day that is over, so that the picture is the same at every hour. */
+const DAY = '2026-11-18';
+
+/** Every page and part of one: a name, where it is, its heading in both languages. */
+const PAGES: [name: string, path: () => string, zh: string, en: string][] = [
+  ['devices', () => '/devices', '设备', 'Devices'],
+  ['quarantine', () => '/devices?tab=quarantine', '设备', 'Devices'],
+  ['strangers', () => '/devices?tab=strangers', '设备', 'Devices'],
+  ['device', () => `${DEVICE()}?day=${DAY}`, '', ''],
+  ['energy', () => `/energy?day=${DAY}`, '用能', 'Energy'],
+  ['energy-year', () => '/energy?unit=year&day=2025-06-01', '用能', 'Energy'],
+  ['rules', () => '/rules', '规则', 'Rules'],
+  ['rules-try', () => '/rules?tab=try', '规则', 'Rules'],
+  ['uploads', () => '/uploads', '上报', 'Uploads'],
+  ['report-shift', () => '/reports', '报告', 'Reports'],
+  ['report-figures', () => '/reports?tab=figures', '报告', 'Reports'],
+  ['report-period', () => `/reports?tab=period&day=${DAY}`, '报告', 'Reports'],
+  ['accounts', () => '/users', '账号', 'Accounts'],
+  ['tokens', () => '/users?tab=tokens', '账号', 'Accounts'],
+  ['sessions', () => '/users?tab=sessions', '账号', 'Accounts'],
+  ['roles', () => '/users?tab=roles', '账号', 'Accounts'],
+  ['me', () => '/me', '我的账号', 'My account'],
+  ['approvals', () => '/approvals', '导出审批', 'Approvals'],
+  ['audit', () => '/audit', '审计', 'Audit'],
+  ['system', () => '/system', '系统', 'System'],
+  ['export', () => '/system?tab=export', '系统', 'System'],
+  ['discovery', () => '/system?tab=discovery', '系统', 'System'],
+];
+
+for (const phone of [false, true]) {
+  test(`every page loads whole, fits and is accessible ${phone ? 'on a phone' : 'on a desk'}`, async (t) => {
+    const here = await come({ phone });
+    for (const [name, path, zh] of PAGES) {
+      await t.test(name, async () => {
+        await seeded(here.page, name);
+        await open(here.page, path());
+        if (zh) assert.equal(await here.page.textContent('main h1'), zh);
+        assert.equal(await here.page.locator('main .refusal').count(), 0, await here.page.textContent('main').then(String));
+        await fits(here.page, name);
+        await accessible(here.page, name);
+        if (!phone) await here.page.setViewportSize({ ...DESK, height: TALL.has(name) ? 1000 : DESK.height });
+        await here.page.evaluate((year) => (year ? document.querySelector('main section')?.scrollIntoView() : scrollTo(0, 0)), name === 'energy-year');
+        await picture(here.page, `${name}-${phone ? 'phone' : 'desk'}`, phone && SHORT.has(name));
+      });
+    }
+    await leave(here);
+  });
+}
+
+/** Pages that are short enough to be kept whole on a phone. */
+const SHORT = new Set(['me', 'system', 'rules-try']);
+/** Pages of which a picture should show the chart. */
+const TALL = new Set(['energy', 'report-period', 'report-figures', 'device', 'uploads']);
+
+/** A year of a school's meters, the same each time, in place of what a fresh gateway has: nothing. */
+async function seeded(page: Page, name: string): Promise<void> {
+  if (!name.startsWith('energy')) return;
+  await page.unroute('**/api/v1/energy/series*');
+  await page.route('**/api/v1/energy/series*', (route) => {
+    const url = new URL(route.request().url());
+    // Places of the school before us are not those of the seed: it gives each a share of its own.
+    const query = new URLSearchParams(url.searchParams);
+    const of = query.get('place');
+    if (of && !SEEDED.has(of)) query.set('place', 'teaching');
+    const reply = answerEnergy({ method: 'GET', path: '/api/v1/energy/series', query, body: {}, name: 'test' });
+    return route.fulfill({ status: 200, contentType: 'application/json', body: JSON.stringify(reply?.body) });
+  });
+}
+const SEEDED = new Set(['campus', 'teaching', 'canteen', 'dormitory', 'lab', 'teaching-1', 'machine-room', 'gate', 'field']);
+
+/** Names that people gave stay as they are. */
+const NAMES = /(示例|示范|测试)小学[^·]*|(教学楼|食堂|宿舍楼|实验楼)\S*/g;
+
+test('pages speak English when asked to', async () => {
+  const here = await come({ lang: 'en-GB' });
+  for (const [name, path, , en] of PAGES) {
+    if (!en) continue;
+    await seeded(here.page, name);
+    await open(here.page, path());
+    assert.equal(await here.page.textContent('main h1'), en, name);
+    const heads = await here.page.locator('main h2, main th, main .field label, main nav a, main button').allTextContents();
+    for (const head of heads) assert.doesNotMatch(head.replace(NAMES, ''), /[\u4e00-\u9fff]/, `${name}: ${head}`);
+  }
+  await leave(here);
+});
+
+/** What each page needs, as the gateway asks for it. */
+const NEEDS: Record<string, Right> = {
+  '/devices': 'see', '/energy': 'energy', '/rules': 'see', '/reports': 'reports', '/uploads': 'diagnose',
+  '/system': 'diagnose', '/users': 'accounts', '/approvals': 'approve', '/audit': 'audit',
+};
+
+test('each role sees the pages that it has a right to, and no other', async (t) => {
+  for (const role of Object.keys(RIGHTS) as Role[]) {
+    await t.test(role, async () => {
+      const here = await come({ role });
+      const shown = await here.page.locator('header.top nav a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
+      for (const [path, right] of Object.entries(NEEDS)) {
+        const may = RIGHTS[role].includes(right) && role !== 'kiosk';
+        assert.equal(shown.includes(path), may, `${role} and the link to ${path}`);
+        await open(here.page, path);
+        const heading = await here.page.locator('main h1').count();
+        assert.equal(heading > 0, may, `${role} at ${path}`);
+        assert.equal(await here.page.locator('main .refusal').count(), 0, `${role} is refused at ${path}`);
+      }
+      await leave(here);
+    });
+  }
+});
+
+test('nothing is offered that a role may not do', async () => {
+  const viewer = await come({ role: 'viewer', path: '/devices' });
+  assert.equal(await viewer.page.getByText('看不懂的报文').count(), 0);
+  await viewer.page.goto(DEVICE());
+  await viewer.page.waitForSelector('main h1');
+  assert.equal(await viewer.page.getByText('立即询问设备').count(), 0);
+  await leave(viewer);
+  // Whoever may not see energy over time sees the latest readings.
+  const guard = await come({ role: 'guard', path: DEVICE() });
+  assert.equal(await guard.page.getByText('最近的读数').count(), place.real ? await guard.page.locator('.chart').count() : 1);
+  assert.equal(await guard.page.getByText('一天的读数').count(), 0);
+  await leave(guard);
+  const auditor = await come({ role: 'auditor', path: '/system' });
+  assert.equal(await auditor.page.getByText('现在备份').count(), 0);
+  assert.equal(await auditor.page.getByText('查找设备').count(), 0);
+  await leave(auditor);
+  const technician = await come({ role: 'technician', path: '/system' });
+  assert.equal(await technician.page.getByText('现在备份').count(), 1);
+  await leave(technician);
+});
+
+test('devices are found by name, state and place, and the choice is in the address', async () => {
+  const here = await come({ path: '/devices' });
+  const { page } = here;
+  const rows = page.locator('main .table tbody tr');
+  const all = await rows.count();
+  assert.ok(all > 1);
+  const name = String(await rows.first().locator('a').textContent());
+  await page.fill('input[type="search"]', name);
+  await page.waitForFunction((most) => document.querySelectorAll('main .table tbody tr').length < most, all);
+  assert.match(page.url(), /[?&]q=/);
+  for (const text of await rows.allTextContents()) assert.ok(text.includes(name), text);
+  // A link shows the same rows.
+  await page.reload();
+  await page.waitForSelector('main .table tbody tr');
+  await settled(page);
+  assert.ok((await rows.count()) < all);
+  await leave(here);
+});
+
+test('a year of energy: drawn soon, as a table and as a file with the same figures', async () => {
+  const here = await come({});
+  const { page } = here;
+  await seeded(page, 'energy');
+  await open(page, '/energy?unit=month&day=2025-06-01');
+  await page.waitForSelector('.chart canvas');
+  const probe = await page.context().newCDPSession(page);
+  await probe.send('Performance.enable');
+  const script = async (): Promise<number> => {
+    const { metrics } = await probe.send('Performance.getMetrics');
+    return (metrics.find(({ name }) => name === 'ScriptDuration')?.value ?? 0) * 1000;
+  };
+  const begun = await script();
+  await page.getByRole('button', { name: '年', exact: true }).click();
+  await page.waitForFunction(() => /2025（|2025$|2025 /.test(document.querySelector('.chart figcaption')?.textContent ?? '') && document.querySelectorAll('.chart canvas').length === 1);
+  await page.waitForFunction(() => document.querySelectorAll('main section').length >= 3);
+  const took = (await script()) - begun;
+  assert.ok(took < 200, `drawing a year took ${took.toFixed(0)} ms of script`);
+  // The days of the year, as a table …
+  const chart = page.locator('figure.chart').first();
+  await chart.getByRole('button', { name: '表格' }).click();
+  const days = await chart.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent ?? '')));
+  assert.equal(days.length, 365);
+  assert.equal(days[0]?.[0], '2025-01-01');
+  const sum = days.reduce((all, [, kwh = '']) => all + Number(kwh), 0);
+  const shown = Number(String(await page.locator('.figure-big').first().textContent()).replace(/[^\d.]/g, ''));
+  assert.ok(Math.abs(sum - shown) < 30, `${sum} in the table, ${shown} above it`);
+  // … and as a file.
+  const [file] = await Promise.all([page.waitForEvent('download'), chart.getByRole('button', { name: 'CSV' }).click()]);
+  const lines = readFileSync(await file.path(), 'utf8').split('\r\n').filter(Boolean);
+  assert.equal(lines.length, 366);
+  assert.ok(lines[0]?.startsWith('\ufeff时间,'), lines[0]);
+  assert.equal(Number(lines[1]?.split(',')[1]).toFixed(1), days[0]?.[1]);
+  // Twelve months, and the buildings.
+  const months = page.locator('section', { hasText: '逐日用电' }).locator('.table tbody tr');
+  assert.equal(await months.count(), 12);
+  await page.waitForFunction(() => /各楼用电/.test(document.body.textContent ?? ''));
+  await page.locator('section', { hasText: '各楼用电' }).locator('tbody a').first().click();
+  await page.waitForFunction(() => new URL(location.href).searchParams.has('place'));
+  await leave(here);
+});
+
+test('energy is walked through by the keyboard alone', async () => {
+  const here = await come({});
+  const { page } = here;
+  await seeded(page, 'energy');
+  await open(page, `/energy?day=${DAY}`);
+  await page.getByRole('button', { name: '前一段' }).focus();
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('.span-name')?.textContent === '2026-11-17');
+  await page.keyboard.press('Shift+Tab');
+  await page.keyboard.press('Space');
+  await page.waitForFunction(() => new URL(location.href).searchParams.get('unit') === 'year');
+  await leave(here);
+});
+
+test('rules are tried on the past, with progress and an outcome', async () => {
+  const here = await come({ path: '/rules?tab=try' });
+  const { page } = here;
+  await page.getByRole('button', { name: '开始试' }).click();
+  await page.waitForSelector('.job');
+  await page.waitForFunction(() => /已完成|失败/.test(document.querySelector('.job')?.textContent ?? ''), undefined, { timeout: 60_000 });
+  assert.match(String(await page.textContent('.job')), /已完成/);
+  assert.match(String(await page.textContent('main')), /会报 \d+ 次；当时报了 \d+ 次/);
+  await accessible(page, 'the outcome of a try-out');
+  await page.locator('.job').scrollIntoViewIfNeeded();
+  // A fresh gateway has no past in which anything was raised.
+  const lines = page.locator('.timeline');
+  if (!place.real) await lines.evaluate((line) => line.scrollIntoView({ block: 'center' }));
+  assert.equal(await lines.count(), (await page.locator('section', { hasText: '结果' }).locator('tbody tr').count()) > 0 ? 1 : 0);
+  await picture(page, 'rules-outcome-desk');
+  await leave(here);
+});
+
+test('an account is added, changed and removed; a token is shown once', async () => {
+  const here = await come({ path: '/users' });
+  const { page } = here;
+  const name = '新来的老师';
+  await page.getByRole('button', { name: '添加账号' }).click();
+  const dialog = page.locator('dialog');
+  await dialog.getByLabel('账号').fill(name);
+  await dialog.getByLabel(/^密码/).fill('short');
+  await dialog.getByText('至少 12 个字符').first().waitFor();
+  assert.equal(await dialog.getByRole('button', { name: '保存' }).isDisabled(), true, 'a short password is not taken');
+  await dialog.getByLabel(/^密码/).fill('三棵银杏树下的石凳 88');
+  await accessible(page, 'the form of an account');
+  await dialog.getByRole('button', { name: '保存' }).click();
+  await page.locator('tbody tr', { hasText: name }).waitFor();
+  await page.getByRole('button', { name: `修改账号：${name}` }).click();
+  await dialog.getByLabel('角色').selectOption('technician');
+  await dialog.getByRole('button', { name: '保存' }).click();
+  await page.locator('tbody tr', { hasText: name }).filter({ hasText: '运维' }).waitFor();
+  await page.getByRole('button', { name: `删除账号：${name}` }).click();
+  await dialog.getByRole('button', { name: '删除' }).click();
+  await page.locator('tbody tr', { hasText: name }).waitFor({ state: 'detached' });
+  // Nobody removes themselves.
+  assert.equal(await page.getByRole('button', { name: '删除账号：admin' }).count(), 0);
+
+  await open(page, '/users?tab=tokens');
+  await page.getByRole('button', { name: '添加令牌' }).click();
+  await dialog.getByLabel('程序名称').fill('screen-1');
+  await dialog.getByRole('button', { name: '生成' }).click();
+  const token = await page.getByLabel('令牌', { exact: true }).inputValue();
+  assert.ok(token.length >= 20, 'the text of the token is there');
+  await page.getByRole('button', { name: '已抄下' }).click();
+  await page.reload();
+  await page.locator('tbody tr', { hasText: 'screen-1' }).waitFor();
+  assert.equal((await page.content()).includes(token), false, 'it is never shown again');
+  await page.getByRole('button', { name: '吊销令牌：screen-1' }).click();
+  await dialog.getByRole('button', { name: '吊销' }).click();
+  await page.locator('tbody tr', { hasText: 'screen-1' }).waitFor({ state: 'detached' });
+  await leave(here);
+});
+
+test('the audit trail is verified and told', async () => {
+  const here = await come({ role: 'auditor', path: '/audit' });
+  const { page } = here;
+  await page.getByRole('button', { name: '核对审计记录' }).click();
+  await page.getByText(/完整：[\d,]+ 行都与写下时一样/).waitFor();
+  const rows = page.locator('main .table tbody tr');
+  const all = await rows.count();
+  assert.ok(all > 0);
+  const who = String(await rows.first().locator('td').nth(2).textContent());
+  await page.getByLabel('谁').selectOption({ label: who });
+  for (const text of await rows.allTextContents()) assert.ok(text.includes(who), text);
+  await leave(here);
+});
+
+test('a device is asked on the spot and says so', async () => {
+  const here = await come({ role: 'technician', path: DEVICE() });
+  const { page } = here;
+  await page.getByRole('button', { name: '立即询问设备' }).click();
+  await page.locator('.probe .notice').waitFor({ timeout: 15_000 });
+  assert.match(String(await page.textContent('.probe .notice')), /次请求|主动上报/);
+  await leave(here);
+});

@@ -1,0 +1,30 @@
+// Where pages are tested: a real school, or the stand-in where no gateway was built.
+import { existsSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'vite';
+import { BINARY, School } from './school.ts';
+
+export interface Ground {
+  url: string;
+  /** It is a real gateway. */
+  real: boolean;
+  stop: () => Promise<void>;
+}
+
+/** A school with an account for each role; the names of the accounts are those of the roles. */
+export async function ground(): Promise<Ground> {
+  if (existsSync(BINARY)) {
+    const school = await School.claimed();
+    return { url: school.url, real: true, stop: () => school.stop() };
+  }
+  return standIn();
+}
+
+/** The stand-in, for what a gateway that runs cannot show: its first run. */
+export async function standIn(): Promise<Ground> {
+  const root = new URL('../../../', import.meta.url).pathname;
+  const server = await createServer({ root, configFile: `${root}vite.config.ts`, server: { port: 0, host: '127.0.0.1', watch: null, hmr: false }, logLevel: 'error', clearScreen: false });
+  await server.listen();
+  const { port } = server.httpServer?.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, real: false, stop: () => server.close() };
+}
