@@ -13,6 +13,7 @@ mod control;
 mod destination;
 mod device;
 mod fields;
+mod first;
 mod ground;
 mod ladder;
 mod listener;
@@ -33,6 +34,7 @@ pub use channel::{
     Channel, ChannelKind, Charset, Content, Control as ControlChannel, DingTalk, Feishu, Hours, Languages,
     MailTls, Method, MqttTopic, Piece, Robot, Smtp, Sound, Success, Template, Templated, WeCom, Web, Webhook,
 };
+pub use first::first_run;
 pub use console::{Certificate, CertificateFiles, Console, Oidc};
 pub use control::Controls;
 pub use ground::{Contact, Ground, MAX_PLAN_BYTES, Plan, Point};
@@ -45,6 +47,7 @@ pub use load::{
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
+pub use site::DEFAULT_DATA_DIR;
 pub use sealed::{SealKey, is_sealed};
 pub use source::mac;
 

@@ -3,7 +3,7 @@
 use super::route::{self, Route};
 use super::{
     Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs,
-    oidc, openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
+    oidc, openapi, pages, people, pictures, probe, reports, responses, rules, session, setup, site, stream, uploads,
     views,
 };
 use crate::access::Right;
@@ -50,6 +50,7 @@ pub fn routes() -> Vec<Route> {
         people::routes(),
         door::routes(),
         oidc::routes(),
+        setup::routes(),
         session::routes(),
         account::routes(),
         audit::routes(),

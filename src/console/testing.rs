@@ -44,6 +44,8 @@ pub(super) fn scene(ring: usize) -> Scene {
     let feed = Feed::of(ring);
     let (streams, board) = Streams::new(feed.clone(), stopped);
     let console = Console {
+        setup: None,
+        front: super::door::Front::default(),
         devices: Arc::default(),
         places: Arc::default(),
         ground: Arc::new(Ground::default()),
