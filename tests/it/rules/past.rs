@@ -564,7 +564,7 @@ fn the_command_line_replays_explains_and_lists() {
     assert!(sum["times"].as_u64().unwrap() < sum["then"].as_u64().unwrap(), "{tried:#}");
 
     let reader = Reader::open(&dir.path().join("data")).unwrap();
-    let alarms = reader.alarms(Default::default(), None, 1000).unwrap();
+    let alarms = reader.alarms(&Default::default(), None, 1000).unwrap();
     let of = |rule: &str| alarms.rows.iter().find(|(_, alarm)| alarm.key.rule.as_str() == rule).unwrap().0;
     let said = told_by(&["explain", &of("overload").to_string()], dir.path());
     for expected in ["above = 5", "on_delay_secs = 60", "power_total", "! ", "raised  gateway"] {
