@@ -23,6 +23,7 @@ pub fn first_run(data_dir: &Path, listen: SocketAddr, http: SocketAddr) -> Resul
     let read = |path: &Path, _: Attached| Err(Unreadable::Missing(path.display().to_string()));
     let plan = |path: &Path| Err(Unreadable::Missing(path.display().to_string()));
     let files = [("first-run".to_owned(), text)];
-    let sources = Sources { files: &files, base: data_dir, profiles: &profiles, read: &read, plan, rules: None };
+    let sources =
+        Sources { files: &files, base: data_dir, profiles: &profiles, read: &read, plan, rules: None };
     parse(&sources, &problems).ok_or_else(|| problems.into_sorted())
 }

@@ -34,9 +34,9 @@ pub use channel::{
     Channel, ChannelKind, Charset, Content, Control as ControlChannel, DingTalk, Feishu, Hours, Languages,
     MailTls, Method, MqttTopic, Piece, Robot, Smtp, Sound, Success, Template, Templated, WeCom, Web, Webhook,
 };
-pub use first::first_run;
 pub use console::{Certificate, CertificateFiles, Console, Oidc};
 pub use control::Controls;
+pub use first::first_run;
 pub use ground::{Contact, Ground, MAX_PLAN_BYTES, Plan, Point};
 pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
@@ -47,8 +47,8 @@ pub use load::{
 pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
-pub use site::DEFAULT_DATA_DIR;
 pub use sealed::{SealKey, is_sealed};
+pub use site::DEFAULT_DATA_DIR;
 pub use source::mac;
 
 use crate::document::{Problem, Spot};

@@ -2,9 +2,9 @@
 
 use super::route::{self, Route};
 use super::{
-    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs,
-    oidc, openapi, pages, people, pictures, probe, reports, responses, rules, session, setup, site, stream, uploads,
-    views,
+    Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs, oidc,
+    openapi, pages, people, pictures, probe, reports, responses, rules, session, setup, site, stream,
+    uploads, views,
 };
 use crate::access::Right;
 use crate::model::{

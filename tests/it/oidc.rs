@@ -36,12 +36,22 @@ impl Provider {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
         let mut made = Command::new("openssl");
-        made.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=provider", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&cert);
+        made.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=provider", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert);
         let made = made_by(&mut made).await;
         assert!(made, "openssl makes a certificate");
         let peer = root().join("tests/peers/oidc");
@@ -109,13 +119,17 @@ impl Browser {
 
     async fn ask(&mut self, method: Method, url: &Url, form: Option<&str>) -> Response {
         let mut request = self.client.request(method, url.clone());
-        let sent = self.cookies.iter().filter(|(host, path, ..)| host == url.authority() && url.path().starts_with(path));
+        let sent = self
+            .cookies
+            .iter()
+            .filter(|(host, path, ..)| host == url.authority() && url.path().starts_with(path));
         let sent: Vec<String> = sent.map(|(_, _, name, value)| format!("{name}={value}")).collect();
         if !sent.is_empty() {
             request = request.header(COOKIE, sent.join("; "));
         }
         if let Some(form) = form {
-            request = request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
+            request =
+                request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
         }
         let answer = request.send().await.expect("an answer");
         for set in answer.headers().get_all(SET_COOKIE) {
@@ -244,9 +258,11 @@ async fn people_sign_in_at_the_provider_with_the_role_that_it_tells() {
         let daemon = scene.claimed().await;
         let told = session(&scene, &mut scene.browser().await).await;
         assert_eq!(told["oidc"], json!({"name": "区教育局"}));
-        for (login, name, role) in
-            [("wang", "oidc:王老师", "guard"), ("it", "oidc:it", "technician"), ("nameless", "oidc:nameless", "guard")]
-        {
+        for (login, name, role) in [
+            ("wang", "oidc:王老师", "guard"),
+            ("it", "oidc:it", "technician"),
+            ("nameless", "oidc:nameless", "guard"),
+        ] {
             let (answer, mut browser) = scene.sign_in(login).await;
             let status = answer.status().as_u16();
             assert_eq!(status, 303, "{alg} {login}: {}", answer.text().await.unwrap());
@@ -292,7 +308,13 @@ async fn a_key_that_is_new_is_asked_for_and_a_provider_that_is_down_keeps_nobody
     let answer = browser.ask(Method::GET, &begun, None).await;
     assert_eq!(answer.status().as_u16(), 502);
     assert!(answer.text().await.unwrap().contains("sign in with an account of this gateway"));
-    let page = browser.client.get(scene.at("/api/v1/session/oidc")).header(ACCEPT, "text/html").send().await.unwrap();
+    let page = browser
+        .client
+        .get(scene.at("/api/v1/session/oidc"))
+        .header(ACCEPT, "text/html")
+        .send()
+        .await
+        .unwrap();
     assert!(page.text().await.unwrap().contains("没有登录"));
     let signed = scene.post("/api/v1/session", &json!({"name": "admin", "password": PASSWORD})).await;
     assert_eq!(signed.status().as_u16(), 200);
@@ -315,8 +337,14 @@ async fn an_answer_counts_once_in_the_browser_where_it_began() {
     let mut victim = scene.browser().await;
     assert_eq!(victim.ask(Method::GET, &url, None).await.status().as_u16(), 400, "nothing began here");
     victim.to_the_callback(&begin, "it").await;
-    assert_eq!(victim.ask(Method::GET, &url, None).await.status().as_u16(), 400, "another sign-in began here");
-    for (name, value, status) in [("state", "x", 400), ("iss", "https://evil.example", 403), ("error", "access_denied", 400)] {
+    assert_eq!(
+        victim.ask(Method::GET, &url, None).await.status().as_u16(),
+        400,
+        "another sign-in began here"
+    );
+    for (name, value, status) in
+        [("state", "x", 400), ("iss", "https://evil.example", 403), ("error", "access_denied", 400)]
+    {
         // Each answer ends the sign-in that it is for.
         let kept = honest.cookies.clone();
         let answer = honest.ask(Method::GET, &changed(name, value), None).await;

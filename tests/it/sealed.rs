@@ -36,7 +36,9 @@ async fn a_sealed_secret_is_read_by_its_own_machine_alone() {
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
     }
     let text = fs::read_to_string(&file).unwrap();
-    assert!(text.starts_with("schoolgate-sealed:v1:") && !text.contains("hunter2") && !told.contains("hunter2"));
+    assert!(
+        text.starts_with("schoolgate-sealed:v1:") && !text.contains("hunter2") && !told.contains("hunter2")
+    );
     let checked = school.cli("check", &[]).await;
     assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
     let list = school.cli_ok("secret", &["list"]).await;
@@ -58,7 +60,9 @@ async fn a_sealed_secret_is_read_by_its_own_machine_alone() {
 #[tokio::test]
 async fn what_is_no_secret_is_not_sealed() {
     let school = school();
-    for (name, typed) in [("city", ""), ("city", " \n"), ("city", "schoolgate-sealed:v1:AAAA"), ("../city", "x"), (".x", "x")] {
+    for (name, typed) in
+        [("city", ""), ("city", " \n"), ("city", "schoolgate-sealed:v1:AAAA"), ("../city", "x"), (".x", "x")]
+    {
         assert_eq!(seal(&school, name, typed).await.0, Some(64), "{name} {typed:?}");
     }
     assert!(!school.config().with_file_name("secrets").exists());

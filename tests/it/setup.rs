@@ -65,7 +65,8 @@ impl Machine {
         })
         .await;
         let ca = Certificate::from_pem(&ca).unwrap();
-        let client = Client::builder().no_proxy().pool_max_idle_per_host(0).tls_certs_merge([ca]).timeout(PATIENCE);
+        let client =
+            Client::builder().no_proxy().pool_max_idle_per_host(0).tls_certs_merge([ca]).timeout(PATIENCE);
         client.build().unwrap()
     }
 
@@ -85,7 +86,7 @@ fn draft() -> Value {
         "site": {"gateway": "gw-1", "name": "测试小学"},
         "places": [{"id": "gate", "kind": "room", "name": "配电室"}],
         "buses": [{"id": "m", "kind": "modbus-tcp", "host": "192.0.2.7"}],
-        "devices": [{"id": "meter", "profile": "chint-dtsu666", "bus": "m", "address": 1, "place": "gate"}],
+        "devices": [{"id": "meter", "profile": "chint-dtsu666", "bus": "m", "address": 1, "place": "gate", "ct": 40, "pt": 1}],
         "rules": [],
         "destination": {"id": "city", "kind": "shield", "base_url": "https://192.0.2.9/", "app_id": "a", "secret": CANARY},
     })
@@ -98,7 +99,9 @@ fn holding(dir: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(holding(&path));
-        } else if fs::read(&path).is_ok_and(|bytes| bytes.windows(CANARY.len()).any(|part| part == CANARY.as_bytes())) {
+        } else if fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(CANARY.len()).any(|part| part == CANARY.as_bytes()))
+        {
             found.push(path);
         }
     }
@@ -119,7 +122,8 @@ async fn a_box_without_a_configuration_is_set_up_and_starts_in_the_same_process(
     wrong["devices"][0]["place"] = json!("nowhere");
     wrong["buses"][0]["ca_file"] = json!("/etc/shadow");
     let (status, told) = gateway.post(&client, "/api/v1/setup/check", &wrong).await;
-    let fields: Vec<&str> = told["problems"].as_array().unwrap().iter().map(|one| one["field"].as_str().unwrap()).collect();
+    let fields: Vec<&str> =
+        told["problems"].as_array().unwrap().iter().map(|one| one["field"].as_str().unwrap()).collect();
     assert_eq!(status, 200);
     for field in ["site.name", "devices[0].place", "buses[0].ca_file"] {
         assert!(fields.contains(&field), "{field}: {told}");
@@ -146,7 +150,8 @@ async fn a_box_without_a_configuration_is_set_up_and_starts_in_the_same_process(
     .await;
     assert_eq!(gateway.child.id(), Some(process));
     assert!(gateway.child.try_wait().unwrap().is_none(), "it is the same process");
-    let device = client.get(gateway.at("/api/v1/devices/meter")).bearer_auth(gateway.token()).send().await.unwrap();
+    let device =
+        client.get(gateway.at("/api/v1/devices/meter")).bearer_auth(gateway.token()).send().await.unwrap();
     assert_eq!(device.status().as_u16(), 200);
     let (status, _) = gateway.post(&client, "/api/v1/setup/apply", &good).await;
     assert_eq!(status, 409, "it is set up");

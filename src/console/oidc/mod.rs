@@ -134,7 +134,8 @@ impl Oidc {
         let text = serde_json::to_string(&way).map_err(|_| internal("a sign-in that cannot be written"))?;
         let mut nonce = [0; SealKey::NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| internal("no random bytes"))?;
-        let sealed = self.key.seal(nonce, &text).ok_or_else(|| internal("a sign-in that cannot be sealed"))?;
+        let sealed =
+            self.key.seal(nonce, &text).ok_or_else(|| internal("a sign-in that cannot be sealed"))?;
         let cookie = format!(
             "{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={LASTS_SECS}",
             sealed.trim_end()
@@ -149,7 +150,10 @@ impl Oidc {
     /// Who came back, and as what.
     async fn back(&self, headers: &HeaderMap, given: &Back, now: Wall) -> Result<(Actor, Role), Problem> {
         let way = self.way(headers, now).ok_or_else(|| {
-            refused("这次登录已超时或不是在此浏览器开始的：请重新登录", "this sign-in took too long or began in another browser: start again")
+            refused(
+                "这次登录已超时或不是在此浏览器开始的：请重新登录",
+                "this sign-in took too long or began in another browser: start again",
+            )
         })?;
         if given.state.as_deref() != Some(way.state.as_str()) {
             return Err(refused("登录状态不符：请重新登录", "the answer is of another sign-in: start again"));
@@ -157,9 +161,10 @@ impl Oidc {
         if given.error.is_some() {
             return Err(refused("统一身份认证平台没有同意登录", "the provider did not agree to the sign-in"));
         }
-        let code = given.code.as_deref().ok_or_else(|| {
-            refused("统一身份认证平台没有给出授权码", "the provider's answer has no code")
-        })?;
+        let code = given
+            .code
+            .as_deref()
+            .ok_or_else(|| refused("统一身份认证平台没有给出授权码", "the provider's answer has no code"))?;
         let (mut doors, mut keys) = self.provider.known(now).await.map_err(|error| down(&error))?;
         if given.iss.as_ref().is_some_and(|issuer| *issuer != doors.issuer) {
             return Err(bad_token(BadToken::Issuer));
@@ -216,7 +221,8 @@ impl Oidc {
 /// The name of the account: what people know somebody by, else the provider's own mark. The prefix keeps it apart from
 /// accounts that are made here.
 fn name(claims: &Map<String, Value>) -> Option<Actor> {
-    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+    let text =
+        |name: &str| claims.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     let name = text("preferred_username").or_else(|| text("sub"))?;
     let fits = name.chars().count() <= MAX_NAME_CHARS && !name.contains(char::is_control);
     fits.then(|| Actor::named(&format!("oidc:{name}"))).flatten()
@@ -232,7 +238,11 @@ async fn begin(State(console): State<Console>, headers: HeaderMap) -> Response {
     asked.await.unwrap_or_else(|problem| shown(&problem, &headers))
 }
 
-async fn back(State(console): State<Console>, headers: HeaderMap, given: Result<Query<Back>, QueryRejection>) -> Response {
+async fn back(
+    State(console): State<Console>,
+    headers: HeaderMap,
+    given: Result<Query<Back>, QueryRejection>,
+) -> Response {
     let signed = async {
         let oidc = oidc(&console)?;
         let given = given.map(|Query(given)| given).unwrap_or_default();
@@ -315,5 +325,9 @@ fn down(error: &ProviderError) -> Problem {
 
 fn internal(why: &str) -> Problem {
     tracing::error!(why, "nobody can sign in elsewhere");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "登录失败，请查看日志", "signing in failed; the log says why")
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "登录失败，请查看日志",
+        "signing in failed; the log says why",
+    )
 }

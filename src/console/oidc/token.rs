@@ -76,7 +76,11 @@ enum Algorithm {
 }
 
 /// The claims of a token in which nothing is wrong.
-pub(super) fn verify(token: &str, keys: &[Key], expected: Expected<'_>) -> Result<Map<String, Value>, BadToken> {
+pub(super) fn verify(
+    token: &str,
+    keys: &[Key],
+    expected: Expected<'_>,
+) -> Result<Map<String, Value>, BadToken> {
     let (signed, signature) = token.rsplit_once('.').ok_or(BadToken::Form)?;
     let (head, claims) = signed.split_once('.').ok_or(BadToken::Form)?;
     let head: Head = serde_json::from_slice(&decode(head)?).map_err(|_| BadToken::Form)?;
@@ -122,7 +126,8 @@ fn judge(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<(), BadT
         return Err(BadToken::Audience);
     }
     // Some providers write fractions of seconds.
-    let secs = |name: &str| claims.get(name).and_then(|value| value.as_i64().or_else(|| whole(value.as_f64()?)));
+    let secs =
+        |name: &str| claims.get(name).and_then(|value| value.as_i64().or_else(|| whole(value.as_f64()?)));
     let good = secs("exp").is_some_and(|end| now_secs < end.saturating_add(SKEW_SECS))
         && secs("iat").is_some_and(|made| made <= now_secs.saturating_add(SKEW_SECS))
         && (!claims.contains_key("nbf")

@@ -115,7 +115,13 @@ impl Draft {
 }
 
 impl Written {
-    fn list(&mut self, sheet: &mut Sheet, (head, name): (&str, &str), tables: &[Table], secret: Option<&str>) {
+    fn list(
+        &mut self,
+        sheet: &mut Sheet,
+        (head, name): (&str, &str),
+        tables: &[Table],
+        secret: Option<&str>,
+    ) {
         if tables.len() > MAX_ENTRIES {
             let (zh, en) = (format!("最多 {MAX_ENTRIES} 条"), format!("at most {MAX_ENTRIES} entries"));
             self.wrong.push(Wrong::new(name, zh, en));
@@ -131,11 +137,16 @@ impl Written {
             let field = format!("{name}.{key}");
             if !is_key(key) || key.ends_with("_file") {
                 // Whoever sets up chooses no files of this machine.
-                self.wrong.push(Wrong::new(field, "向导里不能写这个键", "this key cannot be written by the wizard"));
+                self.wrong.push(Wrong::new(
+                    field,
+                    "向导里不能写这个键",
+                    "this key cannot be written by the wizard",
+                ));
                 continue;
             }
             if secret == Some(key.as_str()) {
-                let id = table.get("id").and_then(Value::as_str).filter(|id| is_name(id)).unwrap_or("unnamed");
+                let id =
+                    table.get("id").and_then(Value::as_str).filter(|id| is_name(id)).unwrap_or("unnamed");
                 let file = format!("secrets/{id}-{key}");
                 sheet.line(&field, &format!("{key}_file = \"{file}\""));
                 match value.as_str().filter(|text| !text.trim().is_empty()) {
@@ -171,9 +182,13 @@ fn toml_of(value: &Value) -> Option<String> {
         Value::Bool(flag) => flag.to_string(),
         Value::Number(number) => number.to_string(),
         Value::String(text) => quoted(text),
-        Value::Array(several) => format!("[{}]", several.iter().filter_map(toml_of).collect::<Vec<_>>().join(", ")),
+        Value::Array(several) => {
+            format!("[{}]", several.iter().filter_map(toml_of).collect::<Vec<_>>().join(", "))
+        }
         Value::Object(table) => {
-            let pairs = table.iter().filter_map(|(key, value)| Some(format!("{} = {}", quoted(key), toml_of(value)?)));
+            let pairs = table
+                .iter()
+                .filter_map(|(key, value)| Some(format!("{} = {}", quoted(key), toml_of(value)?)));
             format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
         }
     })

@@ -16,7 +16,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use draft::{Draft, Wrong, Written};
+use draft::{Draft, Written, Wrong};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -109,7 +109,8 @@ struct Fitting {
 pub(super) fn routes() -> Vec<Route> {
     use Right::{Accounts, Open};
     vec![
-        Route::get("/api/v1/setup", Open, ("初次设置到哪一步", "where the first run is"), look).gives::<Stands>(),
+        Route::get("/api/v1/setup", Open, ("初次设置到哪一步", "where the first run is"), look)
+            .gives::<Stands>(),
         Route::get("/api/v1/setup/destinations", Accounts, ("平台的种类", "kinds of platforms"), kinds),
         Route::post("/api/v1/setup/rules", Accounts, ("适合这些设备的规则", "rules that fit devices"), rules)
             .takes::<Asked>()
@@ -263,8 +264,11 @@ async fn rules(
     let found = tokio::task::spawn_blocking(move || {
         let dir = profiles.unwrap_or_else(|| config::DEFAULT_PROFILES_DIR.into());
         let set = config::load_profiles(Path::new(""), Some(&dir)).ok()?;
-        let devices: Vec<_> =
-            asked.devices.iter().filter_map(|device| Some((device.id.as_str(), set.get(&device.profile)?))).collect();
+        let devices: Vec<_> = asked
+            .devices
+            .iter()
+            .filter_map(|device| Some((device.id.as_str(), set.get(&device.profile)?)))
+            .collect();
         Some(starters::fitting(&devices))
     });
     let rows = found.await.ok().flatten().ok_or_else(|| {
@@ -311,7 +315,9 @@ async fn turn<T: Send + 'static>(
     setup: Arc<Setup>,
     work: impl FnOnce(&Setup) -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let failed = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "设置失败，请查看日志", "setup failed; see the log");
+    let failed = || {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "设置失败，请查看日志", "setup failed; see the log")
+    };
     let kept = Arc::clone(&setup);
     let _turn = setup.turn.acquire().await.map_err(|_| failed())?;
     tokio::task::spawn_blocking(move || work(&kept)).await.map_err(|_| failed())

@@ -23,8 +23,19 @@ const FILES: [&str; 10] = [
 const KINDS: [&str; 2] = ["threshold", "rate_of_change"];
 /// What such a rule may say.
 const PLAIN: [&str; 13] = [
-    "id", "kind", "devices", "point", "above", "below", "unit", "deadband", "on_delay_secs", "off_delay_secs",
-    "alarm_class", "priority", "doc",
+    "id",
+    "kind",
+    "devices",
+    "point",
+    "above",
+    "below",
+    "unit",
+    "deadband",
+    "on_delay_secs",
+    "off_delay_secs",
+    "alarm_class",
+    "priority",
+    "doc",
 ];
 
 /// A rule that fits.
@@ -39,7 +50,11 @@ pub(super) struct Fitted {
 
 /// The rules for these devices, each with all those that it can judge.
 pub(super) fn fitting(devices: &[(&str, Arc<Profile>)]) -> Vec<Fitted> {
-    FILES.iter().flat_map(|file| pieces(file)).filter_map(|(about, rule)| fitted(about, rule, devices)).collect()
+    FILES
+        .iter()
+        .flat_map(|file| pieces(file))
+        .filter_map(|(about, rule)| fitted(about, rule, devices))
+        .collect()
 }
 
 fn fitted(about: String, mut rule: toml::Table, devices: &[(&str, Arc<Profile>)]) -> Option<Fitted> {
@@ -70,7 +85,8 @@ fn pieces(file: &str) -> Vec<(String, toml::Table)> {
     let mut pieces = Vec::new();
     for part in parts {
         let about: Vec<&str> = above.lines().rev().take_while(|line| line.starts_with('#')).collect();
-        let about: Vec<&str> = about.into_iter().rev().map(|line| line.trim_start_matches(['#', ' '])).collect();
+        let about: Vec<&str> =
+            about.into_iter().rev().map(|line| line.trim_start_matches(['#', ' '])).collect();
         // Tables of cases that follow belong to no rule.
         let own = part.split("\n[[").next().unwrap_or_default();
         if let Ok(rule) = own.parse::<toml::Table>() {
