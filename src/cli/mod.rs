@@ -31,6 +31,7 @@ mod wired;
 mod words;
 
 use crate::config::{self, Config};
+use crate::console::setup;
 use crate::model::Wall;
 use crate::runtime::Chain;
 use clap::{Parser, Subcommand};
@@ -91,8 +92,19 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct At {
     /// The configuration; `conf.d/*.toml` beside it belongs to it
-    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_CONFIG)]
+    #[arg(long, global = true, value_name = "PATH", default_value_os_t = default_config())]
     config: PathBuf,
+}
+
+/// The configuration that the console wrote at the first run, unless somebody wrote one by hand.
+fn default_config() -> PathBuf {
+    let (by_hand, set_up) = (PathBuf::from(DEFAULT_CONFIG), set_up_in(Path::new(config::DEFAULT_DATA_DIR)));
+    if !by_hand.exists() && set_up.exists() { set_up } else { by_hand }
+}
+
+/// Where the first run puts the configuration of this data directory.
+fn set_up_in(data_dir: &Path) -> PathBuf {
+    data_dir.join(setup::CONFIG_DIR).join("gateway.toml")
 }
 
 /// Runs the command line of this process.

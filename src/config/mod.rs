@@ -13,6 +13,7 @@ mod control;
 mod destination;
 mod device;
 mod fields;
+mod first;
 mod ground;
 mod ladder;
 mod listener;
@@ -35,6 +36,7 @@ pub use channel::{
 };
 pub use console::{Certificate, CertificateFiles, Console, Oidc};
 pub use control::Controls;
+pub use first::first_run;
 pub use ground::{Contact, Ground, MAX_PLAN_BYTES, Plan, Point};
 pub use ladder::{EXAMPLE as LADDER_EXAMPLE, Ladders};
 pub use listener::{server_tls, valid_filter};
@@ -46,6 +48,7 @@ pub use privacy::{Keep, Privacy};
 pub use profiles::ProfileSet;
 pub use resolve::{Sources, parse, rules};
 pub use sealed::{SealKey, is_sealed};
+pub use site::DEFAULT_DATA_DIR;
 pub use source::mac;
 
 use crate::document::{Problem, Spot};

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Where the database lives unless told otherwise.
-pub(super) const DEFAULT_DATA_DIR: &str = "/var/lib/schoolgate";
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/schoolgate";
 /// Room that the data may take unless told otherwise, MiB: years of a large school, and within every card in use.
 const DEFAULT_BUDGET_MB: u32 = 4096;
 /// What may be written there, MiB: the write-ahead log alone takes up to 16, and 16 TiB is beyond every box.

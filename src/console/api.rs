@@ -3,8 +3,8 @@
 use super::route::{self, Route};
 use super::{
     Console, Problem, account, alarms, approvals, audit, campus, controls, door, drill, energy, jobs, oidc,
-    openapi, pages, people, pictures, probe, reports, responses, rules, session, site, stream, uploads,
-    views,
+    openapi, pages, people, pictures, probe, reports, responses, rules, session, setup, site, stream,
+    uploads, views,
 };
 use crate::access::Right;
 use crate::model::{
@@ -50,6 +50,7 @@ pub fn routes() -> Vec<Route> {
         people::routes(),
         door::routes(),
         oidc::routes(),
+        setup::routes(),
         session::routes(),
         account::routes(),
         audit::routes(),

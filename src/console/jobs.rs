@@ -13,7 +13,7 @@ pub use office::{Desk, Office, Parts, Work, office};
 use super::api::{not_found, not_understood};
 use super::people::{bad, entry, settle};
 use super::route::Route;
-use super::{Console, Problem, Who};
+use super::{Console, Problem, Via, Who};
 use crate::access::Right;
 use crate::model::Text;
 use axum::Json;
@@ -166,7 +166,12 @@ async fn begin(
     let Json(order) = body.map_err(|error| not_understood(&error, example))?;
     let actor = who.acts_as(order.actor())?;
     match &order {
-        Order::Discovery(order) => order.check(&console.work)?,
+        Order::Discovery(order) => {
+            order.check(&console.work)?;
+            if who.via != Via::Local {
+                order.harmless().await?;
+            }
+        }
         Order::Replay(order) => order.check(&console.work)?,
         Order::Export(order) => order.check()?,
         Order::Backup(_) => {}

@@ -31,6 +31,7 @@ mod responses;
 mod route;
 mod rules;
 mod session;
+pub mod setup;
 mod site;
 mod stream;
 #[cfg(test)]
@@ -89,6 +90,8 @@ pub struct Console {
     pub live: watch::Receiver<Arc<Live>>,
     /// How each destination is doing.
     pub destinations: Arc<BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>>,
+    /// The first run, while there is no configuration.
+    pub setup: Option<Arc<setup::Setup>>,
     /// The door to other machines.
     pub front: door::Front,
     /// What was counted.

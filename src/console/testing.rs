@@ -69,6 +69,7 @@ pub(super) fn scene(ring: usize) -> Scene {
         front: Front::default(),
         work,
         jobs,
+        setup: None,
         devices: Arc::default(),
         places: Arc::default(),
         ground: Arc::new(Ground::default()),

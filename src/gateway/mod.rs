@@ -11,6 +11,7 @@ use crate::alarm::{DayHours, Policy, Route};
 use crate::capture::{self, Capture, Shelf};
 use crate::config::{self, Bus, BusKind, ChannelKind, Config, Destination, Device};
 use crate::console::door::{Door, DoorError};
+use crate::console::setup::Setup;
 use crate::console::{self, AccessError, Accounts, BlankBoard, Console, Feed, Streams};
 use crate::model::{AlarmChange, ChannelId, DestinationId, DeviceId, Now, Place, PlaceId};
 use crate::northbound::{DestinationStatus, Outages, Uplink, UplinkError};
@@ -87,6 +88,18 @@ pub enum GatewayError {
 /// # Errors
 /// When it cannot start, or when the pipeline or the store fails; the service manager starts it again.
 pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
+    run_with(config, None, stop).await
+}
+
+/// The same, for a gateway that somebody sets up meanwhile.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    config: Config,
+    setup: Option<Arc<Setup>>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), GatewayError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tally = Arc::new(Tally::default());
     let (mut store, mut remembered) = Store::take_up(&config.data_dir, config.aggregate_secs)?;
@@ -178,6 +191,7 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<(), Gate
     let (streams, board) = Streams::new(feed, edges_stopped.clone());
     let console = Console {
         accounts,
+        setup,
         front: door.as_ref().map(Door::front).unwrap_or_default(),
         devices: Arc::clone(&devices),
         places: Arc::clone(&places),
@@ -514,7 +528,6 @@ impl Running {
             Some((name, how)) = self.uplinks.next_ended() => return Err(task_failure(name, how)),
         }
         tracing::info!("stopping");
-        service::stopping();
         tokio::time::timeout(STOP_LIMIT, self.stop(store)).await.map_err(|_| GatewayError::StopLimit)?
     }
 

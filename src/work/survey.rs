@@ -4,9 +4,12 @@ use super::scan::{Scan, ScanError};
 use super::wire::{ANSWER_WITHIN, place_of};
 use crate::config::{Bus, Parity, Serial, SerialPlace};
 use crate::model::BusId;
+use crate::model::reach::Forbidden;
+use crate::runtime::reach::{not_own, reach};
 use crate::southbound::survey::network::Network;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use url::Url;
 
 /// Unit ids that Modbus knows.
 const ALL_IDS: std::ops::RangeInclusive<u8> = 1..=247;
@@ -57,6 +60,21 @@ impl Survey {
             _ => wanted == other,
         };
         buses.iter().find(|bus| same(&place_of(&bus.kind))).map(|bus| bus.id.clone())
+    }
+
+    /// Whether somebody on another machine may have this scanned: not this machine itself, nor what stands for no machine.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn harmless(&self) -> Result<(), Forbidden> {
+        match &self.place {
+            Where::Serial(_) => Ok(()),
+            Where::Converter(host, port) => {
+                let url = Url::parse(&format!("http://{host}:{port}")).map_err(|_| Forbidden::BadUrl)?;
+                reach(&url, None, &["http"], *port).await.map(drop)
+            }
+            Where::Network(network) => network.hosts().try_for_each(|host| not_own(host.into())),
+        }
     }
 
     /// Scans. May be dropped: what was found by then is in the scan.

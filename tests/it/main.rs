@@ -58,6 +58,8 @@ mod response;
 mod rig;
 mod rules;
 mod script;
+mod sealed;
+mod setup;
 mod sim;
 mod stream;
 mod streams;

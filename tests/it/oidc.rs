@@ -217,8 +217,8 @@ impl Scene {
         let daemon = self.school.start().await;
         let code = until("the claim code is in the log", async || {
             let log = self.school.log();
-            let from = log.split("code=").nth(1)?;
-            Some(from.trim_start_matches(['"', '\u{1b}']).chars().take(24).collect::<String>())
+            let from = log.split("\"code\":\"").nth(1)?;
+            from.split('"').next().map(str::to_owned)
         })
         .await;
         let body = json!({"code": code, "name": "admin", "password": PASSWORD});

@@ -111,6 +111,14 @@ impl Order {
         place.map(drop).map_err(|_| bad("地点编号无效", "'place' is not an id"))
     }
 
+    /// Whoever is not on this machine has nothing on it scanned.
+    pub(super) async fn harmless(&self) -> Result<(), Problem> {
+        let refused = self.survey()?.harmless().await;
+        refused.map_err(|why| {
+            bad(format!("这个地址不能扫描：{why}"), format!("this address is not scanned: {why}"))
+        })
+    }
+
     pub(super) fn words(&self) -> String {
         let place = self.serial.iter().chain(&self.converter).chain(&self.tcp).next();
         place.cloned().unwrap_or_default()

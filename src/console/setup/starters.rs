@@ -1,0 +1,116 @@
+//! Rules to begin with: those of `deploy/rules` that judge a value which the chosen devices have.
+
+use crate::profile::Profile;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The files, as they are handed out.
+const FILES: [&str; 10] = [
+    include_str!("../../../deploy/rules/batteries.toml"),
+    include_str!("../../../deploy/rules/cameras.toml"),
+    include_str!("../../../deploy/rules/classroom.toml"),
+    include_str!("../../../deploy/rules/doors.toml"),
+    include_str!("../../../deploy/rules/dormitory.toml"),
+    include_str!("../../../deploy/rules/energy.toml"),
+    include_str!("../../../deploy/rules/kitchen.toml"),
+    include_str!("../../../deploy/rules/machine-room.toml"),
+    include_str!("../../../deploy/rules/panels.toml"),
+    include_str!("../../../deploy/rules/water.toml"),
+];
+/// Kinds whose rules need a point of a device and nothing else of the school.
+const KINDS: [&str; 2] = ["threshold", "rate_of_change"];
+/// What such a rule may say.
+const PLAIN: [&str; 13] = [
+    "id",
+    "kind",
+    "devices",
+    "point",
+    "above",
+    "below",
+    "unit",
+    "deadband",
+    "on_delay_secs",
+    "off_delay_secs",
+    "alarm_class",
+    "priority",
+    "doc",
+];
+
+/// A rule that fits.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Fitted {
+    id: String,
+    /// What it is for, as written above it.
+    about: String,
+    /// The `[[rule]]` table, for these devices.
+    rule: Value,
+}
+
+/// The rules for these devices, each with all those that it can judge.
+pub(super) fn fitting(devices: &[(&str, Arc<Profile>)]) -> Vec<Fitted> {
+    FILES
+        .iter()
+        .flat_map(|file| pieces(file))
+        .filter_map(|(about, rule)| fitted(about, rule, devices))
+        .collect()
+}
+
+fn fitted(about: String, mut rule: toml::Table, devices: &[(&str, Arc<Profile>)]) -> Option<Fitted> {
+    let text = |key: &str| rule.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+    let (id, kind, point, unit) = (text("id")?, text("kind")?, text("point")?, text("unit"));
+    if !KINDS.contains(&kind.as_str()) || rule.keys().any(|key| !PLAIN.contains(&key.as_str())) {
+        return None;
+    }
+    let has = |profile: &Profile| {
+        profile.points.iter().any(|own| {
+            own.id.as_str() == point && unit.as_deref().is_none_or(|unit| own.unit.symbol() == unit)
+        })
+    };
+    let able: Vec<toml::Value> =
+        devices.iter().filter(|(_, profile)| has(profile)).map(|(id, _)| (*id).into()).collect();
+    if able.is_empty() {
+        return None;
+    }
+    rule.insert("devices".into(), able.into());
+    let rule = serde_json::to_value(&rule).ok()?;
+    Some(Fitted { id, about, rule })
+}
+
+/// Each rule of a file, with the lines above it.
+fn pieces(file: &str) -> Vec<(String, toml::Table)> {
+    let mut parts = file.split("[[rule]]");
+    let mut above = parts.next().unwrap_or_default();
+    let mut pieces = Vec::new();
+    for part in parts {
+        let about: Vec<&str> = above.lines().rev().take_while(|line| line.starts_with('#')).collect();
+        let about: Vec<&str> =
+            about.into_iter().rev().map(|line| line.trim_start_matches(['#', ' '])).collect();
+        // Tables of cases that follow belong to no rule.
+        let own = part.split("\n[[").next().unwrap_or_default();
+        if let Ok(rule) = own.parse::<toml::Table>() {
+            pieces.push((about.join("\n"), rule));
+        }
+        above = part;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_file_gives_its_rules_each_with_what_it_is_for() {
+        for file in FILES {
+            let pieces = pieces(file);
+            assert_eq!(pieces.len(), file.matches("\n[[rule]]").count());
+            assert!(pieces.iter().all(|(about, rule)| !about.is_empty() && rule.contains_key("id")));
+        }
+        let ids: BTreeSet<String> =
+            FILES.iter().flat_map(|file| pieces(file)).map(|(_, rule)| rule["id"].to_string()).collect();
+        assert!(ids.len() > 20, "{ids:?}");
+    }
+}
