@@ -17,8 +17,8 @@ const GUIDANCE: &str = "[[guidance]]\nfor = ['help']\nsteps = ['去现场', '打
     phone = '0554-4022222'\nfor = ['help']\n[[contact]]\nname = '消防'\nphone = '119'\nfor = ['fire']\n";
 
 /// Whoever asks proves who they are here.
-fn known(request: RequestBuilder, _school: &School) -> RequestBuilder {
-    request
+fn known(request: RequestBuilder, school: &School) -> RequestBuilder {
+    request.bearer_auth(school.token())
 }
 
 /// A message of the stream.
@@ -100,7 +100,7 @@ const PLAN: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</
 
 async fn acknowledge(school: &School, alarm: &Value) {
     let url = school.url(&format!("/api/v1/alarms/{alarm}/acknowledge"));
-    let order = known(school.client().post(url), school).json(&json!({"actor": "王老师", "note": "去看"}));
+    let order = school.client().post(url).json(&json!({"actor": "王老师", "note": "去看"}));
     assert_eq!(order.send().await.expect("an answer").status(), 200);
 }
 
@@ -161,7 +161,7 @@ async fn a_page_hears_how_all_stands_and_then_every_step_by_its_number_over_a_re
     }
     for query in ["state=gone", "class=Fire", "priority=1", "place=%2e", "from=today"] {
         let url = school.url(&format!("/api/v1/alarms?{query}"));
-        let refused = known(school.client().get(url), &school).send().await.expect("an answer");
+        let refused = school.client().get(url).send().await.expect("an answer");
         assert_eq!(refused.status(), 400, "{query}");
     }
     acknowledge(&school, &alarm["id"]).await;
@@ -172,7 +172,7 @@ async fn a_page_hears_how_all_stands_and_then_every_step_by_its_number_over_a_re
     // Away from here on: what happens meanwhile is told to whoever comes back.
     drop(page);
     let url = school.url(&format!("/api/v1/alarms/{}/reset", alarm["id"]));
-    let reset = known(school.client().post(url), &school).json(&json!({"actor": "李保安"}));
+    let reset = school.client().post(url).json(&json!({"actor": "李保安"}));
     assert_eq!(reset.send().await.expect("an answer").status(), 200);
     let (status, took) = daemon.terminate().await;
     assert!(status.success() && took < Duration::from_secs(2), "{took:?}");
@@ -219,7 +219,7 @@ async fn no_more_than_so_many_listen_and_a_stop_ends_them_all_at_once() {
     pages.pop();
     let again = until("a place is free", async || Page::open(&school, None).await.ok()).await;
     pages.push(again);
-    let bad = known(school.client().get(school.url("/api/v1/stream?after=first")), &school);
+    let bad = school.client().get(school.url("/api/v1/stream?after=first"));
     assert_eq!(bad.send().await.expect("an answer").status(), 400);
 
     let (status, took) = daemon.terminate().await;
@@ -255,7 +255,10 @@ async fn a_page_that_does_not_read_is_cut_off_and_the_others_hear_on() {
     socket.set_recv_buffer_size(4096).expect("a small window");
     let address = school.url("").trim_start_matches("http://").parse().expect("an address");
     let mut deaf = socket.connect(address).await.expect("a connection");
-    let request = "GET /api/v1/stream?after=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let token = school.token();
+    let request = format!(
+        "GET /api/v1/stream?after=0 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
     deaf.write_all(request.as_bytes()).await.expect("sent");
     let mut begin = [0; 15];
     deaf.read_exact(&mut begin).await.expect("an answer");
@@ -303,7 +306,7 @@ async fn the_school_is_shown_with_its_plans_and_no_script_of_a_plan_runs() {
     assert_eq!(site["contacts"][1], json!({"name": "消防", "phone": "119", "for": ["fire"]}));
     assert_eq!(site["responses"], json!([]));
 
-    let plan = known(school.client().get(school.url("/api/v1/places/gate/plan")), &school);
+    let plan = school.client().get(school.url("/api/v1/places/gate/plan"));
     let plan = plan.send().await.expect("an answer");
     assert_eq!(plan.headers()["content-type"], "image/svg+xml");
     let policy = plan.headers()["content-security-policy"].to_str().expect("text").to_owned();
@@ -311,7 +314,7 @@ async fn the_school_is_shown_with_its_plans_and_no_script_of_a_plan_runs() {
     assert_eq!(plan.headers()["x-content-type-options"], "nosniff");
     assert_eq!(plan.text().await.expect("the plan"), PLAN);
     for path in ["/api/v1/places/other/plan", "/api/v1/places/..%2fgate.svg/plan"] {
-        let none = known(school.client().get(school.url(path)), &school).send().await.expect("an answer");
+        let none = school.client().get(school.url(path)).send().await.expect("an answer");
         assert_eq!(none.status(), 404, "{path}");
     }
 }
