@@ -33,6 +33,8 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
   const since = useRef(performance.now());
   const [support, setSupport] = useState(false);
   const taken = alarm.acknowledged;
+  // A press of a button lasts no time: that it is over says nothing.
+  const gone = !alarm.active && (alarm.cleared_at ?? 0) > alarm.raised_at;
   const act = (what: () => Promise<void>) => async (): Promise<void> => {
     if (performance.now() - since.current < MEANT_MS) return tell(t('desk.just_changed'));
     await what();
@@ -89,7 +91,7 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
           {' · '}
           {t('desk.ago', { span: span(now - alarm.raised_at) })}
           {alarm.occurrences > 1 && ` · ${t('desk.times', { n: alarm.occurrences })}`}
-          {!alarm.active && ` · ${t('desk.cleared')}`}
+          {gone && ` · ${t('desk.cleared')}`}
         </p>
         {!taken && !alarm.silent && (
           <div class="mute">

@@ -102,7 +102,7 @@ function Facts({ alarm }: { alarm: Alarm }): JSX.Element {
     [t('alarm.when'), moment(alarm.raised_at)],
     [t('alarm.occurrences'), String(alarm.occurrences)],
   ];
-  if (alarm.cleared_at !== null) rows.push([t('alarm.cleared_at'), moment(alarm.cleared_at)]);
+  if (alarm.cleared_at !== null && alarm.cleared_at > alarm.raised_at) rows.push([t('alarm.cleared_at'), moment(alarm.cleared_at)]);
   if (alarm.acknowledged) rows.push([t('alarm.taken_by'), `${alarm.acknowledged.by}, ${moment(alarm.acknowledged.at)} ${alarm.acknowledged.note}`]);
   if (alarm.reset) rows.push([t('alarm.reset_by'), `${alarm.reset.by}, ${moment(alarm.reset.at)} ${alarm.reset.note}`]);
   if (alarm.closed_at !== null) rows.push([t('alarm.closed_at'), moment(alarm.closed_at)]);

@@ -1,11 +1,11 @@
 // All alarms, newest first, or those that are not over, with what narrows them.
 import type { JSX } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { usePaged } from '../api';
 import { DrillBadge, PriorityBadge, StateBadge } from '../alarms/badges';
 import { whatOf } from '../alarms/words';
 import { useCell } from '../cell';
-import { live, site } from '../live';
+import { site, watchAlarms } from '../live';
 import type { Alarm } from '../model';
 import { Link, setQuery, usePlace } from '../router';
 import { lang, said, t, word } from '../texts';
@@ -25,6 +25,19 @@ function where(alarm: Alarm): string {
   return place ? said(place.path) : (alarm.place ?? '—');
 }
 
+/** The alarms that changed while the page is shown, the oldest change first. */
+function useChanged(): ReadonlyMap<number, Alarm> {
+  const [changed, set] = useState<ReadonlyMap<number, Alarm>>(new Map());
+  useEffect(
+    () =>
+      watchAlarms((alarm, change) => {
+        if (change) set((old) => new Map(old).set(alarm.id, alarm));
+      }),
+    [],
+  );
+  return changed;
+}
+
 export default function Alarms(): JSX.Element {
   const { query } = usePlace();
   const words = useCell(lang);
@@ -32,20 +45,21 @@ export default function Alarms(): JSX.Element {
   const open = query.get('open') !== 'false';
   const [kind, priority, text] = [query.get('class') ?? '', query.get('priority') ?? '', query.get('text') ?? ''];
   const paged = usePaged<Alarm>('/api/v1/alarms', { open: open ? true : null, limit: 200 });
-  const now = useCell(live, (found) => found.alarms);
+  const changed = useChanged();
   // What the list said may be older than what the stream says.
   const rows = useMemo(() => {
-    const fresh = paged.rows.map((row) => ({ ...row, ...(now.get(row.id) ?? {}) }));
+    const fresh = paged.rows.map((row) => changed.get(row.id) ?? row);
     const known = new Set(fresh.map(({ id }) => id));
-    const newer = [...now.values()].filter(({ id }) => !known.has(id) && id > (fresh[0]?.id ?? 0)).sort((a, b) => b.id - a.id);
+    const newer = [...changed.values()].filter(({ id }) => !known.has(id) && paged.rows.every((row) => row.id < id));
     const wanted = text.trim().toLowerCase();
-    return [...newer, ...fresh].filter(
+    return [...newer.reverse(), ...fresh].filter(
       (alarm) =>
+        (!open || alarm.closed_at === null) &&
         (!kind || alarm.class === kind) &&
         (!priority || alarm.priority === priority) &&
         (!wanted || `${said(alarm.what)} ${where(alarm)} ${alarm.device ?? ''} ${alarm.key.rule}`.toLowerCase().includes(wanted)),
     );
-  }, [paged.rows, now, kind, priority, text, words, school]);
+  }, [paged.rows, changed, open, kind, priority, text, words, school]);
   const columns = useMemo<Column<Alarm>[]>(
     () => [
       { key: 'id', title: t('alarm.number'), cell: (a) => <Link to={`/alarms/${a.id}`}>#{a.id}</Link>, by: (a) => a.id },

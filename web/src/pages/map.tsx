@@ -165,9 +165,11 @@ function Areas(): JSX.Element | null {
               <span>{word('mode', area.mode)}</span>
             </span>
           </h3>
-          <small>
-            {area.by === 'gateway' ? t('alarm.gateway') : area.by} · {moment(area.since)} · {t('desk.ago', { span: span(now - area.since) })} {area.note}
-          </small>
+          {area.since > 0 && (
+            <small>
+              {area.by === 'gateway' ? t('alarm.gateway') : area.by} · {moment(area.since)} · {t('desk.ago', { span: span(now - area.since) })} {area.note}
+            </small>
+          )}
           {(area.leaving || area.entering) && <p>{t(area.leaving ? 'map.leaving' : 'map.entering')}</p>}
           {area.open.length > 0 && <p>{t('map.open', { what: area.open.map(({ subject }) => subject).join('、') })}</p>}
           {area.bypassed.length > 0 && <p>{t('map.bypassed', { what: area.bypassed.map(({ subject }) => subject).join('、') })}</p>}

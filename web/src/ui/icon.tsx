@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 
 const PATHS = {
   fire: 'M12 2c1 4 5 6 5 11a5 5 0 0 1-10 0c0-2 1-3.500 2-4.500 0 2 1 3 2 3 1.500-2 0-5 1-9.500zM7 22h10',
-  help: 'M12 3v10M12 17v.500M5 21h14M4 3h16',
+  help: 'M6 16V10a6 6 0 0 1 12 0v6l2 3H4zM10 22h4M12 2v2M2 9l1-3M22 9l-1-3',
   intrusion: 'M4 21V5l8-3 8 3v16M9 21v-8h6v8M12 6v3',
   security: 'M12 2l8 3v6c0 5-3.500 9-8 11-4.500-2-8-6-8-11V5z',
   energy: 'M13 2L5 14h6l-1 8 8-12h-6z',

@@ -116,3 +116,13 @@ test('both languages, both screens: before anybody has signed in', async () => {
     }
   }
 });
+
+test('what makes the pages accessible finds what is not', async () => {
+  const seen = await visit(browser, school);
+  await seen.page.goto('/');
+  await seen.page.waitForSelector('form');
+  await seen.page.evaluate(() => document.body.appendChild(document.createElement('button')));
+  await assert.rejects(accessible(seen.page, 'a button without a name'), /button-name/);
+  await seen.page.evaluate(() => fetch('https://elsewhere.example/').catch(() => undefined));
+  await assert.rejects(leave(seen), /elsewhere|Content Security Policy/);
+});

@@ -277,8 +277,8 @@ export class School {
   async get(path: string): Promise<unknown> {
     return this.ask('GET', path);
   }
-  async remove(path: string, body: unknown): Promise<unknown> {
-    return this.ask('DELETE', path, body);
+  async remove(path: string): Promise<unknown> {
+    return this.ask('DELETE', path);
   }
   private async ask(method: string, path: string, body?: unknown): Promise<unknown> {
     const token = readFileSync(join(this.dir, 'data', 'local.token'), 'utf8').trim();
