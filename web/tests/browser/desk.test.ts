@@ -32,7 +32,9 @@ async function shown(page: Page): Promise<number> {
   return Number(id);
 }
 async function calm(page: Page): Promise<void> {
-  await page.waitForSelector('.calm');
+  await page.waitForSelector('.calm').catch(async (thrown: unknown) => {
+    throw new Error(`the desk is not calm: ${await page.textContent('body')}`, { cause: thrown });
+  });
 }
 /** The card was there for long enough to be meant. */
 async function meant(page: Page): Promise<void> {
