@@ -1,11 +1,11 @@
 // The stand-in's installation: devices, energy, rules, uploads, reports, accounts and the machine.
-import { type Handler, site, who } from './school.ts';
+import { firstRun, type Handler, site, who } from './school.ts';
 import { answerDevices, furnish } from './pages/devices.ts';
 import { answerEnergy } from './pages/energy.ts';
 import { answerPeople } from './pages/people.ts';
 import type { Asked, Reply } from './pages/reply.ts';
 import { answerReports } from './pages/reports.ts';
-import { answerSetup, newborn } from './pages/setup.ts';
+import { answerSetup } from './pages/setup.ts';
 import { answerWork } from './pages/work.ts';
 
 furnish(site);
@@ -14,7 +14,7 @@ const answers: ((asked: Asked) => Reply | null)[] = [answerDevices, answerEnergy
 
 export const pages: Handler = ({ method, path, query, body, response }) => {
   if (path === '/dev/newborn') {
-    newborn(query.get('no') === null);
+    firstRun.needed = query.get('no') === null;
     return {};
   }
   const me = who();

@@ -29,6 +29,9 @@ const RIGHTS: Record<Role, Right[]> = {
   privacy: ['see', 'persons', 'approve', 'audit'],
 };
 
+/** Whether there is no configuration yet. */
+export const firstRun = { needed: false };
+
 let claimed = true;
 let me: { name: string; role: Role } | null = null;
 
@@ -48,7 +51,7 @@ function view(): unknown {
     idle_secs: me ? 1800 : null,
     csrf: me ? 'stand-in' : null,
     oidc: { name: '统一身份认证' },
-    site: me ? site.name : null,
+    site: me && !firstRun.needed ? site.name : null,
   };
 }
 

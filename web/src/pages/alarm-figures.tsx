@@ -41,7 +41,7 @@ export function AlarmFigures(): JSX.Element {
           onInput={(value) => setQuery({ days: value })}
           options={DAYS.map((value) => ({ value, text: t('reports.days', { n: value }) }))}
         />
-        <Files path="/api/v1/reports/alarm-kpi" query={{ ...span, lang: lang.get() }} />
+        <Files path="/api/v1/reports/alarm-kpi" query={{ ...span, lang: lang.get() }} pdf={false} />
       </div>
       <ByDay from={span.from} to={span.to} />
       <Await asked={asked}>

@@ -125,10 +125,10 @@ function Choose({ content, current }: { content: Content; current: boolean }): J
 }
 
 /** The same report as files, and on paper. */
-export function Files({ path, query }: { path: string; query: Record<string, string | number | null> }): JSX.Element {
+export function Files({ path, query, pdf = true }: { path: string; query: Record<string, string | number | null>; pdf?: boolean }): JSX.Element {
   return (
     <>
-      <FileLink href={path + asText({ ...query, format: 'pdf' })}>PDF</FileLink>
+      {pdf && <FileLink href={path + asText({ ...query, format: 'pdf' })}>PDF</FileLink>}
       <FileLink href={path + asText({ ...query, format: 'csv' })}>CSV</FileLink>
       <Button onClick={() => print()}>{t('print')}</Button>
     </>

@@ -1,14 +1,15 @@
 // Whether the gateway has a configuration yet: without one its administrator comes to the first run.
 import type { ComponentChildren, ComponentType, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { get } from '../api';
-import { may } from '../session';
+import { get, loadSession } from '../api';
+import { may, session } from '../session';
 import { t } from '../texts';
 
 type Stage = 'asking' | 'needed' | 'done';
 
 export function Gate({ children }: { children: ComponentChildren }): JSX.Element {
-  const [stage, setStage] = useState<Stage>(may('accounts') ? 'asking' : 'done');
+  // A gateway that has a configuration knows the name of its school.
+  const [stage, setStage] = useState<Stage>(may('accounts') && !session.get()?.site ? 'asking' : 'done');
   const [Setup, setSetup] = useState<ComponentType<{ done: () => void }> | null>(null);
   useEffect(() => {
     if (stage !== 'asking') return undefined;
@@ -26,6 +27,11 @@ export function Gate({ children }: { children: ComponentChildren }): JSX.Element
     return () => leave.abort();
   }, []);
   if (stage === 'done') return <>{children}</>;
-  if (stage === 'needed' && Setup) return <Setup done={() => setStage('done')} />;
+  const done = (): void => {
+    setStage('done');
+    // The school has a name now. Where this fails the pages say so themselves.
+    loadSession().catch(() => undefined);
+  };
+  if (stage === 'needed' && Setup) return <Setup done={done} />;
   return <p class="empty">{t('loading')}</p>;
 }

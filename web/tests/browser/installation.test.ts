@@ -317,6 +317,25 @@ test('an account is added, changed and removed; a token is shown once', async ()
   await leave(here);
 });
 
+test('every file that a report is offered as is there', async () => {
+  const here = await come({ role: 'viewer' });
+  const { page } = here;
+  for (const path of ['/reports', '/reports?tab=figures', `/reports?tab=period&day=${DAY}`]) {
+    await open(page, path);
+    const files = await page.locator('main a[download]').evaluateAll((links) => links.map((link) => (link as HTMLAnchorElement).href));
+    assert.ok(files.length > 0, path);
+    for (const file of files) {
+      const got = await page.evaluate(async (url) => {
+        const answer = await fetch(url);
+        return [answer.status, answer.headers.get('content-type') ?? ''] as const;
+      }, file);
+      assert.equal(got[0], 200, file);
+      assert.match(got[1], file.includes('format=pdf') ? /pdf/ : /csv/, file);
+    }
+  }
+  await leave(here);
+});
+
 test('the audit trail is verified and told', async () => {
   const here = await come({ role: 'auditor', path: '/audit' });
   const { page } = here;

@@ -1,15 +1,9 @@
 // The mock's first run: what is wrong with an answer of the wizard, and when it is done.
 
+import { firstRun } from '../school.ts';
 import type { Asked, Reply } from './reply.ts';
 import { ok } from './reply.ts';
 import { begin } from './work.ts';
-
-let needed = false;
-
-/** Whether the gateway has no configuration yet. */
-export function newborn(yes: boolean): void {
-  needed = yes;
-}
 
 interface Wrong {
   field: string;
@@ -39,7 +33,7 @@ export function answerSetup({ method, path, body, name }: Asked): Reply | null {
   const given = body;
   switch (path) {
     case '/api/v1/setup':
-      return ok({ needed, step: needed ? 'site' : null });
+      return ok({ needed: firstRun.needed, step: firstRun.needed ? 'site' : null });
     case '/api/v1/setup/check':
       return ok({ problems: problems(given) });
     case '/api/v1/setup/discover':
@@ -47,7 +41,7 @@ export function answerSetup({ method, path, body, name }: Asked): Reply | null {
     case '/api/v1/setup/apply': {
       const found = problems(given);
       if (found.length > 0) return { status: 422, body: { status: 422, problems: found, detail: 'see problems', detail_zh: '请看各项问题' } };
-      needed = false;
+      firstRun.needed = false;
       return ok({ applied: true });
     }
     default:
