@@ -12,6 +12,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,22 +21,27 @@ pub(super) fn routes() -> Vec<Route> {
     use Right::Accounts;
     vec![
         Route::get("/api/v1/accounts", Accounts, ("全部账号", "every account"), list),
-        Route::post("/api/v1/accounts", Accounts, ("新建账号", "a new account"), add),
-        Route::put("/api/v1/accounts/{name}", Accounts, ("修改账号", "change an account"), alter),
-        Route::delete("/api/v1/accounts/{name}", Accounts, ("删除账号", "take an account away"), remove),
-        Route::post("/api/v1/claim/code", Accounts, ("换一个认领码", "another claim code"), claim_code),
+        Route::post("/api/v1/accounts", Accounts, ("新建账号", "a new account"), add).takes::<New>(),
+        Route::put("/api/v1/accounts/{name}", Accounts, ("修改账号", "change an account"), alter)
+            .takes::<Altered>(),
+        Route::delete("/api/v1/accounts/{name}", Accounts, ("删除账号", "take an account away"), remove)
+            .asks::<By>(),
+        Route::post("/api/v1/claim/code", Accounts, ("换一个认领码", "another claim code"), claim_code)
+            .takes::<NewCode>(),
         Route::get("/api/v1/tokens", Accounts, ("全部令牌", "every token"), tokens),
-        Route::post("/api/v1/tokens", Accounts, ("新建令牌", "a new token"), add_token),
-        Route::delete("/api/v1/tokens/{name}", Accounts, ("撤销令牌", "take a token away"), revoke),
+        Route::post("/api/v1/tokens", Accounts, ("新建令牌", "a new token"), add_token).takes::<NewToken>(),
+        Route::delete("/api/v1/tokens/{name}", Accounts, ("撤销令牌", "take a token away"), revoke)
+            .asks::<By>(),
         Route::get("/api/v1/sessions", Accounts, ("全部会话", "every session"), sessions),
-        Route::delete("/api/v1/sessions/{id}", Accounts, ("结束一个会话", "end a session"), end_session),
+        Route::delete("/api/v1/sessions/{id}", Accounts, ("结束一个会话", "end a session"), end_session)
+            .asks::<By>(),
     ]
 }
 
 type Given<T> = Result<Json<T>, JsonRejection>;
 
 /// Who gives an order that has no body.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct By {
     actor: Option<String>,
@@ -50,25 +56,27 @@ fn by(who: &Who, asked: Asked) -> Result<Actor, Problem> {
     who.acts_as(actor.as_deref())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct New {
     name: String,
     role: Role,
+    #[schemars(with = "String")]
     password: Typed,
     actor: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Altered {
     role: Option<Role>,
     disabled: Option<bool>,
+    #[schemars(with = "Option<String>")]
     password: Option<Typed>,
     actor: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewToken {
     name: String,
@@ -77,7 +85,7 @@ struct NewToken {
     actor: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewCode {
     actor: Option<String>,

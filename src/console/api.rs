@@ -88,7 +88,7 @@ fn own() -> Vec<Route> {
         Route::get("/api/v1/events", See, ("事件，新的在前", "events, newest first"), events)
             .asks::<Narrowed>(),
         Route::get("/api/v1/alarms", See, ("报警，新的在前", "alarms, newest first"), list_alarms)
-            .asks::<Narrowed>(),
+            .asks::<Sought>(),
         Route::get("/api/v1/alarms/{id}", See, ("一条报警及其经过", "one alarm and its history"), alarm),
         Route::get("/api/v1/destinations", Diagnose, ("上报情况", "how uploads are doing"), destinations),
         Route::get(
@@ -402,7 +402,7 @@ fn word_of<T: Copy>(
 }
 
 /// What the list of alarms may be narrowed by.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Sought {
     open: Option<bool>,

@@ -246,6 +246,10 @@ mod tests {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             let text = text.split("#[cfg(test)]").next().unwrap();
+            // What is read from files and from other servers is none of the API's.
+            if !text.contains("Route::") {
+                continue;
+            }
             for (_, rest) in text.match_indices("Deserialize").map(|(at, _)| text.split_at(at)) {
                 let Some((derives, rest)) = rest.split_once("struct ") else { continue };
                 // Only of the structure that the derive stands before.

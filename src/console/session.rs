@@ -13,6 +13,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -21,15 +22,17 @@ pub(super) fn routes() -> Vec<Route> {
     use Right::{Open, Own};
     vec![
         Route::get("/api/v1/session", Open, ("当前登录", "who is signed in"), look),
-        Route::post("/api/v1/session", Open, ("登录", "sign in"), sign_in),
+        Route::post("/api/v1/session", Open, ("登录", "sign in"), sign_in).takes::<Sign>(),
         Route::delete("/api/v1/session", Own, ("退出", "sign out"), sign_out),
         Route::post(
             "/api/v1/session/password",
             Own,
             ("修改自己的密码", "change one's own password"),
             password,
-        ),
-        Route::post("/api/v1/claim", Open, ("用认领码建立第一个账号", "make the first account"), claim),
+        )
+        .takes::<Password>(),
+        Route::post("/api/v1/claim", Open, ("用认领码建立第一个账号", "make the first account"), claim)
+            .takes::<Claim>(),
     ]
 }
 
@@ -53,29 +56,33 @@ pub(super) fn secretly<T>(body: Given<T>, example: &str) -> Result<T, Problem> {
 }
 
 /// A name and a password.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Sign {
     name: String,
+    #[schemars(with = "String")]
     password: Typed,
     #[serde(default)]
     kiosk: bool,
 }
 
 /// Another password for oneself.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Password {
+    #[schemars(with = "String")]
     old: Typed,
+    #[schemars(with = "String")]
     new: Typed,
 }
 
 /// The first account.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Claim {
     code: String,
     name: String,
+    #[schemars(with = "String")]
     password: Typed,
 }
 

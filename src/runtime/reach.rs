@@ -28,6 +28,12 @@ pub async fn reach(
     let addresses = match url.host().ok_or(Forbidden::BadUrl)? {
         Host::Ipv4(ip) => vec![SocketAddr::from((ip, port))],
         Host::Ipv6(ip) => vec![SocketAddr::from((ip, port))],
+        // Whatever the system's lookup makes of it, it is meant for this machine (RFC 6761, 6.3).
+        Host::Domain(name)
+            if is_localhost(name) && !configured.is_some_and(|url_of| same_host(url_of, url)) =>
+        {
+            return Err(Forbidden::OwnMachine);
+        }
         Host::Domain(name) => match timeout(LOOKUP_WAIT, lookup_host((name, port))).await {
             Ok(Ok(found)) => found.collect(),
             Ok(Err(_)) | Err(_) => Vec::new(),
@@ -61,6 +67,11 @@ fn is_own(ip: IpAddr) -> bool {
         Ok(socket.local_addr()?.ip())
     };
     from().is_ok_and(|from| from == ip)
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn same_host(a: &Url, b: &Url) -> bool {

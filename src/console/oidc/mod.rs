@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use provider::{Provider, ProviderError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -61,7 +62,7 @@ pub enum OidcError {
 }
 
 /// A sign-in under way, sealed in the cookie.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 struct Way {
     state: String,
     nonce: String,
@@ -70,7 +71,7 @@ struct Way {
     until_secs: i64,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 struct Back {
     code: Option<String>,
     state: Option<String>,
@@ -86,7 +87,8 @@ pub(super) fn routes() -> Vec<Route> {
             ("去统一身份认证平台登录", "sign in at the provider"),
             begin,
         ),
-        Route::get(BACK, Right::Open, ("从统一身份认证平台回来", "back from the provider"), back),
+        Route::get(BACK, Right::Open, ("从统一身份认证平台回来", "back from the provider"), back)
+            .asks::<Back>(),
     ]
 }
 
