@@ -36,14 +36,20 @@ fn open_ports(pid: u32) -> BTreeSet<(&'static str, u16, bool)> {
 
 #[tokio::test]
 async fn it_listens_where_the_configuration_says_and_nowhere_else() {
-    let [mqtt, push] = [free_port(), free_port()];
+    let [console, mqtt, push] = [free_port(), free_port(), free_port()];
     let school = School::new(&format!(
-        "[[bus]]\nid = 'mqtt'\nkind = 'mqtt-listener'\nplain_listen = '127.0.0.1:{mqtt}'\n\
+        "[console]\nlisten = '127.0.0.1:{console}'\n\
+         [[bus]]\nid = 'mqtt'\nkind = 'mqtt-listener'\nplain_listen = '127.0.0.1:{mqtt}'\n\
          [[bus]]\nid = 'push'\nkind = 'http-push'\nlisten = '127.0.0.1:{push}'\n"
     ));
     let daemon = school.start().await;
     let api: u16 = school.url("").rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-    let wanted = BTreeSet::from([("tcp", api, true), ("tcp", mqtt, true), ("tcp", push, true)]);
+    let wanted = BTreeSet::from([
+        ("tcp", api, true),
+        ("tcp", console, true),
+        ("tcp", mqtt, true),
+        ("tcp", push, true),
+    ]);
     // Drivers begin to listen a moment after the gateway is ready.
     until("every listener is there", async || wanted.is_subset(&open_ports(daemon.pid())).then_some(()))
         .await;
