@@ -243,7 +243,13 @@ function Finish({ draft, problems, check, show, back, done }: FinishProps): JSX.
   );
   const apply = async (): Promise<void> => {
     if ((await check()).length > 0) return;
-    await post('/api/v1/setup/apply', payload(draft));
+    try {
+      await post('/api/v1/setup/apply', payload(draft));
+    } catch (thrown) {
+      // Something became wrong since it was checked: what, the gateway says once more.
+      if (asProblem(thrown).status === 422 && (await check()).length > 0) return;
+      throw thrown;
+    }
     setStarting(true);
     const begun = Date.now();
     while (!leave.current) {
