@@ -50,6 +50,7 @@ pub(super) fn scene(ring: usize) -> Scene {
     let (accounts, _) = Accounts::open(dir.path(), Arc::clone(&dynamic), Arc::clone(&tally)).unwrap();
     let work = Arc::new(Work {
         source: PathBuf::new(),
+        profiles: None,
         buses: Vec::new(),
         commands: CommandBook::default(),
         rules: Vec::new(),

@@ -31,7 +31,7 @@ use crate::store::{self, Reader, Store, StoreError};
 use responder::Responder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::{Parts, Switchboard};
@@ -172,6 +172,7 @@ pub async fn run_with(
     let commands = CommandBook::default();
     let work = Arc::new(console::Work {
         source: config.source,
+        profiles: setup.as_ref().and_then(|setup| setup.profiles().map(Path::to_path_buf)),
         buses: config.buses.clone(),
         commands: commands.clone(),
         rules: config.written_rules,

@@ -235,6 +235,7 @@ async fn devices_in_a_network_are_found_and_what_the_gateway_uses_is_left_alone(
     assert_eq!((&done["state"], &done["result"]["found"]), (&json!("done"), &json!(1)), "{done}");
     let found = &done["result"]["devices"][0];
     assert_eq!((&found["address"], &found["likely"][0]["profile"]), (&json!("5"), &json!("eastron-sdm630")));
+    assert_eq!(found["line"], Value::Null, "a network has no baud rate");
     let toml = done["result"]["toml"].as_str().unwrap();
     let made: toml::Table = toml.parse().expect(toml);
     assert_eq!(made["device"][0]["address"].as_integer(), Some(5));

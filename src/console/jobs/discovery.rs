@@ -2,7 +2,7 @@
 //! the running gateway uses is left alone.
 
 use super::office::{Bench, Outcome, Work};
-use crate::config;
+use crate::config::{self, BusKind, Parity, Serial, SerialPlace};
 use crate::console::Problem;
 use crate::console::people::bad;
 use crate::model::{Lang, PlaceId, Text};
@@ -130,8 +130,8 @@ pub(super) async fn run(bench: Bench, order: Order) -> Outcome {
         Ok(survey) => survey,
         Err(problem) => return Outcome::failed(problem.detail),
     };
-    let source = bench.work.source.clone();
-    let loaded = super::office::on_thread(move || config::load_profiles(&source, None)).await;
+    let (source, dir) = (bench.work.source.clone(), bench.work.profiles.clone());
+    let loaded = super::office::on_thread(move || config::load_profiles(&source, dir.as_deref())).await;
     let Some(Ok(set)) = loaded else {
         return Outcome::failed(Text::new("设备模板无法读取", "the device profiles cannot be read"));
     };
@@ -171,6 +171,20 @@ pub(super) async fn run(bench: Bench, order: Order) -> Outcome {
     }
 }
 
+/// How a line is set on which somebody answered: its keys of `[[bus]]`. A network has none.
+fn line(bus: &BusKind) -> Option<Value> {
+    let BusKind::Serial(Serial { place, baud, .. }) = bus else { return None };
+    let parity = match place {
+        SerialPlace::Port { parity, .. } => Some(match parity {
+            Parity::None => "none",
+            Parity::Even => "even",
+            Parity::Odd => "odd",
+        }),
+        SerialPlace::Converter { .. } => None,
+    };
+    Some(json!({"baud": baud, "parity": parity}))
+}
+
 fn told(findings: &[Finding], remarks: &[Text], toml: String) -> Value {
     let devices = findings.iter().flat_map(|finding| {
         finding.devices.iter().map(|found| {
@@ -181,7 +195,7 @@ fn told(findings: &[Finding], remarks: &[Text], toml: String) -> Value {
                 })
             });
             json!({
-                "bus": work::place_of(&finding.bus), "address": address_of(found.station).trim_matches('"'),
+                "bus": work::place_of(&finding.bus), "line": line(&finding.bus), "address": address_of(found.station).trim_matches('"'),
                 "identity": found.identity, "compared": found.looked_at, "likely": likely.collect::<Vec<_>>(),
             })
         })

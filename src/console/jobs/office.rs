@@ -36,6 +36,8 @@ pub(super) const JOBS_DIR: &str = "jobs";
 pub struct Work {
     /// The file with which the configuration begins.
     pub source: PathBuf,
+    /// Where the device profiles are, unless `source` says so or they are in their usual place.
+    pub profiles: Option<PathBuf>,
     /// Connections to the field.
     pub buses: Vec<Bus>,
     /// The ways to polled buses.

@@ -136,6 +136,12 @@ impl Setup {
         (Arc::new(Self { first, turn: Semaphore::new(1), done }), told)
     }
 
+    /// The device profiles, where they are not in their usual place.
+    #[must_use]
+    pub fn profiles(&self) -> Option<&Path> {
+        self.first.profiles.as_deref()
+    }
+
     /// The tables that the wizard does not ask for.
     fn own(&self) -> String {
         let FirstRun { data_dir, listen, http, profiles } = &self.first;

@@ -29,10 +29,6 @@ const RIGHTS: Record<Role, Right[]> = {
   privacy: ['see', 'persons', 'approve', 'audit'],
 };
 
-/** Whether there is no configuration yet. */
-export const firstRun = { needed: false };
-
-let claimed = true;
 let me: { name: string; role: Role } | null = null;
 
 /** Who is signed in at the stand-in; account `admin` has the role admin, and so on. */
@@ -42,7 +38,7 @@ export function who(): { name: string; role: Role } | null {
 
 function view(): unknown {
   return {
-    claimed,
+    claimed: true,
     signed_in: !!me,
     name: me?.name ?? null,
     role: me?.role ?? null,
@@ -51,7 +47,7 @@ function view(): unknown {
     idle_secs: me ? 1800 : null,
     csrf: me ? 'stand-in' : null,
     oidc: { name: '统一身份认证' },
-    site: me && !firstRun.needed ? site.name : null,
+    site: me ? site.name : null,
   };
 }
 
@@ -244,11 +240,6 @@ export function school(exchange: Exchange): unknown {
     quietUntil = now() + Number(query.get('secs') ?? 12) * 1000;
     return {};
   }
-  if (asked === '/dev/unclaimed') {
-    claimed = false;
-    me = null;
-    return {};
-  }
   if (asked === '/api/v1/session') {
     if (post) {
       const role = String(body.kiosk ? 'kiosk' : body.name) as Role;
@@ -257,11 +248,7 @@ export function school(exchange: Exchange): unknown {
     } else if (method === 'DELETE') me = null;
     return view();
   }
-  if (asked === '/api/v1/claim') {
-    claimed = true;
-    me = { name: String(body.name), role: 'admin' };
-    return view();
-  }
+  if (asked === '/api/v1/setup') return { needed: false, step: 'done' };
   if (!me) throw new Refused(401, '请先登录', 'sign in first');
   if (asked === '/api/v1/stream') {
     stream(exchange);

@@ -20,6 +20,8 @@ export interface Likely {
 export interface Found {
   bus: string;
   address: string;
+  /** How the line is set on which it answered; none in a network. */
+  line?: { baud: number; parity: string | null } | null;
   identity?: string[];
   /** Whether it was compared with the profiles. */
   compared?: boolean;

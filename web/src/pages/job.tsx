@@ -36,7 +36,7 @@ const ASK_MS = 500;
 const ASK_SLOWLY_MS = 3000;
 
 /** The newest job of a kind, whoever began it. `ended` hears when one that was seen running is over. */
-export function useJob<R>(kind: JobKind, ended?: () => void, path = '/api/v1/jobs'): Work<R> {
+export function useJob<R>(kind: JobKind, ended?: () => void): Work<R> {
   const [job, setJob] = useState<Job<R> | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [id, follow] = useState<Job['id'] | null>(null);
@@ -86,7 +86,7 @@ export function useJob<R>(kind: JobKind, ended?: () => void, path = '/api/v1/job
     };
   }, [id]);
   const begin = async (given: Record<string, unknown>): Promise<void> => {
-    const begun = await post<{ id: Job['id'] }>(path, path === '/api/v1/jobs' ? { kind, ...given } : given);
+    const begun = await post<{ id: Job['id'] }>('/api/v1/jobs', { kind, ...given });
     setJob(null);
     setProblem(null);
     follow(begun.id);

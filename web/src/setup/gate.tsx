@@ -2,14 +2,13 @@
 import type { ComponentChildren, ComponentType, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { get, loadSession } from '../api';
-import { may, session } from '../session';
+import { may } from '../session';
 import { t } from '../texts';
 
 type Stage = 'asking' | 'needed' | 'done';
 
 export function Gate({ children }: { children: ComponentChildren }): JSX.Element {
-  // A gateway that has a configuration knows the name of its school.
-  const [stage, setStage] = useState<Stage>(may('accounts') && !session.get()?.site ? 'asking' : 'done');
+  const [stage, setStage] = useState<Stage>(may('accounts') ? 'asking' : 'done');
   const [Setup, setSetup] = useState<ComponentType<{ done: () => void }> | null>(null);
   useEffect(() => {
     if (stage !== 'asking') return undefined;
@@ -28,9 +27,10 @@ export function Gate({ children }: { children: ComponentChildren }): JSX.Element
   }, []);
   if (stage === 'done') return <>{children}</>;
   const done = (): void => {
-    setStage('done');
     // The school has a name now. Where this fails the pages say so themselves.
-    loadSession().catch(() => undefined);
+    void loadSession()
+      .catch(() => undefined)
+      .then(() => setStage('done'));
   };
   if (stage === 'needed' && Setup) return <Setup done={done} />;
   return <p class="empty">{t('loading')}</p>;

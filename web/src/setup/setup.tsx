@@ -1,24 +1,20 @@
 // The first run: school, devices, rules, platform; checked and put to use. A gateway without a configuration shows only this.
-import type { ComponentChildren, JSX } from 'preact';
+import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { asProblem, get, post, Problem } from '../api';
+import { asProblem, get, post, useGet, type Problem } from '../api';
 import { useCell } from '../cell';
-import { asked, SearchFields, USUAL, type Findings, type Found } from '../pages/discovery';
-import { JobProgress, useJob } from '../pages/job';
 import { listed } from '../pages/numbers';
-import { Facts, Sign } from '../pages/parts';
+import { Await, Facts, Sign } from '../pages/parts';
 import { lang, said, t, word } from '../texts';
 import { Button } from '../ui/button';
 import { Checkbox, Form, Input, Select } from '../ui/form';
 import { Refusal } from '../ui/toast';
-import { EMPTY, FIRST_RULES, payload, picked, places, stepOf, STEPS, wrongIn, type Destination, type Draft, type Picked, type Step, type Wrong } from './draft';
-
-interface StepProps {
-  draft: Draft;
-  change: (part: Partial<Draft>) => void;
-  /** What is wrong with a field, in words. */
-  wrong: (field: string) => string | null;
-}
+import { DevicesStep, FindDevices } from './devices';
+import {
+  besides, chosen, DESTINATION_KEYS, EMPTY, LIMITS, merged, payload, places, stepOf, STEPS, wrongIn,
+  type Destination, type Draft, type Fitting, type RuleDraft, type Step, type Wrong,
+} from './draft';
+import { Told, type StepProps } from './told';
 
 export default function Setup({ done }: { done: () => void }): JSX.Element {
   const [draft, setDraft] = useState(EMPTY);
@@ -53,8 +49,8 @@ export default function Setup({ done }: { done: () => void }): JSX.Element {
     const following = STEPS[at + 1];
     if (following && wrongIn(step, found).length === 0) show(following);
   };
-  const props: StepProps = { draft, change, wrong };
-  const own = wrongIn(step, problems).filter(({ field }) => !FIELDS.test(field));
+  const rest: StepProps['rest'] = (table, shown = []) => (seen.has(stepOf(table)) ? besides(table, shown, problems) : []);
+  const props: StepProps = { draft, change, wrong, rest };
   return (
     <main class="setup-page">
       <div class="setup">
@@ -78,6 +74,7 @@ export default function Setup({ done }: { done: () => void }): JSX.Element {
           <h2 ref={heading} tabIndex={-1}>
             {word('setup_step', step)}
           </h2>
+          {step === 'devices' && <FindDevices draft={draft} change={change} />}
           {step === 'finish' ? (
             <Finish draft={draft} problems={problems} check={check} show={show} back={() => show('destination')} done={done} />
           ) : (
@@ -86,7 +83,6 @@ export default function Setup({ done }: { done: () => void }): JSX.Element {
               {step === 'devices' && <DevicesStep {...props} />}
               {step === 'rules' && <RulesStep {...props} />}
               {step === 'destination' && <DestinationStep {...props} />}
-              {seen.has(step) && <Told problems={own} />}
             </Form>
           )}
         </div>
@@ -95,34 +91,13 @@ export default function Setup({ done }: { done: () => void }): JSX.Element {
   );
 }
 
-/** Fields that show what is wrong with them; everything else is told below. */
-const FIELDS = /^(site\.(name|gateway|school_code)|buildings|devices\.\d+\.(name|profile|place|id)|destination\.(kind|base_url|app_id|secret))$/;
-
-function Told({ problems, children }: { problems: readonly Wrong[]; children?: ComponentChildren }): JSX.Element | null {
-  if (problems.length === 0) return null;
-  return (
-    <div class="refusal" role="alert">
-      <div>
-        <ul>
-          {problems.map((problem) => (
-            <li key={problem.field + problem.en}>
-              {said(problem)} <small>{problem.field}</small>
-            </li>
-          ))}
-        </ul>
-        {children}
-      </div>
-    </div>
-  );
-}
-
-function SiteStep({ draft, change, wrong }: StepProps): JSX.Element {
+function SiteStep({ draft, change, wrong, rest }: StepProps): JSX.Element {
   const { site } = draft;
   const set = (part: Partial<Draft['site']>): void => change({ site: { ...site, ...part } });
   return (
     <>
       <p>{t('setup.site_about')}</p>
-      <Input label={t('setup.name')} value={site.name} onInput={(name) => set({ name })} error={wrong('site.name')} maxLength={100} required focus />
+      <Input label={t('setup.name')} value={site.name} onInput={(name) => set({ name })} error={wrong('site.name') ?? wrong('places[0].name')} maxLength={100} required focus />
       <Input
         label={t('setup.gateway')}
         hint={t('setup.gateway_hint')}
@@ -147,84 +122,52 @@ function SiteStep({ draft, change, wrong }: StepProps): JSX.Element {
         hint={t('setup.buildings_hint')}
         value={draft.buildings}
         onInput={(buildings) => change({ buildings })}
-        error={wrong('buildings') ?? wrong('site.places')}
+        error={places(draft).map((_, n) => (n > 0 ? wrong(`places[${n}].name`) : null)).find((said) => said) ?? null}
         lines={4}
       />
+      <Told problems={[...rest('site', ['name', 'gateway', 'school_code']), ...places(draft).flatMap((_, n) => rest(`places[${n}]`, ['name']))]} />
     </>
   );
 }
 
-function same(one: Picked, found: Found): boolean {
-  return one.bus === found.bus && one.address === found.address;
-}
-
-function DevicesStep({ draft, change, wrong }: StepProps): JSX.Element {
-  const work = useJob<Findings>('discovery', undefined, '/api/v1/setup/discover');
-  const [search, setSearch] = useState(USUAL);
+function RulesStep({ draft, change, wrong, rest }: StepProps): JSX.Element {
+  const [known, setKnown] = useState(false);
+  const ask = async (): Promise<void> => {
+    const devices = draft.devices.map(({ id, profile }) => ({ id: id.trim(), profile: profile.trim() }));
+    const { rows } = await post<{ rows: Fitting[] }>('/api/v1/setup/rules', { devices });
+    change({ rules: merged(rows, draft.rules) });
+    setKnown(true);
+  };
   const [problem, setProblem] = useState<Problem | null>(null);
-  const found = work.job?.result?.devices ?? [];
-  const all = places(draft);
-  const begin = async (): Promise<void> => {
-    setProblem(null);
-    try {
-      await work.begin(asked(search));
-    } catch (thrown) {
-      setProblem(asProblem(thrown));
-    }
-  };
-  const toggle = (one: Found): void => {
-    const known = draft.devices.some((device) => same(device, one));
-    if (known) return change({ devices: draft.devices.filter((device) => !same(device, one)) });
-    // A number that no other has, also after some were taken away.
-    const n = 1 + Math.max(0, ...draft.devices.map(({ id }) => Number(/\d+$/.exec(id)?.[0] ?? 0)));
-    return change({ devices: [...draft.devices, picked(one, n, t('setup.device_name', { n }))] });
-  };
-  const set = (at: number, part: Partial<Picked>): void => change({ devices: draft.devices.map((device, n) => (n === at ? { ...device, ...part } : device)) });
+  useEffect(() => {
+    ask().catch((thrown: unknown) => setProblem(asProblem(thrown)));
+  }, []);
+  const set = (id: string, part: Partial<RuleDraft>): void => change({ rules: draft.rules.map((rule) => (rule.id === id ? { ...rule, ...part } : rule)) });
   return (
     <>
-      <p>{t('setup.devices_about')}</p>
-      <SearchFields search={search} change={setSearch} />
+      <p>{t('setup.rules_about')}</p>
       <Refusal problem={problem} />
-      <Button onClick={begin} disabled={work.job?.state === 'running'}>
-        {t('discovery.begin')}
-      </Button>
-      <JobProgress work={work} />
-      {work.job?.result && <p role="status">{t('discovery.found', { n: found.length })}</p>}
-      {found.map((one) => {
-        const at = draft.devices.findIndex((device) => same(device, one));
-        const device = draft.devices[at];
-        const likely = one.likely ?? [];
+      {known && draft.rules.length === 0 && <p class="empty">{t('setup.no_rules')}</p>}
+      {draft.rules.map((rule) => {
+        const at = `rules[${chosen(draft).indexOf(rule)}]`;
+        const [title = rule.id, ...more] = rule.about.split('\n');
+        const unit = typeof rule.rule.unit === 'string' ? ` (${rule.rule.unit})` : '';
         return (
-          <div class={device ? 'card picked' : 'card'} key={`${one.bus} ${one.address}`}>
-            <Checkbox
-              label={`${one.bus} / ${one.address} ${(one.identity ?? []).join(' ')}`}
-              hint={likely[0] ? t('setup.looks_like', { percent: likely[0].percent, profile: likely[0].profile }) : t('discovery.unknown')}
-              value={!!device}
-              onInput={() => toggle(one)}
-            />
-            {device && (
-              <>
-                <Input label={t('devices.name')} value={device.name} onInput={(name) => set(at, { name })} error={wrong(`devices.${at}.name`)} required />
-                {likely.length > 0 ? (
-                  <Select
-                    label={t('devices.profile')}
-                    value={device.profile}
-                    onInput={(profile) => set(at, { profile })}
-                    error={wrong(`devices.${at}.profile`)}
-                    options={likely.map(({ profile, percent }) => ({ value: profile, text: `${profile} (${percent}%)` }))}
-                  />
-                ) : (
-                  <Input label={t('devices.profile')} value={device.profile} onInput={(profile) => set(at, { profile })} error={wrong(`devices.${at}.profile`)} required />
-                )}
-                <Select
-                  label={t('devices.place')}
-                  value={device.place}
-                  onInput={(place) => set(at, { place })}
-                  error={wrong(`devices.${at}.place`)}
-                  options={all.map(({ id, name }) => ({ value: id, text: name || t('energy.school') }))}
+          <div class={rule.on ? 'card picked' : 'card'} key={rule.id}>
+            <Checkbox label={title} hint={more.join(' ') || undefined} value={rule.on} onInput={(on) => set(rule.id, { on })} />
+            {rule.on &&
+              LIMITS.filter((limit) => rule.limits[limit] !== undefined).map((limit) => (
+                <Input
+                  key={limit}
+                  label={word('limit', limit) + unit}
+                  value={rule.limits[limit] ?? ''}
+                  onInput={(text) => set(rule.id, { limits: { ...rule.limits, [limit]: text } })}
+                  error={wrong(`${at}.${limit}`)}
+                  autocomplete="off"
+                  required
                 />
-              </>
-            )}
+              ))}
+            {rule.on && <Told problems={rest(at, LIMITS)} />}
           </div>
         );
       })}
@@ -232,23 +175,11 @@ function DevicesStep({ draft, change, wrong }: StepProps): JSX.Element {
   );
 }
 
-function RulesStep({ draft, change }: StepProps): JSX.Element {
-  const toggle = (rule: (typeof FIRST_RULES)[number], on: boolean): void =>
-    change({ rules: FIRST_RULES.filter((one) => (one === rule ? on : draft.rules.includes(one))) });
-  return (
-    <>
-      <p>{t('setup.rules_about')}</p>
-      {FIRST_RULES.map((rule) => (
-        <Checkbox key={rule} label={word('first_rule', rule)} hint={word('first_rule_hint', rule)} value={draft.rules.includes(rule)} onInput={(on) => toggle(rule, on)} />
-      ))}
-    </>
-  );
-}
-
 const NEW: Destination = { kind: 'shield', base_url: 'https://', app_id: '', secret: '' };
 
-function DestinationStep({ draft, change, wrong }: StepProps): JSX.Element {
+function DestinationStep({ draft, change, wrong, rest }: StepProps): JSX.Element {
   const { destination } = draft;
+  const kinds = useGet<{ rows: { kind: string; doc: string }[] }>('/api/v1/setup/destinations');
   const set = (part: Partial<Destination>): void => change({ destination: { ...(destination ?? NEW), ...part } });
   return (
     <>
@@ -256,13 +187,18 @@ function DestinationStep({ draft, change, wrong }: StepProps): JSX.Element {
       <Checkbox label={t('setup.upload')} hint={t('setup.upload_hint')} value={destination !== null} onInput={(on) => change({ destination: on ? NEW : null })} />
       {destination && (
         <>
-          <Select
-            label={t('setup.kind')}
-            value={destination.kind}
-            onInput={(kind) => set({ kind: kind as Destination['kind'] })}
-            error={wrong('destination.kind')}
-            options={(['shield', 'eduyun'] as const).map((value) => ({ value, text: word('destination_kind', value) }))}
-          />
+          <Await asked={kinds}>
+            {({ rows }) => (
+              <Select
+                label={t('setup.kind')}
+                hint={rows.find(({ kind }) => kind === destination.kind)?.doc}
+                value={destination.kind}
+                onInput={(kind) => set({ kind })}
+                error={wrong('destination.kind')}
+                options={rows.map(({ kind }) => ({ value: kind, text: word('destination_kind', kind) }))}
+              />
+            )}
+          </Await>
           <Input label={t('setup.base_url')} type="url" value={destination.base_url} onInput={(base_url) => set({ base_url })} error={wrong('destination.base_url')} required />
           <Input label={t('setup.app_id')} value={destination.app_id} onInput={(app_id) => set({ app_id })} error={wrong('destination.app_id')} autocomplete="off" required />
           <Input
@@ -275,6 +211,7 @@ function DestinationStep({ draft, change, wrong }: StepProps): JSX.Element {
             autocomplete="off"
             required
           />
+          <Told problems={rest('destination', DESTINATION_KEYS)} />
         </>
       )}
     </>
@@ -306,7 +243,13 @@ function Finish({ draft, problems, check, show, back, done }: FinishProps): JSX.
   );
   const apply = async (): Promise<void> => {
     if ((await check()).length > 0) return;
-    await post('/api/v1/setup/apply', payload(draft));
+    try {
+      await post('/api/v1/setup/apply', payload(draft));
+    } catch (thrown) {
+      // Something became wrong since it was checked: what, the gateway says once more.
+      if (asProblem(thrown).status === 422 && (await check()).length > 0) return;
+      throw thrown;
+    }
     setStarting(true);
     const begun = Date.now();
     while (!leave.current) {
@@ -323,8 +266,8 @@ function Finish({ draft, problems, check, show, back, done }: FinishProps): JSX.
           [t('setup.name'), draft.site.name],
           [t('setup.gateway'), draft.site.gateway],
           [t('setup.buildings'), listed(places(draft).slice(1).map(({ name }) => name)) || '—'],
-          [word('setup_step', 'devices'), listed(draft.devices.map(({ name }) => name)) || t('setup.none')],
-          [word('setup_step', 'rules'), listed(draft.rules.map((rule) => word('first_rule', rule))) || t('setup.none')],
+          [word('setup_step', 'devices'), listed(draft.devices.map(({ id, name }) => name || id)) || t('setup.none')],
+          [word('setup_step', 'rules'), listed(chosen(draft).map(({ about }) => about.split('\n')[0] ?? '')) || t('setup.none')],
           [word('setup_step', 'destination'), draft.destination?.base_url ?? t('setup.none')],
         ]}
       />
@@ -347,12 +290,11 @@ function Finish({ draft, problems, check, show, back, done }: FinishProps): JSX.
   );
 }
 
-/** Whether the gateway runs by its configuration now; while it starts it may not answer at all. */
+/** Whether the gateway runs by its configuration now; while it starts it does not answer. */
 async function runs(): Promise<boolean> {
   try {
     return !(await get<{ needed: boolean }>('/api/v1/setup')).needed;
-  } catch (thrown) {
-    // A gateway that runs may have no such route any more.
-    return asProblem(thrown).status === 404;
+  } catch {
+    return false;
   }
 }

@@ -144,7 +144,7 @@ interface FormProps {
   /** Sends it; what it throws is shown above the button. */
   onSubmit: () => Promise<unknown>;
   submit: string;
-  kind?: 'primary' | 'danger';
+  kind?: 'primary' | 'danger' | 'plain';
   disabled?: boolean;
   children: ComponentChildren;
   /** Beside the button. */

@@ -11,7 +11,7 @@ import { pointName } from '../../src/pages/points.ts';
 import { EXPLAINED, RIGHTS, ROLES } from '../../src/pages/roles.ts';
 import { beside, byMonth } from '../../src/pages/series.ts';
 import { DAY_MS, HOUR_MS, rowName, spanAt, spanName, type Unit } from '../../src/pages/span.ts';
-import { EMPTY, payload, picked, places, stepOf, wrongIn, type Draft } from '../../src/setup/draft.ts';
+import { besides, EMPTY, merged, newDevice, payload, places, stepOf, take, taken, wrongIn, type Draft } from '../../src/setup/draft.ts';
 import { lang } from '../../src/texts.ts';
 
 const path = (zh: string): { zh: string; en: string } => ({ zh, en: zh });
@@ -160,24 +160,66 @@ test('the first run sends what was filled in, without blanks around it and build
     ['building-1', '教学楼', 'campus'],
     ['building-2', '食堂', 'campus'],
   ]);
-  const sent = payload(draft) as { site: Record<string, unknown>; destination: unknown };
-  assert.equal(sent.site.name, '示范小学');
-  assert.equal(sent.site.gateway, 'gw-1');
-  assert.ok(!('school_code' in sent.site), 'an empty code is none');
+  const sent = payload(draft) as { site: Record<string, unknown>; places: { id: string }[]; destination: unknown };
+  assert.deepEqual(sent.site, { name: '示范小学', gateway: 'gw-1', school_code: null });
+  assert.deepEqual(sent.places.map(({ id }) => id), ['campus', 'building-1', 'building-2']);
   assert.equal(sent.destination, null);
 });
 
-test('a device that was found is taken over with its most likely profile', () => {
-  const found = { bus: '192.168.1.7:502', address: '2', likely: [{ profile: 'acrel-adl400', percent: 94 }] };
-  assert.deepEqual(picked(found, 3, '设备3'), { id: 'device-3', name: '设备3', profile: 'acrel-adl400', bus: '192.168.1.7:502', address: '2', place: 'campus' });
-  assert.equal(picked({ bus: 'b', address: '1' }, 1, 'x').profile, '');
+test('what was found is taken over once, on a bus of its own kind and with the addresses as the configuration has them', () => {
+  const likely = [{ profile: 'acrel-adl400', percent: 94 }];
+  const network = { bus: '192.168.1.7:502', address: '2', likely };
+  const line = { bus: '/dev/ttyUSB0', address: '000012345678', line: { baud: 2400, parity: 'even' } };
+  const converter = { bus: '192.168.1.7:502', address: '9', line: { baud: 4800, parity: null } };
+  let draft: Draft = EMPTY;
+  for (const found of [network, { ...network, address: '3' }, line, converter]) {
+    assert.equal(taken(draft, found), -1);
+    draft = { ...draft, ...take(draft, found) };
+  }
+  assert.equal(taken(draft, line), 2);
+  const sent = payload(draft) as { buses: unknown; devices: Record<string, unknown>[] };
+  assert.deepEqual(sent.buses, [
+    { id: 'bus-1', kind: 'modbus-tcp', host: '192.168.1.7', port: 502 },
+    { id: 'bus-2', kind: 'serial', path: '/dev/ttyUSB0', baud: 2400, parity: 'even' },
+    { id: 'bus-3', kind: 'serial', host: '192.168.1.7', port: 502, baud: 4800 },
+  ]);
+  assert.deepEqual(sent.devices.map(({ id, bus, address, profile }) => [id, bus, address, profile]), [
+    ['device-1', 'bus-1', 2, 'acrel-adl400'],
+    ['device-2', 'bus-1', 3, 'acrel-adl400'],
+    ['device-3', 'bus-2', '000012345678', ''],
+    ['device-4', 'bus-3', 9, ''],
+  ]);
+  // An id that became free is used again, none twice.
+  assert.equal(newDevice({ ...draft, devices: draft.devices.slice(1) }).id, 'device-1');
+});
+
+test('what is no number goes to the gateway as it was typed, what is empty not at all', () => {
+  const draft: Draft = {
+    ...EMPTY,
+    buses: [{ id: 'b', way: 'modbus-tcp', values: { host: ' 10.0.0.7 ', port: '5o2' } }, { id: 'm', way: 'mqtt', values: { host: 'h', password: ' with spaces ' } }],
+    devices: [{ ...newDevice(EMPTY), bus: 'b', address: 'one', ct: '40', pt: '1.5' }, { ...newDevice(EMPTY), bus: 'm', address: '12' }],
+  };
+  const sent = payload(draft) as { buses: Record<string, unknown>[]; devices: Record<string, unknown>[] };
+  assert.deepEqual(sent.buses[0], { id: 'b', kind: 'modbus-tcp', host: '10.0.0.7', port: '5o2' });
+  assert.deepEqual(sent.buses[1], { id: 'm', kind: 'mqtt', host: 'h', port: null, username: null, password: ' with spaces ' });
+  assert.deepEqual(sent.devices.map(({ address, ct, pt, name }) => [address, ct, pt, name]), [['one', 40, 1.5, null], ['12', null, null, null]]);
+});
+
+test('rules keep what was chosen and typed when they are asked for again; only those chosen are sent', () => {
+  const row = { id: 'low', about: '电压偏低', rule: { id: 'low', kind: 'threshold', devices: ['a'], below: 198, unit: 'V' } };
+  const [first] = merged([row, { ...row, id: 'other' }], []);
+  assert.ok(first && !first.on);
+  assert.deepEqual(first.limits, { below: '198' });
+  const again = merged([{ ...row, rule: { ...row.rule, devices: ['a', 'b'] } }], [{ ...first, on: true, limits: { below: '200' } }]);
+  const sent = payload({ ...EMPTY, rules: [...again, { ...first, id: 'other' }] }) as { rules: unknown };
+  assert.deepEqual(sent.rules, [{ id: 'low', kind: 'threshold', devices: ['a', 'b'], below: 200, unit: 'V' }]);
 });
 
 test('every problem is told in the step of its field, and what is of no field at the end', () => {
   const wrong = (field: string): { field: string; zh: string; en: string } => ({ field, zh: '错', en: 'wrong' });
-  assert.equal(stepOf('site.name'), 'site');
-  assert.equal(stepOf('devices.2.place'), 'devices');
-  assert.equal(stepOf('destination.base_url'), 'destination');
-  assert.equal(stepOf(''), 'finish');
-  assert.equal(wrongIn('devices', [wrong('site.name'), wrong('devices.0.name'), wrong('devices.1.id')]).length, 2);
+  const cases = [['site.name', 'site'], ['places[1].name', 'site'], ['buses[0].host', 'devices'], ['devices[2].place', 'devices'], ['rules[0].below', 'rules'], ['destination.base_url', 'destination'], ['', 'finish']];
+  for (const [field = '', step] of cases) assert.equal(stepOf(field), step, field);
+  assert.equal(wrongIn('devices', [wrong('site.name'), wrong('devices[0].name'), wrong('buses[1]')]).length, 2);
+  const besideFields = besides('devices[1]', ['name'], ['devices[1]', 'devices[1].name', 'devices[1].at', 'devices[10].at'].map(wrong));
+  assert.deepEqual(besideFields.map(({ field }) => field), ['devices[1]', 'devices[1].at']);
 });

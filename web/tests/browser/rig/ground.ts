@@ -20,8 +20,8 @@ export async function ground(): Promise<Ground> {
   return standIn();
 }
 
-/** The stand-in, for what a gateway that runs cannot show: its first run. */
-export async function standIn(): Promise<Ground> {
+/** The stand-in for a gateway that was not built. */
+async function standIn(): Promise<Ground> {
   const root = new URL('../../../', import.meta.url).pathname;
   const server = await createServer({ root, configFile: `${root}vite.config.ts`, server: { port: 0, host: '127.0.0.1', watch: null, hmr: false }, logLevel: 'error', clearScreen: false });
   await server.listen();

@@ -43,8 +43,9 @@ export interface Program {
 
 const MOST_CHARS = 400_000;
 
+/** Its input stays open as long as the test lives: some peers end with it. */
 export function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   running.add(child);
   let text = '';
   const hear = (piece: Buffer): void => {

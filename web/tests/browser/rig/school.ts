@@ -185,6 +185,35 @@ outputs = [{ channel = "broadcast", text = { zh = "请立即疏散", en = "leave
 `;
 }
 
+/** The claim code in a log. */
+export function claimCode(log: string): string {
+  const found = /\b([0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){4})\b/.exec(log);
+  if (!found?.[1]) throw new Error(`no claim code in the log:\n${log}`);
+  return found[1];
+}
+
+/** Whether the console at this address answers. */
+export async function answers(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asked = request(`${url}/api/v1/session`, { rejectUnauthorized: false, timeout: 2000 }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    asked.on('error', () => resolve(false));
+    asked.end();
+  });
+}
+
+/** Asks the plain listener as this machine's root does. */
+export async function askLocally(port: number, dataDir: string, method: string, path: string, body?: unknown): Promise<unknown> {
+  const token = readFileSync(join(dataDir, 'local.token'), 'utf8').trim();
+  const init = { method, headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }, body: body === undefined ? undefined : JSON.stringify(body) };
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, init);
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return JSON.parse(text);
+}
+
 export class School {
   private gateway: Program | null = null;
   private constructor(
@@ -244,7 +273,7 @@ export class School {
       'the gateway answers',
       async () => {
         if (gateway.child.exitCode !== null) throw new Error(gateway.said());
-        return (await this.answers()) || undefined;
+        return (await answers(this.url)) || undefined;
       },
       60_000,
     ).catch((thrown: unknown) => {
@@ -252,22 +281,9 @@ export class School {
     });
   }
 
-  private async answers(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const asked = request(`${this.url}/api/v1/session`, { rejectUnauthorized: false, timeout: 2000 }, (answer) => {
-        answer.resume();
-        resolve(answer.statusCode === 200);
-      });
-      asked.on('error', () => resolve(false));
-      asked.end();
-    });
-  }
-
   /** The code by which a fresh gateway is claimed, as its log tells it. */
   code(): string {
-    const found = /\b([0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){4})\b/.exec(this.log());
-    if (!found?.[1]) throw new Error(`no claim code in the log:\n${this.log()}`);
-    return found[1];
+    return claimCode(this.log());
   }
 
   log(): string {
@@ -285,12 +301,7 @@ export class School {
     return this.ask('DELETE', path);
   }
   private async ask(method: string, path: string, body?: unknown): Promise<unknown> {
-    const token = readFileSync(join(this.dir, 'data', 'local.token'), 'utf8').trim();
-    const init = { method, headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }, body: body === undefined ? undefined : JSON.stringify(body) };
-    const response = await fetch(`http://127.0.0.1:${this.ports.http}${path}`, init);
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return JSON.parse(text);
+    return askLocally(this.ports.http, join(this.dir, 'data'), method, path, body);
   }
 
   publish(topic: string, message: unknown): void {
