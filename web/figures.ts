@@ -43,7 +43,7 @@ async function firstLoad(browser: Browser, school: School): Promise<{ signInKb: 
   const signInKb = sofar() / 1000;
   await signIn(seen, 'guard');
   await context.close();
-  // By the address alone, with nothing kept of the pages: all of it comes anew.
+  // In a browser that knows nothing yet: all of it comes anew.
   const again = await visit(browser, school);
   const total = await weigh(again.page);
   await signIn(again, 'guard');
@@ -88,12 +88,8 @@ interface Drawn {
   apiMs: number;
 }
 
-/** From the click on the year to its chart on the screen, and how much of that the gateway took to answer. */
+/** From the click on the year, away from a month, to its chart on the screen, and how much of that the gateway took to answer. */
 async function yearChart(page: Page): Promise<Drawn> {
-  await page.getByRole('button', { name: '月', exact: true }).click();
-  await page.waitForFunction(() => document.querySelectorAll('.chart canvas').length === 1 && document.querySelectorAll('section .table caption').length === 1);
-  // Buildings have been asked for, too.
-  await page.waitForFunction(() => !document.querySelector('[aria-busy="true"]'));
   await page.evaluate(() => {
     performance.clearResourceTimings();
     Reflect.deleteProperty(window, 'drawn');
@@ -119,7 +115,18 @@ async function yearChart(page: Page): Promise<Drawn> {
   });
   await page.getByRole('button', { name: '年', exact: true }).click();
   const drawn = await page.waitForFunction(() => Reflect.get(window, 'drawn') as Drawn | undefined);
+  await calm(page);
+  // Back, so that the next one begins as this one did.
+  const month = page.waitForResponse((answer) => answer.url().includes('/energy/series?') && !answer.url().includes('place='));
+  await page.getByRole('button', { name: '月', exact: true }).click();
+  await month;
+  await calm(page);
   return (await drawn.jsonValue()) as Drawn;
+}
+
+/** The chart is there, and all buildings have been asked for. */
+async function calm(page: Page): Promise<void> {
+  await page.waitForFunction(() => document.querySelector('.chart canvas') && !document.querySelector('[aria-busy="true"]'));
 }
 
 async function repeated<T>(measure: () => Promise<T>): Promise<T[]> {
@@ -135,7 +142,7 @@ async function measure(browser: Browser, school: School): Promise<Record<string,
   const seen = await visit(browser, school, { viewport: DESK });
   await signIn(seen, 'admin');
   await open(seen.page, `/energy?unit=month&day=${clock(lastYear().from).slice(0, 10)}`);
-  await seen.page.waitForSelector('.chart canvas');
+  await calm(seen.page);
   const drawn = await repeated(() => yearChart(seen.page));
   await seen.context.close();
   return {
