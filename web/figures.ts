@@ -34,22 +34,20 @@ async function weigh(page: Page): Promise<() => number> {
 
 /** Bytes until somebody can sign in, and until the desk can be used; and what a browser keeps of having signed in. */
 async function firstLoad(browser: Browser, school: School): Promise<{ signInKb: number; deskKb: number; state: State }> {
-  const seen = await visit(browser, school);
-  const { page, context } = seen;
-  const sofar = await weigh(page);
+  const { page, context } = await visit(browser, school);
+  const stranger = await weigh(page);
   await page.goto('/');
   await page.waitForSelector(SIGN_IN);
   await page.waitForLoadState('load');
-  const signInKb = sofar() / 1000;
-  await signIn(seen, 'guard');
+  const signInKb = stranger() / 1000;
   await context.close();
-  // In a browser that knows nothing yet: all of it comes anew.
+  // Again by a browser that knows nothing yet.
   const again = await visit(browser, school);
-  const total = await weigh(again.page);
+  const guard = await weigh(again.page);
   await signIn(again, 'guard');
   await again.page.waitForSelector(USABLE);
   await again.page.waitForLoadState('load');
-  const deskKb = total() / 1000;
+  const deskKb = guard() / 1000;
   const state = await again.context.storageState();
   await again.context.close();
   return { signInKb, deskKb, state };
