@@ -42,7 +42,7 @@ lint: ## form, lints, licences
 	fi
 
 bench: ## figures, one line each, into target/figures.json; ONLY=pipe runs one area
-	@scripts/setup build
+	@case "$(ONLY)" in '' | console*) scripts/setup test ;; *) scripts/setup build ;; esac
 	@ONLY="$(ONLY)" cargo bench --locked --bench figures
 
 torture: ## the tests that try the store, in their long form (an hour or two); ONLY=store, ONLY=crash_states … runs a part

@@ -74,6 +74,7 @@ const BENCHES: &[Bench] = &[
     Bench { figures: events::BURST, measure: events::burst },
     Bench { figures: latency::FIGURES, measure: latency::measure },
     Bench { figures: console::FIGURES, measure: console::measure },
+    Bench { figures: console::PAGES, measure: console::pages },
     Bench { figures: store::INGEST, measure: store::ingest },
     Bench { figures: store_sealed::FIGURES, measure: store_sealed::measure },
     Bench { figures: store_years::FIGURES, measure: store_years::measure },

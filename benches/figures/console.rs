@@ -1,15 +1,19 @@
-//! What fifty desks that watch and programs that ask cost an alarm: from its publish at Mosquitto to every desk.
+//! What fifty desks that watch and programs that ask cost an alarm: from its publish at Mosquitto to every desk; and how
+//! soon the pages are there in a browser.
 
 use crate::daemon::{Daemon, client};
 use crate::events::{Client, Mosquitto};
 use crate::latency::{self, BUTTONS, GATES, PRESS_EVERY, SCHOOL_PER_S};
-use crate::{Failure, Figure, Goal, quantile, scratch};
+use crate::{Failure, Figure, Goal, quantile, scratch, source};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,6 +21,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 pub(crate) const FIGURES: &[&str] =
     &["console.alarm_p99_ms_50_desks", "console.api_p99_ms", "console.rss_mb"];
+
+pub(crate) const PAGES: &[&str] =
+    &["console.first_load_kb", "console.usable_s_throttled", "console.year_chart_ms"];
 
 /// Desks that watch the live stream.
 const DESKS: usize = 50;
@@ -107,6 +114,75 @@ pub(crate) fn measure(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
             ),
         ])
     })
+}
+
+/// What `web/figures.ts` tells.
+#[derive(Debug, Deserialize)]
+struct Told {
+    first_load_kb: f64,
+    first_load_sign_in_kb: f64,
+    usable_s_throttled: f64,
+    usable_s_throttled_all: Vec<f64>,
+    usable_s: f64,
+    year_chart_ms: f64,
+    year_chart_ms_all: Vec<f64>,
+    year_chart_api_ms: f64,
+}
+
+/// The pages in Chromium, in front of this program with a year of forty meters.
+pub(crate) fn pages(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
+    let node = Command::new("node")
+        .args(["--import", "tsx", "figures.ts"])
+        .current_dir(source("web"))
+        .env("SCHOOLGATE_BIN", env!("CARGO_BIN_EXE_schoolgate"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
+    let out = runtime.block_on(node).map_err(|error| format!("node cannot be started: {error}"))?;
+    if !out.status.success() {
+        return Err(format!("web/figures.ts ended: {}", out.status).into());
+    }
+    let told: Told = serde_json::from_slice(&out.stdout)?;
+    let worst = |all: &[f64]| quantile(all, 1.0);
+    Ok(vec![
+        Figure::new(
+            "console.first_load_kb",
+            told.first_load_kb,
+            "kB",
+            Goal::Below(300.0),
+            format!(
+                "bytes on the wire, compressed, by a browser that knows nothing yet, until the desk can be used; {:.1} kB \
+                 until one can sign in",
+                told.first_load_sign_in_kb
+            ),
+        ),
+        Figure::new(
+            "console.usable_s_throttled",
+            told.usable_s_throttled,
+            "s",
+            Goal::AtMost(2.0),
+            format!(
+                "from opening the address, signed in and nothing cached, to a desk that can be used, processor throttled \
+                 fourfold; median of {}, worst {:.2} s; {:.2} s unthrottled",
+                told.usable_s_throttled_all.len(),
+                worst(&told.usable_s_throttled_all),
+                told.usable_s
+            ),
+        ),
+        Figure::new(
+            "console.year_chart_ms",
+            told.year_chart_ms,
+            "ms",
+            Goal::AtMost(200.0),
+            format!(
+                "from the click to the painted chart of 365 days of 40 meters beside the year before; median of {}, worst \
+                 {:.0} ms; {:.0} ms of it waiting for the gateway's answer",
+                told.year_chart_ms_all.len(),
+                worst(&told.year_chart_ms_all),
+                told.year_chart_api_ms
+            ),
+        ),
+    ])
 }
 
 /// The token of this machine's command line.

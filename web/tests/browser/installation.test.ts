@@ -1,12 +1,10 @@
 // The pages of the installation: that each loads whole and can be used by all, and what each is for.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
-import { answerEnergy } from '../../dev/mock/pages/energy.ts';
+import type { Browser } from 'playwright-core';
 import { RIGHTS } from '../../src/pages/roles.ts';
 import type { Right, Role } from '../../src/session.ts';
-import { accessible, DESK, fits, launch, leave, PHONE, picture, signIn, visit, type Visit } from './rig/browser.ts';
+import { accessible, DESK, fits, launch, leave, open, PHONE, picture, settled, signIn, speaksEnglish, visit, type Visit } from './rig/browser.ts';
 import { ground, type Ground } from './rig/ground.ts';
 
 let browser: Browser;
@@ -41,17 +39,6 @@ async function come({ role = 'admin', phone = false, lang = 'zh-CN', path = '/' 
   return here;
 }
 
-async function open(page: Page, path: string): Promise<void> {
-  await page.goto(path);
-  await page.waitForSelector('main h1, main .empty');
-  await settled(page);
-}
-
-/** Nothing is loading any more. */
-async function settled(page: Page): Promise<void> {
-  await page.waitForFunction(() => !/正在读取…|Loading…/.test(document.querySelector('main')?.textContent ?? ''));
-}
-
 const DEVICE = (): string => (place.real ? '/devices/th-1' : '/devices/em-02');
 /** A day that is over, so that the picture is the same at every hour. */
 const DAY = '2026-11-18';
@@ -62,8 +49,6 @@ const PAGES: [name: string, path: () => string, zh: string, en: string][] = [
   ['quarantine', () => '/devices?tab=quarantine', '设备', 'Devices'],
   ['strangers', () => '/devices?tab=strangers', '设备', 'Devices'],
   ['device', () => `${DEVICE()}?day=${DAY}`, '', ''],
-  ['energy', () => `/energy?day=${DAY}`, '用能', 'Energy'],
-  ['energy-year', () => '/energy?unit=year&day=2025-06-01', '用能', 'Energy'],
   ['rules', () => '/rules', '规则', 'Rules'],
   ['rules-try', () => '/rules?tab=try', '规则', 'Rules'],
   ['uploads', () => '/uploads', '上报', 'Uploads'],
@@ -87,14 +72,13 @@ for (const phone of [false, true]) {
     const here = await come({ phone });
     for (const [name, path, zh] of PAGES) {
       await t.test(name, async () => {
-        await seeded(here.page, name);
         await open(here.page, path());
         if (zh) assert.equal(await here.page.textContent('main h1'), zh);
         assert.equal(await here.page.locator('main .refusal').count(), 0, await here.page.textContent('main').then(String));
         await fits(here.page, name);
         await accessible(here.page, name);
         if (!phone) await here.page.setViewportSize({ ...DESK, height: TALL.has(name) ? 1000 : DESK.height });
-        await here.page.evaluate((year) => (year ? document.querySelector('main section')?.scrollIntoView() : scrollTo(0, 0)), name === 'energy-year');
+        await here.page.evaluate(() => scrollTo(0, 0));
         await picture(here.page, `${name}-${phone ? 'phone' : 'desk'}`, phone && SHORT.has(name));
       });
     }
@@ -105,36 +89,15 @@ for (const phone of [false, true]) {
 /** Pages that are short enough to be kept whole on a phone. */
 const SHORT = new Set(['me', 'system', 'rules-try']);
 /** Pages of which a picture should show the chart. */
-const TALL = new Set(['energy', 'report-period', 'report-figures', 'device', 'uploads']);
-
-/** A year of a school's meters, the same each time, in place of what a fresh gateway has: nothing. */
-async function seeded(page: Page, name: string): Promise<void> {
-  if (!name.startsWith('energy')) return;
-  await page.unroute('**/api/v1/energy/series*');
-  await page.route('**/api/v1/energy/series*', (route) => {
-    const url = new URL(route.request().url());
-    // Places of the school before us are not those of the seed: it gives each a share of its own.
-    const query = new URLSearchParams(url.searchParams);
-    const of = query.get('place');
-    if (of && !SEEDED.has(of)) query.set('place', 'teaching');
-    const reply = answerEnergy({ method: 'GET', path: '/api/v1/energy/series', query, body: {}, name: 'test' });
-    return route.fulfill({ status: 200, contentType: 'application/json', body: JSON.stringify(reply?.body) });
-  });
-}
-const SEEDED = new Set(['campus', 'teaching', 'canteen', 'dormitory', 'lab', 'teaching-1', 'machine-room', 'gate', 'field']);
-
-/** Names that people gave stay as they are. */
-const NAMES = /(示例|示范|测试)小学[^·]*|(教学楼|食堂|宿舍楼|实验楼)\S*/g;
+const TALL = new Set(['report-period', 'report-figures', 'device', 'uploads']);
 
 test('pages speak English when asked to', async () => {
   const here = await come({ lang: 'en-GB' });
   for (const [name, path, , en] of PAGES) {
     if (!en) continue;
-    await seeded(here.page, name);
     await open(here.page, path());
     assert.equal(await here.page.textContent('main h1'), en, name);
-    const heads = await here.page.locator('main h2, main th, main .field label, main nav a, main button').allTextContents();
-    for (const head of heads) assert.doesNotMatch(head.replace(NAMES, ''), /[\u4e00-\u9fff]/, `${name}: ${head}`);
+    await speaksEnglish(here.page, name);
   }
   await leave(here);
 });
@@ -200,62 +163,6 @@ test('devices are found by name, state and place, and the choice is in the addre
   await page.waitForSelector('main .table tbody tr');
   await settled(page);
   assert.ok((await rows.count()) < all);
-  await leave(here);
-});
-
-test('a year of energy: drawn soon, as a table and as a file with the same figures', async () => {
-  const here = await come({});
-  const { page } = here;
-  await seeded(page, 'energy');
-  await open(page, '/energy?unit=month&day=2025-06-01');
-  await page.waitForSelector('.chart canvas');
-  const probe = await page.context().newCDPSession(page);
-  await probe.send('Performance.enable');
-  const script = async (): Promise<number> => {
-    const { metrics } = await probe.send('Performance.getMetrics');
-    return (metrics.find(({ name }) => name === 'ScriptDuration')?.value ?? 0) * 1000;
-  };
-  const begun = await script();
-  await page.getByRole('button', { name: '年', exact: true }).click();
-  await page.waitForFunction(() => /2025（|2025$|2025 /.test(document.querySelector('.chart figcaption')?.textContent ?? '') && document.querySelectorAll('.chart canvas').length === 1);
-  await page.waitForFunction(() => document.querySelectorAll('main section').length >= 3);
-  const took = (await script()) - begun;
-  assert.ok(took < 200, `drawing a year took ${took.toFixed(0)} ms of script`);
-  // The days of the year, as a table …
-  const chart = page.locator('figure.chart').first();
-  await chart.getByRole('button', { name: '表格' }).click();
-  const days = await chart.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent ?? '')));
-  assert.equal(days.length, 365);
-  assert.equal(days[0]?.[0], '2025-01-01');
-  const sum = days.reduce((all, [, kwh = '']) => all + Number(kwh), 0);
-  const shown = Number(String(await page.locator('.figure-big').first().textContent()).replace(/[^\d.]/g, ''));
-  assert.ok(Math.abs(sum - shown) < 30, `${sum} in the table, ${shown} above it`);
-  // … and as a file.
-  const [file] = await Promise.all([page.waitForEvent('download'), chart.getByRole('button', { name: 'CSV' }).click()]);
-  const lines = readFileSync(await file.path(), 'utf8').split('\r\n').filter(Boolean);
-  assert.equal(lines.length, 366);
-  assert.ok(lines[0]?.startsWith('\ufeff时间,'), lines[0]);
-  assert.equal(Number(lines[1]?.split(',')[1]).toFixed(1), days[0]?.[1]);
-  // Twelve months, and the buildings.
-  const months = page.locator('section', { hasText: '逐日用电' }).locator('.table tbody tr');
-  assert.equal(await months.count(), 12);
-  await page.waitForFunction(() => /各楼用电/.test(document.body.textContent ?? ''));
-  await page.locator('section', { hasText: '各楼用电' }).locator('tbody a').first().click();
-  await page.waitForFunction(() => new URL(location.href).searchParams.has('place'));
-  await leave(here);
-});
-
-test('energy is walked through by the keyboard alone', async () => {
-  const here = await come({});
-  const { page } = here;
-  await seeded(page, 'energy');
-  await open(page, `/energy?day=${DAY}`);
-  await page.getByRole('button', { name: '前一段' }).focus();
-  await page.keyboard.press('Enter');
-  await page.waitForFunction(() => document.querySelector('.span-name')?.textContent === '2026-11-17');
-  await page.keyboard.press('Shift+Tab');
-  await page.keyboard.press('Space');
-  await page.waitForFunction(() => new URL(location.href).searchParams.get('unit') === 'year');
   await leave(here);
 });
 

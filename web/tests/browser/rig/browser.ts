@@ -8,13 +8,14 @@ import { PASSWORD } from './school.ts';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const IMAGES = new URL('../../../../docs/images/', import.meta.url).pathname;
 const MOST_BYTES = 200_000;
+export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 export const DESK = { width: 1366, height: 768 };
 export const PHONE = { width: 360, height: 740 };
 
 export async function launch(): Promise<Browser> {
   return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: CHROMIUM,
     // Names lead nowhere: a page that asked for anything else would fail here.
     args: ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
   });
@@ -73,6 +74,27 @@ export async function signIn({ page }: Visit, name: string, kiosk = false, path 
   if (kiosk) await page.check('input[type="checkbox"]');
   await page.click('button[type="submit"]');
   await page.waitForSelector('header.top', { timeout: 20_000 });
+}
+
+/** Goes to a page of the installation and waits until it is whole. */
+export async function open(page: Page, path: string): Promise<void> {
+  await page.goto(path);
+  await page.waitForSelector('main h1, main .empty');
+  await settled(page);
+}
+
+/** Nothing is loading any more. */
+export async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(() => !/正在读取…|Loading…/.test(document.querySelector('main')?.textContent ?? ''));
+}
+
+/** Names that people gave stay as they are. */
+const NAMES = /(示例|示范|测试)小学[^·]*|(教学楼|食堂|宿舍楼|实验楼)\S*/g;
+
+/** The words of a page are English. */
+export async function speaksEnglish(page: Page, what: string): Promise<void> {
+  const heads = await page.locator('main h2, main th, main .field label, main nav a, main button').allTextContents();
+  for (const head of heads) assert.doesNotMatch(head.replace(NAMES, ''), /[\u4e00-\u9fff]/, `${what}: ${head}`);
 }
 
 /** Ends a visit: nothing went elsewhere, nothing broke. */

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { camera, type Camera } from './camera.ts';
 import { freePort, start, until, type Program } from './process.ts';
 
-const ROOT = new URL('../../../../', import.meta.url).pathname;
+export const ROOT = new URL('../../../../', import.meta.url).pathname;
 export const BINARY = process.env.SCHOOLGATE_BIN ?? join(ROOT, 'target/debug/schoolgate');
 export const BUTTONS = 24;
 export const PASSWORD = '校门外的三棵银杏树 2026';
@@ -31,7 +31,7 @@ interface Ports {
   receiver: number;
 }
 
-function configuration(ports: Ports, cam: string): string {
+function configuration(ports: Ports, cam: string, more: string): string {
   const buttons = Array.from({ length: BUTTONS }, (_, i) => `
 [[device]]
 id = "help-${i + 1}"
@@ -182,7 +182,7 @@ outputs = [
 id = "evacuate"
 kind = "evacuate"
 outputs = [{ channel = "broadcast", text = { zh = "请立即疏散", en = "leave the building" } }]
-`;
+${more}`;
 }
 
 /** The claim code in a log. */
@@ -224,8 +224,8 @@ export class School {
     private readonly receiver: Server,
   ) {}
 
-  /** A school whose gateway runs and whom nobody has claimed. */
-  static async fresh(): Promise<School> {
+  /** A school whose gateway runs and whom nobody has claimed; `more` is added to its configuration. */
+  static async fresh(more = ''): Promise<School> {
     if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: cargo build -p schoolgate`);
     const dir = mkdtempSync(join(tmpdir(), 'schoolgate-pages-'));
     const [http, console, broker, receiver] = [await freePort(), await freePort(), await freePort(), await freePort()];
@@ -245,15 +245,15 @@ export class School {
     await new Promise<void>((resolve) => server.listen(receiver, '127.0.0.1', resolve));
     writeFileSync(join(dir, 'campus.svg'), PLAN);
     writeFileSync(join(dir, 'floor.svg'), FLOOR);
-    writeFileSync(join(dir, 'gateway.toml'), configuration(ports, cam.url), { mode: 0o600 });
+    writeFileSync(join(dir, 'gateway.toml'), configuration(ports, cam.url, more), { mode: 0o600 });
     const school = new School(dir, ports, mosquitto, cam, server);
     await school.begin();
     return school;
   }
 
   /** A school with an account for each role. */
-  static async claimed(): Promise<School> {
-    const school = await School.fresh();
+  static async claimed(more = ''): Promise<School> {
+    const school = await School.fresh(more);
     await school.post('/api/v1/claim', { code: school.code(), name: 'admin', password: PASSWORD });
     for (const role of ROLES) {
       if (role !== 'admin') await school.post('/api/v1/accounts', { name: role, role, password: PASSWORD, actor: 'test' });
@@ -351,6 +351,10 @@ export class School {
   }
   async kill(): Promise<void> {
     await this.gateway?.kill('SIGKILL');
+  }
+  /** Ends the gateway as its service manager would; `begin` starts it again. */
+  async end(): Promise<void> {
+    await this.gateway?.kill('SIGTERM');
   }
 
   async stop(): Promise<void> {
