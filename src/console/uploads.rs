@@ -12,10 +12,14 @@ use crate::store::{self, Uploaded, Usage};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Days of which each is told.
+const DAYS: usize = 30;
 const DAY_MS: i64 = 24 * 3_600_000;
 /// The spans of which completeness is told, milliseconds: a day and 30 days.
 const SPANS_MS: [i64; 2] = [DAY_MS, 30 * DAY_MS];
@@ -53,6 +57,8 @@ struct Row {
     day: Complete,
     /// Of what was owed in the last 30 days.
     month: Complete,
+    /// Of each of the last 30 days of the school, oldest first: its first moment, how many were owed, how many accepted.
+    history: Vec<(i64, u64, u64)>,
     last_success: Option<i64>,
     last_failure: Option<i64>,
     last_error: Option<Text>,
@@ -84,24 +90,45 @@ struct Found {
     oldest: Option<Wall>,
     day: Complete,
     month: Complete,
+    history: Vec<(i64, u64, u64)>,
+}
+
+/// The last days of a zone, oldest first; that of `now` is told up to now.
+fn days(now: Wall, zone: &TimeZone) -> Vec<(Wall, Wall)> {
+    let Ok(at) = Timestamp::from_millisecond(now.0) else { return Vec::new() };
+    let mut starts = vec![now.plus_ms(1)];
+    let mut day = at.to_zoned(zone.clone()).date();
+    while starts.len() <= DAYS {
+        let (Ok(start), Ok(before)) = (day.to_zoned(zone.clone()), day.yesterday()) else { break };
+        starts.push(Wall(start.timestamp().as_millisecond()));
+        day = before;
+    }
+    starts.reverse();
+    starts.iter().copied().zip(starts.iter().copied().skip(1)).collect()
 }
 
 async fn uploads(State(console): State<Console>) -> Result<Json<Rows>, Problem> {
     let now = console.clock.now().wall;
     let ids: Vec<DestinationId> = console.destinations.keys().cloned().collect();
+    let days = days(now, &console.duty.zone);
     let found = read(&console, move |reader| {
         let mut found = Vec::new();
         for id in ids {
             let [day, month] = SPANS_MS.map(|ms| reader.uploaded(&id, (now.plus_ms(-ms), now.plus_ms(1))));
             let (waiting, oldest) = reader.waiting(&id)?;
             let (day, month) = (Complete::of(day?), Complete::of(month?));
-            found.push(Found { id, waiting, oldest, day, month });
+            let mut history = Vec::with_capacity(DAYS);
+            for span in &days {
+                let told = reader.uploaded(&id, *span)?;
+                history.push((span.0.0, told.owed(), told.accepted));
+            }
+            found.push(Found { id, waiting, oldest, day, month, history });
         }
         Ok(found)
     })
     .await?;
     let row = |found: Found| {
-        let Found { id, waiting, oldest, day, month } = found;
+        let Found { id, waiting, oldest, day, month, history } = found;
         let status = console.destinations.get(&id)?.borrow().clone();
         let lag_ms = oldest.map_or(0, |oldest| now.since(oldest).max(0));
         Some(Row {
@@ -112,6 +139,7 @@ async fn uploads(State(console): State<Console>) -> Result<Json<Rows>, Problem> 
             lag_secs: u64::try_from(lag_ms / 1000).unwrap_or(0),
             day,
             month,
+            history,
             last_success: status.last_success.map(|at| at.0),
             last_failure: status.last_failure.map(|at| at.0),
             last_error: status.last_error,
@@ -230,4 +258,20 @@ fn rss() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_school_and_the_last_ends_now() {
+        let zone = jiff::tz::TimeZoneDatabase::bundled().get("Asia/Shanghai").unwrap();
+        // 2026-03-01T00:30 in Shanghai.
+        let now = Wall(1_772_296_200_000);
+        let days = days(now, &zone);
+        assert_eq!(days.len(), DAYS);
+        assert_eq!(days[DAYS - 1], (Wall(1_772_294_400_000), now.plus_ms(1)));
+        assert!(days.windows(2).all(|pair| pair[0].1 == pair[1].0 && pair[0].1.since(pair[0].0) == DAY_MS));
+    }
 }
