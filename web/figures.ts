@@ -3,11 +3,13 @@
 import { existsSync } from 'node:fs';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { CHROMIUM, DESK, launch, open, signIn, visit } from './tests/browser/rig/browser.ts';
+import { until } from './tests/browser/rig/process.ts';
 import { BINARY, type School } from './tests/browser/rig/school.ts';
 import { clock, lastYear, schoolWithYears } from './tests/browser/rig/year.ts';
 
 const TIMES = 5;
 const THROTTLE = 4;
+const QUIET_MS = 1000;
 const SIGN_IN = 'input[autocomplete="username"]';
 /** The desk knows whether there is anything to do. */
 const USABLE = '.calm, .alarm-card';
@@ -32,22 +34,30 @@ async function weigh(page: Page): Promise<() => number> {
   return () => [...bytes.values()].reduce((all, one) => all + one, 0);
 }
 
+/** What has come, kB, once nothing more does: a page may be used before all of it is there. */
+async function quiet(sofar: () => number): Promise<number> {
+  let [last, since] = [-1, performance.now()];
+  return until('nothing is loading', () => {
+    const bytes = sofar();
+    if (bytes !== last) [last, since] = [bytes, performance.now()];
+    return performance.now() - since > QUIET_MS ? bytes / 1000 : undefined;
+  });
+}
+
 /** Bytes until somebody can sign in, and until the desk can be used; and what a browser keeps of having signed in. */
 async function firstLoad(browser: Browser, school: School): Promise<{ signInKb: number; deskKb: number; state: State }> {
   const { page, context } = await visit(browser, school);
   const stranger = await weigh(page);
   await page.goto('/');
   await page.waitForSelector(SIGN_IN);
-  await page.waitForLoadState('load');
-  const signInKb = stranger() / 1000;
+  const signInKb = await quiet(stranger);
   await context.close();
   // Again by a browser that knows nothing yet.
   const again = await visit(browser, school);
   const guard = await weigh(again.page);
   await signIn(again, 'guard');
   await again.page.waitForSelector(USABLE);
-  await again.page.waitForLoadState('load');
-  const deskKb = guard() / 1000;
+  const deskKb = await quiet(guard);
   const state = await again.context.storageState();
   await again.context.close();
   return { signInKb, deskKb, state };
