@@ -206,9 +206,8 @@ async fn desk(url: String, token: String) -> Result<Heard, Failure> {
             }
             let data = message.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_default();
             let told: Value = serde_json::from_str(data)?;
-            if let ("raised", Some(device)) =
-                (told["change"]["kind"].as_str().unwrap_or_default(), told["alarm"]["device"].as_str())
-            {
+            let text = |at: &str| told.pointer(at).and_then(Value::as_str);
+            if let (Some("raised"), Some(device)) = (text("/change/kind"), text("/alarm/device")) {
                 heard.entry(device.to_owned()).or_insert(at);
             }
         }
