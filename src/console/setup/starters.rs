@@ -97,10 +97,12 @@ fn pieces(file: &str) -> Vec<(String, toml::Table)> {
     pieces
 }
 
-/// A line without the number of what it fulfils, such as `AC-35`: that says nothing to whoever sets up.
-fn unnumbered(line: &str) -> &str {
-    line.strip_prefix("AC-")
-        .map_or(line, |rest| rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim_start())
+/// A line without the numbers of what it fulfils, such as `AC-35`: they say nothing to whoever sets up.
+fn unnumbered(mut line: &str) -> &str {
+    while let Some(rest) = line.strip_prefix("AC-") {
+        line = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim_start();
+    }
+    line
 }
 
 #[cfg(test)]
@@ -118,7 +120,7 @@ mod tests {
         let ids: BTreeSet<String> =
             FILES.iter().flat_map(|file| pieces(file)).map(|(_, rule)| rule["id"].to_string()).collect();
         assert!(ids.len() > 20, "{ids:?}");
-        assert_eq!(unnumbered("AC-33b 电压偏低"), "电压偏低");
+        assert_eq!(unnumbered("AC-11 AC-33b 电压偏低"), "电压偏低");
         assert!(FILES.iter().flat_map(|file| pieces(file)).all(|(about, _)| !about.starts_with("AC-")));
     }
 }
