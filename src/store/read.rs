@@ -303,8 +303,11 @@ impl Reader {
         let mut rows = each(
             &self.db,
             "select count(*) as waiting, \
-             (select created from outbox where destination = ?1 order by lane, seq limit 1) as oldest \
-             from outbox where destination = ?1",
+             (select min(created) from (\
+             select * from (select created from outbox where destination = ?1 and lane = 0 order by seq limit 1) \
+             union all \
+             select * from (select created from outbox where destination = ?1 and lane = 1 order by seq limit 1)\
+             )) as oldest from outbox where destination = ?1",
             [destination.as_str()],
             |row| {
                 let waiting = u64::try_from(get::<i64>(row, "waiting")?).unwrap_or(0);

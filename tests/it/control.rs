@@ -293,6 +293,11 @@ async fn a_pulse_returns_after_a_kill_and_at_a_stop() {
     assert!(told.contains("back to rest by itself in 60") || told.contains("by itself in 59"), "{told}");
     assert_eq!(relay.ask("coil 1").await, "1");
     assert!(control(&school, "pump").await["rest_at"].is_i64());
+    until("what came of it is written down", async || {
+        let results = "select count(*) from audit where subject = 'pump' and detail like 'result=done%'";
+        (school.count(results) == 1).then_some(())
+    })
+    .await;
     daemon.kill().await;
     assert_eq!(relay.ask("coil 1").await, "1");
 

@@ -68,7 +68,8 @@ impl Provider {
             .expect("node runs (scripts/setup test)");
         let orders = child.stdin.take().unwrap();
         let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = timeout(PATIENCE, told.next_line()).await.expect("in time").unwrap();
+        // It makes keys first, which takes a slow machine its time.
+        let line = timeout(3 * PATIENCE, told.next_line()).await.expect("in time").unwrap();
         let issuer = line.expect("the provider starts (scripts/setup test installs its packages)");
         Self { dir, _child: child, pipes: Pipes::new((orders, told)), issuer }
     }
