@@ -29,7 +29,7 @@ fn read(text: &str, zone: &TimeZone) -> Result<Calendar, Vec<String>> {
         _ => Err(problems
             .into_sorted()
             .iter()
-            .map(|p| format!("{}:{}: {} -> {}", p.spot.line, p.spot.column, p.message, p.advice))
+            .map(|p| format!("{}:{}: {} -> {}", p.spot.line, p.spot.column, p.message.en, p.advice.en))
             .collect()),
     }
 }

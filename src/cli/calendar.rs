@@ -1,6 +1,6 @@
 //! `schoolgate calendar show|import`: what the gateway believes of each day, and days from a file that somebody else made.
 
-use super::words::{lang, say};
+use super::words::{self, lang, say};
 use super::{At, EXIT_USAGE, complain, configured, table};
 use crate::calendar::import::{Change, Import, MAX_BYTES, Remark, changes};
 use crate::calendar::{Calendar, Day, DayKind, MAIN, Period, weekday_named, weekday_word};
@@ -255,7 +255,7 @@ impl Take {
         let after = match config::load_with(config, Some((&path, &text))) {
             Ok(after) => after,
             Err(problems) => {
-                problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+                words::tell(&problems, out)?;
                 let zh = "这样写配置不能加载，没有写入；补班按周几上课可用 --as 2026-10-10=wed 说明";
                 let en = "the configuration would not load, nothing was written; whose bells ring on a make-up workday \
                           can be said with --as 2026-10-10=wed";
@@ -349,7 +349,7 @@ fn loaded(
     match config::load_with(path, other) {
         Ok(config) => Ok(Ok(config)),
         Err(problems) => {
-            problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+            words::tell(&problems, out)?;
             Ok(Err(ExitCode::from(EXIT_USAGE)))
         }
     }

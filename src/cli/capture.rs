@@ -4,7 +4,7 @@ use super::probe::{Range, Table, range, registers};
 use super::profile::text_of;
 use super::progress::{Progress, left};
 use super::wired::{Target, block_on, gateway_runs, open, refuse, refuse_used, target, unless_stopped};
-use super::words::say;
+use super::words::{say, tell};
 use super::{At, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured};
 use crate::config::{BusKind, Config, Device};
 use crate::document::Problems;
@@ -88,7 +88,7 @@ pub(super) fn read(path: &Path, out: &mut impl Write) -> io::Result<Result<file:
     match file::parse(&path.display().to_string(), &text, &problems) {
         Some(capture) => Ok(Ok(capture)),
         None => {
-            problems.into_sorted().iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+            tell(&problems.into_sorted(), out)?;
             Ok(Err(ExitCode::from(EXIT_USAGE)))
         }
     }

@@ -1,6 +1,6 @@
 //! `schoolgate check`: tells everything that is wrong in the configuration, or what was understood.
 
-use super::words::say;
+use super::words::{lang, say, tell};
 use super::{At, EXIT_USAGE, calendar};
 use crate::alarm::Step;
 use crate::config::{self, Config, Privacy};
@@ -24,7 +24,7 @@ impl Check {
             Ok(config) => {
                 writeln!(out, "{}", understood(&config))?;
                 for caution in &config.cautions {
-                    writeln!(out, "{}{caution}", say("注意：", "note: "))?;
+                    writeln!(out, "{}{}", say("注意：", "note: "), caution.in_lang(lang()))?;
                 }
                 for note in calendar::notes(&config, SystemClock::new().now().wall) {
                     writeln!(out, "{note}")?;
@@ -32,9 +32,7 @@ impl Check {
                 Ok(ExitCode::SUCCESS)
             }
             Err(problems) => {
-                for problem in &problems {
-                    writeln!(out, "{problem}")?;
-                }
+                tell(&problems, out)?;
                 let many = problems.len();
                 let zh = format!("共 {many} 个问题；“->” 后面是改法，改好后再检查一次");
                 writeln!(out, "{}", say(zh, counted(many, "problem")))?;

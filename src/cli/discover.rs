@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::wired::{block_on, gateway_runs, refuse_used, unless_stopped};
-use super::words::{lang, said, say};
+use super::words::{lang, said, say, tell};
 use super::{DEFAULT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured};
 use crate::config::{self, Config, Parity};
 use crate::model::PlaceId;
@@ -89,7 +89,7 @@ impl Discover {
         let profiles = match config::load_profiles(&self.config, self.profiles.as_deref()) {
             Ok(set) => set,
             Err(problems) => {
-                problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+                tell(&problems, out)?;
                 let zh = "没有可用的设备模板：用 --profiles 指明目录";
                 writeln!(
                     io::stderr(),

@@ -154,9 +154,7 @@ fn configured(path: &Path, out: &mut impl Write) -> io::Result<Result<Config, Ex
     match config::load(path) {
         Ok(config) => Ok(Ok(config)),
         Err(problems) => {
-            for problem in &problems {
-                writeln!(out, "{problem}")?;
-            }
+            words::tell(&problems, out)?;
             Ok(Err(ExitCode::from(EXIT_USAGE)))
         }
     }

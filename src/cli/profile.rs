@@ -1,6 +1,6 @@
 //! `schoolgate profile test|new`: try a device profile against its vectors, or begin one from a capture.
 
-use super::words::say;
+use super::words::{say, tell};
 use super::{EXIT_USAGE, capture, complain};
 use crate::document::{MAX_DOCUMENT_BYTES, Problems};
 use crate::model::ProfileId;
@@ -129,7 +129,7 @@ fn test(paths: &[PathBuf], out: &mut impl Write) -> io::Result<ExitCode> {
             }
         }
         let problems = problems.into_sorted();
-        problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+        tell(&problems, out)?;
         wrong += usize::from(!problems.is_empty());
     }
     let of = files.len();

@@ -5,7 +5,7 @@ mod explain;
 mod list;
 mod replay;
 
-use super::words::say;
+use super::words::{self, say};
 use super::{At, EXIT_USAGE};
 use crate::config::{self, Trial};
 use crate::document::{Document, Problem, Problems};
@@ -65,9 +65,7 @@ fn trial(
 
 /// Prints what is wrong.
 fn tell(problems: &[Problem], out: &mut impl Write) -> io::Result<ExitCode> {
-    for problem in problems {
-        writeln!(out, "{problem}")?;
-    }
+    words::tell(problems, out)?;
     let many = problems.len();
     let zh = format!("共 {many} 个问题；“->” 后面是改法");
     writeln!(out, "{}", say(zh, format!("problems: {many}; what to write instead stands behind ->")))?;

@@ -1,7 +1,7 @@
 //! `schoolgate strangers` and `schoolgate adopt`: who speaks to the gateway without being configured, and the
 //! configuration that makes a device of it. Work while the gateway is stopped, too.
 
-use super::words::{lang, say};
+use super::words::{lang, say, tell};
 use super::{At, EXIT_UNAVAILABLE, EXIT_USAGE, complain, configured, table};
 use crate::config::{self, Config, ProfileSet};
 use crate::model::{DeviceId, Lang};
@@ -100,7 +100,7 @@ impl Adopt {
         let profiles = match config::load_profiles(&self.at.config, None) {
             Ok(profiles) => profiles,
             Err(problems) => {
-                problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+                tell(&problems, out)?;
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         };

@@ -116,7 +116,7 @@ fn text(reader: &Reader<'_>, key: &str, what: Attached, sources: &Sources<'_>) -
                 reader,
                 key,
                 format!("'{key}' names no file"),
-                &format!("write the path of a file that holds the secret, such as `{key} = \"secrets/…\"`"),
+                format!("write the path of a file that holds the secret, such as `{key} = \"secrets/…\"`"),
             );
             None
         }

@@ -1,12 +1,13 @@
 //! Values that several tables share: hosts, URLs, spans of time, and secrets that must not be written here.
 
 use crate::document::{Problem, Reader, SECRET_KEYS};
+use crate::model::Text;
 use std::net::IpAddr;
 use std::time::Duration;
 use url::{Host, Url};
 
 /// Notes a problem at `key` without showing its value.
-pub(super) fn quiet(reader: &Reader<'_>, key: &str, message: impl Into<String>, advice: &str) {
+pub(super) fn quiet(reader: &Reader<'_>, key: &str, message: impl Into<Text>, advice: impl Into<Text>) {
     let mut spot = reader.spot(key);
     spot.text = format!("{key} = …");
     reader.problems().add(Problem { spot, message: message.into(), advice: advice.into() });
@@ -23,7 +24,7 @@ pub(super) fn finish(reader: Reader<'_>, secret_file_key: Option<&str>) {
             }
             None => "remove it: this table needs no secret".into(),
         };
-        quiet(&reader, key, format!("'{key}' is a secret and must not stand in this file"), &advice);
+        quiet(&reader, key, format!("'{key}' is a secret and must not stand in this file"), advice);
     }
     reader.finish();
 }
@@ -104,7 +105,7 @@ pub(super) fn url(reader: &Reader<'_>, key: &str, example: &str) -> Option<Url> 
     let message = format!("'{key}' {}", wrong.unwrap_or_default());
     let advice = format!("write a URL such as \"{example}\"");
     if text.contains('@') {
-        quiet(reader, key, message, &format!("{advice}; secrets go in files"));
+        quiet(reader, key, message, format!("{advice}; secrets go in files"));
     } else {
         reader.problem(key, message, advice);
     }

@@ -8,6 +8,7 @@ use super::resolve::{Sources, parse};
 use super::sealed::{SealKey, is_sealed};
 use super::site::DEFAULT_DATA_DIR;
 use crate::document::{Document, MAX_DOCUMENT_BYTES, Problem, Problems, Spot};
+use crate::model::Text;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
@@ -172,7 +173,7 @@ fn read_conf_d(dir: &Path, files: &mut Vec<(String, String)>, problems: &Problem
             problems.add(file_problem(
                 dir,
                 &refused(dir, &error),
-                "make it a directory with *.toml files".into(),
+                ("把它改成放 *.toml 文件的目录", "make it a directory with *.toml files"),
             ));
             return;
         }
@@ -180,8 +181,14 @@ fn read_conf_d(dir: &Path, files: &mut Vec<(String, String)>, problems: &Problem
     if names.len() > MAX_FILES {
         problems.add(Problem {
             spot: whole(dir),
-            message: format!("conf.d has {} files", names.len()),
-            advice: format!("merge them into at most {MAX_FILES}"),
+            message: Text::new(
+                format!("conf.d 里有 {} 个文件", names.len()),
+                format!("conf.d has {} files", names.len()),
+            ),
+            advice: Text::new(
+                format!("合并成最多 {MAX_FILES} 个"),
+                format!("merge them into at most {MAX_FILES}"),
+            ),
         });
     }
     for path in names.into_iter().take(MAX_FILES) {
@@ -244,8 +251,14 @@ fn profiles_in(dir: &Path, spot: Spot, problems: &Problems) -> ProfileSet {
         Err(error) => {
             problems.add(Problem {
                 spot,
-                message: format!("the device profiles in {} cannot be read: {error}", dir.display()),
-                advice: "write the directory of the device profiles: `dir = \"…\"` under [profiles]".into(),
+                message: Text::new(
+                    format!("读不了 {} 里的设备模板：{error}", dir.display()),
+                    format!("the device profiles in {} cannot be read: {error}", dir.display()),
+                ),
+                advice: Text::new(
+                    "写设备模板所在的目录：[profiles] 下的 `dir = \"…\"`",
+                    "write the directory of the device profiles: `dir = \"…\"` under [profiles]",
+                ),
             });
             return ProfileSet::unreadable();
         }
@@ -253,8 +266,14 @@ fn profiles_in(dir: &Path, spot: Spot, problems: &Problems) -> ProfileSet {
     if paths.len() > MAX_PROFILES {
         problems.add(Problem {
             spot: whole(dir),
-            message: format!("there are {} device profiles", paths.len()),
-            advice: format!("keep the {MAX_PROFILES} that are used"),
+            message: Text::new(
+                format!("有 {} 个设备模板", paths.len()),
+                format!("there are {} device profiles", paths.len()),
+            ),
+            advice: Text::new(
+                format!("只留用到的，最多 {MAX_PROFILES} 个"),
+                format!("keep the {MAX_PROFILES} that are used"),
+            ),
         });
     }
     let mut texts = Vec::new();
@@ -432,14 +451,14 @@ fn refused(path: &Path, error: &io::Error) -> Unreadable {
     }
 }
 
-fn file_problem(path: &Path, error: &Unreadable, advice: String) -> Problem {
+fn file_problem(path: &Path, error: &Unreadable, advice: impl Into<Text>) -> Problem {
     let mut spot = whole(path);
-    let mut message = error.to_string();
+    let mut message = Text::from(error.to_string());
     if let Unreadable::NotText { line, column, .. } = error {
         (spot.line, spot.column) = (*line, *column);
-        message = "the file is not UTF-8 text from here on".into();
+        message = Text::new("从这里起不是 UTF-8 文本", "the file is not UTF-8 text from here on");
     }
-    Problem { spot, message, advice }
+    Problem { spot, message, advice: advice.into() }
 }
 
 /// A file as a whole.

@@ -1,6 +1,7 @@
 //! The device profiles a configuration may use.
 
 use crate::document::{Problem, Problems, Spot};
+use crate::model::Text;
 use crate::profile::{self, Profile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,8 +28,14 @@ impl ProfileSet {
             if let Some((_, first)) = set.good.get(&id) {
                 problems.add(Problem {
                     spot: Spot { file: file.as_str().into(), line: 1, column: 1, text: String::new() },
-                    message: format!("there are two device profiles '{id}'; the first is in {first}"),
-                    advice: "give each its own id, or remove one of the files".into(),
+                    message: Text::new(
+                        format!("有两个设备模板都叫 '{id}'；先一个在 {first}"),
+                        format!("there are two device profiles '{id}'; the first is in {first}"),
+                    ),
+                    advice: Text::new(
+                        "各起一个 id，或删去其中一个文件",
+                        "give each its own id, or remove one of the files",
+                    ),
                 });
             } else {
                 set.good.insert(id, (Arc::new(profile), file.clone()));

@@ -202,7 +202,7 @@ fn cautious(table: &Reader<'_>, spec: &Spec, value: f64, around: &Around<'_>) ->
     let away = spec.rest.is_none_or(|rest| spec.allowed.find(rest) != Some(value));
     let mut found = Vec::new();
     let mut note = |message: String, advice: String| {
-        found.push(Problem { spot: table.spot("control"), message, advice });
+        found.push(Problem { spot: table.spot("control"), message: message.into(), advice: advice.into() });
     };
     if let Some(span) = spec.max_on.filter(|span| away && *span < SHORT) {
         let (secs, short) = (span.as_secs(), SHORT.as_secs());

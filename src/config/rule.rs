@@ -6,7 +6,7 @@ use super::names::Names;
 use crate::alarm::DRILL_RULES;
 use crate::document::{Problem, Problems, Reader, Spot};
 use crate::model::alarm::RESPONSE_RULES;
-use crate::model::{PlaceId, RuleId};
+use crate::model::{PlaceId, RuleId, Text};
 use crate::rules::{RULE_KINDS, Rule, RuleKind, Watch, World};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,16 +56,27 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
         if let Some(why) = rules.iter().find(|rule| rule.id().as_str() == id).and_then(|rule| rule.never()) {
             cautions.push(Problem {
                 spot: spot.clone(),
-                message: format!("the rule '{id}' can never raise an alarm: {}（{}）", why.en, why.zh),
-                advice: "change the rule, the calendar or how often its devices are read, or take it out"
-                    .into(),
+                message: Text::new(
+                    format!("规则 '{id}' 永远不会报警：{}", why.zh),
+                    format!("the rule '{id}' can never raise an alarm: {}", why.en),
+                ),
+                advice: Text::new(
+                    "改规则、校历或设备的采集间隔，或删去这条规则",
+                    "change the rule, the calendar or how often its devices are read, or take it out",
+                ),
             });
         }
         match before.entry(reader.written_without(&["id", "steps"])) {
             Entry::Occupied(first) => cautions.push(Problem {
                 spot,
-                message: format!("the rule '{id}' says the same as '{}'（两条规则相同）", first.get()),
-                advice: "keep one of them: each would raise an alarm of its own".into(),
+                message: Text::new(
+                    format!("规则 '{id}' 与 '{}' 相同", first.get()),
+                    format!("the rule '{id}' says the same as '{}'", first.get()),
+                ),
+                advice: Text::new(
+                    "留下一条：否则各报一次警",
+                    "keep one of them: each would raise an alarm of its own",
+                ),
             }),
             Entry::Vacant(new) => drop(new.insert(id)),
         }

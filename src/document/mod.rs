@@ -11,6 +11,7 @@ pub mod sheet;
 pub use problem::{Problem, Problems, Spot};
 pub use reader::{Reader, one_of};
 
+use crate::model::Text;
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
@@ -53,8 +54,14 @@ impl<'t> Document<'t> {
         let text = if text.len() > MAX_DOCUMENT_BYTES {
             problems.add(Problem {
                 spot: Spot { file: file.into(), line: 1, column: 1, text: String::new() },
-                message: format!("the file has {} bytes", text.len()),
-                advice: format!("split it into files of at most {MAX_DOCUMENT_BYTES} bytes in conf.d/"),
+                message: Text::new(
+                    format!("文件有 {} 字节", text.len()),
+                    format!("the file has {} bytes", text.len()),
+                ),
+                advice: Text::new(
+                    format!("拆成 conf.d/ 里的几个文件，每个最多 {MAX_DOCUMENT_BYTES} 字节"),
+                    format!("split it into files of at most {MAX_DOCUMENT_BYTES} bytes in conf.d/"),
+                ),
             });
             ""
         } else {
@@ -72,7 +79,10 @@ impl<'t> Document<'t> {
                 last_line = spot.line;
                 document.broken.push(span.start);
                 let advice = syntax_advice(error.message(), document.line(spot.line), &spot.text);
-                let message = format!("this is not TOML: {}", error.message());
+                let message = Text::new(
+                    format!("这不是 TOML：{}", error.message()),
+                    format!("this is not TOML: {}", error.message()),
+                );
                 problems.add(Problem { spot, message, advice: advice.into() });
             }
         }

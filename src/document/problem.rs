@@ -1,5 +1,6 @@
 //! What is wrong in a file, where, and what to write instead.
 
+use crate::model::{Lang, Text};
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
@@ -23,20 +24,26 @@ pub struct Problem {
     /// Where.
     pub spot: Spot,
     /// What is wrong.
-    pub message: String,
+    pub message: Text,
     /// What to write instead.
-    pub advice: String,
+    pub advice: Text,
+}
+
+impl Problem {
+    /// `file:line:column: message`, and the offending text and the advice on lines of their own.
+    #[must_use]
+    pub fn in_lang(&self, lang: Lang) -> String {
+        let Spot { file, line, column, text } = &self.spot;
+        let (message, advice) = (self.message.in_lang(lang), self.advice.in_lang(lang));
+        let quoted = if text.is_empty() { String::new() } else { format!("    {text}\n") };
+        format!("{file}:{line}:{column}: {message}\n{quoted}    -> {advice}")
+    }
 }
 
 impl fmt::Display for Problem {
-    /// `file:line:column: message` and the offending text and the advice on lines of their own.
+    /// In English, as logs are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spot { file, line, column, text } = &self.spot;
-        writeln!(f, "{file}:{line}:{column}: {}", self.message)?;
-        if !text.is_empty() {
-            writeln!(f, "    {text}")?;
-        }
-        write!(f, "    -> {}", self.advice)
+        f.write_str(&self.in_lang(Lang::En))
     }
 }
 
@@ -57,7 +64,7 @@ impl Problems {
     }
 
     /// Notes one at a place.
-    pub fn at(&self, spot: &Spot, message: impl Into<String>, advice: impl Into<String>) {
+    pub fn at(&self, spot: &Spot, message: impl Into<Text>, advice: impl Into<Text>) {
         self.add(Problem { spot: spot.clone(), message: message.into(), advice: advice.into() });
     }
 

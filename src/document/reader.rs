@@ -1,6 +1,7 @@
 //! Walking one table of a document, key by key.
 
 use super::{Document, Problem, Problems, Spot};
+use crate::model::Text;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -53,7 +54,7 @@ impl<'d> Reader<'d> {
     }
 
     /// Notes a problem at the value of `key`, unless it is told already that no value can be read there.
-    pub fn problem(&self, key: &str, message: impl Into<String>, advice: impl Into<String>) {
+    pub fn problem(&self, key: &str, message: impl Into<Text>, advice: impl Into<Text>) {
         if !self.node(key).is_some_and(|node| self.is_broken(node)) {
             self.problems.at(&self.spot(key), message, advice);
         }
@@ -94,8 +95,11 @@ impl<'d> Reader<'d> {
         }
         self.problems.add(Problem {
             spot,
-            message: format!("'{}' is missing", self.name(key)),
-            advice: format!("add `{key} = {advice}`"),
+            message: Text::new(
+                format!("缺少 '{}'", self.name(key)),
+                format!("'{}' is missing", self.name(key)),
+            ),
+            advice: Text::new(format!("加上 `{key} = {advice}`"), format!("add `{key} = {advice}`")),
         });
     }
 
@@ -335,8 +339,14 @@ impl<'d> Reader<'d> {
         if !self.has(key) {
             self.problems.add(Problem {
                 spot: self.here(),
-                message: format!("the table [{}] is missing", self.name(key)),
-                advice: format!("add a line `[{}]` and its keys below it", self.name(key)),
+                message: Text::new(
+                    format!("缺少表 [{}]", self.name(key)),
+                    format!("the table [{}] is missing", self.name(key)),
+                ),
+                advice: Text::new(
+                    format!("加一行 `[{}]`，它的键写在下面", self.name(key)),
+                    format!("add a line `[{}]` and its keys below it", self.name(key)),
+                ),
             });
         }
         self.table_opt(key)

@@ -11,7 +11,7 @@ fn problems(text: &str, walk: impl FnOnce(&Reader<'_>)) -> Vec<(usize, usize, St
     problems
         .into_sorted()
         .into_iter()
-        .map(|p| (p.spot.line, p.spot.column, format!("{} -> {}", p.message, p.advice)))
+        .map(|p| (p.spot.line, p.spot.column, format!("{} -> {}", p.message.en, p.advice.en)))
         .collect()
 }
 

@@ -14,7 +14,9 @@ pub enum Lang {
 }
 
 /// The same sentence in Chinese and English.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Text {
     /// Chinese.
     pub zh: String,
@@ -41,5 +43,24 @@ impl Text {
             Lang::Zh => &self.zh,
             Lang::En => &self.en,
         }
+    }
+}
+
+impl<Zh: Into<String>, En: Into<String>> From<(Zh, En)> for Text {
+    /// Chinese first.
+    fn from((zh, en): (Zh, En)) -> Self {
+        Self::new(zh, en)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::same(text)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::same(text)
     }
 }

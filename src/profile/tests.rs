@@ -295,7 +295,7 @@ fn availability_is_a_link() {
 pub(super) fn slips(text: &str) -> Vec<(String, String)> {
     let problems = Problems::new();
     assert!(parse("profile.toml", text, &problems).is_none(), "{text}");
-    let all: Vec<_> = problems.into_sorted().into_iter().map(|p| (p.message, p.advice)).collect();
+    let all: Vec<_> = problems.into_sorted().into_iter().map(|p| (p.message.en, p.advice.en)).collect();
     assert!(!all.is_empty());
     all
 }

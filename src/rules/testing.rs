@@ -288,7 +288,7 @@ pub(super) fn parse(text: &str, world: &World) -> Result<Vec<Box<dyn Rule>>, Vec
 pub(super) fn slips(kind: &str, body: &str) -> Vec<String> {
     let text = format!("[[rule]]\nid = \"r\"\nkind = \"{kind}\"\n{body}");
     let problems = parse(&text, &world()).err().unwrap_or_default();
-    problems.iter().map(|p| format!("{}: {} -> {}", p.spot.line, p.message, p.advice)).collect()
+    problems.iter().map(|p| format!("{}: {} -> {}", p.spot.line, p.message.en, p.advice.en)).collect()
 }
 
 /// Exactly one slip, which holds every given text.

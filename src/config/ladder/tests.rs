@@ -46,8 +46,10 @@ fn read(text: &str) -> (Ladders, Vec<String>) {
     let around =
         Around { channel_names: &names, channels: &channels, places: &places, in_responses: BTreeSet::new() };
     let ladders = ladders(root.tables("ladder"), &around, &problems);
-    let told =
-        problems.into_sorted().into_iter().map(|p| format!("{}: {} -> {}", p.spot.line, p.message, p.advice));
+    let told = problems
+        .into_sorted()
+        .into_iter()
+        .map(|p| format!("{}: {} -> {}", p.spot.line, p.message.en, p.advice.en));
     (ladders, told.collect())
 }
 

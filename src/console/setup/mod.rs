@@ -174,8 +174,9 @@ impl Setup {
             for problem in problems {
                 let sheet = sheets.iter().find(|sheet| Path::new(&*problem.spot.file).ends_with(sheet.name));
                 let field = sheet.map_or("", |sheet| sheet.field(problem.spot.line));
-                let en = format!("{}: {}", problem.message, problem.advice);
-                wrong.push(Wrong::new(field, format!("此处有误：{en}"), en));
+                let (message, advice) = (problem.message, problem.advice);
+                let zh = format!("{}：{}", message.zh, advice.zh);
+                wrong.push(Wrong::new(field, zh, format!("{}: {}", message.en, advice.en)));
             }
         }
         if wrong.is_empty() { Ok(()) } else { Err(Refused::Wrong(wrong)) }

@@ -179,7 +179,7 @@ fn registers_tell_events_at_every_poll() {
                   [[registers.event]]\nkind = \"intrusion\"\nphase = \"end\"\n";
     let problems = Problems::new();
     assert_eq!(vectors::check(&profile, "vectors.toml", golden, &problems), 1);
-    let all: Vec<String> = problems.into_sorted().iter().map(|p| p.message.clone()).collect();
+    let all: Vec<String> = problems.into_sorted().iter().map(|p| p.message.en.clone()).collect();
     assert_eq!(all.len(), 3, "only coverage is missing: {all:?}");
 }
 

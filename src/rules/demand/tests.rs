@@ -143,7 +143,7 @@ fn slips_are_told_with_what_to_write() {
         let world = World { aggregate_secs: secs, ..world() };
         let problems = crate::rules::testing::parse(&text, &world).err().unwrap_or_default();
         assert_eq!(problems.is_empty(), fits, "{secs}");
-        assert!(problems.iter().all(|problem| problem.advice.contains("aggregate_secs = 900")));
+        assert!(problems.iter().all(|problem| problem.advice.en.contains("aggregate_secs = 900")));
     }
 }
 

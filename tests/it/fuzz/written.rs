@@ -166,6 +166,6 @@ fn taken(import: &Import, zone: &jiff::tz::TimeZone, did: &mut Did) {
     let _calendar = Written::read(table).calendar(zone, &problems);
     let told = problems.into_sorted();
     // Terms may overlap, and a make-up day be no weekend: that is told with the place in the file, and not written.
-    did.step(told.first().map(|problem| plain(&problem.message)));
-    assert!(told.iter().all(|problem| !problem.message.contains("TOML")), "{text}\n{told:?}");
+    did.step(told.first().map(|problem| plain(&problem.message.en)));
+    assert!(told.iter().all(|problem| !problem.message.en.contains("TOML")), "{text}\n{told:?}");
 }
