@@ -73,7 +73,7 @@ pub use site_key::site_key;
 pub use sought::{AlarmFilter, AlarmState};
 pub use stats::{KindStats, Stats};
 pub use steps::{AlarmStep, Raised};
-pub use trail::{TrailRow, TrailVerdict};
+pub use trail::{TrailRow, TrailSought, TrailVerdict};
 pub use uploaded::Uploaded;
 pub use usage::{Usage, usage};
 pub use verify::{Broken, Depth, QUICK_ROWS, Verdict};

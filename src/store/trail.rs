@@ -5,6 +5,7 @@ use super::read::page;
 use super::rows::get;
 use super::{Broken, Depth, Doing, Page, Reader, StoreError, Verdict, verify};
 use crate::model::Wall;
+use rusqlite::ToSql;
 
 /// A row of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -34,14 +35,36 @@ pub struct TrailVerdict {
     pub head: String,
 }
 
+/// Which rows of the audit trail are wanted; what is `None` does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrailSought {
+    /// What the name of who did it begins with.
+    pub actor: Option<String>,
+    /// What was done, the whole word.
+    pub action: Option<String>,
+    /// What stands in the subject or the detail; small and large letters of Latin script are the same.
+    pub text: Option<String>,
+}
+
 impl Reader {
-    /// The audit trail, newest first.
+    /// The audit trail, newest first. Looks at every row where few fit.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn trail(&self, before: Option<u64>, limit: u32) -> Result<Page<TrailRow>, StoreError> {
-        let sql = "select * from audit where seq < :before order by seq desc limit :limit";
-        page(&self.db, sql, before, limit, &[], |row| {
+    pub fn trail(
+        &self,
+        sought: &TrailSought,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<TrailRow>, StoreError> {
+        let sql = "select * from audit where seq < :before
+            and (:actor is null or substr(actor, 1, length(:actor)) = :actor)
+            and (:action is null or action = :action)
+            and (:text is null or instr(lower(subject || ' ' || detail), lower(:text)) > 0)
+            order by seq desc limit :limit";
+        let TrailSought { actor, action, text } = sought;
+        let narrowed: [(&str, &dyn ToSql); 3] = [(":actor", actor), (":action", action), (":text", text)];
+        page(&self.db, sql, before, limit, &narrowed, |row| {
             Ok(TrailRow {
                 at: Wall(get(row, "at")?),
                 actor: get(row, "actor")?,

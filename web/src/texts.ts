@@ -41,6 +41,13 @@ export function word(group: string, name: string): string {
   return key in all ? t(key as Key) : name;
 }
 
+/** Every word of a group that has a name. */
+export function words(group: string): string[] {
+  return Object.keys(all)
+    .filter((key) => key.startsWith(`${group}.`))
+    .map((key) => key.slice(group.length + 1));
+}
+
 /** Whether a word has a name. */
 export function named(group: string, name: string): boolean {
   return `${group}.${name}` in all;

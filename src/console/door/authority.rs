@@ -1,6 +1,7 @@
 //! The gateway's own certificate authority, and the certificates that it gives the console.
 
 use crate::model::Wall;
+use crate::model::time::EARLIEST_TRUE_WALL;
 use crate::runtime::whole::{private_dir, write_private};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -91,8 +92,8 @@ impl Authority {
         let fits = |kept: &Kept| {
             kept.by == self.own.by
                 && kept.names == names
-                && kept.from_ms <= now.0
-                && now.0 < kept.until_ms - RENEW_DAYS * DAY_MS
+                // A clock that is not set yet says nothing about how long it is good.
+                && (!now.plausible() || (kept.from_ms..kept.until_ms - RENEW_DAYS * DAY_MS).contains(&now.0))
         };
         if let Some(kept) = read(&path)?.filter(fits) {
             return Ok(kept);
@@ -106,6 +107,7 @@ impl Authority {
     fn sign(&self, names: &[String], now: Wall) -> Result<Kept, AuthorityError> {
         let issuer = Issuer::new(authority_params(&self.own.by), KeyPair::from_pem(&self.own.key_pem)?);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let now = now.max(EARLIEST_TRUE_WALL);
         let (from_ms, until_ms) = (now.0 - BEHIND_MS, now.0 + SERVER_DAYS * DAY_MS - BEHIND_MS);
         let mut params = CertificateParams::new(names)?;
         set_span(&mut params, from_ms, until_ms);
@@ -125,7 +127,9 @@ fn make_authority(now: Wall) -> Result<Kept, AuthorityError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let by: String =
         Sha256::digest(key.public_key_raw()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let (from_ms, until_ms) = (now.0 - BEHIND_MS, now.0 + AUTHORITY_DAYS * DAY_MS);
+    // People trust it by hand, once: it is good too where the clock was ahead when it was made.
+    let from_ms = EARLIEST_TRUE_WALL.0;
+    let until_ms = now.max(EARLIEST_TRUE_WALL).0 + AUTHORITY_DAYS * DAY_MS;
     let mut params = authority_params(&by);
     set_span(&mut params, from_ms, until_ms);
     let cert_pem = params.self_signed(&key)?.pem();
@@ -142,7 +146,7 @@ fn authority_params(by: &str) -> CertificateParams {
     params
 }
 
-/// Sets how long a certificate is good: whole seconds, and none before 1970, which a clock without a battery may tell.
+/// Sets how long a certificate is good: whole seconds.
 fn set_span(params: &mut CertificateParams, from_ms: i64, until_ms: i64) {
     let since = |ms: i64| Duration::from_secs(u64::try_from(ms / 1000).unwrap_or(0));
     params.not_before = date_time_ymd(1970, 1, 1) + since(from_ms);

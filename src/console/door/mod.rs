@@ -5,6 +5,8 @@ mod line;
 mod rate;
 mod seats;
 mod shown;
+#[cfg(test)]
+mod tests;
 
 pub use authority::AuthorityError;
 

@@ -60,6 +60,11 @@ impl Shown {
         self.ca_pem.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    #[cfg(test)]
+    pub(super) fn current(&self) -> Vec<CertificateDer<'static>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).cert.clone()
+    }
+
     /// Whether the certificate is somebody else's, which browsers trust by themselves.
     pub(super) fn is_from_elsewhere(&self) -> bool {
         matches!(self.source, Source::Files { .. })
