@@ -78,6 +78,12 @@ impl Streams {
         (Self { feed, board: seen, room: Arc::new(Semaphore::new(STREAMS)), stop }, BlankBoard(board))
     }
 
+    /// How many follow now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        STREAMS.saturating_sub(self.room.available_permits())
+    }
+
     /// The board, as whoever follows sees it.
     #[cfg(test)]
     pub(super) fn board(&self) -> watch::Receiver<Arc<Board>> {
@@ -179,6 +185,7 @@ impl Desk {
             _ = stop.wait_for(|stop| *stop) => {}
             Err(over) = self.follow(after) => {
                 if matches!(over, Over::Slow) {
+                    self.console.tally.streams_cut_off.one();
                     tracing::info!("a page did not keep up with the live stream and was cut off; it may come back");
                 }
             }

@@ -70,6 +70,8 @@ pub const METRICS: &[(&str, &[&str], &str)] = &[
     PICTURES,
     CONTROL_ORDERS,
     SIGN_INS,
+    STREAMS,
+    CUT_OFF,
     PASSWORD_HASHES,
     COMMITS,
     COMMIT_SECONDS,
@@ -233,6 +235,12 @@ const CONTROL_ORDERS: Metric =
     ("schoolgate_control_orders_total", &["outcome"], "Orders to switch something, by what became of them.");
 const SIGN_INS: Metric =
     ("schoolgate_sign_ins_total", &["outcome"], "Tries to sign in, by what became of them.");
+const STREAMS: Metric = ("schoolgate_live_streams", &[], "Pages that follow the live stream now.");
+const CUT_OFF: Metric = (
+    "schoolgate_live_streams_cut_off_total",
+    &[],
+    "Live streams that were cut off because nobody read them.",
+);
 const PASSWORD_HASHES: Metric =
     ("schoolgate_password_hashes_total", &[], "Passwords hashed, to keep one or to compare.");
 const COMMITS: Metric = ("schoolgate_commits_total", &[], "Transactions made durable.");
@@ -269,6 +277,7 @@ pub(super) fn render(
     devices: &BTreeMap<DeviceId, Device>,
     destinations: &BTreeMap<DestinationId, watch::Receiver<DestinationStatus>>,
     figures: Option<&Figures>,
+    streams: usize,
 ) -> Result<String, prometheus::Error> {
     let page = Page(Registry::new());
     page.totals(READINGS, tally.readings.all().iter().map(|(bus, n)| ([bus.as_str()], *n)))?;
@@ -311,6 +320,8 @@ pub(super) fn render(
     page.totals(PICTURES, tally.pictures.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.totals(CONTROL_ORDERS, tally.control_orders.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
     page.totals(SIGN_INS, tally.sign_ins.all().iter().map(|(outcome, n)| ([*outcome], *n)))?;
+    page.level(STREAMS, u64::try_from(streams).unwrap_or(u64::MAX))?;
+    page.total(CUT_OFF, tally.streams_cut_off.get())?;
     page.total(PASSWORD_HASHES, tally.password_hashes.get())?;
     page.total(COMMITS, tally.commits.get())?;
     let spent = Counter::new(COMMIT_SECONDS.0, COMMIT_SECONDS.2)?;

@@ -36,14 +36,15 @@ async fn metrics(State((console, tally, figures)): State<Watched>) -> Result<imp
     let figures = figures.borrow().clone();
     let (devices, destinations) = (&console.devices, &console.destinations);
     let text =
-        metrics::render(&tally, &live, devices, destinations, figures.as_deref()).map_err(|error| {
-            tracing::error!(error = %error, "the metrics could not be written");
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "指标生成失败，请查看日志",
-                "the metrics could not be written; the log says why",
-            )
-        })?;
+        metrics::render(&tally, &live, devices, destinations, figures.as_deref(), console.streams.open())
+            .map_err(|error| {
+                tracing::error!(error = %error, "the metrics could not be written");
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "指标生成失败，请查看日志",
+                    "the metrics could not be written; the log says why",
+                )
+            })?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text))
 }
 

@@ -132,6 +132,8 @@ pub struct Tally {
     pub control_orders: Family<&'static str>,
     /// Sign-ins, by the word of what became of them.
     pub sign_ins: Family<&'static str>,
+    /// Live streams that were cut off because nobody read them.
+    pub streams_cut_off: Count,
     /// Passwords hashed, to keep one or to compare.
     pub password_hashes: Count,
     /// Rows that were given up, by reason word.

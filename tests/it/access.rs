@@ -327,7 +327,7 @@ async fn the_command_line_gives_and_takes_accounts_and_tokens() {
     account(&["enable", "li", "--as", "root"]).await;
     std::fs::write(&file, "password1234").unwrap();
     let weak = school.cli("account", &["password", "li", "--password-file", typed, "--as", "root"]).await;
-    assert!(String::from_utf8_lossy(&weak.stderr).contains("first passwords to be guessed"), "{weak:?}");
+    assert!(String::from_utf8_lossy(&weak.stderr).contains("soon guessed"), "{weak:?}");
     account(&["remove", "li", "--as", "root"]).await;
     let last = school.cli("account", &["remove", "张老师", "--as", "root"]).await;
     assert!(String::from_utf8_lossy(&last.stderr).contains("administrator"), "{last:?}");
@@ -368,6 +368,23 @@ async fn the_command_line_gives_and_takes_accounts_and_tokens() {
             "token_revoked|scada|",
         ]
     );
+    let narrowed = async |query: &str| {
+        let found = school.get(&format!("/api/v1/audit?limit=1000&{query}")).await;
+        let rows = found["rows"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(narrowed("actor=ro&action=token_revoked&q=SCA").await, ["token_revoked"]);
+    assert_eq!(narrowed("q=scada").await, ["token_revoked", "token_added"]);
+    assert_eq!(narrowed("actor=nobody").await, [""; 0]);
+    assert_eq!(narrowed("actor=&action=&q=").await.len(), trail["rows"].as_array().unwrap().len());
+    let wrong = school.client().get(school.url("/api/v1/audit?who=root")).send().await.unwrap();
+    assert_eq!(wrong.status(), 400);
+    let wrong = wrong.text().await.unwrap();
+    assert!(wrong.contains("known: actor, action, q"), "{wrong}");
+    let pages = include_str!("../../web/src/texts/audit.ts");
+    for action in narrowed("").await {
+        assert!(pages.contains(&format!("'action.{action}'")), "the page has no words for {action}");
+    }
     let verified: Value = school
         .client()
         .post(school.url("/api/v1/audit/verify"))
