@@ -71,7 +71,7 @@ pub(super) async fn picture(
             "the query is not understood: only 'actor' is known: who looks?",
         )
     })?;
-    let who = asker.acts_as(actor.as_deref())?;
+    let who = asker.looks_as(actor.as_deref())?;
     let name: Name = name.parse().map_err(|()| none())?;
     if name.alarm != AlarmId(id) {
         return Err(none());

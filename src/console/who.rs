@@ -55,6 +55,15 @@ impl Who {
             Some(name) => actor(&format!("{name} @{}", self.name.as_str())),
         }
     }
+
+    /// In whose name a look is written down: as [`Who::acts_as`], but a screen shows an alarm also before anybody has
+    /// said that they are on duty, and looks in its own name then.
+    ///
+    /// # Errors
+    /// As [`Who::acts_as`].
+    pub fn looks_as(&self, given: Option<&str>) -> Result<Actor, Problem> {
+        if given.is_none() && self.via == Via::Session { Ok(self.name.clone()) } else { self.acts_as(given) }
+    }
 }
 
 fn actor(name: &str) -> Result<Actor, Problem> {
@@ -67,5 +76,28 @@ impl<S: Sync> FromRequestParts<S> for Who {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let known = parts.extensions.get::<Self>().cloned();
         known.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "请先登录", "sign in first"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_that_nobody_has_taken_over_yet_shows_pictures_and_does_nothing() {
+        let who = |role, via| Who { name: Actor::named("gate-desk").unwrap(), role, via };
+        let named = |name: &str| Some(Actor::named(name).unwrap());
+        let screen = who(Role::Kiosk, Via::Session);
+        assert_eq!(screen.looks_as(None).ok(), named("gate-desk"));
+        assert!(screen.acts_as(None).is_err());
+        for does in [Who::looks_as, Who::acts_as] {
+            assert_eq!(does(&screen, Some("王师傅")).ok(), named("王师傅 @gate-desk"));
+            let person = who(Role::Guard, Via::Session);
+            assert_eq!(does(&person, None).ok(), named("gate-desk"));
+            assert!(does(&person, Some("somebody else")).is_err());
+            for via in [Via::Token, Via::Local] {
+                assert!(does(&who(Role::Guard, via), None).is_err(), "{via:?}");
+            }
+        }
     }
 }

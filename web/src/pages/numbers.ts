@@ -6,7 +6,8 @@ const NONE = '—';
 /** A number with so many decimals at most, grouped by thousands. */
 export function number(value: number | null | undefined, decimals = 0): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
-  return value.toLocaleString(lang.get() === 'zh' ? 'zh-CN' : 'en-GB', { maximumFractionDigits: decimals });
+  // Zero has no sign, whatever a sum of nothing says.
+  return (value || 0).toLocaleString(lang.get() === 'zh' ? 'zh-CN' : 'en-GB', { maximumFractionDigits: decimals });
 }
 
 /** A measured value: about four digits that count. */

@@ -86,7 +86,7 @@ export function Chart({ title, unit, series, height = 280, label = moment, digit
           },
           axes: [
             { stroke: text, grid: { stroke: grid }, space: 64, values: words === 'zh' ? ZH_TIMES : undefined },
-            { stroke: text, grid: { stroke: grid }, label: unit, size: 64 },
+            { stroke: text, grid: { stroke: grid }, label: unit, size: 64, ...(digits === 0 ? { incrs: WHOLE } : {}) },
           ],
           series: [
             { value: (_, ms) => (ms === null ? '—' : label(ms)), label: t('when') },
@@ -171,6 +171,9 @@ export function Chart({ title, unit, series, height = 280, label = moment, digit
     </figure>
   );
 }
+
+/** Steps of an axis of whole things: there is no half an alarm. */
+const WHOLE = Array.from({ length: 30 }, (_, i) => ([1, 2, 5][i % 3] ?? 1) * 10 ** Math.floor(i / 3));
 
 const [YEAR, MONTH, DAY, HOUR, MINUTE, SECOND] = [31_536_000_000, 2_592_000_000, 86_400_000, 3_600_000, 60_000, 1000];
 // uPlot's table of time formats: step, usual, then what is added when the year, day and so on change.

@@ -245,6 +245,7 @@ export class School {
     await new Promise<void>((resolve) => server.listen(receiver, '127.0.0.1', resolve));
     writeFileSync(join(dir, 'campus.svg'), PLAN);
     writeFileSync(join(dir, 'floor.svg'), FLOOR);
+    writeFileSync(join(dir, 'receiver.secret'), 'of-the-test', { mode: 0o600 });
     writeFileSync(join(dir, 'gateway.toml'), configuration(ports, cam.url, more), { mode: 0o600 });
     const school = new School(dir, ports, mosquitto, cam, server);
     await school.begin();
