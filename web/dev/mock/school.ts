@@ -175,6 +175,18 @@ function order(id: number, verb: string, body: Record<string, unknown>): Alarm {
         changed(alarm, 'cleared', 'gateway', '');
       }, 60_000);
       return changed(alarm, 'acknowledged', by.by, by.note);
+    case 'support':
+      if (!alarm.acknowledged) {
+        alarm.acknowledged = { ...by, note: '' };
+        changed(alarm, 'acknowledged', by.by, '');
+      }
+      alarm.support = by;
+      alarm.latched = true;
+      setTimeout(() => {
+        if (alarm.support === by) alarm.support = { ...by, told_at: now() };
+        changed(alarm, 'support_told', 'gateway', '');
+      }, 1500);
+      return changed(alarm, 'support_called', by.by, by.note);
     case 'reset':
       alarm.reset = by;
       alarm.active = false;
