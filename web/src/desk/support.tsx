@@ -1,6 +1,6 @@
 // The guard needs others: one press tells everybody on the ladder; whom to telephone and what to say stands beside it.
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { asProblem, type Problem } from '../api';
 import { whatOf } from '../alarms/words';
 import { useCell } from '../cell';
@@ -17,6 +17,9 @@ import { Phones } from './phones';
 
 export function Support({ alarm, onClose }: { alarm: Alarm; onClose: () => void }): JSX.Element {
   const school = useCell(site);
+  const press = useRef<HTMLDivElement>(null);
+  // Key 4 and Enter: not the cross of the dialog, which would have it.
+  useEffect(() => press.current?.querySelector('button')?.focus(), []);
   const [problem, setProblem] = useState<Problem | null>(null);
   const call = async (): Promise<void> => {
     // Told here: what is told behind the dialog is not seen.
@@ -37,7 +40,7 @@ export function Support({ alarm, onClose }: { alarm: Alarm; onClose: () => void 
       </p>
       {!support && (
         <>
-          <div class="support-call">
+          <div class="support-call" ref={press}>
             <Button big kind="danger" icon="people" onClick={call}>
               {t('desk.support_call')}
             </Button>

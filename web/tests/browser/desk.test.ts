@@ -273,7 +273,6 @@ for (const { name, viewport, touch, open, call } of calls) {
     assert.ok(button && button.height >= 64 && button.y + button.height < viewport.height, 'the button is seen at once');
     await accessible(page, 'call for support');
     await look(page, `support-${viewport.width}`);
-    await page.locator('dialog .button.danger').focus();
     await call(page);
     // Whom to telephone stays there, and that all groups have it is said once they have.
     await page.waitForSelector('dialog[open] .support-state.told');
