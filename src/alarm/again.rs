@@ -1,7 +1,7 @@
 //! What was done to alarms and areas, once more: as the store tells it, for rules that are tried on the past.
 
 use super::{AlarmBook, change};
-use crate::model::alarm::{OutOfService, Shelf};
+use crate::model::alarm::{OutOfService, Shelf, Support};
 use crate::model::{Actor, AlarmChange, AlarmKey, AreaId, ArmMode, ChangeKind, Handled, Now, Wall};
 
 /// In the past a shelf ends where its end is told.
@@ -18,6 +18,12 @@ impl AlarmBook {
                 return self.acknowledge(id, by).map_or_else(|_| Vec::new(), |(all, _)| all);
             }
             ChangeKind::Reset => return self.reset(id, by).map_or_else(|_| Vec::new(), |(all, _)| all),
+            ChangeKind::SupportCalled => {
+                let (actor, note) = (by.by.clone(), by.note.clone());
+                alarm.marks.support = Some(Support { by, told_at: None });
+                alarm.latched |= !alarm.marks.drill;
+                changes.push(change(kind, at, actor, &note, alarm));
+            }
             ChangeKind::Shelved => {
                 let (actor, note) = (by.by.clone(), by.note.clone());
                 alarm.marks.shelved = Some(Shelf { by, until: UNTIL_TOLD, once: false });

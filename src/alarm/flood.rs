@@ -31,10 +31,16 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Whether it may not wait for others.
+    /// Whether it may not wait for others; a call for support may not, whatever its alarm is.
     fn urgent(&self) -> bool {
-        self.alarm.priority == Priority::Critical
-            && matches!(self.occasion, Occasion::Raised | Occasion::Escalated)
+        self.is_call()
+            || (self.alarm.priority == Priority::Critical
+                && matches!(self.occasion, Occasion::Raised | Occasion::Escalated))
+    }
+
+    /// Whether somebody asks for more people.
+    pub(super) fn is_call(&self) -> bool {
+        self.occasion == Occasion::Support
     }
 }
 
@@ -113,11 +119,17 @@ impl Queue {
         }
     }
 
-    /// Adds an alarm, or adds again what failed. What waits already was not told yet, and stays what it was.
+    /// Adds an alarm, or adds again what failed. What waits already was not told yet, and stays what it was unless this
+    /// is more urgent.
     pub(super) fn put(&mut self, alarm: &Arc<Alarm>, occasion: Occasion) {
         let new = Waiting { alarm: Arc::clone(alarm), occasion };
         match self.waiting.get_mut(&alarm.id) {
-            Some(old) if old.occasion == Occasion::Over || (new.urgent() && !old.urgent()) => *old = new,
+            Some(old)
+                if old.occasion == Occasion::Over
+                    || (new.is_call(), new.urgent()) > (old.is_call(), old.urgent()) =>
+            {
+                *old = new;
+            }
             Some(old) => old.alarm = new.alarm,
             None => drop(self.waiting.insert(alarm.id, new)),
         }
@@ -125,7 +137,8 @@ impl Queue {
         if waiting.urgent() {
             self.urgent.insert(alarm.id);
         }
-        if waiting.alarm.priority == Priority::Critical && waiting.occasion != Occasion::Over {
+        let critical = waiting.alarm.priority == Priority::Critical && waiting.occasion != Occasion::Over;
+        if critical || waiting.is_call() {
             self.critical.insert(alarm.id);
         }
     }
@@ -137,11 +150,22 @@ impl Queue {
         }
     }
 
-    /// Nobody needs to be told of it any more.
+    /// Nobody needs to be told of it any more, but for a call for support.
     pub(super) fn drop(&mut self, alarm: AlarmId) {
-        self.waiting.remove(&alarm);
-        self.urgent.remove(&alarm);
-        self.critical.remove(&alarm);
+        self.drop_if(alarm, |waiting| !waiting.is_call());
+    }
+
+    /// Nobody needs a call for support any more.
+    pub(super) fn drop_call(&mut self, alarm: AlarmId) {
+        self.drop_if(alarm, Waiting::is_call);
+    }
+
+    fn drop_if(&mut self, alarm: AlarmId, gone: impl Fn(&Waiting) -> bool) {
+        if self.waiting.get(&alarm).is_some_and(gone) {
+            self.waiting.remove(&alarm);
+            self.urgent.remove(&alarm);
+            self.critical.remove(&alarm);
+        }
     }
 
     /// Whether an alarm waits or is on its way.

@@ -1,8 +1,11 @@
-//! The escalation ladder: whom to tell of an alarm, by which channel and when, until a person takes it.
+//! The escalation ladder: whom to tell of an alarm, by which channel and when, until a person takes it; and all of them
+//! at once when that person calls for support.
 //!
 //! It is told what changed, what the time is and what became of each message; it says what to send. Delays are on the
 //! monotonic clock, so that a wall clock that is set neither hurries nor delays anything; only the time of day, by
 //! which a ladder is chosen and a channel left alone, is asked of the wall clock.
+
+mod case;
 
 use super::flood::{Load, Queue};
 use super::plan::{Plan, Policy};
@@ -10,6 +13,7 @@ use super::wording;
 use crate::model::{
     Alarm, AlarmChange, AlarmId, ChangeKind, ChannelId, Message, Mono, Now, Occasion, Priority, Verdict, Wall,
 };
+use case::{Case, Errand, group};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +30,7 @@ const LONGEST_AGO_MS: i64 = 7 * 24 * 3600 * 1000;
 /// How far the ladder of an alarm had come when the gateway stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Climbed {
-    /// The alarm, which nobody has taken.
+    /// The alarm, which nobody has taken, or for which somebody called for support that not everybody has yet.
     pub alarm: Alarm,
     /// The step that was reached; the first is 1.
     pub step: usize,
@@ -51,6 +55,13 @@ pub enum Deed {
         /// Which; the second is 2.
         step: usize,
     },
+    /// Every group of the ladder has a call for support: it is to be written down.
+    SupportTold {
+        /// Of which alarm.
+        alarm: AlarmId,
+        /// When it was made.
+        called: Wall,
+    },
     /// A channel says that it will never work so, and had not said it before.
     Refused {
         /// Which.
@@ -72,37 +83,6 @@ pub struct LadderCounts {
     pub failed_over: u64,
     /// Alarms that are only counted in digests, because too many were followed.
     pub only_counted: u64,
-}
-
-/// A group of channels of which one has to accept.
-#[derive(Debug)]
-struct Errand {
-    step: usize,
-    group: usize,
-    /// How many of the group had their turn.
-    turns: usize,
-    accepted: bool,
-    /// When the next has its turn although nothing failed.
-    move_on_at: Option<Mono>,
-}
-
-/// An alarm that is followed.
-#[derive(Debug)]
-struct Case {
-    alarm: Arc<Alarm>,
-    policy: usize,
-    /// When the ladder began, milliseconds of the monotonic clock; before its origin where it began in an earlier run.
-    begun_ms: i64,
-    /// Steps that were begun.
-    steps: usize,
-    remind_at: Option<Mono>,
-    errands: Vec<Errand>,
-    /// Who accepted it.
-    told: BTreeSet<ChannelId>,
-    /// A person took it: it is followed only for those who are told when it is over.
-    taken: bool,
-    /// When it has to be looked at.
-    due: Option<Mono>,
 }
 
 /// Every ladder that is being climbed, and what waits for each channel.
@@ -145,7 +125,7 @@ impl Ladder {
     fn go_on(&mut self, now: Now, climbed: Climbed) {
         let Climbed { alarm, step, at } = climbed;
         if alarm.acknowledged.is_some() || !alarm.announced() {
-            return;
+            return self.call(now, &alarm);
         }
         let Some(policy) = self.plan.choose(&alarm, alarm.raised_at) else { return };
         let Some(spec) = self.plan.policies.get(policy) else { return };
@@ -154,7 +134,9 @@ impl Ladder {
         let ago = now.wall.since(at);
         let believed = now.wall.plausible() && at.plausible() && (0..=LONGEST_AGO_MS).contains(&ago);
         let elapsed = millis(after).saturating_add(if believed { ago } else { 0 });
-        self.begin(now, Arc::new(alarm), policy, elapsed, reached);
+        let alarm = Arc::new(alarm);
+        self.begin(now, Arc::clone(&alarm), policy, elapsed, reached);
+        self.call(now, &alarm);
     }
 
     /// Takes a change of an alarm.
@@ -162,9 +144,11 @@ impl Ladder {
         let alarm = &change.alarm;
         match change.kind {
             ChangeKind::Closed => self.closed(now, alarm),
+            ChangeKind::SupportCalled => self.call(now, alarm),
             // Something keeps it quiet.
             _ if !alarm.announced() => {
-                self.forget(alarm.id);
+                let case = self.forget(alarm.id);
+                self.keep_call(case);
             }
             ChangeKind::Acknowledged => self.acknowledged(alarm.id),
             ChangeKind::Cleared => self.cleared(now, alarm),
@@ -193,26 +177,88 @@ impl Ladder {
         if followed >= MAX_FOLLOWED && alarm.priority != Priority::Critical && !alarm.marks.drill {
             return self.only_count(&alarm, policy);
         }
-        let id = alarm.id;
-        self.forget(id);
-        let begun_ms = mono_ms(now.mono).saturating_sub(elapsed_ms);
-        self.drills += usize::from(alarm.marks.drill);
-        let mut case = Case {
-            alarm,
-            policy,
-            begun_ms,
-            steps: 0,
-            remind_at: None,
-            errands: Vec::new(),
-            told: BTreeSet::new(),
-            taken: false,
-            due: None,
+        let mut case = match self.forget(alarm.id).filter(|case| case.called.is_some()) {
+            // What is being told of it is told on.
+            Some(case) => Case { alarm, taken: false, steps: 0, told: BTreeSet::new(), ..case.calling() },
+            None => Case::new(alarm, policy),
         };
+        case.begun_ms = mono_ms(now.mono).saturating_sub(elapsed_ms);
         for step in 0..reached {
             self.begin_step(now.mono, &mut case, step);
         }
+        self.keep(case);
+    }
+
+    /// Somebody asks for more people: every group of every step is told at once, whatever it was told before.
+    fn call(&mut self, now: Now, alarm: &Alarm) {
+        let Some(called) = alarm.calls() else { return };
+        if alarm.acknowledged.is_some() {
+            self.acknowledged(alarm.id);
+        }
+        let mut case = match self.cases.remove(&alarm.id) {
+            Some(case) => case,
+            None => {
+                let Some(policy) = self.plan.choose(alarm, now.wall) else { return };
+                self.drills += usize::from(alarm.marks.drill);
+                Case { taken: true, ..Case::new(Arc::new(alarm.clone()), policy) }
+            }
+        };
+        case.alarm = Arc::new(alarm.clone());
+        (case.called, case.heard) = (Some(called), BTreeSet::new());
+        case.errands.retain(|errand| !errand.call);
+        let policy = self.plan.policies.get(case.policy);
+        let steps = policy.into_iter().flat_map(|policy| policy.steps.iter().enumerate());
+        let all = steps.flat_map(|(step, of)| (0..of.groups.len()).map(move |number| (step, number)));
+        // A group of which nobody may hear of this alarm is none.
+        let groups: Vec<(usize, usize)> =
+            all.filter(|at| !group(&self.plan, alarm, case.policy, *at).is_empty()).collect();
+        for (step, number) in groups {
+            let index = case.errands.len();
+            case.errands.push(Errand::new(step, number, true));
+            self.start(now.mono, &mut case, index, Occasion::Support);
+        }
+        self.put_back(case);
+    }
+
+    /// A case is looked at when it wants to be, as long as there is anything to tell of it.
+    fn put_back(&mut self, mut case: Case) {
+        let id = case.alarm.id;
+        let mut calls = case.errands.iter().filter(|errand| errand.call).peekable();
+        if calls.peek().is_none() {
+            // Nobody is to hear of it.
+            case.called = None;
+        } else if calls.all(|errand| errand.accepted)
+            && let Some(called) = case.called.take()
+        {
+            self.deeds.push(Deed::SupportTold { alarm: id, called });
+            case.errands.retain(|errand| !errand.call);
+            // Who failed before need not hear of it late.
+            self.queues.values_mut().for_each(|queue| queue.drop_call(id));
+        }
+        let over = self.over(&case) && !case.told.is_empty();
+        let due = std::mem::take(&mut case.due);
+        if let Some(due) = due {
+            self.timers.remove(&(due, id));
+        }
+        if case.taken && case.called.is_none() && !over {
+            self.drills = self.drills.saturating_sub(usize::from(case.alarm.marks.drill));
+            return;
+        }
         self.cases.insert(id, case);
         self.arm(id);
+    }
+
+    /// A case that was taken out is followed again.
+    fn keep(&mut self, case: Case) {
+        self.drills += usize::from(case.alarm.marks.drill);
+        self.put_back(case);
+    }
+
+    /// Of a case that was taken out only a call for support is told on.
+    fn keep_call(&mut self, case: Option<Case>) {
+        if let Some(case) = case.filter(|case| case.called.is_some()) {
+            self.keep(Case { told: BTreeSet::new(), ..case.calling() });
+        }
     }
 
     /// Too many are followed: the first channels of its ladder count it.
@@ -229,11 +275,8 @@ impl Ladder {
     }
 
     fn acknowledged(&mut self, id: AlarmId) {
-        let Some(mut case) = self.forget(id) else { return };
-        if self.over(&case) && !case.told.is_empty() {
-            case.taken = true;
-            case.errands.clear();
-            self.cases.insert(id, case);
+        if let Some(case) = self.forget(id) {
+            self.keep(case.calling());
         }
     }
 
@@ -249,30 +292,31 @@ impl Ladder {
     fn closed(&mut self, now: Now, alarm: &Alarm) {
         if let Some(case) = self.cases.get_mut(&alarm.id) {
             case.alarm = Arc::new(alarm.clone());
+            case.called = None;
+            self.queues.values_mut().for_each(|queue| queue.drop_call(alarm.id));
             self.end(now, alarm.id);
         }
     }
 
-    /// It is over: nobody is told any more, but for those who want to know just that.
+    /// It is over: nobody is told any more, but for those who want to know just that, and of a call for support.
     fn end(&mut self, now: Now, id: AlarmId) {
         let Some(case) = self.forget(id) else { return };
-        if !self.over(&case) {
-            return;
-        }
-        for channel in &case.told {
+        let told = if self.over(&case) { &case.told } else { &BTreeSet::new() };
+        for channel in told {
             let Some(queue) = self.queues.get_mut(channel) else { continue };
             let quiet = queue.route().quiet.is_some_and(|hours| hours.hold(now.wall, &self.plan.zone));
             if !quiet && queue.waits() < u64::try_from(MAX_FOLLOWED).unwrap_or(u64::MAX) {
                 queue.add(&case.alarm, Occasion::Over);
             }
         }
+        self.keep_call(Some(case));
     }
 
     fn over(&self, case: &Case) -> bool {
         self.plan.policies.get(case.policy).is_some_and(|policy| policy.over)
     }
 
-    /// Takes an alarm out of everything that waits.
+    /// Takes an alarm out of everything that waits, but for a call for support.
     fn forget(&mut self, id: AlarmId) -> Option<Case> {
         self.queues.values_mut().for_each(|queue| queue.drop(id));
         let mut case = self.cases.remove(&id)?;
@@ -294,10 +338,14 @@ impl Ladder {
                     self.deeds.push(Deed::Mended { channel: channel.clone() });
                 }
                 for waiting in &load.told {
-                    if let Some(case) = self.cases.get_mut(&waiting.alarm.id) {
-                        case.accepted(channel, &self.plan);
+                    let Some(mut case) = self.cases.remove(&waiting.alarm.id) else { continue };
+                    if case.accepted(channel, waiting, &self.plan)
+                        && let Some(queue) = self.queues.get_mut(channel)
+                    {
+                        // It was to be told once more by way of another group.
+                        queue.drop_call(waiting.alarm.id);
                     }
-                    self.arm(waiting.alarm.id);
+                    self.put_back(case);
                 }
             }
             Verdict::Busy { retry_after } => {
@@ -320,20 +368,21 @@ impl Ladder {
     /// The next channel of each group has its turn, and the one that failed tries again.
     fn failed_over(&mut self, now: Mono, channel: &ChannelId, load: &Load, again: bool) {
         for waiting in &load.told {
-            let id = waiting.alarm.id;
-            let Some(mut case) = self.cases.remove(&id) else { continue };
-            if !case.taken {
-                if let (true, Some(queue)) = (again, self.queues.get_mut(channel)) {
-                    queue.put(&case.alarm, waiting.occasion);
-                }
-                for index in 0..case.errands.len() {
-                    if case.current(index, &self.plan) == Some(channel) {
-                        self.move_on(now, &mut case, index, waiting.occasion);
-                    }
+            let Some(mut case) = self.cases.remove(&waiting.alarm.id) else { continue };
+            let occasion = match waiting.occasion {
+                Occasion::Support if case.called.is_none() => case.occasion(),
+                occasion => occasion,
+            };
+            let wanted = if waiting.is_call() { case.called.is_some() || !case.taken } else { !case.taken };
+            if let (true, true, Some(queue)) = (again, wanted, self.queues.get_mut(channel)) {
+                queue.put(&case.alarm, occasion);
+            }
+            for index in 0..case.errands.len() {
+                if case.current(index, &self.plan) == Some(channel) {
+                    self.move_on(now, &mut case, index, occasion);
                 }
             }
-            self.cases.insert(id, case);
-            self.arm(id);
+            self.put_back(case);
         }
     }
 
@@ -346,8 +395,7 @@ impl Ladder {
             if let Some(mut case) = self.cases.remove(&id) {
                 case.due = None;
                 self.expire(now.mono, &mut case);
-                self.cases.insert(id, case);
-                self.arm(id);
+                self.put_back(case);
             }
         }
         // What is real goes first.
@@ -373,9 +421,11 @@ impl Ladder {
                 .get(index)
                 .is_some_and(|e| !e.accepted && e.move_on_at.is_some_and(|at| at <= now));
             if overdue {
-                let occasion = if case.steps > 1 { Occasion::Escalated } else { Occasion::Raised };
-                self.move_on(now, case, index, occasion);
+                self.move_on(now, case, index, case.occasion());
             }
+        }
+        if case.taken {
+            return;
         }
         while self.step_due(case).is_some_and(|due| due <= now) {
             let step = case.steps;
@@ -385,7 +435,9 @@ impl Ladder {
         if case.remind_at.is_some_and(|at| at <= now) {
             case.remind_at = self.remind(case).map(|pause| now.plus(pause));
             for index in 0..case.errands.len() {
-                self.start(now, case, index, Occasion::Reminder);
+                if case.errands.get(index).is_some_and(|errand| !errand.call) {
+                    self.start(now, case, index, Occasion::Reminder);
+                }
             }
         }
     }
@@ -408,7 +460,7 @@ impl Ladder {
         let groups = groups.map_or(0, |step| step.groups.len());
         let occasion = if step > 0 { Occasion::Escalated } else { Occasion::Raised };
         for group in 0..groups {
-            case.errands.push(Errand { step, group, turns: 0, accepted: false, move_on_at: None });
+            case.errands.push(Errand::new(step, group, false));
             self.start(now, case, case.errands.len().saturating_sub(1), occasion);
         }
     }
@@ -440,11 +492,21 @@ impl Ladder {
             let Some(queue) = self.queues.get_mut(*channel) else { return moved };
             moved = true;
             errand.turns = turn.saturating_add(1);
-            // Who has it already is only reminded.
+            if errand.call && case.heard.contains(*channel) {
+                errand.accepted = true;
+                return moved;
+            }
             let (told, down) = (case.told.contains(*channel), queue.is_down(now));
-            queue.add(&case.alarm, if told { Occasion::Reminder } else { occasion });
+            let occasion = match occasion {
+                _ if errand.call => Occasion::Support,
+                // Who has it already is only reminded.
+                _ if told => Occasion::Reminder,
+                occasion => occasion,
+            };
+            queue.add(&case.alarm, occasion);
             if !down {
-                if case.alarm.priority == Priority::Critical && channels.len() > errand.turns {
+                let urgent = errand.call || case.alarm.priority == Priority::Critical;
+                if urgent && channels.len() > errand.turns {
                     errand.move_on_at = Some(now.plus(ACCEPT_WITHIN));
                 }
                 return moved;
@@ -454,9 +516,10 @@ impl Ladder {
 
     /// Sets the timer of an alarm to the earliest of what it waits for.
     fn arm(&mut self, id: AlarmId) {
-        let due = self.cases.get(&id).filter(|case| !case.taken).and_then(|case| {
+        let due = self.cases.get(&id).and_then(|case| {
             let moving = case.errands.iter().filter(|e| !e.accepted).filter_map(|e| e.move_on_at);
-            moving.chain(self.step_due(case)).chain(case.remind_at).min()
+            let climbing = if case.taken { [None; 2] } else { [self.step_due(case), case.remind_at] };
+            moving.chain(climbing.into_iter().flatten()).min()
         });
         let Some(case) = self.cases.get_mut(&id) else { return };
         if let Some(before) = std::mem::replace(&mut case.due, due) {
@@ -493,39 +556,6 @@ impl Ladder {
     pub fn counts(&self) -> LadderCounts {
         self.counts
     }
-}
-
-impl Case {
-    /// The channel that has its turn in a group that still waits.
-    fn current<'p>(&self, index: usize, plan: &'p Plan) -> Option<&'p ChannelId> {
-        let errand = self.errands.get(index).filter(|errand| !errand.accepted)?;
-        let channels = group(plan, &self.alarm, self.policy, (errand.step, errand.group));
-        channels.get(errand.turns.checked_sub(1)?).copied()
-    }
-
-    /// A channel has it: every group that had asked it is served.
-    fn accepted(&mut self, channel: &ChannelId, plan: &Plan) {
-        self.told.insert(channel.clone());
-        for errand in &mut self.errands {
-            let channels = group(plan, &self.alarm, self.policy, (errand.step, errand.group));
-            if channels.iter().take(errand.turns).any(|asked| *asked == channel) {
-                (errand.accepted, errand.move_on_at) = (true, None);
-            }
-        }
-    }
-}
-
-/// The channels of a group that may be told of this alarm.
-fn group<'p>(
-    plan: &'p Plan,
-    alarm: &Alarm,
-    policy: usize,
-    (step, group): (usize, usize),
-) -> Vec<&'p ChannelId> {
-    let step = plan.policies.get(policy).and_then(|policy| policy.steps.get(step));
-    let group = step.and_then(|step| step.groups.get(group));
-    let silent = alarm.silent();
-    group.into_iter().flatten().filter(|channel| !(silent && plan.is_local(channel))).collect()
 }
 
 fn millis(span: Duration) -> i64 {

@@ -322,7 +322,7 @@ impl AlarmBook {
         };
         if chatters {
             // Whoever took an intruder has not seen what comes after.
-            let taken = self.open.get(key).is_some_and(|a| a.latched && a.acknowledged.is_some());
+            let taken = self.open.get(key).is_some_and(|a| a.class.latches() && a.acknowledged.is_some());
             if taken && finding.level != Level::Ended {
                 self.come(now, finding, changes);
             } else {

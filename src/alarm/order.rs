@@ -2,7 +2,7 @@
 
 use super::drill::Asked;
 use super::{AlarmBook, Due, OrderRefused, change};
-use crate::model::alarm::{Confirmed, OutOfService, Shelf};
+use crate::model::alarm::{Confirmed, OutOfService, Shelf, Support};
 use crate::model::{
     Actor, Alarm, AlarmChange, AlarmId, AlarmKey, AreaId, ArmMode, ChangeKind, Command, Done, Handled, Now,
     Order, Truth, Wall,
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// A device is out of service for at most so long without somebody looking at it again, seconds: a year.
 const MOST_OUT_SECS: u32 = 366 * 24 * 3600;
+
+/// Calls for support within so long are one: a key that is held down, or pressed twice. Milliseconds.
+const ONE_CALL_MS: i64 = 10_000;
 
 /// What came of an order.
 pub(super) type Outcome = Result<(Vec<AlarmChange>, Done), OrderRefused>;
@@ -27,6 +30,8 @@ impl AlarmBook {
             Order::Acknowledge(id) => self.acknowledge(*id, handled),
             Order::Reset(id) => self.reset(*id, handled),
             Order::Escalate(id) => self.escalate(*id, &handled),
+            Order::CallSupport(id) => self.call_support(*id, &handled),
+            Order::SupportTold { id, called } => self.support_told(*id, *called, &handled),
             Order::Shelve { id, secs, once } => self.shelve(now, *id, handled, (*secs, *once)),
             Order::Unshelve(id) => {
                 let alarm = self.find(*id)?;
@@ -101,20 +106,61 @@ impl AlarmBook {
         if let Some(by) = &alarm.acknowledged {
             return Err(OrderRefused::AlreadyAcknowledged { id, by: by.clone() });
         }
-        let (at, key) = (handled.at, alarm.key.clone());
-        let mut changes = Vec::new();
-        alarm.acknowledged = Some(handled.clone());
-        changes.push(change(ChangeKind::Acknowledged, at, handled.by.clone(), &handled.note, alarm));
+        let (at, by, key) = (handled.at, handled.by.clone(), alarm.key.clone());
+        let note = handled.note.clone();
+        alarm.acknowledged = Some(handled);
+        let mut changes = vec![change(ChangeKind::Acknowledged, at, by.clone(), &note, alarm)];
         self.close_if_over(&key, at, &mut changes);
-        let own = changes.last().map(|last| last.alarm.clone());
-        // What it explains is taken with it.
+        let own = changes.last().map(|last| last.alarm.clone()).ok_or(OrderRefused::NotOpen(id))?;
+        self.take_explained(at, id, &by, &mut changes);
+        Ok((changes, Done::Alarm(Box::new(own))))
+    }
+
+    /// What an alarm explains is taken with it.
+    fn take_explained(&mut self, at: Wall, id: AlarmId, by: &Actor, changes: &mut Vec<AlarmChange>) {
         let explained = self.open.values().filter(|alarm| alarm.marks.inhibited_by == Some(id));
         let explained: Vec<AlarmKey> = explained.map(|alarm| alarm.key.clone()).collect();
         for key in explained {
-            self.take_along(at, &key, id, &handled.by, &mut changes);
+            self.take_along(at, &key, id, by, changes);
         }
-        let own = own.ok_or(OrderRefused::NotOpen(id))?;
+    }
+
+    /// Somebody has seen it, it is real, and they need more people. Whoever comes must find it open: from then on only a
+    /// reset closes it.
+    fn call_support(&mut self, id: AlarmId, handled: &Handled) -> Outcome {
+        let (at, by) = (handled.at, &handled.by);
+        let alarm = self.find(id)?;
+        let standing = alarm.marks.support.as_ref().map(|support| at.since(support.by.at));
+        if alarm.acknowledged.is_some() && standing.is_some_and(|ago| (0..ONE_CALL_MS).contains(&ago)) {
+            return Ok((Vec::new(), Done::Alarm(Box::new(alarm.clone()))));
+        }
+        let (taken, mut changes) = (alarm.acknowledged.is_none(), Vec::new());
+        if taken {
+            // The note is that of the call.
+            alarm.acknowledged = Some(Handled { note: String::new(), ..handled.clone() });
+            changes.push(change(ChangeKind::Acknowledged, at, by.clone(), "", alarm));
+        }
+        alarm.marks.support = Some(Support { by: handled.clone(), told_at: None });
+        // Those of drills all end with the drill.
+        alarm.latched |= !alarm.marks.drill;
+        changes.push(change(ChangeKind::SupportCalled, at, by.clone(), &handled.note, alarm));
+        let own = alarm.clone();
+        if taken {
+            self.take_explained(at, id, by, &mut changes);
+        }
         Ok((changes, Done::Alarm(Box::new(own))))
+    }
+
+    /// Every group of its ladder has the call that was made then.
+    fn support_told(&mut self, id: AlarmId, called: Wall, handled: &Handled) -> Outcome {
+        let alarm = self.find(id)?;
+        let support = alarm.marks.support.as_mut();
+        let Some(support) = support.filter(|of| of.by.at == called && of.told_at.is_none()) else {
+            // There is a newer call by now.
+            return Ok((Vec::new(), Done::Alarm(Box::new(alarm.clone()))));
+        };
+        support.told_at = Some(handled.at);
+        done(vec![change(ChangeKind::SupportTold, handled.at, handled.by.clone(), &handled.note, alarm)], id)
     }
 
     fn escalate(&mut self, id: AlarmId, handled: &Handled) -> Outcome {

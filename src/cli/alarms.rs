@@ -33,7 +33,9 @@ enum Action {
     },
     /// Acknowledge an alarm: you take it
     Ack(Given),
-    /// Reset a latched alarm (help, fire, intrusion) after its cause is gone
+    /// Call for support: it is real and you need more people; everybody on its ladder is told at once
+    Support(Given),
+    /// Reset a latched alarm (help, fire, intrusion, or one with a call for support) after its cause is gone
     Reset(Given),
     /// Set an alarm aside for a while; help, duress and fire never are
     Shelve {
@@ -115,6 +117,7 @@ impl Action {
                 client.get(if *all { "/api/v1/alarms" } else { "/api/v1/alarms?open=true" })
             }
             Self::Ack(given) => given.order(client, "acknowledge", json!({})),
+            Self::Support(given) => given.order(client, "support", json!({})),
             Self::Reset(given) => given.order(client, "reset", json!({})),
             Self::Shelve { given, span, until_clear } => {
                 given.order(client, "shelve", json!({"for_secs": span, "until_clear": until_clear}))
@@ -142,6 +145,7 @@ impl Action {
         match self {
             Self::List { .. } => String::new(),
             Self::Ack(_) => say("已确认", "acknowledged"),
+            Self::Support(_) => say("已请求支援", "call for support made"),
             Self::Reset(_) => say("已复位", "reset"),
             Self::Shelve { .. } => say("已搁置", "shelved"),
             Self::Unshelve(_) => say("已取消搁置", "taken from the shelf"),
@@ -197,7 +201,7 @@ fn list(out: &mut impl Write, answer: &Value, zone: &TimeZone) -> io::Result<()>
             let class = AlarmClass::from_word(&text(alarm, "/class")).map(AlarmClass::name);
             [
                 text(alarm, "/id"),
-                state(alarm),
+                standing(alarm, zone),
                 priority.map(|name| said(&name)).unwrap_or_default(),
                 class.map(|name| said(&name)).unwrap_or_default(),
                 raised.unwrap_or_default(),
@@ -220,9 +224,25 @@ fn state(alarm: &Value) -> String {
     text(alarm, "/state").chars().next().map(|isa| said(&state_name(isa))).unwrap_or_default()
 }
 
+/// Its state, and when somebody called for support.
+fn standing(alarm: &Value, zone: &TimeZone) -> String {
+    let state = state(alarm);
+    let Some(at) = alarm.pointer("/support/at").and_then(Value::as_i64) else { return state };
+    let at = Wall(at).in_zone(zone);
+    say(format!("{state}，请求支援 {at}"), format!("{state}, help needed {at}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::span_secs;
+    use super::{TimeZone, span_secs, standing};
+
+    #[test]
+    fn the_list_says_when_somebody_called_for_support() {
+        let mut alarm = serde_json::json!({"state": "C"});
+        assert!(!standing(&alarm, &TimeZone::UTC).contains("04:26"), "{alarm}");
+        alarm["support"] = serde_json::json!({"by": "guard", "at": 1_790_051_200_000_i64, "note": ""});
+        assert!(standing(&alarm, &TimeZone::UTC).contains("2026-09-22 04:26:40"), "{alarm}");
+    }
 
     #[test]
     fn a_span_is_a_number_with_its_unit() {

@@ -28,6 +28,16 @@ pub(super) fn routes() -> Vec<Route> {
             acknowledge,
         )
         .takes::<Given>(),
+        Route::post(
+            "/api/v1/alarms/{id}/support",
+            Act,
+            (
+                "请求支援：未确认则先确认，并立即通知升级规则中的所有人",
+                "call for support: takes the alarm where nobody has, and tells everybody on its ladder at once",
+            ),
+            call_support,
+        )
+        .takes::<Given>(),
         Route::post("/api/v1/alarms/{id}/reset", Act, ("复位报警", "reset an alarm"), reset).takes::<Given>(),
         Route::post(
             "/api/v1/alarms/{id}/confirm",
@@ -92,6 +102,16 @@ const NAMED: &str = r#"{"actor": "姓名 name"}"#;
 /// `POST /api/v1/alarms/{id}/acknowledge`.
 async fn acknowledge(State(console): State<Console>, who: Who, Path(id): Path<String>, body: Body) -> Answer {
     plain(&console, (&who, &id), body, NOTED, Order::Acknowledge).await
+}
+
+/// `POST /api/v1/alarms/{id}/support`.
+async fn call_support(
+    State(console): State<Console>,
+    who: Who,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answer {
+    plain(&console, (&who, &id), body, NOTED, Order::CallSupport).await
 }
 
 /// `POST /api/v1/alarms/{id}/reset`.

@@ -221,6 +221,17 @@ pub struct Confirmed {
     pub by: Handled,
 }
 
+/// Somebody has seen that it is real, and asked for more people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Support {
+    /// Who called last, when, and what they wrote.
+    #[serde(flatten)]
+    pub by: Handled,
+    /// When every group of the alarm's ladder had that call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Wall>,
+}
+
 /// What keeps an alarm quiet, and what else is noted of it; each independent of the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -246,6 +257,9 @@ pub struct Marks {
     /// What it turned out to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmed>,
+    /// Somebody asked for more people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub support: Option<Support>,
     /// A person raised it to practise: nothing has happened.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drill: bool,
@@ -289,7 +303,7 @@ pub struct Alarm {
     pub cleared_at: Option<Wall>,
     /// Who took it.
     pub acknowledged: Option<Handled>,
-    /// Whether only a manual reset closes it.
+    /// Whether only a manual reset closes it: by its class, or because somebody called for support.
     pub latched: bool,
     /// Who reset it, if latched.
     pub reset: Option<Handled>,
@@ -332,6 +346,13 @@ impl Alarm {
     #[must_use]
     pub fn burns(&self) -> bool {
         self.class == AlarmClass::Fire && self.closed_at.is_none() && !self.marks.drill
+    }
+
+    /// When the call for support was made that not every group of its ladder has yet.
+    #[must_use]
+    pub fn calls(&self) -> Option<Wall> {
+        let support = self.marks.support.as_ref().filter(|support| support.told_at.is_none())?;
+        self.closed_at.is_none().then_some(support.by.at)
     }
 
     /// Whether people are told of it: it is not over, and nothing keeps it quiet.
@@ -415,6 +436,10 @@ words! {
         Settled = "settled",
         /// A person said what it turned out to be.
         Confirmed = "confirmed",
+        /// A person has seen it and asked for more people.
+        SupportCalled = "support_called",
+        /// Every group of its ladder has that call.
+        SupportTold = "support_told",
     }
 }
 

@@ -87,6 +87,15 @@ pub enum Order {
     Reset(AlarmId),
     /// Write down that a further step of its ladder was begun; the note says which. Only the gateway orders this.
     Escalate(AlarmId),
+    /// Take it, if nobody has, and ask for more people: it is real.
+    CallSupport(AlarmId),
+    /// Write down that every group of its ladder has the call for support. Only the gateway orders this.
+    SupportTold {
+        /// Which.
+        id: AlarmId,
+        /// When that call was made; of another, nothing is written down.
+        called: Wall,
+    },
     /// Set it aside.
     Shelve {
         /// Which.

@@ -37,6 +37,8 @@ pub enum Occasion {
     Reminder,
     /// Nobody took it, so others are told.
     Escalated,
+    /// Somebody has seen it and asks for more people.
+    Support,
     /// Many at once.
     Digest,
     /// It is over.
@@ -53,6 +55,7 @@ impl Occasion {
             Self::Raised => "raised",
             Self::Reminder => "reminder",
             Self::Escalated => "escalated",
+            Self::Support => "support",
             Self::Digest => "digest",
             Self::Over => "over",
             Self::Trial => "trial",

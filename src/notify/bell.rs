@@ -75,10 +75,13 @@ impl Bell {
     }
 }
 
-/// Both changes of an alarm in one: that it was raised is not lost because it has ended since.
+/// Both changes of an alarm in one: that it was raised is not lost because it has ended since, and no call for support
+/// is.
 fn merged(before: &AlarmChange, mut after: AlarmChange) -> AlarmChange {
-    let settles = matches!(after.kind, ChangeKind::Acknowledged | ChangeKind::Closed);
-    if before.kind.announces() && !settles {
+    use ChangeKind::{Acknowledged, Closed, SupportCalled};
+    let settles = matches!(after.kind, Acknowledged | Closed | SupportCalled);
+    // A call for support is told whatever else comes, until the alarm is closed.
+    if (before.kind.announces() && !settles) || (before.kind == SupportCalled && after.kind != Closed) {
         after.kind = before.kind;
     }
     after
@@ -123,6 +126,9 @@ mod tests {
         assert_eq!(bell.ring(&[change(all + 1, ChangeKind::Raised, Priority::Critical)]), 0);
         assert_eq!(bell.ring(&[change(all - 1, ChangeKind::Cleared, Priority::Low)]), 0);
         assert_eq!(bell.ring(&[change(all - 2, ChangeKind::Acknowledged, Priority::Low)]), 0);
+        for kind in [ChangeKind::Acknowledged, ChangeKind::SupportCalled, ChangeKind::Cleared] {
+            assert_eq!(bell.ring(&[change(all - 3, kind, Priority::Low)]), 0);
+        }
         let mut kinds = BTreeMap::new();
         loop {
             while let Ok(change) = heard.try_recv() {
@@ -140,6 +146,7 @@ mod tests {
         assert_eq!(kinds[&(all + 1)], ChangeKind::Raised);
         assert_eq!(kinds[&(all - 1)], ChangeKind::Raised, "that it ended does not hide that it was raised");
         assert_eq!(kinds[&(all - 2)], ChangeKind::Acknowledged);
+        assert_eq!(kinds[&(all - 3)], ChangeKind::SupportCalled, "nor that somebody called for support");
     }
 
     #[test]

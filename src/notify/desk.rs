@@ -8,7 +8,7 @@ use super::{Notifier, TRY_LIMIT};
 use crate::alarm::{Climbed, Deed, Ladder, LadderCounts, Plan, Policy, Route};
 use crate::model::{
     Actor, AlarmChange, AlarmClass, AlarmId, AlarmKey, ChannelId, Command, Message, Order, Place, PlaceId,
-    Priority, RuleId, Text, Verdict,
+    Priority, RuleId, Text, Verdict, Wall,
 };
 use crate::rules::{Finding, Level};
 use crate::runtime::lanes::OrderDesk;
@@ -82,6 +82,8 @@ pub struct Desk {
     orders: OrderDesk,
     /// Steps that wait to be written down; of an alarm the last.
     steps: BTreeMap<AlarmId, usize>,
+    /// Calls for support of which it waits to be written down that everybody has them.
+    calls: BTreeMap<AlarmId, Wall>,
     writing: FuturesUnordered<BoxFuture<'static, ()>>,
     findings: mpsc::Sender<Finding>,
     /// The last word on each channel that the pipe has not taken yet.
@@ -117,6 +119,7 @@ impl Desk {
             heard,
             orders,
             steps: BTreeMap::new(),
+            calls: BTreeMap::new(),
             writing: FuturesUnordered::new(),
             findings,
             unsaid: BTreeMap::new(),
@@ -185,6 +188,10 @@ impl Desk {
                 tracing::info!(alarm = alarm.0, step, "nobody took the alarm: further people are told");
                 self.steps.insert(alarm, step);
             }
+            Deed::SupportTold { alarm, called } => {
+                tracing::info!(alarm = alarm.0, "everybody on its ladder has the call for support");
+                self.calls.insert(alarm, called);
+            }
             Deed::Refused { channel, why } => {
                 self.unsaid.extend(refused(&channel, Level::Holds, &why).map(|finding| (channel, finding)));
             }
@@ -194,13 +201,19 @@ impl Desk {
         }
     }
 
-    /// Has the pipe write down the steps that were reached, a few at a time: each is committed with whatever else is.
+    /// Has the pipe write down the steps that were reached and the calls that everybody has, a few at a time: each is
+    /// committed with whatever else is.
     fn write_down(&mut self) {
-        while self.writing.len() < WRITING
-            && let Some((alarm, step)) = self.steps.pop_first()
-        {
-            let note = format!("step {step} of {}", self.ladder.steps(alarm).max(step));
-            let command = Command { order: Order::Escalate(alarm), actor: Actor::gateway(), note };
+        while self.writing.len() < WRITING {
+            let (order, note) = if let Some((id, called)) = self.calls.pop_first() {
+                (Order::SupportTold { id, called }, String::new())
+            } else if let Some((alarm, step)) = self.steps.pop_first() {
+                let note = format!("step {step} of {}", self.ladder.steps(alarm).max(step));
+                (Order::Escalate(alarm), note)
+            } else {
+                return;
+            };
+            let command = Command { order, actor: Actor::gateway(), note };
             let orders = self.orders.clone();
             // What was taken or closed meanwhile needs no step, and a gateway that stops writes no more.
             self.writing.push(Box::pin(async move { drop(orders.order(command).await) }));

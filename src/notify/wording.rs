@@ -15,6 +15,7 @@ fn marks(message: &Message, lang: Lang) -> String {
         Occasion::Raised => None,
         Occasion::Reminder => Some(Text::new("再次提醒", "reminder")),
         Occasion::Escalated => Some(Text::new("升级", "escalated")),
+        Occasion::Support => Some(Text::new("请求支援", "help needed")),
         Occasion::Digest => Some(Text::new("汇总", "digest")),
         Occasion::Over => Some(Text::new("已结束", "over")),
         Occasion::Trial => Some(Text::new("测试", "test")),

@@ -61,6 +61,9 @@ pub struct Entry {
     pub note: String,
     /// What it turned out to be, as far as known when the report was made.
     pub truth: Option<Truth>,
+    /// When somebody last called for support.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub support_at: Option<Wall>,
 }
 
 /// An alarm that was open and kept quiet.
@@ -235,6 +238,9 @@ impl<'a> Writing<'a> {
     fn entry(&self, alarm: &Alarm, life: &Life) -> Entry {
         let (taken_by, taken_at) = life.taken.clone().unzip();
         let noted = alarm.acknowledged.as_ref().filter(|handled| Some(handled.at) == taken_at);
+        let support = alarm.marks.support.as_ref().map(|support| &support.by);
+        // Whoever took it by calling for support wrote that there.
+        let notes = [noted, support].into_iter().flatten().map(|handled| &handled.note);
         Entry {
             id: alarm.id,
             priority: alarm.priority,
@@ -248,8 +254,9 @@ impl<'a> Writing<'a> {
             taken_by,
             taken_at,
             taken_after_ms: life.after_ms,
-            note: noted.map(|handled| handled.note.clone()).unwrap_or_default(),
+            note: notes.into_iter().find(|note| !note.is_empty()).cloned().unwrap_or_default(),
             truth: alarm.marks.confirmed.as_ref().map(|confirmed| confirmed.truth),
+            support_at: support.map(|handled| handled.at),
         }
     }
 

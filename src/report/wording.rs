@@ -282,7 +282,7 @@ fn came(words: &Words<'_>, shift: &Shift) -> Section {
                 taken(words, entry),
                 entry.taken_after_ms.map(|ms| words.text(&lasting(ms))).unwrap_or_default(),
                 state(words, entry),
-                entry.truth.map(|truth| words.text(&truth.name())).unwrap_or_default(),
+                result(words, entry),
                 entry.note.clone(),
             ]
         })
@@ -295,6 +295,17 @@ fn came(words: &Words<'_>, shift: &Shift) -> Section {
         )
     });
     section
+}
+
+/// What it turned out to be, and when somebody called for support.
+fn result(words: &Words<'_>, entry: &Entry) -> String {
+    let truth = entry.truth.map(|truth| words.text(&truth.name()));
+    let support = entry.support_at.map(|at| {
+        let at = words.at(at);
+        words.say(&format!("{at} 请求支援"), &format!("help needed {at}"))
+    });
+    let parts: Vec<String> = [truth, support].into_iter().flatten().collect();
+    parts.join(&words.say("；", "; "))
 }
 
 fn hazards(words: &Words<'_>, shift: &Shift, places: &BTreeMap<PlaceId, Place>) -> Section {

@@ -4,7 +4,7 @@ use super::append::number;
 use super::chain::Link;
 use super::rows::{get, word};
 use super::{Doing, StoreError};
-use crate::model::alarm::{Chatter, Confirmed, OutOfService, Shelf, Suppressed};
+use crate::model::alarm::{Chatter, Confirmed, OutOfService, Shelf, Support, Suppressed};
 use crate::model::{
     Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, DeviceId, Handled, Hazard, HazardId, Marks,
     PlaceId, Priority, RuleId, Text, Truth, Wall,
@@ -13,9 +13,10 @@ use rusqlite::{Row, Transaction, params};
 use std::sync::LazyLock;
 
 /// The columns of `alarm` that never change, and those that do.
-const FIXED: [&str; 10] =
-    ["id", "rule", "subject", "class", "priority", "device", "place", "raised_at", "latched", "drill"];
-const CHANGING: [&str; 31] = [
+const FIXED: [&str; 9] =
+    ["id", "rule", "subject", "class", "priority", "device", "place", "raised_at", "drill"];
+const CHANGING: [&str; 32] = [
+    "latched",
     "what_zh",
     "what_en",
     "active",
@@ -49,9 +50,18 @@ const CHANGING: [&str; 31] = [
     "truth",
 ];
 
-/// The columns of `alarm` as [`alarm_of`] reads them.
-pub(super) static ALARM_COLUMNS: LazyLock<String> =
+/// The last call for support of an alarm: who, when, what they wrote, and when everybody had it. It is in the steps of the
+/// alarm and nowhere else.
+const SUPPORT: &str = "(select json_array(call.actor, call.at, call.note, (select told.at from alarm_change told \
+     where told.alarm = call.alarm and told.seq > call.seq and told.kind = 'support_told' \
+     order by told.seq limit 1)) from alarm_change call \
+     where call.alarm = alarm.id and call.kind = 'support_called' order by call.seq desc limit 1) as support";
+
+static STORED: LazyLock<String> =
     LazyLock::new(|| FIXED.iter().chain(&CHANGING).copied().collect::<Vec<_>>().join(", "));
+
+/// What is selected of `alarm` for [`alarm_of`].
+pub(super) static ALARM_COLUMNS: LazyLock<String> = LazyLock::new(|| format!("{}, {SUPPORT}", *STORED));
 
 static WRITE_ALARM: LazyLock<String> = LazyLock::new(|| {
     let marks: Vec<String> = (1..=FIXED.len() + CHANGING.len()).map(|n| format!("?{n}")).collect();
@@ -59,7 +69,7 @@ static WRITE_ALARM: LazyLock<String> = LazyLock::new(|| {
         CHANGING.iter().zip(FIXED.len() + 1..).map(|(column, n)| format!("{column} = ?{n}")).collect();
     format!(
         "insert into alarm ({}) values ({}) on conflict (id) do update set {}",
-        *ALARM_COLUMNS,
+        *STORED,
         marks.join(", "),
         sets.join(", ")
     )
@@ -76,8 +86,9 @@ pub(super) fn write_change(
     change: &AlarmChange,
 ) -> Result<(), StoreError> {
     let a = &change.alarm;
-    let Marks { shelved, suppressed, out_of_service, inhibited_by, chattering, first, confirmed, drill } =
-        &a.marks;
+    let Marks {
+        shelved, suppressed, out_of_service, inhibited_by, chattering, first, confirmed, drill, ..
+    } = &a.marks;
     let (ack_by, ack_at, ack_note) = split(a.acknowledged.as_ref());
     let (reset_by, reset_at, reset_note) = split(a.reset.as_ref());
     let (shelf_by, shelf_at, shelf_note) = split(shelved.as_ref().map(|shelf| &shelf.by));
@@ -94,8 +105,8 @@ pub(super) fn write_change(
                 a.device.as_ref().map(DeviceId::as_str),
                 a.place.as_ref().map(PlaceId::as_str),
                 a.raised_at.0,
-                a.latched,
                 drill,
+                a.latched,
                 a.what.zh,
                 a.what.en,
                 a.active,
@@ -159,8 +170,21 @@ fn wall_of(row: &Row<'_>, column: &str) -> Result<Option<Wall>, StoreError> {
     Ok(get::<Option<i64>>(row, column)?.map(Wall))
 }
 
-/// An alarm from its row.
+/// An alarm from its row and its steps, see [`ALARM_COLUMNS`].
 pub(super) fn alarm_of(row: &Row<'_>) -> Result<Alarm, StoreError> {
+    let mut alarm = stored_alarm_of(row)?;
+    let call = get::<Option<String>>(row, "support")?;
+    let call = call.map(|call| serde_json::from_str::<(String, i64, String, Option<i64>)>(&call));
+    alarm.marks.support = match call.transpose().map_err(StoreError::Json)? {
+        Some((by, at, note, told_at)) => Actor::named(&by)
+            .map(|by| Support { by: Handled { by, at: Wall(at), note }, told_at: told_at.map(Wall) }),
+        None => None,
+    };
+    Ok(alarm)
+}
+
+/// An alarm from its row alone.
+pub(super) fn stored_alarm_of(row: &Row<'_>) -> Result<Alarm, StoreError> {
     let number: i64 = get(row, "id")?;
     let id = |column: &str| -> Result<String, StoreError> { get(row, column) };
     Ok(Alarm {
@@ -220,6 +244,7 @@ fn marks_of(row: &Row<'_>, number: i64) -> Result<Marks, StoreError> {
         chattering,
         first: get(row, "first_of_group")?,
         confirmed,
+        support: None,
         drill: get(row, "drill")?,
     })
 }

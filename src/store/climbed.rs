@@ -1,4 +1,5 @@
-//! How far the ladders of the alarms had come that nobody has taken: for the start.
+//! How far the ladders of the alarms had come that nobody has taken, and which calls for support are not known to have
+//! reached everybody: for the start.
 
 use super::StoreError;
 use super::alarms::{ALARM_COLUMNS, alarm_of};
@@ -6,23 +7,25 @@ use super::read::Reader;
 use super::recall::each;
 use super::rows::get;
 use crate::alarm::Climbed;
-use crate::model::{ChangeKind, Wall};
+use crate::model::{Alarm, ChangeKind, Wall};
 use rusqlite::named_params;
 
 impl Reader {
     /// The open alarms that nobody has taken, each with the last step of its ladder that was written down; without one,
-    /// it stands on the first since it was raised, or since it came back after a person had taken it.
+    /// it stands on the first since it was raised, or since it came back after a person had taken it. With them those
+    /// with a call for support that not every group is known to have.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn climbed(&self) -> Result<Vec<Climbed>, StoreError> {
         let open = format!(
             "select {} from alarm indexed by alarm_open \
-             where closed_at is null and ack_by is null order by id",
+             where closed_at is null order by id",
             *ALARM_COLUMNS
         );
         let mut climbed = Vec::new();
-        for alarm in each(&self.db, &open, [], alarm_of)? {
+        let wanted = |alarm: &Alarm| alarm.acknowledged.is_none() || alarm.calls().is_some();
+        for alarm in each(&self.db, &open, [], alarm_of)?.into_iter().filter(wanted) {
             let steps = "select kind, at, note from alarm_change where alarm = :alarm and seq > \
                  (select coalesce(max(seq), 0) from alarm_change where alarm = :alarm and kind = 'acknowledged') \
                  order by seq";
@@ -58,7 +61,7 @@ fn step_of(note: &str) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::model::{
-        Actor, Alarm, AlarmChange, AlarmClass, AlarmId, AlarmKey, Handled, Marks, Priority, RuleId, Text,
+        Actor, AlarmChange, AlarmClass, AlarmId, AlarmKey, Handled, Marks, Priority, RuleId, Text,
     };
     use crate::pipeline::Commit;
     use crate::store::Store;
@@ -84,6 +87,34 @@ mod tests {
             marks: Marks::default(),
         };
         AlarmChange { kind, at: Wall(at), actor: Actor::gateway(), note: note.into(), alarm }
+    }
+
+    #[test]
+    fn a_call_for_support_that_not_everybody_has_is_told_again_and_only_the_last() {
+        use ChangeKind::{Acknowledged, Closed, Raised, Recurred, SupportCalled, SupportTold};
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        let mut alarm_changes = Vec::new();
+        // Which steps each alarm has had, 10 ms after one another.
+        for (id, steps) in [
+            (1, &[Raised, Acknowledged, SupportCalled][..]),
+            (2, &[Raised, Acknowledged, SupportCalled, SupportTold]),
+            (3, &[Raised, Acknowledged, SupportCalled, SupportTold, SupportCalled]),
+            (4, &[Raised, Acknowledged, SupportCalled, Closed]),
+            (5, &[Raised, Acknowledged, SupportCalled, Recurred]),
+            (6, &[Raised, Acknowledged, SupportCalled, SupportTold, Recurred]),
+        ] {
+            for (kind, at) in steps.iter().zip((100..).step_by(10)) {
+                alarm_changes.push(change(id, *kind, at, "", !matches!(kind, Raised | Recurred)));
+            }
+        }
+        store.commit(&[&Commit { alarm_changes, ..Commit::default() }]).unwrap();
+        let climbed = Reader::open(dir.path()).unwrap().climbed().unwrap();
+        let calls: Vec<_> =
+            climbed.iter().map(|one| (one.alarm.id.0, one.alarm.calls().map(|at| at.0))).collect();
+        assert_eq!(calls, [(1, Some(120)), (3, Some(140)), (5, Some(120)), (6, None)]);
+        let by = climbed.first().and_then(|one| one.alarm.marks.support.clone()).unwrap().by;
+        assert_eq!((by.by.as_str(), by.note.as_str()), ("gateway", ""));
     }
 
     #[test]

@@ -100,6 +100,18 @@ enum Kind {
 /// A column's name and kind.
 type Column = (&'static str, Kind);
 
+/// A column of the last call for support of an alarm.
+macro_rules! last_call {
+    ($column:literal) => {
+        concat!(
+            "(select ",
+            $column,
+            " from alarm_change where alarm_change.alarm = alarm.id and kind = 'support_called' \
+             order by seq desc limit 1)"
+        )
+    };
+}
+
 impl What {
     fn columns(self) -> &'static [Column] {
         use Kind::{Integer, Real, Text, Time};
@@ -187,6 +199,9 @@ impl What {
                 ("reset_at", Time),
                 ("reset_note", Text),
                 ("closed_at", Time),
+                ("support_by", Text),
+                ("support_at", Time),
+                ("support_note", Text),
             ],
         }
     }
@@ -198,6 +213,10 @@ impl What {
             (Self::Alarms, "subject") => {
                 "case when instr(subject, '/') > 0 then substr(subject, 1, instr(subject, '/') - 1) else subject end"
             }
+            // The last call for support is a step of the alarm.
+            (Self::Alarms, "support_by") => last_call!("actor"),
+            (Self::Alarms, "support_at") => last_call!("at"),
+            (Self::Alarms, "support_note") => last_call!("note"),
             _ => column,
         }
     }

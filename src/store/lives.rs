@@ -11,7 +11,7 @@ use crate::runtime::Chain;
 use rusqlite::{Row, params};
 
 /// What came before the span is read for how the alarm stood when it began; these say nothing of that, and may be many.
-const IDLE: &str = "('escalated', 'reset', 'confirmed')";
+const IDLE: &str = "('escalated', 'reset', 'confirmed', 'support_called', 'support_told')";
 
 /// The alarms that were open from ?1 on and before ?2: what is open and what ended since stand in one index.
 fn opened() -> String {

@@ -1,7 +1,7 @@
 //! Reads what can be read of a damaged database into a new one, stepping over what cannot, and anchors chains and sums
 //! anew.
 
-use super::alarms::{alarm_of, hazard_of};
+use super::alarms::{hazard_of, stored_alarm_of};
 use super::chain::{
     self, CHAINED, FINGERPRINTS, HASHED, READING_COLUMNS, READINGS, READINGS_FROM, START, SUMMED,
 };
@@ -45,7 +45,7 @@ const fn long(name: &'static str) -> Table {
 pub(super) const TABLES: &[Table] = &[
     table("meta"),
     Table { sound: series_is_sound, ..table("series") },
-    Table { sound: |row| alarm_of(row).is_ok(), ..table("alarm") },
+    Table { sound: |row| stored_alarm_of(row).is_ok(), ..table("alarm") },
     Table { sound: |row| hazard_of(row).is_ok(), ..table("hazard") },
     table("outbox"),
     table("set_aside"),

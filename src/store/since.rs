@@ -68,11 +68,10 @@ impl Reader {
         if u64::try_from(there).ok() != Some(last - after) {
             return Ok(None);
         }
-        let columns =
-            ALARM_COLUMNS.split(", ").map(|column| format!("a.{column}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "select c.seq, c.kind, c.at, c.actor, c.note, {columns} from alarm_change c \
-             join alarm a on a.id = c.alarm where c.seq > ?1 order by c.seq limit ?2"
+            "select c.seq, c.kind, c.at, c.actor, c.note, {} from alarm_change c \
+             join alarm on alarm.id = c.alarm where c.seq > ?1 order by c.seq limit ?2",
+            *ALARM_COLUMNS
         );
         let rows = each(&self.db, &sql, [number, i64::from(limit)], |row| {
             let seq: i64 = get(row, "seq")?;

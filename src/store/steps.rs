@@ -4,7 +4,7 @@ use super::recall::each;
 use super::rows::{get, word};
 use super::{Reader, StoreError};
 use crate::alarm::UNTIL_TOLD;
-use crate::model::alarm::{Chatter, OutOfService, Shelf};
+use crate::model::alarm::{Chatter, OutOfService, Shelf, Support};
 use crate::model::{Actor, Alarm, AlarmChange, AlarmKey, AreaId, ArmMode, ChangeKind, Handled, RuleId, Wall};
 use std::collections::BTreeMap;
 
@@ -145,6 +145,7 @@ impl Reader {
 fn stood(alarm: &mut Alarm, steps: &[AlarmChange], at: Wall) {
     let (ended_last, marks) = (alarm.active, std::mem::take(&mut alarm.marks));
     (alarm.marks.first, alarm.marks.drill) = (marks.first, marks.drill);
+    alarm.latched = alarm.class.latches() && !marks.drill;
     (alarm.closed_at, alarm.cleared_at, alarm.active, alarm.occurrences) = (None, None, false, 0);
     (alarm.acknowledged, alarm.reset) = (None, None);
     let mut holds = None;
@@ -168,6 +169,15 @@ fn stood(alarm: &mut Alarm, steps: &[AlarmChange], at: Wall) {
             }
             ChangeKind::Acknowledged => alarm.acknowledged = Some(by()),
             ChangeKind::Reset => alarm.reset = Some(by()),
+            ChangeKind::SupportCalled => {
+                alarm.marks.support = Some(Support { by: by(), told_at: None });
+                alarm.latched |= !marks.drill;
+            }
+            ChangeKind::SupportTold => {
+                if let Some(support) = &mut alarm.marks.support {
+                    support.told_at = Some(step.at);
+                }
+            }
             ChangeKind::Shelved => {
                 alarm.marks.shelved = Some(Shelf { by: by(), until: UNTIL_TOLD, once: false });
             }

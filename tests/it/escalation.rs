@@ -129,6 +129,93 @@ async fn a02_nobody_takes_it_so_others_are_told_and_a_power_cut_changes_nothing(
 }
 
 #[tokio::test]
+async fn who_calls_for_support_has_everybody_told_at_once_although_the_alarm_was_taken() {
+    let scene = Scene::new().await;
+    let school = &scene.school;
+    let daemon = scene.start().await;
+    scene.press("help").await;
+    scene.told("guard", 1).await;
+    school.cli_ok("alarms", &["ack", "1", "--as", "李老师"]).await;
+    let told = school.cli_ok("alarms", &["support", "1", "--as", "王老师", "--note", "需要两人"]).await;
+    assert!(told.contains("alarm 1 call for support made: latched, to be reset"), "{told}");
+    let calls = || {
+        let told = scene.told.lock().unwrap();
+        let calls = told.iter().filter(|(_, message, _)| message["occasion"] == "support");
+        calls.map(|(to, message, _)| (to.clone(), message.clone())).collect::<Vec<_>>()
+    };
+    until("both have heard", async || (calls().len() == 2).then_some(())).await;
+    for (to, message) in calls() {
+        assert_eq!((&message["alarms"], &message["priority"]), (&json!([1]), &json!("critical")), "{to}");
+        let text = message.to_string();
+        assert!(
+            text.contains("请立即前往") && !text.contains("王老师") && !text.contains("需要两人"),
+            "{text}"
+        );
+    }
+    let alarm = until("it is written down that all have heard", async || {
+        let alarm = school.get("/api/v1/alarms/1").await;
+        alarm["support"]["told_at"].is_i64().then_some(alarm)
+    })
+    .await;
+    assert_eq!((&alarm["support"]["by"], &alarm["support"]["note"]), (&json!("王老师"), &json!("需要两人")));
+    assert_eq!(alarm["acknowledged"]["by"], "李老师");
+    let kinds = |alarm: &Value| {
+        let steps = alarm["history"].as_array().cloned().unwrap_or_default();
+        steps.iter().map(|step| step["kind"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let steps = kinds(&alarm);
+    let calls_told: Vec<&str> =
+        steps.iter().map(String::as_str).filter(|kind| kind.contains("support")).collect();
+    assert_eq!(calls_told, ["support_called", "support_told"]);
+    // Pressed again at once it is the same call; what is not open is refused.
+    let again = async |id: u64| {
+        let url = school.url(&format!("/api/v1/alarms/{id}/support"));
+        let answer = school.client().post(url).json(&json!({"actor": "李老师"})).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, stands) = again(1).await;
+    assert_eq!((status, &stands["support"]), (200, &alarm["support"]));
+    let (status, refused) = again(99).await;
+    assert_eq!(status, 404);
+    assert!(
+        refused["detail_zh"].as_str().is_some_and(|zh| zh.contains("报警 99 不存在或已关闭")),
+        "{refused}"
+    );
+    assert_eq!(kinds(&school.get("/api/v1/alarms/1").await), steps);
+    let table = school.cli_ok("alarms", &["list"]).await;
+    assert!(table.contains("latched, to be reset, help needed 20"), "{table}");
+    let csv = school.data_dir().join("alarms.csv");
+    let file = csv.to_str().unwrap();
+    school
+        .cli_ok(
+            "db",
+            &[
+                "export",
+                "--what",
+                "alarms",
+                "--from",
+                "2020-01-01",
+                "--to",
+                "2100-01-01",
+                "--format",
+                "csv",
+                "--out",
+                file,
+            ],
+        )
+        .await;
+    let csv = std::fs::read_to_string(&csv).unwrap();
+    assert!(csv.contains("support_by,support_at,support_note") && csv.contains(",王老师,20"), "{csv}");
+    daemon.kill().await;
+
+    scene.forget();
+    let _daemon = scene.start().await;
+    scene.press("other").await;
+    scene.told("guard", 2).await;
+    assert_eq!(calls(), [], "everybody had it");
+}
+
+#[tokio::test]
 async fn a_clean_stop_does_not_wait_for_somebody_who_never_answers() {
     let broker = Mosquitto::start().await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,6 +3,7 @@ import type { ComponentType, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { asProblem, del, loadSession, type Problem } from './api';
 import { useCell } from './cell';
+import icon from './icon.svg';
 import { follow, link, live, site } from './live';
 import { match } from './match';
 import { pages, type PageEntry, type PageProps } from './pages';
@@ -143,7 +144,7 @@ function Top({ pages: allowed, path }: { pages: PageEntry[]; path: string }): JS
   return (
     <header class={open ? 'top open' : 'top'}>
       <div class="brand">
-        <img src="/assets/icon.svg" alt="" width={28} height={28} />
+        <img src={icon} alt="" width={28} height={28} />
         <strong>{school ?? t('product')}</strong>
       </div>
       <Contact />

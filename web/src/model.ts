@@ -39,6 +39,8 @@ export interface Alarm {
   chattering?: { since: number; count: number };
   first?: boolean;
   confirmed?: Handled & { truth: Truth };
+  /** Who last called for more people, and when everybody on the ladder had it. */
+  support?: Handled & { told_at?: number };
   drill?: boolean;
   state: string;
   silent: boolean;

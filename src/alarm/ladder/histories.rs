@@ -4,6 +4,7 @@
 use super::tests::{alarm, change, channel, plan, route};
 use super::*;
 use crate::alarm::{DayHours, Route, Step, usual};
+use crate::model::alarm::Support;
 use crate::model::{Actor, Handled, Rate};
 use jiff::civil::time;
 
@@ -48,11 +49,20 @@ struct Known {
     /// It is not critical and has ended: it may drop out.
     dropped: bool,
     ended: bool,
+    /// Who accepted a call for support in this run.
+    heard: BTreeSet<ChannelId>,
 }
 
 impl Known {
     fn wanted(&self) -> bool {
         self.alarm.acknowledged.is_none() && self.alarm.closed_at.is_none() && !self.dropped
+    }
+
+    /// Whether each group of its ladder has the call for support, as far as this run shows.
+    fn all_heard(&self, plan: &Plan) -> bool {
+        let policy = &plan.policies[plan.choose(&self.alarm, self.alarm.raised_at).expect("a ladder")];
+        let mut groups = policy.steps.iter().flat_map(|step| &step.groups);
+        groups.all(|group| group.iter().any(|channel| self.heard.contains(channel)))
     }
 }
 
@@ -127,6 +137,12 @@ impl History {
             match deed {
                 Deed::Tell { channel, message } => self.told(channel, message),
                 Deed::Reached { alarm, step } => self.reached(alarm, step),
+                Deed::SupportTold { alarm, called } => {
+                    let known = self.known.get_mut(&alarm).expect("an alarm");
+                    assert_eq!(known.alarm.calls(), Some(called), "told once, and only while it is open");
+                    assert!(known.all_heard(&self.plan), "somebody has not heard: {known:?}");
+                    known.alarm.marks.support.as_mut().unwrap().told_at = Some(self.now.wall);
+                }
                 Deed::Refused { .. } | Deed::Mended { .. } => {}
             }
         }
@@ -136,6 +152,10 @@ impl History {
                 "asked at {:?}, it wants to be asked again at {next:?}",
                 self.now.mono
             );
+        }
+        for (id, known) in self.known.iter().filter(|(_, known)| known.alarm.calls().is_some()) {
+            let tried = self.ladder.queues.values().any(|queue| queue.holds(*id));
+            assert!(known.refused || tried, "nobody is told of a call for support: {known:?}");
         }
         for (id, known) in self.known.iter().filter(|(_, known)| known.wanted()) {
             if known.alarm.priority == Priority::Critical && !known.refused {
@@ -156,10 +176,14 @@ impl History {
                 "{channel}: {message:?}"
             );
             let over = self.plan.policies[0].over && known.ended && !drill;
-            let open = message.occasion != Occasion::Over && known.wanted();
-            let told_over = matches!(message.occasion, Occasion::Over | Occasion::Digest) && over;
+            let calls = message.occasion == Occasion::Support && known.alarm.calls().is_some();
+            let open = (message.occasion != Occasion::Over && known.wanted()) || calls;
+            let told_over =
+                matches!(message.occasion, Occasion::Over | Occasion::Digest | Occasion::Support) && over;
             assert!(open || told_over, "told although taken: {known:?} in {message:?}");
         }
+        let called = message.alarms.iter().any(|id| self.known[id].alarm.calls().is_some());
+        assert!(called || message.occasion != Occasion::Support, "nobody has called: {message:?}");
         let mut unique = message.alarms.clone();
         unique.dedup();
         assert_eq!(unique.len(), message.alarms.len(), "twice in one message");
@@ -232,7 +256,12 @@ impl History {
         for id in &message.alarms {
             let known = self.known.get_mut(id).expect("an alarm");
             match verdict {
-                Verdict::Accepted => (known.accepted, known.covered) = (true, true),
+                Verdict::Accepted => {
+                    (known.accepted, known.covered) = (true, true);
+                    if message.occasion == Occasion::Support {
+                        known.heard.insert(channel.clone());
+                    }
+                }
                 Verdict::Refused { .. } => known.refused = true,
                 _ => {}
             }
@@ -241,7 +270,8 @@ impl History {
     }
 
     fn step(&mut self) {
-        match self.dice.roll(20) {
+        match self.dice.roll(22) {
+            20..=21 => self.call(),
             0 if self.drills && self.dice.is(2) => self.end_drill(),
             0..=5 => self.raise(),
             6..=7 => self.end(),
@@ -292,6 +322,7 @@ impl History {
                 refused: false,
                 dropped: false,
                 ended: false,
+                heard: BTreeSet::new(),
             };
             self.known.insert(id, known);
             self.ladder.take(self.now, &change(ChangeKind::Raised, &new));
@@ -327,6 +358,21 @@ impl History {
         known.alarm.acknowledged = Some(by);
         self.ladder.take(self.now, &change(ChangeKind::Acknowledged, &known.alarm));
         self.close_if_over(id);
+    }
+
+    /// Somebody takes it, if nobody has, and calls for support; from then on it latches.
+    fn call(&mut self) {
+        let Some(id) = self.any(|known| known.alarm.closed_at.is_none()) else { return };
+        let by = Handled { by: Actor::named("guard").unwrap(), at: self.now.wall, note: String::new() };
+        let known = self.known.get_mut(&id).unwrap();
+        if known.alarm.acknowledged.is_none() {
+            known.alarm.acknowledged = Some(by.clone());
+            self.ladder.take(self.now, &change(ChangeKind::Acknowledged, &known.alarm));
+        }
+        known.alarm.marks.support = Some(Support { by, told_at: None });
+        known.alarm.latched = true;
+        (known.refused, known.heard) = (false, BTreeSet::new());
+        self.ladder.take(self.now, &change(ChangeKind::SupportCalled, &known.alarm));
     }
 
     fn close_if_over(&mut self, id: AlarmId) {
@@ -370,7 +416,9 @@ impl History {
         self.flights.clear();
         self.pushes.clear();
         let mut climbed = Vec::new();
-        for known in self.known.values_mut().filter(|known| known.wanted()) {
+        let open = |known: &&mut Known| known.wanted() || known.alarm.calls().is_some();
+        for known in self.known.values_mut().filter(open) {
+            known.heard.clear();
             let policy = self.plan.choose(&known.alarm, known.alarm.raised_at).expect("a ladder");
             let after = self.plan.policies[policy].steps[known.steps - 1].after;
             let ago = self.now.wall.0 - known.noted.0;
@@ -393,7 +441,10 @@ impl History {
         self.now.wall = Wall(1_790_050_500_000);
         self.act();
         self.accept_all();
-        let untold = |known: &Known| known.wanted() && !known.covered && !known.refused;
+        let untold = |known: &Known| {
+            let covered = known.covered && known.alarm.calls().is_none();
+            (known.wanted() || known.alarm.calls().is_some()) && !covered && !known.refused
+        };
         for _ in 0..10 {
             if !self.known.values().any(untold) {
                 return;

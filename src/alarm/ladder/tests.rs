@@ -1,6 +1,7 @@
 //! The ladder step by step, with channels that do as a test says.
 
 mod drills;
+mod support;
 
 use super::*;
 use crate::alarm::{DayHours, Route, Scope, Step, usual};

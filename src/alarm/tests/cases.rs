@@ -401,3 +401,76 @@ fn a_person_who_is_erased_leaves_no_trace() {
     let (changes, _) = book.order(secs(3), &command(order, "guard", "")).unwrap();
     assert_eq!(changes[0].alarm.key.subject, "gate/erased-7");
 }
+
+/// Gives an order and says what changed.
+fn calls(book: &mut AlarmBook, at: Now, who: &str, note: &str) -> Result<(String, Alarm), OrderRefused> {
+    let (changes, done) = book.order(at, &command(Order::CallSupport(ID), who, note))?;
+    Ok((words(&changes), done.alarm().unwrap().clone()))
+}
+
+#[test]
+fn who_calls_for_support_takes_the_alarm_and_a_key_that_is_held_down_is_one_call() {
+    let mut book = book();
+    assert_eq!(calls(&mut book, secs(0), "guard", ""), Err(OrderRefused::NotOpen(ID)));
+    let _ = book.apply(secs(1), &finding(AlarmClass::Energy, "d", Level::Holds), &[]);
+    let (steps, alarm) = calls(&mut book, secs(2), "guard", "two more").unwrap();
+    assert_eq!(steps, "acknowledged support_called");
+    let taken = alarm.acknowledged.clone().unwrap();
+    assert_eq!((taken.by.as_str(), taken.note.as_str()), ("guard", ""), "the note is that of the call");
+    let support = alarm.marks.support.clone().unwrap();
+    assert_eq!(
+        (support.by.by.as_str(), support.by.note.as_str(), support.told_at),
+        ("guard", "two more", None)
+    );
+    assert_eq!(alarm.calls(), Some(secs(2).wall));
+    // Pressed again, by whomever: what stands is the answer.
+    for (at, who) in [(2, "guard"), (11, "head")] {
+        assert_eq!(calls(&mut book, secs(at), who, "again").unwrap(), (String::new(), alarm.clone()), "{at}");
+    }
+    let told = |book: &mut AlarmBook, at: Now, called: Now| {
+        let order = Order::SupportTold { id: ID, called: called.wall };
+        words(&book.order(at, &command(order, "gateway", "")).unwrap().0)
+    };
+    // Later it is a call of its own, and what was told of the one before says nothing of it.
+    let (steps, alarm) = calls(&mut book, secs(12), "head", "").unwrap();
+    assert_eq!((steps.as_str(), alarm.acknowledged.unwrap().by.as_str()), ("support_called", "guard"));
+    assert_eq!(told(&mut book, secs(13), secs(2)), "");
+    assert_eq!(told(&mut book, secs(13), secs(12)), "support_told");
+    assert_eq!(told(&mut book, secs(14), secs(12)), "", "once");
+    let alarm = book.open().next().unwrap();
+    assert_eq!((alarm.calls(), alarm.marks.support.as_ref().unwrap().told_at), (None, Some(secs(13).wall)));
+    // What comes back is to be looked at again, and a call takes it again, however soon.
+    let _ = book.apply(secs(14), &finding(AlarmClass::Energy, "d", Level::Happened), &[]);
+    assert_eq!(calls(&mut book, secs(15), "guard", "").unwrap().0, "acknowledged support_called");
+    // A clock that was set back says nothing of how long ago the last was.
+    let back = Now { wall: AT.plus_ms(-3_600_000), ..secs(16) };
+    assert_eq!(calls(&mut book, back, "guard", "").unwrap().0, "support_called");
+}
+
+#[test]
+fn whoever_comes_to_help_finds_the_alarm_open_until_somebody_resets_it() {
+    let mut book = book();
+    // Gone before anybody took it: an acknowledgement alone would close it.
+    let _ = book.apply(secs(1), &finding(AlarmClass::Energy, "d", Level::Happened), &[]);
+    let (steps, alarm) = calls(&mut book, secs(2), "guard", "").unwrap();
+    assert_eq!(
+        (steps.as_str(), alarm.latched, alarm.isa_state()),
+        ("acknowledged support_called", true, 'F')
+    );
+    let (reset, _) = book.order(secs(300), &command(Order::Reset(ID), "guard", "")).unwrap();
+    assert_eq!(words(&reset), "reset closed");
+    assert_eq!(reset.last().unwrap().alarm.calls(), None);
+    assert_eq!(calls(&mut book, secs(301), "guard", ""), Err(OrderRefused::NotOpen(ID)));
+}
+
+#[test]
+fn a_call_for_support_takes_what_the_alarm_explains() {
+    let mut book = book();
+    let _ = book.apply(secs(1), &bus(Level::Holds), &[]);
+    for n in 1..=3 {
+        report(&mut book, secs(2), n, Level::Holds);
+    }
+    let (steps, alarm) = calls(&mut book, secs(3), "guard", "").unwrap();
+    assert_eq!(steps, "acknowledged support_called acknowledged acknowledged acknowledged");
+    assert_eq!(alarm.id, ID, "the answer is of the alarm that was asked about");
+}

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::model::Handled;
-use crate::model::alarm::{Chatter, Confirmed, OutOfService, Shelf, Suppressed};
+use crate::model::alarm::{Chatter, Confirmed, OutOfService, Shelf, Support, Suppressed};
 
 /// Event; in which states (fields that are not named do not matter); which steps are taken, `-` for none and `!` for an
 /// order that is refused; what changes. `cleared` of an alarm on a one-shot shelf is followed by `unshelved`, and any
@@ -25,11 +25,16 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     // What people order.
     ("acknowledge", "ack=1", "!", ""),
     ("acknowledge", "ack=0", "acknowledged", "ack=1"),
-    ("reset", "class=energy", "!", ""),
+    ("reset", "class=energy call=no", "!", ""), // a call for support makes it latch
     ("reset", "ack=0", "!", ""),
     ("reset", "act=1", "!", ""),
     ("reset", "rst=1", "!", ""),
     ("reset", "", "reset", "rst=1"),
+    ("call-support", "ack=0", "acknowledged support_called", "ack=1 call=made"),
+    ("call-support", "call=no", "support_called", "call=made"),
+    ("call-support", "", "-", ""), // a second ago: the same call
+    ("support-told", "call=made", "support_told", "call=told"),
+    ("support-told", "", "-", ""),
     ("shelve", "class=help", "!", ""),
     ("shelve", "", "shelved", "shelf=timed"),
     ("shelve-once", "class=help", "!", ""),
@@ -55,7 +60,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("cause-comes", "act=0", "-", ""),
     ("cause-goes", "inh=0", "-", ""),
     ("cause-goes", "act=1", "uninhibited", "inh=0 ack=0"), // announced in its own right
-    ("cause-goes", "class=energy ack=0", "-", ""),         // over, and taken with its cause
+    ("cause-goes", "class=energy call=no ack=0", "-", ""), // over, and taken with its cause
     ("cause-goes", "", "uninhibited", "inh=0"),
     ("cause-taken", "inh=1 ack=0", "acknowledged", "ack=1"),
     ("cause-taken", "", "-", ""),
@@ -70,12 +75,13 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
 
 /// An alarm is over when all of one of these is so.
 const OVER: &[&str] = &[
-    "class=energy act=0 ack=1 shelf=none out=0 cht=0",
+    "class=energy call=no act=0 ack=1 shelf=none out=0 cht=0",
+    "class=energy act=0 ack=1 rst=1 shelf=none out=0 cht=0",
     "class=help act=0 ack=1 rst=1 shelf=none out=0 cht=0",
     "class=intrusion act=0 ack=1 rst=1 shelf=none out=0 cht=0",
 ];
 
-const FIELDS: [(&str, &[&str]); 10] = [
+const FIELDS: [(&str, &[&str]); 11] = [
     ("class", &["help", "intrusion", "energy"]),
     ("act", &["0", "1"]),
     ("ack", &["0", "1"]),
@@ -86,11 +92,12 @@ const FIELDS: [(&str, &[&str]); 10] = [
     ("inh", &["0", "1"]),
     ("cht", &["0", "1"]),
     ("cnf", &["0", "1"]),
+    ("call", &["no", "made", "told"]),
 ];
 
 /// What cannot be.
 const IMPOSSIBLE: &[&str] = &[
-    "class=energy rst=1",
+    "class=energy call=no rst=1",
     "rst=1 act=1",
     "rst=1 ack=0",
     "cnf=1 ack=0",
@@ -154,6 +161,8 @@ fn made(state: &State, event: &str) -> AlarmBook {
         chattering: is("cht").then_some(Chatter { since: AT, count: 3 }),
         first: false,
         confirmed: is("cnf").then(|| Confirmed { truth: Truth::Real, by: handled() }),
+        support: (state["call"] != "no")
+            .then(|| Support { by: handled(), told_at: (state["call"] == "told").then_some(AT) }),
         drill: false,
     };
     let alarm = Alarm {
@@ -169,7 +178,7 @@ fn made(state: &State, event: &str) -> AlarmBook {
         occurrences: 1,
         cleared_at: (!is("act")).then_some(AT),
         acknowledged: is("ack").then(handled),
-        latched: class != AlarmClass::Energy,
+        latched: class != AlarmClass::Energy || state["call"] != "no",
         reset: is("rst").then(handled),
         closed_at: None,
         marks,
@@ -209,6 +218,8 @@ fn happens(book: &mut AlarmBook, event: &str, class: AlarmClass) -> Option<Vec<A
         "happened" => report(Level::Happened),
         "acknowledge" => order(book, Order::Acknowledge(id)),
         "reset" => order(book, Order::Reset(id)),
+        "call-support" => order(book, Order::CallSupport(id)),
+        "support-told" => order(book, Order::SupportTold { id, called: AT }),
         "shelve" => order(book, Order::Shelve { id, secs: 60, once: false }),
         "shelve-once" => order(book, Order::Shelve { id, secs: 60, once: true }),
         "unshelve" => order(book, Order::Unshelve(id)),
@@ -254,6 +265,14 @@ fn seen(alarm: &Alarm) -> State {
         ("inh", flag(marks.inhibited_by.is_some())),
         ("cht", flag(marks.chattering.is_some())),
         ("cnf", flag(marks.confirmed.is_some())),
+        (
+            "call",
+            match &marks.support {
+                None => "no",
+                Some(Support { told_at: None, .. }) => "made",
+                Some(_) => "told",
+            },
+        ),
     ])
 }
 
@@ -310,7 +329,7 @@ fn the_letter_of_a_state_is_that_of_the_standard() {
     for (conditions, letter) in [
         ("act=1 ack=0", 'B'),
         ("act=1 ack=1", 'C'),
-        ("act=0 ack=0 class=energy", 'D'),
+        ("act=0 ack=0 class=energy call=no", 'D'),
         ("act=0 ack=0 class=intrusion", 'E'),
         ("act=0 ack=1 class=help", 'F'),
     ] {

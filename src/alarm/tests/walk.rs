@@ -33,6 +33,7 @@ impl Stored {
                     | ChangeKind::OutOfService
                     | ChangeKind::Suppressed
                     | ChangeKind::Confirmed
+                    | ChangeKind::SupportCalled
             );
             assert!(person || !by_person, "step {step}: nobody did it: {change:?}");
             assert!(!change.actor.as_str().is_empty(), "step {step}: {change:?}");
@@ -40,7 +41,8 @@ impl Stored {
             if change.kind == ChangeKind::Closed {
                 assert!(alarm.acknowledged.is_some(), "step {step}: closed unseen: {alarm:?}");
                 let reset = alarm.reset.as_ref().is_some_and(|by| by.by.as_str() != "gateway");
-                assert!(!alarm.class.latches() || reset, "step {step}: reset by itself: {alarm:?}");
+                let latches = alarm.class.latches() || alarm.marks.support.is_some();
+                assert!(!latches || reset, "step {step}: reset by itself: {alarm:?}");
                 assert!(!alarm.active, "step {step}: {alarm:?}");
                 assert!(self.open.remove(&alarm.id).is_some(), "step {step}: closed twice");
                 self.over.push_back(alarm.clone());
@@ -172,6 +174,14 @@ fn a01_a_million_random_steps_break_no_rule() {
             17 => {
                 let mode = ArmMode::ALL[usize::try_from(dice.below(3)).unwrap()];
                 order(&mut book, Order::Arm { area: area_id(), mode, force: dice.below(4) > 0 })
+            }
+            18 => {
+                let id = nth(&mut dice, &book);
+                let support = book.open().find(|alarm| alarm.id == id).and_then(|a| a.marks.support.clone());
+                match support.filter(|_| dice.below(2) == 0) {
+                    Some(support) => order(&mut book, Order::SupportTold { id, called: support.by.at }),
+                    None => order(&mut book, Order::CallSupport(id)),
+                }
             }
             _ => book.expire(at),
         };

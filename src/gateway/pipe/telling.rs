@@ -5,7 +5,8 @@ use super::*;
 use crate::alarm::{Policy, Route, Scope, Step};
 use crate::calendar::Calendar;
 use crate::model::{
-    AlarmId, Body, ChannelId, Event, EventKind, Message, Mono, Observation, Phase, Rate, Stamp, Verdict, Wall,
+    Actor, AlarmId, Body, ChannelId, Command, Event, EventKind, Message, Mono, Observation, Occasion, Order,
+    Phase, Rate, Stamp, Verdict, Wall,
 };
 use crate::notify::bell::bell;
 use crate::notify::desk::{Channel, Desk, Parts};
@@ -27,12 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// After the start, what nobody took is told again within this time (A2).
 const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 
+/// A channel that accepts nothing.
+type Deaf = Arc<Mutex<Option<&'static str>>>;
 type Log = Arc<Mutex<Vec<(&'static str, Mono, Message)>>>;
 
 struct Recorder {
     id: &'static str,
     clock: Arc<ManualClock>,
     log: Log,
+    deaf: Deaf,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -48,7 +52,9 @@ impl Notifier for Recorder {
 
     fn tell<'a>(&'a mut self, message: &'a Message) -> Told<'a> {
         self.log.lock().unwrap().push((self.id, self.clock.now().mono, message.clone()));
-        Box::pin(async { Verdict::Accepted })
+        let deaf = *self.deaf.lock().unwrap() == Some(self.id);
+        let verdict = if deaf { Verdict::Failed { why: "500".into() } } else { Verdict::Accepted };
+        Box::pin(async { verdict })
     }
 }
 
@@ -57,6 +63,7 @@ struct Plant {
     inlet: Inlet,
     clock: Arc<ManualClock>,
     log: Log,
+    deaf: Deaf,
     tasks: Tasks,
     thread: JoinHandle<()>,
 }
@@ -88,10 +95,11 @@ fn start(dir: &Path, wall: Wall) -> Plant {
     let (inlet, outlet) = lanes();
     let (bell, heard) = bell();
     let (found, findings) = mpsc::channel(8);
-    let log = Log::default();
+    let (log, deaf) = (Log::default(), Deaf::default());
     let id = |name: &str| ChannelId::new(name).unwrap();
     let channel = |name: &&'static str| {
-        let notifier = Box::new(Recorder { id: name, clock: Arc::clone(&clock), log: Arc::clone(&log) });
+        let (clock, log, deaf) = (Arc::clone(&clock), Arc::clone(&log), Arc::clone(&deaf));
+        let notifier = Box::new(Recorder { id: name, clock, log, deaf });
         let route = Route { rate: notifier.rate(), local: false, quiet: None, drill: false };
         Channel { id: id(name), route, notifier }
     };
@@ -128,7 +136,7 @@ fn start(dir: &Path, wall: Wall) -> Plant {
     let mut tasks = Tasks::new();
     tasks.spawn("pipe", async move { drop(pipe.run().await) });
     tasks.spawn("desk", desk.run());
-    Plant { inlet, clock, log, tasks, thread }
+    Plant { inlet, clock, log, deaf, tasks, thread }
 }
 
 async fn until(what: &str, within: Duration, mut look: impl FnMut() -> bool) {
@@ -151,6 +159,31 @@ impl Plant {
             receipt.try_recv().is_ok()
         })
         .await;
+    }
+
+    /// Somebody gives an order; when this returns it is stored.
+    async fn order(&self, order: Order) {
+        let command = Command { order, actor: Actor::named("guard").unwrap(), note: String::new() };
+        let (desk, clock) = (self.inlet.desk(), Arc::clone(&self.clock));
+        let ordered = desk.order(command);
+        tokio::pin!(ordered);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut ordered => break outcome,
+                () = tokio::time::sleep(Duration::from_millis(1)) => clock.advance_ms(1),
+            }
+        };
+        outcome.unwrap().unwrap();
+    }
+
+    /// Which channels were asked for support.
+    fn called(&self) -> Vec<&'static str> {
+        let log = self.log.lock().unwrap();
+        let calls = log.iter().filter(|(.., message)| message.occasion == Occasion::Support);
+        let mut called: Vec<&'static str> = calls.map(|(id, ..)| *id).collect();
+        called.sort_unstable();
+        called.dedup();
+        called
     }
 
     /// When a channel was first told.
@@ -219,21 +252,7 @@ async fn a11_what_was_taken_before_a_restart_is_not_told_again() {
     let dir = tempfile::tempdir().unwrap();
     let plant = start(dir.path(), START);
     plant.help().await;
-    let order = crate::model::Command {
-        order: crate::model::Order::Acknowledge(AlarmId(1)),
-        actor: crate::model::Actor::named("guard").unwrap(),
-        note: String::new(),
-    };
-    let (desk, clock) = (plant.inlet.desk(), Arc::clone(&plant.clock));
-    let taken = desk.order(order);
-    tokio::pin!(taken);
-    let outcome = loop {
-        tokio::select! {
-            outcome = &mut taken => break outcome,
-            () = tokio::time::sleep(Duration::from_millis(1)) => clock.advance_ms(1),
-        }
-    };
-    outcome.unwrap().unwrap();
+    plant.order(Order::Acknowledge(AlarmId(1))).await;
     let wall = plant.fail();
     let plant = start(dir.path(), wall.plus_ms(1000));
     plant.clock.advance_ms(600_000);
@@ -247,5 +266,40 @@ async fn a11_what_was_taken_before_a_restart_is_not_told_again() {
     let told: Vec<AlarmId> =
         plant.log.lock().unwrap().iter().flat_map(|(.., message)| message.alarms.clone()).collect();
     assert_eq!(told, [AlarmId(2)]);
+    plant.fail();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_for_support_that_not_everybody_had_is_told_again_after_a_power_failure_and_then_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = ["guard", "head", "leader", "office"];
+    let plant = start(dir.path(), START);
+    *plant.deaf.lock().unwrap() = Some("office");
+    plant.help().await;
+    // Taken, so that its ladder has ended.
+    plant.order(Order::Acknowledge(AlarmId(1))).await;
+    plant.clock.advance_ms(20_000);
+    plant.order(Order::CallSupport(AlarmId(1))).await;
+    until("all are asked", PATIENCE, || plant.called() == all).await;
+    let steps = || {
+        let (_, steps) = Reader::open(dir.path()).unwrap().alarm(AlarmId(1)).unwrap().unwrap();
+        steps.iter().map(|step| step.kind.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    let wall = plant.fail();
+    assert_eq!(steps(), "raised acknowledged support_called");
+    let plant = start(dir.path(), wall.plus_ms(5000));
+    until("all are asked again", AGAIN_WITHIN, || plant.called() == all).await;
+    until("it is written down that all have it", PATIENCE, || {
+        plant.clock.advance_ms(1);
+        steps() == "raised acknowledged support_called support_told"
+    })
+    .await;
+    let wall = plant.fail();
+    let plant = start(dir.path(), wall.plus_ms(5000));
+    plant.clock.advance_ms(600_000);
+    // A further alarm comes through, and with it whatever else would have been told.
+    plant.help().await;
+    until("the new one is told", PATIENCE, || plant.told("guard").is_some()).await;
+    assert_eq!(plant.called(), [""; 0]);
     plant.fail();
 }

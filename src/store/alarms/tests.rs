@@ -96,6 +96,12 @@ fn step(book: &mut AlarmBook, at: Now, n: u64) -> Vec<AlarmChange> {
             Order::DrillAlarm { class: AlarmClass::Fire, priority: Priority::Critical, place, what }
         }
         18 if n.is_multiple_of(3) => Order::StopDrill,
+        19 if n % 40 < 20 => Order::CallSupport(id),
+        19 => {
+            let support = book.open().find_map(|alarm| alarm.marks.support.clone().map(|of| (alarm.id, of)));
+            let Some((id, support)) = support else { return Vec::new() };
+            Order::SupportTold { id, called: support.by.at }
+        }
         _ => return book.expire(at),
     };
     let command = Command { order, actor: Actor::named("王老师").unwrap(), note: format!("note {n}") };
@@ -168,12 +174,19 @@ fn a02_killed_after_each_step_the_state_is_the_same_and_goes_on() {
 
 #[test]
 fn every_mark_comes_back_as_it_was() {
-    use crate::model::alarm::{Chatter, Confirmed, OutOfService, Shelf, Suppressed};
+    use crate::model::alarm::{Chatter, Confirmed, OutOfService, Shelf, Support, Suppressed};
     let dir = tempdir().unwrap();
     let (mut store, mut book, _) = begin(dir.path(), now(0));
     let mut change = book.apply(now(1), &finding(AlarmClass::Energy, 1, Level::Holds), &[]).remove(0);
     let by = Handled { by: Actor::named("李").unwrap(), at: AT, note: "修理".into() };
-    for (shelf, out, truth) in [(true, Some(AT), Truth::Real), (false, None, Truth::Nuisance)] {
+    let told_at = AT.plus_ms(9);
+    for (shelf, out, truth, told) in
+        [(true, Some(AT), Truth::Real, None), (false, None, Truth::Nuisance, Some(told_at))]
+    {
+        // A call for support is in the steps of its alarm.
+        (change.kind, change.at) =
+            told.map_or((ChangeKind::SupportCalled, AT), |at| (ChangeKind::SupportTold, at));
+        (change.actor, change.note) = (by.by.clone(), by.note.clone());
         change.alarm.marks = Marks {
             shelved: Some(Shelf { by: by.clone(), until: AT.plus_ms(5), once: shelf }),
             suppressed: Some(Suppressed { by: "area.lab".into(), at: AT }),
@@ -182,6 +195,7 @@ fn every_mark_comes_back_as_it_was() {
             chattering: Some(Chatter { since: AT, count: 99 }),
             first: shelf,
             confirmed: Some(Confirmed { truth, by: by.clone() }),
+            support: Some(Support { by: by.clone(), told_at: told }),
             drill: true,
         };
         let commit = Commit { alarm_changes: vec![change.clone()], ..Commit::default() };
@@ -201,6 +215,7 @@ fn every_mark_comes_back_as_it_was() {
             "chattering",
             "first",
             "confirmed",
+            "support",
             "drill",
         ] {
             old["alarm"].as_object_mut().unwrap().remove(mark);

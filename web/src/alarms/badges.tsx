@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import type { Alarm, Priority } from '../model';
 import { t, word } from '../texts';
 import { Icon, iconOf } from '../ui/icon';
+import { minute } from '../ui/time';
 
 export function PriorityBadge({ priority }: { priority: Priority }): JSX.Element {
   return (
@@ -19,6 +20,16 @@ export function DrillBadge({ alarm }: { alarm: Pick<Alarm, 'drill'> }): JSX.Elem
     <span class="badge drill">
       <Icon name="drill" size={16} />
       <span>{t('alarm.drill')}</span>
+    </span>
+  );
+}
+
+export function SupportBadge({ alarm }: { alarm: Pick<Alarm, 'support'> }): JSX.Element | null {
+  if (!alarm.support) return null;
+  return (
+    <span class="badge warn support">
+      <Icon name="people" size={16} />
+      <span>{t('alarm.support_at', { time: minute(alarm.support.at) })}</span>
     </span>
   );
 }

@@ -1,6 +1,6 @@
 // One alarm, large: what, where, when; what the cameras saw; what to do and whom to call.
 import type { JSX } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { Mark, Plan } from '../campus/plan';
 import { spotOf } from '../campus/spot';
 import { useCell } from '../cell';
@@ -12,12 +12,11 @@ import { Button } from '../ui/button';
 import { Icon, iconOf } from '../ui/icon';
 import { tell, tellProblem } from '../ui/toast';
 import { moment, span, time, useNow } from '../ui/time';
-import { DrillBadge, PriorityBadge } from '../alarms/badges';
+import { DrillBadge, PriorityBadge, SupportBadge } from '../alarms/badges';
 import { whatOf } from '../alarms/words';
 import { acknowledge, confirm, reset } from './orders';
 import { Phones } from './phones';
 import { Pictures } from './pictures';
-import { Support } from './support';
 
 /** A press so soon after the card changed was meant for the one before. */
 const MEANT_MS = 350;
@@ -26,12 +25,12 @@ interface CardProps {
   alarm: Alarm;
   muted: boolean;
   onMute: () => void;
+  onSupport: () => void;
 }
 
-export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
+export function Card({ alarm, muted, onMute, onSupport }: CardProps): JSX.Element {
   const now = useNow();
   const since = useRef(performance.now());
-  const [support, setSupport] = useState(false);
   const taken = alarm.acknowledged;
   // A press of a button lasts no time: that it is over says nothing.
   const gone = !alarm.active && (alarm.cleared_at ?? 0) > alarm.raised_at;
@@ -43,7 +42,7 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
   const real = act(() => confirm(alarm, 'real'));
   const wrong = act(() => confirm(alarm, 'false'));
   const drilled = act(() => confirm(alarm, 'drill'));
-  const help = async (): Promise<void> => setSupport(true);
+  const help = async (): Promise<void> => onSupport();
 
   const keys = useRef<Record<string, () => Promise<void>>>({});
   keys.current = { '1': real, '2': wrong, '3': drilled, '4': help };
@@ -71,6 +70,7 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
         <strong>{word('class', alarm.class)}</strong>
         <PriorityBadge priority={alarm.priority} />
         <DrillBadge alarm={alarm} />
+        <SupportBadge alarm={alarm} />
         {alarm.silent && (
           <span class="badge">
             <Icon name="mute" size={16} />
@@ -128,7 +128,7 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
         <Button big icon="drill" shortcut="3" pressed={alarm.confirmed?.truth === 'drill'} onClick={drilled}>
           {t('desk.drill')}
         </Button>
-        <Button big icon="phone" shortcut="4" onClick={help}>
+        <Button big icon="people" shortcut="4" pressed={alarm.support !== undefined} onClick={help}>
           {t('desk.support')}
         </Button>
       </div>
@@ -137,7 +137,6 @@ export function Card({ alarm, muted, onMute }: CardProps): JSX.Element {
         <Pictures alarm={alarm.id} />
         <Todo alarm={alarm} />
       </div>
-      {support && <Support alarm={alarm} onClose={() => setSupport(false)} />}
     </article>
   );
 }

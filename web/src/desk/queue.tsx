@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { whatOf } from '../alarms/words';
 import type { Alarm } from '../model';
 import { Link } from '../router';
+import { SupportBadge } from '../alarms/badges';
 import { said, t, word } from '../texts';
 import { Icon, iconOf } from '../ui/icon';
 import { time } from '../ui/time';
@@ -41,6 +42,7 @@ export function Queue({ alarms, shown, muted, onShow }: QueueProps): JSX.Element
                 <small>
                   {word('priority', alarm.priority)} · {said(alarm.place_path) || alarm.place} · {time(alarm.raised_at)}
                 </small>
+                <SupportBadge alarm={alarm} />
               </span>
               {alarm.acknowledged ? <Icon name="check" /> : muted.has(alarm.id) ? <Icon name="mute" /> : <Icon name="critical" />}
               <span class="unseen">{t(alarm.acknowledged ? 'desk.is_taken' : muted.has(alarm.id) ? 'desk.is_muted' : 'desk.is_waiting')}</span>

@@ -2,7 +2,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { post, useGet } from '../api';
-import { DrillBadge, PriorityBadge, StateBadge } from '../alarms/badges';
+import { DrillBadge, PriorityBadge, StateBadge, SupportBadge } from '../alarms/badges';
 import { whatOf } from '../alarms/words';
 import { orderAlarm } from '../desk/orders';
 import { Pictures } from '../desk/pictures';
@@ -48,6 +48,7 @@ function Details({ alarm, again }: { alarm: Alarm; again: () => void }): JSX.Ele
         <PriorityBadge priority={alarm.priority} />
         <StateBadge alarm={alarm} />
         <DrillBadge alarm={alarm} />
+        <SupportBadge alarm={alarm} />
       </p>
       <Orders alarm={alarm} again={again} />
       <div class="cards halves">
@@ -107,6 +108,11 @@ function Facts({ alarm }: { alarm: Alarm }): JSX.Element {
   if (alarm.reset) rows.push([t('alarm.reset_by'), `${alarm.reset.by}, ${moment(alarm.reset.at)} ${alarm.reset.note}`]);
   if (alarm.closed_at !== null) rows.push([t('alarm.closed_at'), moment(alarm.closed_at)]);
   if (alarm.confirmed) rows.push([t('alarm.truth'), `${word('truth', alarm.confirmed.truth)}, ${alarm.confirmed.by} ${alarm.confirmed.note}`]);
+  if (alarm.support) {
+    const { by, at, note, told_at: told } = alarm.support;
+    rows.push([t('alarm.support'), `${by}, ${moment(at)} ${note}`]);
+    if (told !== undefined) rows.push([t('alarm.support_told'), moment(told)]);
+  }
   if (alarm.shelved) rows.push([t('alarm.shelved'), t('alarm.shelved_by', { name: alarm.shelved.by, until: moment(alarm.shelved.until), why: alarm.shelved.note })]);
   if (alarm.out_of_service) {
     const { by, note, until } = alarm.out_of_service;

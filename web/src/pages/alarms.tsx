@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { usePaged } from '../api';
-import { DrillBadge, PriorityBadge, StateBadge } from '../alarms/badges';
+import { DrillBadge, PriorityBadge, StateBadge, SupportBadge } from '../alarms/badges';
 import { whatOf } from '../alarms/words';
 import { useCell } from '../cell';
 import { site, watchAlarms } from '../live';
@@ -69,7 +69,7 @@ export default function Alarms(): JSX.Element {
         title: t('alarm.what'),
         cell: (a) => (
           <>
-            <Icon name={iconOf(a.class)} size={18} /> <Link to={`/alarms/${a.id}`}>{whatOf(a)}</Link> <DrillBadge alarm={a} />
+            <Icon name={iconOf(a.class)} size={18} /> <Link to={`/alarms/${a.id}`}>{whatOf(a)}</Link> <DrillBadge alarm={a} /> <SupportBadge alarm={a} />
           </>
         ),
         by: whatOf,
@@ -78,6 +78,12 @@ export default function Alarms(): JSX.Element {
       { key: 'when', title: t('alarm.when'), cell: (a) => moment(a.raised_at), by: (a) => a.raised_at },
       { key: 'state', title: t('alarm.state'), cell: (a) => <StateBadge alarm={a} />, by: (a) => a.state },
       { key: 'taken', title: t('alarm.taken_by'), cell: (a) => a.acknowledged?.by ?? '—', by: (a) => a.acknowledged?.by ?? null },
+      {
+        key: 'support',
+        title: t('alarm.support'),
+        cell: (a) => (a.support ? `${moment(a.support.at)} ${a.support.by}` : '—'),
+        by: (a) => a.support?.at ?? null,
+      },
       {
         key: 'truth',
         title: t('alarm.truth'),

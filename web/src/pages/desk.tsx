@@ -11,6 +11,7 @@ import { Queue } from '../desk/queue';
 import { Responses } from '../desk/responses';
 import { sounded, useSiren } from '../desk/siren';
 import { allowed, unlock } from '../desk/sound';
+import { Support } from '../desk/support';
 import { link, live, watchAlarms } from '../live';
 import type { Alarm } from '../model';
 import { said, t } from '../texts';
@@ -30,6 +31,8 @@ export default function Desk(): JSX.Element {
   const loud = useCell(sounded);
   const may = useCell(allowed);
   const [chosen, setChosen] = useState<number | null>(null);
+  // For which alarm support is being called; another may take the card meanwhile, or this one may close.
+  const [needing, setNeeding] = useState<Alarm | null>(null);
   const alarms = useMemo(() => onDesk(open.values()), [open]);
   const first = alarms[0];
   const pick = alarms.find(({ id }) => id === chosen);
@@ -61,7 +64,16 @@ export default function Desk(): JSX.Element {
       <DrillBanner />
       <div class="desk-main">
         {shown ? (
-          <Card key={shown.id} alarm={shown} muted={muted.has(shown.id)} onMute={() => mute(shown)} />
+          <Card
+            key={shown.id}
+            alarm={shown}
+            muted={muted.has(shown.id)}
+            onMute={() => mute(shown)}
+            onSupport={() => {
+              setChosen(shown.id);
+              setNeeding(shown);
+            }}
+          />
         ) : (
           <Calm ready={ready} taken={alarms.length} />
         )}
@@ -74,6 +86,7 @@ export default function Desk(): JSX.Element {
         <Responses />
         <Queue alarms={alarms} shown={shown?.id ?? null} muted={muted} onShow={setChosen} />
       </aside>
+      {needing && <Support alarm={open.get(needing.id) ?? needing} onClose={() => setNeeding(null)} />}
       <div class="unseen" role="alert">
         {waiting[0] && `${said(waiting[0].what)} ${said(waiting[0].place_path)}`}
       </div>

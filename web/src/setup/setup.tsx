@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { asProblem, get, post, useGet, type Problem } from '../api';
 import { useCell } from '../cell';
+import icon from '../icon.svg';
 import { listed } from '../pages/numbers';
 import { Await, Facts, Sign } from '../pages/parts';
 import { lang, said, t, word } from '../texts';
@@ -55,7 +56,7 @@ export default function Setup({ done }: { done: () => void }): JSX.Element {
     <main class="setup-page">
       <div class="setup">
         <div class="brand">
-          <img src="/assets/icon.svg" alt="" width={40} height={40} />
+          <img src={icon} alt="" width={40} height={40} />
           <strong>{t('product')}</strong>
           <Button kind="bare" onClick={() => lang.set(words === 'zh' ? 'en' : 'zh')}>
             <span lang={words === 'zh' ? 'en' : 'zh-CN'}>{t('language')}</span>

@@ -2,6 +2,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { useCell } from '../cell';
+import icon from '../icon.svg';
 import { lang, t } from '../texts';
 import { Button } from '../ui/button';
 
@@ -13,7 +14,7 @@ export function Alone({ title, children }: { title: string; children: ComponentC
   return (
     <main class="alone">
       <div class="brand">
-        <img src="/assets/icon.svg" alt="" width={40} height={40} />
+        <img src={icon} alt="" width={40} height={40} />
         <strong>{t('product')}</strong>
         <Button kind="bare" onClick={() => lang.set(words === 'zh' ? 'en' : 'zh')}>
           <span lang={words === 'zh' ? 'en' : 'zh-CN'}>{t('language')}</span>

@@ -62,6 +62,9 @@ export const alarms = {
   'alarm.who': { zh: '谁', en: 'Who' },
   'alarm.gateway': { zh: '网关', en: 'gateway' },
   'alarm.explains': { zh: '由这条解释的报警', en: 'Alarms that it explains' },
+  'alarm.support': { zh: '请求支援', en: 'Help called' },
+  'alarm.support_at': { zh: '已请求支援 {time}', en: 'help called {time}' },
+  'alarm.support_told': { zh: '每一组收到支援请求', en: 'Every group had the call' },
   'alarm.confirm': { zh: '定性', en: 'Say what it was' },
   'alarm.shelve': { zh: '搁置', en: 'Shelve' },
   'alarm.unshelve': { zh: '取消搁置', en: 'Unshelve' },
@@ -89,6 +92,8 @@ export const alarms = {
   'change.uninhibited': { zh: '不再归入', en: 'no longer explained' },
   'change.chattering': { zh: '抖动', en: 'chattering' },
   'change.settled': { zh: '不再抖动', en: 'settled' },
+  'change.support_called': { zh: '请求支援', en: 'called for help' },
+  'change.support_told': { zh: '支援请求已全部通知', en: 'everybody has the call for help' },
   'change.confirmed': { zh: '定性', en: 'said what it was' },
 
   'hazard.find': { zh: '登记隐患', en: 'Write down a hazard' },

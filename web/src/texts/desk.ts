@@ -45,13 +45,15 @@ export const desk = {
     zh: '这里是{school}。{place}发生{kind}：{what}。时间 {time}。我是值班员，电话请不要挂断。',
     en: 'This is {school}. {kind} at {place}: {what}. Time {time}. I am the guard on duty; please stay on the line.',
   },
-  'desk.support_ladder': {
-    zh: '报警尚未确认：不确认时，网关会按升级规则继续通知其他人；记录即为确认。',
-    en: 'The alarm is not acknowledged: until somebody does, the gateway goes on telling the others of the ladder. Writing it down acknowledges it.',
+  'desk.support_call': { zh: '请求支援：立即通知所有人', en: 'Call for help: tell everybody now' },
+  'desk.support_about': {
+    zh: '升级规则中的每一组都会立即收到通知。按下即为确认，此后复位才会结束。',
+    en: 'Every group on the ladder is told at once. Whoever calls takes the alarm, and it stays until it is reset.',
   },
-  'desk.support_confirm': { zh: '记录：真实，需支援', en: 'Write down: real, help needed' },
-  'desk.support_note': { zh: '需支援', en: 'help needed' },
-  'desk.support_noted': { zh: '已记入这条报警的经过', en: 'written into the history of the alarm' },
+  'desk.support_telling': { zh: '正在通知所有人，请同时打电话', en: 'everybody is being told; telephone as well' },
+  'desk.support_told': { zh: '已通知：每一组都已收到，{time}', en: 'told: every group has it, {time}' },
+  'desk.support_called': { zh: '{name} 于 {time} 请求支援', en: '{name} called for help at {time}' },
+  'desk.support_again': { zh: '再次请求', en: 'Call again' },
 
   'sound.blocked': { zh: '声音未开启', en: 'Sound is blocked' },
   'sound.click': { zh: '浏览器要求先点一下：点这里允许报警声', en: 'the browser wants a click first: click here to allow it' },

@@ -28,6 +28,11 @@ export function time(ms: number): string {
   return school().time(ms);
 }
 
+/** Hours and minutes: 15:30. */
+export function minute(ms: number): string {
+  return fieldOf(ms, true).slice(-5);
+}
+
 /** Parts of a moment at the school, for fields and charts. */
 export function parts(ms: number): Parts {
   return school().parts(ms);

@@ -22,6 +22,8 @@ interface Row {
   id: number;
   acknowledged: { by: string } | null;
   confirmed?: { truth: string; by: string; note: string };
+  support?: { by: string; at: number; told_at?: number };
+  history: { kind: string; actor: string }[];
   reset: { by: string } | null;
 }
 async function row(id: number): Promise<Row> {
@@ -46,6 +48,11 @@ async function meant(page: Page): Promise<void> {
     if (!since.has(card)) since.set(card, performance.now());
     return performance.now() - (since.get(card) ?? 0) > 400;
   });
+}
+
+/** Keeps how it looks for whoever asks with LOOK=<folder>. */
+async function look(page: Page, name: string): Promise<void> {
+  if (process.env.LOOK) await page.screenshot({ path: `${process.env.LOOK}/${name}.png`, animations: 'disabled' });
 }
 
 test('the desk is calm, then shows what, where, when, plan, picture, steps and telephones, and sounds', async () => {
@@ -80,9 +87,10 @@ test('the desk is calm, then shows what, where, when, plan, picture, steps and t
 });
 
 const LIMIT_MS = 300;
+/** After one that warms the page up. */
 const TRIALS = 10;
 
-test(`card, sound and picture are there within ${LIMIT_MS} ms of their message on a fourfold-throttled processor, by the median of ten`, async () => {
+test(`card, sound and picture are there within ${LIMIT_MS} ms of their message on a fourfold-throttled processor, each of ten times`, async () => {
   const seen = await visit(browser, school);
   const { page, context } = seen;
   await page.addInitScript(() => {
@@ -135,8 +143,8 @@ test(`card, sound and picture are there within ${LIMIT_MS} ms of their message o
   const debug = await context.newCDPSession(page);
   await debug.send('Emulation.setCPUThrottlingRate', { rate: 4 });
   const took: Record<string, number[]> = { card: [], sound: [], picture: [] };
-  for (let trial = 1; trial <= TRIALS; trial++) {
-    school.press(trial);
+  for (let trial = 0; trial <= TRIALS; trial++) {
+    school.press(trial + 1);
     const id = await until('the card', async () => (await page.locator('.alarm-card').count()) ? shown(page) : undefined);
     const found = await until('card, sound and picture', async () => {
       const all = await page.evaluate((alarm) => {
@@ -151,7 +159,9 @@ test(`card, sound and picture are there within ${LIMIT_MS} ms of their message o
     }).catch(async (thrown: unknown) => {
       throw new Error(`alarm ${id}: ${JSON.stringify(await page.evaluate(() => [Reflect.get(window, 'heard'), Reflect.get(window, 'drawn')]))}`, { cause: thrown });
     });
-    for (const key of ['card', 'sound', 'picture'] as const) took[key]?.push(found[key]);
+    // The first warms up: whatever runs for the first time was not compiled yet.
+    if (trial > 0) for (const key of ['card', 'sound', 'picture'] as const) took[key]?.push(found[key]);
+    else console.log(`warming up: card ${found.card.toFixed(0)}, sound ${found.sound.toFixed(0)}, picture ${found.picture.toFixed(0)} ms`);
     await school.quiet();
     await calm(page);
   }
@@ -160,7 +170,8 @@ test(`card, sound and picture are there within ${LIMIT_MS} ms of their message o
     const median = ((sorted[TRIALS / 2 - 1] ?? NaN) + (sorted[TRIALS / 2] ?? NaN)) / 2;
     const all = times.map((ms) => ms.toFixed(0)).join(', ');
     console.log(`${what} on a processor throttled fourfold: median ${median.toFixed(0)} ms of ${all}`);
-    assert.ok(median <= LIMIT_MS, `${what}: median ${median.toFixed(0)} ms of ${all}`);
+    assert.equal(times.length, TRIALS);
+    assert.ok(Math.max(...times) <= LIMIT_MS, `${what}: each within ${LIMIT_MS} ms, not ${all}`);
   }
   await leave(seen);
 });
@@ -219,10 +230,8 @@ test('the keys 1, 2, 3 say what it was, 4 calls for help, Tab reaches everything
   await page.keyboard.press('Escape');
   await page.waitForSelector('dialog', { state: 'detached' });
   assert.deepEqual([(await row(id)).acknowledged, (await row(id)).confirmed], [null, undefined], 'keys of the card do nothing behind a dialog');
-  await page.keyboard.press('4');
-  await page.click('dialog .button.danger');
-  await until('it is written down', async () => ((await row(id)).confirmed?.note === '需支援' ? true : undefined));
-  assert.equal((await row(id)).acknowledged?.by, 'guard');
+  await page.keyboard.press('Enter');
+  await until('it is taken', async () => (await row(id)).acknowledged ?? undefined);
   school.press(5);
   await page.waitForFunction((last) => document.querySelector('.alarm-card')?.getAttribute('data-alarm') !== String(last), id);
   const reached = new Set<string>();
@@ -239,6 +248,81 @@ test('the keys 1, 2, 3 say what it was, 4 calls for help, Tab reaches everything
     reached.add(focus.text);
   }
   for (const wanted of ['确认⏎', '真实1', '误报2', '演练3', '需支援4', '此条静音', '应急响应']) assert.ok(reached.has(wanted), `${wanted} in ${[...reached].join(' ')}`);
+  await leave(seen);
+});
+
+const calls: { name: string; viewport: typeof DESK; touch?: boolean; open: (page: Page) => Promise<void>; call: (page: Page) => Promise<void> }[] = [
+  { name: 'keyboard', viewport: DESK, open: (page) => page.keyboard.press('4'), call: (page) => page.keyboard.press('Enter') },
+  { name: 'touch on a phone', viewport: PHONE, touch: true, open: (page) => page.tap('text=需支援'), call: (page) => page.tap('dialog .button.danger') },
+];
+for (const { name, viewport, touch, open, call } of calls) {
+  test(`one press calls for support and tells everybody on the ladder, before anybody took the alarm: ${name}`, async () => {
+    const seen = await visit(browser, school, { viewport, touch });
+    const { page } = seen;
+    await signIn(seen, 'guard');
+    await calm(page);
+    school.press(9);
+    await page.waitForSelector('.alarm-card');
+    const id = await shown(page);
+    await page.waitForFunction(() => document.querySelector('.desk')?.getAttribute('data-sounding') === 'critical');
+    await meant(page);
+    assert.deepEqual(school.told('support', id), []);
+    await open(page);
+    await page.waitForSelector('dialog[open] .button.danger');
+    const button = await page.locator('dialog .button.danger').boundingBox();
+    assert.ok(button && button.height >= 64 && button.y + button.height < viewport.height, 'the button is seen at once');
+    await accessible(page, 'call for support');
+    await look(page, `support-${viewport.width}`);
+    await call(page);
+    // Whom to telephone stays there, and that all groups have it is said once they have.
+    await page.waitForSelector('dialog[open] .support-state.told');
+    assert.match((await page.textContent('dialog')) ?? '', /已通知：每一组都已收到.*guard 于 .* 请求支援.*保卫科.*110/s);
+    await accessible(page, 'support was called');
+    await fits(page, `support was called, at ${viewport.width}`);
+    await look(page, `support-told-${viewport.width}`);
+    const found = await row(id);
+    assert.deepEqual([found.acknowledged?.by, found.support?.by, found.confirmed], ['guard', 'guard', undefined]);
+    assert.deepEqual(found.history.map(({ kind }) => kind), ['raised', 'acknowledged', 'support_called', 'support_told']);
+    // The second hears of a raise after half a minute only.
+    assert.deepEqual(school.told('support', id).sort(), ['/broadcast', '/refused']);
+    await page.waitForFunction(() => document.querySelector('.desk')?.getAttribute('data-sounding') === 'none');
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog', { state: 'detached' });
+    // The card stays, and says so in words.
+    assert.equal(await shown(page), id);
+    assert.match((await page.textContent('.alarm-card .badge.support')) ?? '', /已请求支援 \d\d:\d\d/);
+    assert.match((await page.textContent('.queued .badge.support')) ?? '', /已请求支援/);
+    await accessible(page, 'an alarm with a call for support');
+    await fits(page, `an alarm with a call for support, at ${viewport.width}`);
+    await look(page, `support-card-${viewport.width}`);
+    // What cannot be done is told where it is seen.
+    await page.locator('text=需支援').first().click();
+    await page.waitForSelector('dialog[open]');
+    await school.quiet();
+    await page.click('dialog >> text=再次请求');
+    assert.match((await page.textContent('dialog .refusal')) ?? '', /不存在或已关闭/);
+    await leave(seen);
+  });
+}
+
+test('a call for support is not taken from the guard by another alarm', async () => {
+  const seen = await visit(browser, school);
+  const { page } = seen;
+  await signIn(seen, 'guard');
+  await calm(page);
+  school.temperature(40);
+  await page.waitForSelector('.alarm-card.medium');
+  const id = await shown(page);
+  await page.keyboard.press('4');
+  await page.waitForSelector('dialog[open]');
+  school.press(10);
+  await page.waitForSelector('.alarm-card.critical');
+  const other = await shown(page);
+  assert.match((await page.textContent('dialog .support-of')) ?? '', new RegExp(`^#${id} `));
+  await page.click('dialog .button.danger');
+  await page.waitForSelector('dialog .support-state.told');
+  assert.equal((await row(id)).support?.by, 'guard');
+  assert.deepEqual([(await row(other)).support, (await row(other)).acknowledged], [undefined, null]);
   await leave(seen);
 });
 

@@ -214,6 +214,13 @@ export async function askLocally(port: number, dataDir: string, method: string, 
   return JSON.parse(text);
 }
 
+/** What a channel was told. */
+interface Heard {
+  by: string;
+  occasion?: string;
+  alarms: readonly number[];
+}
+
 export class School {
   private gateway: Program | null = null;
   private constructor(
@@ -222,6 +229,7 @@ export class School {
     private readonly broker: Program,
     private readonly camera: Camera,
     private readonly receiver: Server,
+    private readonly heard: readonly Heard[],
   ) {}
 
   /** A school whose gateway runs and whom nobody has claimed; `more` is added to its configuration. */
@@ -233,11 +241,14 @@ export class School {
     writeFileSync(join(dir, 'mosquitto.conf'), `listener ${broker} 127.0.0.1\nallow_anonymous true\npersistence false\n`);
     const mosquitto = start('mosquitto', ['-c', join(dir, 'mosquitto.conf')], { PATH: `${process.env.PATH}:/usr/sbin` });
     const cam = await camera();
+    const heard: Heard[] = [];
     const server = createServer((asked, answer) => {
       let text = '';
       asked.on('data', (piece: Buffer) => (text += piece.toString()));
       asked.on('end', () => {
         // It takes alarms, and no announcement of a lockdown: one output of that fails.
+        const { occasion, alarms = [] } = JSON.parse(text) as Partial<Heard>;
+        heard.push({ by: asked.url ?? '', occasion, alarms });
         answer.statusCode = asked.url === '/refused' && text.includes('锁门') ? 404 : 200;
         answer.end('{}');
       });
@@ -247,7 +258,7 @@ export class School {
     writeFileSync(join(dir, 'floor.svg'), FLOOR);
     writeFileSync(join(dir, 'receiver.secret'), 'of-the-test', { mode: 0o600 });
     writeFileSync(join(dir, 'gateway.toml'), configuration(ports, cam.url, more), { mode: 0o600 });
-    const school = new School(dir, ports, mosquitto, cam, server);
+    const school = new School(dir, ports, mosquitto, cam, server, heard);
     await school.begin();
     return school;
   }
@@ -317,6 +328,11 @@ export class School {
   }
   temperature(degrees: number): void {
     this.publish('zigbee2mqtt/th-1', { temperature: degrees, humidity: 50 });
+  }
+
+  /** Which channels were told of an alarm on an occasion, by their paths. */
+  told(occasion: string, alarm: number): string[] {
+    return this.heard.filter((one) => one.occasion === occasion && one.alarms.includes(alarm)).map(({ by }) => by);
   }
 
   /** Acknowledges and resets everything, so that the next test finds a quiet desk. */
