@@ -1,0 +1,32 @@
+// Which meters count in a sum, and where meters below another one have more than it.
+import type { JSX } from 'preact';
+import { t } from '../texts';
+import { number } from './numbers';
+import { Sign } from './parts';
+
+interface Counted {
+  meters?: number;
+  /** Not added: another one of them counts their energy already. */
+  within?: number;
+  /** Main meters of which nothing is known: those below them count instead. */
+  unknown?: number;
+  /** Names of meters, and how much more those below them have, kWh. */
+  over: readonly (readonly [name: string, kwh: number])[];
+}
+
+export function Meters({ meters = 0, within = 0, unknown = 0, over }: Counted): JSX.Element | null {
+  if (meters === 0) return null;
+  return (
+    <div class="meters">
+      <p class="hint">
+        {t(within > 0 ? 'energy.meters_within' : meters === 1 ? 'energy.one_meter' : 'energy.meters', { meters, within })}
+        {unknown > 0 && ` ${t('energy.meters_unknown', { unknown })}`}
+      </p>
+      {over.map(([name, kwh]) => (
+        <p key={name}>
+          <Sign kind="warn">{t('energy.over', { name, kwh: number(kwh, kwh < 100 ? 1 : 0) })}</Sign>
+        </p>
+      ))}
+    </div>
+  );
+}
