@@ -9,7 +9,7 @@ use super::profiles::ProfileSet;
 use super::resolve::Sources;
 use super::{Device, PullFrom, source};
 use crate::document::{Reader, Spot, one_of};
-use crate::model::{BusId, DeviceId, EnergyItem, MOST_METERS_IN_A_ROW, PlaceId, SubMeters, Unit};
+use crate::model::{BusId, DeviceId, EnergyItem, PlaceId, SubMeters, Unit};
 use crate::profile::{Profile, Protocol, Ratio, Ratios};
 use crate::rules::Watched;
 use std::collections::{BTreeMap, BTreeSet};
@@ -271,9 +271,10 @@ fn check_row(id: &DeviceId, sub_meters: &SubMeters, reader: &Reader<'_>) {
             let message = format!("meters are within each other in a ring: {id} is within {row}");
             reader.problem("within", message, "remove the `within` of the main meter of them");
         }
-    } else if above.len() == MOST_METERS_IN_A_ROW && next.is_none() {
-        let message = format!("there are {MOST_METERS_IN_A_ROW} meters above '{id}', each within the next");
-        let advice = format!("let at most {MOST_METERS_IN_A_ROW} meters stand in a row: name one further up");
+    } else if above.len() == SubMeters::MOST_IN_A_ROW && next.is_none() {
+        let most = SubMeters::MOST_IN_A_ROW;
+        let message = format!("there are {most} meters above '{id}', each within the next");
+        let advice = format!("let at most {most} meters stand in a row: name one further up");
         reader.problem("within", message, advice);
     }
 }

@@ -7,9 +7,6 @@ use super::text::Text;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// So many meters may stand in a row, each within the one before.
-pub const MOST_METERS_IN_A_ROW: usize = 8;
-
 words! {
     /// What the energy of a meter is used for.
     EnergyItem {
@@ -53,6 +50,9 @@ impl EnergyItem {
 pub struct SubMeters(BTreeMap<DeviceId, DeviceId>);
 
 impl SubMeters {
+    /// So many meters may stand in a row, each within the next.
+    pub const MOST_IN_A_ROW: usize = 8;
+
     /// The meter that counts the energy of this one already.
     #[must_use]
     pub fn within(&self, meter: &str) -> Option<&DeviceId> {
@@ -63,7 +63,7 @@ impl SubMeters {
     /// would go on.
     pub fn above<'s>(&'s self, meter: &str) -> impl Iterator<Item = &'s DeviceId> + use<'s> {
         let next = |at: &&'s DeviceId| self.within(at.as_str());
-        std::iter::successors(self.within(meter), next).take(MOST_METERS_IN_A_ROW)
+        std::iter::successors(self.within(meter), next).take(Self::MOST_IN_A_ROW)
     }
 
     /// The meters right below it.

@@ -141,8 +141,10 @@ mod tests {
         DeviceId::new(text).unwrap()
     }
 
-    /// `"main"`, `"light<main:lighting=30"` or `"dead<main=?"`: a meter, the one above it, its item, and what it counted.
     type Items = BTreeMap<DeviceId, EnergyItem>;
+
+    /// `main=100`, `light<main:lighting=30`, `dead<main=?`: meters, the one above each, its item, and what it counted; `-`
+    /// where it is not of the set.
     fn school(written: &str) -> (BTreeMap<DeviceId, Option<f64>>, SubMeters, Items) {
         let (mut meters, mut within, mut items) = (BTreeMap::new(), Vec::new(), Items::new());
         for text in written.split_whitespace() {
@@ -152,7 +154,6 @@ mod tests {
             items
                 .extend(EnergyItem::ALL.iter().find(|one| one.as_str() == item).map(|one| (id(meter), *one)));
             within.extend((!main.is_empty()).then(|| (id(meter), id(main))));
-            // Not of the set: only a link between others.
             if kwh != "-" {
                 meters.insert(id(meter), kwh.parse().ok());
             }

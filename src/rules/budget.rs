@@ -24,8 +24,8 @@ pub(super) const KIND: RuleKind = RuleKind {
     name: "budget",
     doc: "What is consumed in a day, a month, a term or a school year (from September on) reaches a share of its \
           budget, or is going to exceed it: by the line through what was used so far, or by the mean of teaching days \
-          and of other days so far. One budget for each device, or one for all together, where a meter within another one of them is \
-          not added again; for a head or a square metre \
+          and of other days so far. One budget for each device, or one for all together, where a meter within another \
+          one of them is not added again; for a head or a square metre \
           if their number is written. Shares below 100 % and projections are alarms of low priority. All of them end \
           when the next day (month …) begins. Growth after a silence is spread over the silence; what a gauge did not \
           measure counts as nothing.",

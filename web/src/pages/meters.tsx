@@ -15,13 +15,16 @@ interface Counted {
 }
 
 export function Meters({ meters = 0, within = 0, unknown = 0, over }: Counted): JSX.Element | null {
-  if (meters === 0) return null;
+  // Of one alone there is nothing to say but that those below it have more.
+  if (meters < 2 && over.length === 0) return null;
   return (
     <div class="meters">
-      <p class="hint">
-        {t(within > 0 ? 'energy.meters_within' : meters === 1 ? 'energy.one_meter' : 'energy.meters', { meters, within })}
-        {unknown > 0 && ` ${t('energy.meters_unknown', { unknown })}`}
-      </p>
+      {meters > 1 && (
+        <p class="hint">
+          {t(within > 0 ? 'energy.meters_within' : 'energy.meters', { meters, within })}
+          {unknown > 0 && ` ${t('energy.meters_unknown', { unknown })}`}
+        </p>
+      )}
       {over.map(([name, kwh]) => (
         <p key={name}>
           <Sign kind="warn">{t('energy.over', { name, kwh: number(kwh, kwh < 100 ? 1 : 0) })}</Sign>

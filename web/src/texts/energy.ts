@@ -39,7 +39,6 @@ export const energy = {
   'energy.compared': { zh: '对比期 (kWh)', en: 'Compared (kWh)' },
   'energy.change': { zh: '变化', en: 'Change' },
   'energy.meters': { zh: '{meters} 只表。', en: '{meters} meters.' },
-  'energy.one_meter': { zh: '1 只表。', en: 'One meter.' },
   'energy.meters_within': {
     zh: '{meters} 只表，其中 {within} 只在总表之下，不重复计。',
     en: '{meters} meters; {within} of them are below a main meter and are not added again.',
