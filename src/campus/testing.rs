@@ -5,7 +5,8 @@ use crate::calendar::Calendar;
 use crate::document::Problems;
 use crate::model::{
     AccessResult, Body, Carrier, CredentialUse, DeviceId, Direction, Event, EventKind, Mono, Now,
-    Observation, Person, PersonRef, Phase, Place, PlaceId, PlaceKind, Role, Service, Stamp, Text, Wall,
+    Observation, Person, PersonRef, Phase, Place, PlaceId, PlaceKind, Role, Service, Stamp, SubMeters, Text,
+    Wall,
 };
 use crate::profile;
 use crate::rules::{Watched, World};
@@ -110,6 +111,7 @@ pub(super) fn world() -> World {
     });
     World {
         devices: devices.into_iter().collect(),
+        sub_meters: SubMeters::default(),
         places: places.into_iter().collect(),
         calendar: Arc::new(Calendar::default_school(TimeZone::fixed(offset(8)))),
         aggregate_secs: 900,

@@ -9,7 +9,7 @@ use super::profiles::ProfileSet;
 use super::resolve::Sources;
 use super::{Device, PullFrom, source};
 use crate::document::{Reader, Spot, one_of};
-use crate::model::{BusId, DeviceId, EnergyItem, PlaceId, Unit};
+use crate::model::{BusId, DeviceId, EnergyItem, PlaceId, SubMeters, Unit};
 use crate::profile::{Profile, Protocol, Ratio, Ratios};
 use crate::rules::Watched;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +43,8 @@ pub(super) struct Devices {
     pub(super) views: BTreeMap<DeviceId, Vec<PlaceId>>,
     /// How those on a listener log in.
     pub(super) logins: Vec<DeviceLogin>,
+    /// Meters whose energy another one counts already.
+    pub(super) sub_meters: SubMeters,
 }
 
 /// What was seen of the devices so far.
@@ -62,9 +64,14 @@ pub(super) fn devices(
 ) -> Devices {
     let mut devices = Devices::default();
     let mut seen = Seen::default();
+    let mut tables = Vec::new();
     for reader in readers {
         let wiring = device(&reader, names, around, &mut seen, &mut devices);
         drawing.device(&reader);
+        tables.push((reader, wiring));
+    }
+    devices.sub_meters = sub_meters(tables.iter().map(|(reader, _)| reader), names, &devices.watched);
+    for (reader, wiring) in tables {
         let logs_in = matches!(wiring, Some(Wiring::MqttListener | Wiring::Push));
         finish(reader, logs_in.then_some("password_file"));
     }
@@ -199,11 +206,77 @@ fn place(reader: &Reader<'_>, places: &Names) -> Option<PlaceId> {
 fn item(reader: &Reader<'_>, profile: Option<&Profile>) -> Option<EnergyItem> {
     let items: Vec<_> = EnergyItem::ALL.iter().map(|item| (item.as_str(), *item)).collect();
     let item = reader.word_opt("item", &items);
-    let counts = |profile: &Profile| profile.points.iter().any(|point| point.unit == Unit::KilowattHour);
-    if reader.has("item") && profile.is_some_and(|profile| !counts(profile)) {
-        reader.problem("item", "this device counts no energy", "remove `item`: it is for electricity meters");
-    }
+    counts_energy(reader, "item", profile);
     item
+}
+
+/// Notes that a key of electricity meters stands at something else, if so.
+fn counts_energy(reader: &Reader<'_>, key: &str, profile: Option<&Profile>) -> bool {
+    let counts = profile.is_none_or(counts);
+    if reader.has(key) && !counts {
+        let advice = format!("remove `{key}`: it is for electricity meters");
+        reader.problem(key, "this device counts no energy", advice);
+    }
+    counts
+}
+
+fn counts(profile: &Profile) -> bool {
+    profile.points.iter().any(|point| point.unit == Unit::KilowattHour)
+}
+
+/// Reads `within` of every device, once all are known.
+fn sub_meters<'r, 'd: 'r>(
+    readers: impl Iterator<Item = &'r Reader<'d>>,
+    names: &Names,
+    watched: &BTreeMap<DeviceId, Watched>,
+) -> SubMeters {
+    let mut written: BTreeMap<DeviceId, (DeviceId, &Reader<'_>)> = BTreeMap::new();
+    for reader in readers {
+        let advice = "write the id of the meter that counts its energy already";
+        let main = reader.parsed_opt("within", advice, DeviceId::new);
+        let id = reader.text_opt("id").and_then(|id| DeviceId::new(&id).ok());
+        let own = id.as_ref().and_then(|id| watched.get(id));
+        let counted = counts_energy(reader, "within", own.map(|own| own.profile.as_ref()));
+        let Some(main) = main.filter(|main| names.check(reader, "within", main.as_str()) && counted) else {
+            continue;
+        };
+        if watched.get(&main).is_some_and(|main| !counts(&main.profile)) {
+            let advice = "write the id of the electricity meter above this one";
+            reader.problem("within", format!("'{main}' counts no energy"), advice);
+        } else if let Some(id) = id {
+            written.entry(id).or_insert((main, reader));
+        }
+    }
+    let sub_meters: SubMeters = written.iter().map(|(id, (main, _))| (id.clone(), main.clone())).collect();
+    for (id, (_, reader)) in &written {
+        check_row(id, &sub_meters, reader);
+    }
+    sub_meters
+}
+
+/// Notes that the meters above this one come back to it, or that there are too many.
+fn check_row(id: &DeviceId, sub_meters: &SubMeters, reader: &Reader<'_>) {
+    let (mut above, mut seen, mut next) = (Vec::new(), BTreeSet::new(), sub_meters.within(id.as_str()));
+    while let Some(main) = next.filter(|main| seen.insert(*main)) {
+        above.push(main.as_str());
+        next = sub_meters.within(main.as_str());
+    }
+    if above == [id.as_str()] {
+        let advice = "write the id of the main meter above it, or remove `within`";
+        reader.problem("within", format!("'{id}' is within itself"), advice);
+    } else if above.last() == Some(&id.as_str()) {
+        // Each ring is told once, at its first meter by name.
+        if above.iter().all(|main| *main >= id.as_str()) {
+            let row = above.join(", which is within ");
+            let message = format!("meters are within each other in a ring: {id} is within {row}");
+            reader.problem("within", message, "remove the `within` of the main meter of them");
+        }
+    } else if above.len() == SubMeters::MOST_IN_A_ROW && next.is_none() {
+        let most = SubMeters::MOST_IN_A_ROW;
+        let message = format!("there are {most} meters above '{id}', each within the next");
+        let advice = format!("let at most {most} meters stand in a row: name one further up");
+        reader.problem("within", message, advice);
+    }
 }
 
 /// Places that a camera sees besides its own: it is asked for a picture when there is an alarm.

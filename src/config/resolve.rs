@@ -76,6 +76,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
 
     let world = World {
         devices: devices.watched,
+        sub_meters: devices.sub_meters,
         places: places.clone(),
         calendar: calendars.main,
         aggregate_secs,

@@ -13,7 +13,7 @@ use crate::model::{
 use crate::profile::Nature;
 use crate::runtime::Chain;
 use crate::store::{
-    AlarmFilter, AlarmState, Energy, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Page, Reader,
+    AlarmFilter, AlarmState, EventFilter, Level, MINUTE_READINGS, MINUTES_MS, Metered, Page, Reader,
     StoreError,
 };
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -319,17 +319,19 @@ async fn energy_of(State(console): State<Console>, asked: Asked) -> Answer {
         ["device", "place", "total"].into_iter().find(|known| *known == word)
     })?;
     let (from, to) = (Wall(asked.from.unwrap_or(0)), Wall(asked.to.unwrap_or(i64::MAX)));
-    let meters = read(&console, move |r| r.energy(from, to)).await?;
-    let total: f64 = meters.iter().map(|meter| meter.kwh).sum();
+    let meters = read(&console, move |r| r.metered(Level::Day, &[(from, to)], |_| true)).await?;
     let rows = match by {
         Some("device") => {
-            let row = |m: &Energy| json!({"device": m.device, "point": m.point, "kwh": m.kwh});
+            let row = |m: &Metered| {
+                let within = console.work.world.sub_meters.within(&m.device);
+                json!({"device": m.device, "point": m.point, "kwh": m.kwh().unwrap_or(0.0), "within": within})
+            };
             meters.iter().map(row).collect()
         }
-        Some("place") => views::energy_by_place(&meters, &console.devices, &console.places),
+        Some("place") => energy::by_place(&console, &meters),
         _ => Vec::new(),
     };
-    Ok(Json(json!({"total_kwh": total, "rows": rows})))
+    Ok(Json(json!({"total_kwh": energy::sums(&console, &meters, None).total, "rows": rows})))
 }
 
 /// A word that must be one of those listed in `known`.

@@ -5,8 +5,10 @@ use super::people::bad;
 use super::route::Route;
 use super::{Console, Problem};
 use crate::access::Right;
+use crate::calendar::Calendar;
 use crate::model::{DeviceId, EnergyItem, Lang, PlaceId, Text, Wall};
 use crate::report::energy::{Against, Comparing, Periods};
+use crate::report::{Over, Sums};
 use crate::store::{Level, Metered};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -15,6 +17,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -48,7 +51,7 @@ struct Asked {
     place: Option<String>,
     /// Of this meter.
     device: Option<String>,
-    /// Of meters for this use only.
+    /// Of this use only: what meters for it counted, without what meters for another one below them did.
     item: Option<EnergyItem>,
     /// From when on, milliseconds since 1970.
     from: Option<i64>,
@@ -109,10 +112,47 @@ struct Series {
     compare_total: Option<f64>,
     /// What was used in the periods that are compared.
     compared_total: Option<f64>,
-    /// How many meters count.
+    /// How many meters there are.
     meters: usize,
-    /// What it was used for; null is what is not told apart.
+    /// How many of them are not added: another one of them counts their energy already.
+    within: usize,
+    /// Main meters of which nothing is known in the span: the meters below them count instead.
+    unknown: usize,
+    /// What it was used for; null is what is not told apart. Adds up to the total.
     items: Vec<Item>,
+    /// Where sub-meters have more than the meter above them, by more than a hundredth of that.
+    over: Vec<More>,
+    /// Of one device: the meters right below it.
+    below: Option<Below>,
+}
+
+/// A meter with less than those right below it have together.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EnergyOver")]
+struct More {
+    device: String,
+    name: String,
+    /// How much more they have.
+    kwh: f64,
+}
+
+/// The meters right below one.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EnergyBelow")]
+struct Below {
+    rows: Vec<Part>,
+    /// What none of them counts; null where nothing is known of the meter itself.
+    rest: Option<f64>,
+}
+
+/// What a meter below another one counted.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EnergyPart")]
+struct Part {
+    device: String,
+    name: String,
+    /// Null where nothing is known.
+    kwh: Option<f64>,
 }
 
 /// What energy was used for.
@@ -136,7 +176,7 @@ async fn series(
             format!("the query is not understood ({error}); known: place, device, item, from, to, level, compare, format, lang"),
         )
     })?;
-    let meters = chosen(&console, &asked)?;
+    let Chosen { meters, below, calendar } = chosen(&console, &asked)?;
     let hourly = asked.level == Some(By::Hour);
     let span = span(&console, &asked, hourly)?;
     let against = asked.compare.map(|with| match with {
@@ -144,24 +184,30 @@ async fn series(
         With::Week => Against::Week,
         With::Year => Against::Year,
     });
-    let (calendar, now) = (Arc::clone(&console.work.calendar), console.clock.now().wall);
-    let (rows, compare, metered) = read(&console, move |reader| {
+    let (now, cx, only) = (console.clock.now().wall, console.clone(), asked.item);
+    let (rows, compare, sums, under) = read(&console, move |reader| {
         let level = if hourly { Level::Hour } else { Level::Day };
         let wanted = |device: &str| meters.contains(device);
         let comparing = against.map(|against| Comparing::new(&calendar, against, span));
         let metered = reader.metered(level, &[span], wanted)?;
-        let rows = total(&metered);
+        let sums = sums(&cx, &metered, only);
+        let rows = periods(&sums, &metered);
         let compare = match comparing {
             None => None,
             Some(comparing) => {
-                let mut all = total(&reader.metered(level, &comparing.needs(), wanted)?);
+                let mut all = periods(&sums, &reader.metered(level, &comparing.needs(), wanted)?);
                 all.extend(rows.iter().map(|(start, kwh)| (*start, *kwh)));
                 Some(comparing.compare(&all, hourly, now))
             }
         };
-        Ok((rows, compare, metered))
+        let subs = match below.is_empty() {
+            true => Vec::new(),
+            false => reader.metered(level, &[span], |device| below.contains(device))?,
+        };
+        Ok((rows, compare, sums, under(&cx, &below, &metered, &subs)))
     })
     .await?;
+    let over: Vec<Over> = under.iter().flat_map(|(_, over)| over).chain(&sums.over).cloned().collect();
     let compared = |compare: &Periods| compare.keys().filter_map(|start| rows.get(start)).sum();
     let flat = |periods: &Periods| periods.iter().map(|(start, kwh)| (start.0, *kwh)).collect();
     let series = Series {
@@ -170,11 +216,15 @@ async fn series(
         from: span.0.0,
         to: span.1.0,
         total: rows.values().sum(),
+        below: under.map(|(below, _)| below),
+        over: over.into_iter().map(|over| more(&console, over)).collect(),
         compare_total: compare.as_ref().map(|compare| compare.values().sum()),
         compared_total: compare.as_ref().map(compared),
         compare: compare.as_ref().map(flat),
-        meters: metered.len(),
-        items: items(&console, &metered),
+        meters: sums.meters,
+        within: sums.within,
+        unknown: sums.unknown,
+        items: sums.items.iter().map(item).collect(),
         rows: flat(&rows),
     };
     Ok(match asked.format {
@@ -183,8 +233,16 @@ async fn series(
     })
 }
 
-/// The devices whose energy is asked for.
-fn chosen(console: &Console, asked: &Asked) -> Result<BTreeSet<String>, Problem> {
+/// Whose energy is asked for.
+struct Chosen {
+    meters: BTreeSet<String>,
+    /// Those right below a single one.
+    below: BTreeSet<DeviceId>,
+    /// That of the place or of the device's place, otherwise the school's.
+    calendar: Arc<Calendar>,
+}
+
+fn chosen(console: &Console, asked: &Asked) -> Result<Chosen, Problem> {
     let device = asked.device.as_deref().map(DeviceId::new).transpose();
     let device = device.map_err(|_| not_found("设备", "device"))?;
     if let Some(id) = device.as_ref().filter(|id| !console.devices.contains_key(*id)) {
@@ -203,8 +261,13 @@ fn chosen(console: &Console, asked: &Asked) -> Result<BTreeSet<String>, Problem>
         std::iter::successors(Some(of), parent).take(console.places.len()).any(|id| id == wanted)
     };
     let all = console.devices.values().filter(|one| device.as_ref().is_none_or(|id| one.id == *id));
-    let all = all.filter(|one| within(&one.place) && (asked.item.is_none() || one.item == asked.item));
-    Ok(all.map(|one| one.id.to_string()).collect())
+    let meters = all.filter(|one| within(&one.place)).map(|one| one.id.to_string()).collect();
+    let world = &console.work.world;
+    let alone = device.as_ref().filter(|_| asked.item.is_none());
+    let below = alone.iter().flat_map(|id| world.sub_meters.below(id.as_str())).cloned().collect();
+    let of_device = device.as_ref().and_then(|id| console.devices.get(id)).map(|device| &device.place);
+    let calendar = of_device.or(place.as_ref()).and_then(|at| world.calendar_named(world.calendar_at(at)));
+    Ok(Chosen { meters, below, calendar: Arc::clone(calendar.unwrap_or(&world.calendar)) })
 }
 
 fn span(console: &Console, asked: &Asked, hourly: bool) -> Result<(Wall, Wall), Problem> {
@@ -220,33 +283,74 @@ fn span(console: &Console, asked: &Asked, hourly: bool) -> Result<(Wall, Wall), 
     ))
 }
 
-/// What all of them used together.
-pub(super) fn total(metered: &[Metered]) -> Periods {
-    let mut sums = Periods::new();
-    for (start, kwh) in metered.iter().flat_map(|meter| &meter.rows) {
-        *sums.entry(*start).or_default() += kwh;
-    }
-    sums
+/// What meters used together.
+pub(super) fn sums<'m>(
+    console: &Console,
+    metered: impl IntoIterator<Item = &'m Metered>,
+    only: Option<EnergyItem>,
+) -> Sums {
+    let known = |meter: &Metered| Some((DeviceId::new(&meter.device).ok()?, meter.kwh()));
+    let meters: BTreeMap<DeviceId, Option<f64>> = metered.into_iter().filter_map(known).collect();
+    let item = |id: &DeviceId| console.devices.get(id).and_then(|device| device.item);
+    Sums::of(&meters, &console.work.world.sub_meters, item, only)
 }
 
-/// What they used it for, by item.
-pub(super) fn by_item(console: &Console, metered: &[Metered]) -> BTreeMap<Option<EnergyItem>, f64> {
-    let mut sums: BTreeMap<Option<EnergyItem>, f64> = BTreeMap::new();
-    for meter in metered {
-        let item = console.devices.get(meter.device.as_str()).and_then(|device| device.item);
-        *sums.entry(item).or_default() += meter.rows.iter().map(|(_, kwh)| kwh).sum::<f64>();
-    }
-    sums
+/// The same by hours or days.
+pub(super) fn periods(sums: &Sums, metered: &[Metered]) -> Periods {
+    sums.periods(metered.iter().map(|meter| (meter.device.as_str(), meter.rows.as_slice())))
 }
 
-fn items(console: &Console, metered: &[Metered]) -> Vec<Item> {
-    let item = |(item, kwh): (Option<EnergyItem>, f64)| Item {
-        item,
+fn item((item, kwh): (&Option<EnergyItem>, &f64)) -> Item {
+    Item {
+        item: *item,
         code: item.map(EnergyItem::code),
         name: item.map_or_else(|| Text::new("未分项", "not told apart"), EnergyItem::name),
-        kwh,
+        kwh: *kwh,
+    }
+}
+
+/// The meters right below a single one, if any, and whether they have more than it.
+fn under(
+    console: &Console,
+    below: &BTreeSet<DeviceId>,
+    metered: &[Metered],
+    subs: &[Metered],
+) -> Option<(Below, Vec<Over>)> {
+    let kwh = |id: &DeviceId| subs.iter().find(|meter| meter.device == id.as_str()).and_then(Metered::kwh);
+    let part = |id: &DeviceId| Part { device: id.to_string(), name: name(console, id), kwh: kwh(id) };
+    let rows: Vec<Part> = below.iter().map(part).collect();
+    let counted: f64 = rows.iter().filter_map(|part| part.kwh).sum();
+    let rest = metered.first().and_then(Metered::kwh).map(|kwh| kwh - counted);
+    let over = sums(console, metered.iter().chain(subs), None).over;
+    (!rows.is_empty()).then_some((Below { rows, rest }, over))
+}
+
+fn more(console: &Console, Over { device, kwh }: Over) -> More {
+    More { name: name(console, &device), device: device.to_string(), kwh }
+}
+
+/// The name of a device for people.
+pub(super) fn name(console: &Console, id: &DeviceId) -> String {
+    console.devices.get(id).map_or_else(|| id.to_string(), |device| device.name.clone())
+}
+
+/// What the meters of each place and below it used together, where there are any.
+pub(super) fn by_place(console: &Console, metered: &[Metered]) -> Vec<Value> {
+    let mut of: BTreeMap<&PlaceId, Vec<&Metered>> = BTreeMap::new();
+    for meter in metered {
+        let mut next = console.devices.get(meter.device.as_str()).map(|device| &device.place);
+        // As many steps as there are places: a ring, which the configuration refuses, would still end.
+        for _ in 0..console.places.len() {
+            let Some(place) = next.and_then(|id| console.places.get(id)) else { break };
+            of.entry(&place.id).or_default().push(meter);
+            next = place.parent.as_ref();
+        }
+    }
+    let row = |(id, meters): (&PlaceId, Vec<&Metered>)| {
+        let path = console.places.get(id).map(|place| &place.path);
+        json!({"place": id, "path": path, "kwh": sums(console, meters, None).total})
     };
-    by_item(console, metered).into_iter().map(item).collect()
+    of.into_iter().map(row).collect()
 }
 
 /// The rows for a spreadsheet; with the mark by which Excel knows UTF-8.

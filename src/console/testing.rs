@@ -5,14 +5,16 @@ use super::{Accounts, BlankBoard, Console, Feed, JobParts, Streams, Work, office
 use crate::calendar::Calendar;
 use crate::capture::Shelf;
 use crate::config::{Ground, Site};
-use crate::model::{DeviceId, Wall};
+use crate::model::{DeviceId, SubMeters, Wall};
 use crate::pipeline::Live;
 use crate::report::Duty;
+use crate::rules::World;
 use crate::runtime::lanes::{Inlet, Outlet, lanes};
 use crate::runtime::{Clock, ManualClock, Tally, control_desk, response_desk};
 use crate::southbound::polled::CommandBook;
 use crate::store::{self, Handle, Store};
 use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -54,7 +56,14 @@ pub(super) fn scene(ring: usize) -> Scene {
         buses: Vec::new(),
         commands: CommandBook::default(),
         rules: Vec::new(),
-        calendar: Arc::new(Calendar::default_school(TimeZone::UTC)),
+        world: Arc::new(World {
+            devices: BTreeMap::new(),
+            sub_meters: SubMeters::default(),
+            places: BTreeMap::new(),
+            calendar: Arc::new(Calendar::default_school(TimeZone::UTC)),
+            calendars: BTreeMap::new(),
+            aggregate_secs: 900,
+        }),
         budget_bytes: 0,
     });
     let (jobs, _) = office(JobParts {

@@ -2,12 +2,10 @@
 
 use super::Console;
 use crate::config::{Contact, Device};
-use crate::model::{Alarm, AlarmChange, DeviceId, Hazard, Link, Place, PlaceId, Quality, Stamp, Wall};
+use crate::model::{Alarm, AlarmChange, DeviceId, Hazard, Link, Quality, Stamp, Wall};
 use crate::northbound::DestinationStatus;
 use crate::pipeline::{DeviceLive, PointLive, StoredEvent, StoredReading};
-use crate::store::Energy;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 fn quality(quality: Quality) -> Value {
     json!({"quality": quality.as_str(), "doubt": quality.doubt().map(|d| d.as_str())})
@@ -112,27 +110,4 @@ pub(super) fn step(change: &AlarmChange) -> Value {
 pub(super) fn destination(id: &str, status: &DestinationStatus, waiting: u64, oldest: Option<i64>) -> Value {
     let status = serde_json::to_value(status).unwrap_or(Value::Null);
     merged(json!({"id": id, "waiting": waiting, "oldest_waiting": oldest}), status)
-}
-
-/// Energy of each place that has meters in it or below it, in kWh; a meter counts in every place around it.
-pub(super) fn energy_by_place(
-    meters: &[Energy],
-    devices: &BTreeMap<DeviceId, Device>,
-    places: &BTreeMap<PlaceId, Place>,
-) -> Vec<Value> {
-    let mut sums: BTreeMap<&PlaceId, f64> = BTreeMap::new();
-    for meter in meters {
-        let mut next = devices.get(meter.device.as_str()).map(|device| &device.place);
-        // As many steps as there are places: a ring, which the configuration refuses, would still end.
-        for _ in 0..places.len() {
-            let Some(place) = next.and_then(|id| places.get(id)) else { break };
-            *sums.entry(&place.id).or_default() += meter.kwh;
-            next = place.parent.as_ref();
-        }
-    }
-    let row = |(id, kwh): (&PlaceId, f64)| {
-        let path = places.get(id).map(|place| &place.path);
-        json!({"place": id, "path": path, "kwh": kwh})
-    };
-    sums.into_iter().map(row).collect()
 }

@@ -176,7 +176,7 @@ pub async fn run_with(
         buses: config.buses.clone(),
         commands: commands.clone(),
         rules: config.written_rules,
-        calendar: Arc::clone(&world.calendar),
+        world: Arc::clone(&world),
         budget_bytes: u64::from(config.budget_mb) * 1024 * 1024,
     });
     let (jobs, job_office) = console::office(console::JobParts {

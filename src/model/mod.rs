@@ -33,7 +33,7 @@ pub use alarm::{
 };
 pub use area::{AreaState, ArmMode};
 pub use drill::Drill;
-pub use energy::EnergyItem;
+pub use energy::{EnergyItem, SubMeters};
 pub use event::{AccessResult, Carrier, CredentialUse, Direction, Event, EventKind, Phase, Reason, Service};
 pub use fault::Fault;
 pub use hazard::{Hazard, HazardId, Stage};

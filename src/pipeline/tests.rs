@@ -5,7 +5,8 @@ use crate::calendar::Calendar;
 use crate::document::{Document, Problems};
 use crate::model::{
     Actor, AlarmClass, AlarmId, AlarmKey, AuditHead, ChangeKind, Command, Doubt, EventKind, Lane, MessageKey,
-    Order, Phase, Place, PlaceId, PlaceKind, PointId, PointKind, Priority, Reading, RuleId, Text, Unit,
+    Order, Phase, Place, PlaceId, PlaceKind, PointId, PointKind, Priority, Reading, RuleId, SubMeters, Text,
+    Unit,
 };
 use crate::profile;
 use crate::rules::{RULE_KINDS, Watched, always};
@@ -47,6 +48,7 @@ fn world() -> Arc<World> {
     };
     Arc::new(World {
         devices: BTreeMap::from([(id("m"), watched("表")), (id("b"), watched("按钮"))]),
+        sub_meters: SubMeters::default(),
         places: BTreeMap::from([(place.id.clone(), place)]),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
         aggregate_secs: 60,

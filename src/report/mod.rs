@@ -12,6 +12,7 @@ pub mod html;
 pub mod pdf;
 mod period;
 mod shift;
+mod sums;
 pub mod text;
 mod wording;
 
@@ -20,6 +21,7 @@ pub use duty::{DEFAULT_SHIFTS, Duty, MAX_GUARDS, MAX_SHIFTS};
 pub use figures::{Figure, figures};
 pub use period::{Delivered, Period, Unit, Uptime, Used};
 pub use shift::{AreaLine, Entry, Head, MAX_ENTRIES, Quiet, Rest, Shift, Silent, Upload, Writing};
+pub use sums::{Over, Sums};
 pub use wording::{figures_document, shift_document};
 
 /// The longest span of a report, milliseconds: 31 days.

@@ -69,6 +69,14 @@ pub struct Used {
     pub year_before_kwh: Option<f64>,
     /// What it was used for; `None` is what is not told apart.
     pub items: Vec<(Option<EnergyItem>, f64)>,
+    /// How many meters there are.
+    pub meters: usize,
+    /// How many of them are not added: another one of them counts their energy already.
+    pub within: usize,
+    /// Main meters of which nothing is known: the meters below them count instead.
+    pub unknown: usize,
+    /// Names of meters below which there is more than they have themselves, and how much more, kWh.
+    pub over: Vec<(String, f64)>,
 }
 
 /// How long a device answered.
@@ -220,7 +228,38 @@ fn energy(words: &Words<'_>, used: &Used) -> Section {
         let share = if used.kwh > 0.0 { percent(Some(kwh / used.kwh)) } else { String::new() };
         row(name, Some(*kwh), share);
     }
+    section.note = Some(counted(words, used)).filter(|note| !note.is_empty());
     section
+}
+
+/// Which meters count, and what is to be looked at.
+fn counted(words: &Words<'_>, used: &Used) -> String {
+    let mut notes = Vec::new();
+    let Used { meters, within, unknown, .. } = used;
+    if *within > 0 {
+        notes.push(words.say(
+            &format!("{meters} 只表，其中 {within} 只在总表之下，不重复计。"),
+            &format!("{meters} meters; {within} of them are below a main meter and are not added again."),
+        ));
+    }
+    if *unknown > 0 {
+        notes.push(words.say(
+            &format!("{unknown} 只总表没有数据，以其下的表代替。"),
+            &format!("Of {unknown} main meters nothing is known; the meters below them count instead."),
+        ));
+    }
+    notes.extend(used.over.iter().map(|(name, kwh)| {
+        words.say(
+            &format!("“{name}”的分表合计大于总表 {kwh:.1} kWh：检查变比、接线，以及总表是否缺数。"),
+            &format!(
+                "The meters below '{name}' have {kwh:.1} kWh more than it: check ratios, wiring, and whether it was silent."
+            ),
+        )
+    }));
+    notes.join(match words.lang {
+        Lang::Zh => "",
+        Lang::En => " ",
+    })
 }
 
 fn devices(words: &Words<'_>, devices: &[Uptime]) -> Section {

@@ -17,7 +17,8 @@ pub(super) const KIND: RuleKind = RuleKind {
     doc: "The sub-meters together and the main meter differ by more than a share of the main and by more than a least \
           amount, in an hour or a day: a loss, a theft, a leak, or a meter that is connected wrongly. A window in \
           which something is missing of the main is not judged; one in which something is missing of a sub-meter is \
-          judged only where the sub-meters have more than the main already. Names the largest sub-meter.",
+          judged only where the sub-meters have more than the main already. A meter within another sub-meter is not added \
+          again. Names the largest sub-meter.",
     example: r#"main = "e0"
 devices = ["e1", "e2"]         # the sub-meters; or class and/or place, of which the main is left out
 point = "energy_total"         # of all of them; energy, active power, volume or flow
@@ -230,6 +231,7 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             reader.problem("main", format!("'{device}' is its own sub-meter"), "take it out of devices");
         }
     }
+    metered = periods::counted_once(metered, world);
     let main = named.and_then(|(device, watched)| main_meter(reader, device, watched, world));
     let hourly = reader.word_opt("window", &[("hour", true), ("day", false)]).unwrap_or(false);
     let share = reader.number("above_percent", 0.0..=100.0).map(|percent| percent / 100.0);

@@ -24,7 +24,8 @@ pub(super) const KIND: RuleKind = RuleKind {
     name: "budget",
     doc: "What is consumed in a day, a month, a term or a school year (from September on) reaches a share of its \
           budget, or is going to exceed it: by the line through what was used so far, or by the mean of teaching days \
-          and of other days so far. One budget for each device, or one for all together; for a head or a square metre \
+          and of other days so far. One budget for each device, or one for all together, where a meter within another \
+          one of them is not added again; for a head or a square metre \
           if their number is written. Shares below 100 % and projections are alarms of low priority. All of them end \
           when the next day (month …) begins. Growth after a silence is spread over the silence; what a gauge did not \
           measure counts as nothing.",
@@ -413,7 +414,7 @@ fn spread(calendar: &mut Days, days: &mut BTreeMap<Wall, f64>, stretch: &Stretch
 
 fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule>> {
     let before = reader.problems().len();
-    let meters = periods::metered(reader, world);
+    let mut meters = periods::metered(reader, world);
     let allowed = allowed(reader, &meters);
     let cycles = [
         ("day", Cycle::Day),
@@ -427,6 +428,9 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         reader.problem("per", "the calendar has no terms", "add [[calendar.term]], or write per = \"month\"");
     }
     let together = reader.flag_opt("sum").unwrap_or(false);
+    if together {
+        meters = periods::counted_once(meters, world);
+    }
     let projections =
         [("none", Projection::None), ("linear", Projection::Linear), ("school_days", Projection::SchoolDays)];
     let projection = reader.word_opt("projection", &projections).unwrap_or(Projection::None);

@@ -63,7 +63,7 @@ use crate::calendar::Calendar;
 use crate::document::Reader;
 use crate::model::{
     AlarmClass, AlarmKey, BusId, DeviceId, Mono, Now, Observation, Place, PlaceId, PointId, Priority, RollUp,
-    RuleId, Text,
+    RuleId, SubMeters, Text,
 };
 use crate::profile::Profile;
 use std::collections::BTreeMap;
@@ -170,6 +170,8 @@ pub enum Watch {
 pub struct World {
     /// Devices by id.
     pub devices: BTreeMap<DeviceId, Watched>,
+    /// Meters whose energy another one counts already.
+    pub sub_meters: SubMeters,
     /// Places by id.
     pub places: BTreeMap<PlaceId, Place>,
     /// The school's calendar, called `main`.
@@ -186,6 +188,7 @@ impl World {
     pub fn with_calendar(&self, calendar: Calendar) -> Self {
         Self {
             devices: self.devices.clone(),
+            sub_meters: self.sub_meters.clone(),
             places: self.places.clone(),
             calendar: Arc::new(calendar),
             calendars: self.calendars.clone(),

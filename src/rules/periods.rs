@@ -12,7 +12,7 @@ use crate::document::Reader;
 use crate::model::{DeviceId, Now, PointId, PointKind, Quantity, RollUp, Text, Unit, Wall};
 use crate::profile::Point;
 use jiff::civil::Weekday;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,6 +178,16 @@ impl Metered {
 pub(super) fn metered(reader: &Reader<'_>, world: &World) -> Vec<Metered> {
     let points = subject::points(reader, world);
     points.into_iter().filter_map(|(subject, point)| Metered::new(reader, subject, point, world)).collect()
+}
+
+/// Without those whose growth another of them counts already.
+pub(super) fn counted_once(mut metered: Vec<Metered>, world: &World) -> Vec<Metered> {
+    let all: BTreeSet<DeviceId> = metered.iter().map(|meter| meter.subject.device.clone()).collect();
+    let within = |meter: &Metered| {
+        world.sub_meters.above(meter.subject.device.as_str()).any(|main| all.contains(main))
+    };
+    metered.retain(|meter| !within(meter));
+    metered
 }
 
 /// The points of some meters, as [`super::Rule::periods`] wants them.

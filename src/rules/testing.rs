@@ -6,7 +6,7 @@ use crate::document::{Document, Problem, Problems};
 use crate::model::{
     AccessResult, Body, Carrier, CredentialUse, Direction, Event, EventKind, Link, Mono, Now, Observation,
     Person, PersonRef, Phase, Place, PlaceId, PlaceKind, PointId, PointKind, ProfileId, Reading, RollUp,
-    RuleId, Service, Stamp, Text, Unit, Wall,
+    RuleId, Service, Stamp, SubMeters, Text, Unit, Wall,
 };
 use crate::profile::{self, Point, Profile};
 use jiff::civil::DateTime;
@@ -204,6 +204,7 @@ pub(super) fn world() -> World {
     };
     World {
         devices: devices.into_iter().map(watched).collect(),
+        sub_meters: SubMeters::default(),
         places: places.into_iter().map(place).collect(),
         calendar: Arc::new(Calendar::default_school(zone())),
         aggregate_secs: 900,

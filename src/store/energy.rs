@@ -14,17 +14,6 @@ pub const ENERGY_COUNTERS: [&str; 2] = ["energy_import", "energy_total"];
 /// Due periods that one question reads from their parts: what runs, the one before, and what late data reopened.
 const DUE: u32 = 32;
 
-/// Whose energy, and how much.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Energy {
-    /// Which meter.
-    pub device: String,
-    /// Which of its counters.
-    pub point: String,
-    /// What it counted, kWh.
-    pub kwh: f64,
-}
-
 /// What one meter counted, period by period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metered {
@@ -36,6 +25,14 @@ pub struct Metered {
     pub rows: Vec<(Wall, f64)>,
 }
 
+impl Metered {
+    /// What it counted in all of them; `None` where nothing is known.
+    #[must_use]
+    pub fn kwh(&self) -> Option<f64> {
+        (!self.rows.is_empty()).then(|| self.rows.iter().map(|(_, kwh)| kwh).sum())
+    }
+}
+
 /// A meter: which counter counts, and the numbers of its series.
 struct Meter {
     rank: usize,
@@ -44,19 +41,6 @@ struct Meter {
 }
 
 impl Reader {
-    /// What each meter counted on the school days that start in `[from, to)`.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn energy(&self, from: Wall, to: Wall) -> Result<Vec<Energy>, StoreError> {
-        let meters = self.metered(Level::Day, &[(from, to)], |_| true)?;
-        let sum = |meter: Metered| {
-            let kwh = meter.rows.iter().map(|(_, kwh)| kwh).sum();
-            Energy { device: meter.device, point: meter.point, kwh }
-        };
-        Ok(meters.into_iter().map(sum).collect())
-    }
-
     /// What each meter that is `wanted` counted in every hour or day that starts in one of these spans, which follow on
     /// one another and do not overlap.
     ///

@@ -50,7 +50,7 @@ mod worker;
 
 pub use backup::{BACKUP_DATABASE, Backup, BackupError, MANIFEST, Restored, backup, backup_while, restore};
 pub use budget::{DEFAULT_BUDGET_MB, Room};
-pub use energy::{ENERGY_COUNTERS, Energy, Metered};
+pub use energy::{ENERGY_COUNTERS, Metered};
 pub use export::{ExportError, Exported, Format, What, export};
 pub use fault::StoreFault;
 pub use handle::{Handle, PendingCommit, WeakHandle, open};

@@ -37,13 +37,17 @@ fn config() -> String {
 
 /// A school whose store has a year of roll-ups that ends on a Sunday.
 fn school() -> School {
-    let school = School::new(&config());
+    seeded(&config(), METERS)
+}
+
+fn seeded(config: &str, meters: usize) -> School {
+    let school = School::new(config);
     std::fs::create_dir_all(school.data_dir()).unwrap();
     drop(Store::open(&school.data_dir()).unwrap());
     let seeded = Command::new(python())
         .arg(root().join("tests/peers/seed_year.py"))
         .arg(school.data_dir().join(FILE_NAME))
-        .args([&METERS.to_string(), "2026-03-02T00:00:00+08:00"])
+        .args([&meters.to_string(), "2026-03-02T00:00:00+08:00"])
         .output()
         .unwrap();
     assert!(seeded.status.success(), "{}", String::from_utf8_lossy(&seeded.stderr));
@@ -176,4 +180,141 @@ async fn a_week_is_reported_with_its_energy_beside_the_week_before_in_every_form
     assert_eq!(month["content"]["head"]["from"], MONDAY - DAY);
     let wrong = school.client().get(school.url("/api/v1/reports/period?unit=year")).send().await.unwrap();
     assert_eq!(wrong.status(), 400);
+}
+
+/// A main meter that counts four times what it would, what is within it, and a meter of its own where people live, whose
+/// calendar knows no weekend.
+fn school_with_sub_meters() -> School {
+    let port = free_port();
+    let mut text = format!(
+        "[[bus]]\nid = 'line'\nkind = 'modbus-tcp'\nhost = '127.0.0.1'\nport = {port}\n\
+         [[place]]\nid = 'east'\nkind = 'building'\nname = '东楼'\n[[place]]\nid = 'e1'\nkind = 'room'\nname = '101'\nparent = 'east'\n\
+         [[place]]\nid = 'dorm'\nkind = 'building'\nname = '宿舍楼'\ncalendar = '宿舍'\n\
+         [[calendars]]\nname = '宿舍'\n[[calendars.bell]]\n\
+         days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']\nperiods = ['08:00-20:00']\n"
+    );
+    for (unit, (meter, place, more)) in (1..).zip([
+        ("m000", "east", "name = '东楼总表'\n"),
+        ("m001", "e1", "within = 'm000'\nitem = 'lighting'\n"),
+        ("m002", "e1", "name = '东楼空调'\nwithin = 'm000'\nitem = 'hvac'\n"),
+        ("m005", "e1", "within = 'm002'\n"),
+        ("m004", "dorm", ""),
+    ]) {
+        text += &format!(
+            "[[device]]\nid = '{meter}'\nprofile = 'eastron-sdm630'\nbus = 'line'\naddress = {unit}\nplace = '{place}'\n\
+             poll_secs = 86400\n{more}"
+        );
+    }
+    let school = seeded(&text, 6);
+    let db = rusqlite::Connection::open(school.data_dir().join(FILE_NAME)).unwrap();
+    for table in ["roll_up_day", "roll_up_hour"] {
+        let more = format!(
+            "update {table} set delta = delta * 4 where series = (select id from series where device = 'm000')"
+        );
+        db.execute(&more, []).unwrap();
+    }
+    school
+}
+
+#[tokio::test]
+async fn what_a_main_meter_counts_is_not_added_again_and_the_rest_is_told() {
+    let school = school_with_sub_meters();
+    let _daemon = school.start().await;
+    let get = async |query: &str| {
+        school.get(&format!("/api/v1/energy/series?from={}&to={MONDAY}{query}", MONDAY - 7 * DAY)).await
+    };
+    let one = |meter: usize| week_of(meter..=meter);
+    let (main, lamps, air, part, dorm) = (4.0 * one(0), one(1), one(2), one(5), one(4));
+
+    let all = get("&compare=week").await;
+    near(&all["total"], main + dorm);
+    near(&all["compare_total"], main + dorm);
+    assert_eq!([&all["meters"], &all["within"], &all["unknown"]], [5, 3, 0]);
+    let items: Vec<(Option<&str>, f64)> = all["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["item"].as_str(), item["kwh"].as_f64().unwrap()))
+        .collect();
+    let names: Vec<_> = items.iter().map(|(item, _)| *item).collect();
+    assert_eq!(names, [None, Some("lighting"), Some("hvac")]);
+    near(&Value::from(items.iter().map(|(_, kwh)| kwh).sum::<f64>()), main + dorm);
+    near(&Value::from(items[0].1), main + dorm - lamps - air);
+    // What is below the meter of the air conditioning is for that, too, and is more than it has itself.
+    near(&Value::from(items[2].1), air);
+    let over = |answer: &Value| -> Vec<(String, f64)> {
+        let of = |over: &Value| (over["name"].as_str().unwrap().to_owned(), over["kwh"].as_f64().unwrap());
+        answer["over"].as_array().unwrap().iter().map(of).collect()
+    };
+    let told = over(&all);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "东楼空调");
+    near(&Value::from(told[0].1), part - air);
+    assert_eq!(all["below"], Value::Null);
+
+    // In the room the main meter is not; its own are added up, and one of them is below another.
+    let room = get("&place=e1").await;
+    near(&room["total"], lamps + air);
+    assert_eq!([&room["meters"], &room["within"]], [3, 1]);
+    near(&get("&item=hvac").await["total"], air);
+
+    let alone = get("&device=m000").await;
+    near(&alone["total"], main);
+    let rows: Vec<&str> = alone["below"]["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["device"].as_str().unwrap())
+        .collect();
+    assert_eq!(rows, ["m001", "m002"]);
+    near(&alone["below"]["rows"][1]["kwh"], air);
+    near(&alone["below"]["rest"], main - lamps - air);
+    assert_eq!(over(&alone), []);
+    let alone = get("&device=m002").await;
+    near(&alone["below"]["rest"], air - part);
+    assert_eq!(over(&alone).len(), 1);
+    assert_eq!(get("&device=m005").await["below"], Value::Null);
+
+    let span = format!("from={}&to={MONDAY}", MONDAY - 7 * DAY);
+    let places = school.get(&format!("/api/v1/energy?{span}&by=place")).await;
+    let of = |place: &str| {
+        let rows = places["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["place"] == place).unwrap()["kwh"].clone()
+    };
+    near(&of("east"), main);
+    near(&of("e1"), lamps + air);
+    // One that is not configured counts as well: the store knows it.
+    near(&places["total_kwh"], main + dorm + one(3));
+    let devices = school.get(&format!("/api/v1/energy?{span}&by=device")).await;
+    assert_eq!(
+        [&devices["rows"][0]["within"], &devices["rows"][1]["within"]],
+        [&Value::Null, &"m000".into()]
+    );
+
+    let report = |form: &str| format!("/api/v1/reports/period?unit=week&at={}&format={form}", MONDAY - DAY);
+    let energy = school.get(&report("json")).await["content"]["energy"].take();
+    for field in ["kwh", "comparable_kwh", "before_kwh", "year_before_kwh"] {
+        near(&energy[field], main + dorm);
+    }
+    assert_eq!([&energy["meters"], &energy["within"]], [5, 3]);
+    let text = school.client().get(school.url(&report("text"))).send().await.unwrap().text().await.unwrap();
+    for told in ["5 只表，其中 3 只在总表之下，不重复计。", "“东楼空调”的分表合计大于总表 16.2 kWh"]
+    {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn comparable_days_are_those_of_the_calendar_of_the_place() {
+    let school = school_with_sub_meters();
+    let _daemon = school.start().await;
+    let compared = async |of: &str| {
+        let span = format!("from={}&to={MONDAY}&compare=comparable", MONDAY - DAY);
+        school.get(&format!("/api/v1/energy/series?{span}&{of}")).await["compare_total"].take()
+    };
+    // A Sunday: beside other Sundays and Saturdays, or where every day is like every other beside the days before it.
+    near(&compared("device=m000").await, 80.0);
+    for of in ["place=dorm", "device=m004"] {
+        near(&compared(of).await, 104.0);
+    }
 }

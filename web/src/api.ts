@@ -146,25 +146,38 @@ export interface Asked<T> {
   again: () => void;
 }
 
-/** Asks when the page is shown, whenever path or query change, and every `every` ms if given. */
+/** What is known so far, and the answer to what it is. */
+interface Known<T> extends Omit<Asked<T>, 'again'> {
+  key: string | null;
+}
+
+function nothing<T>(key: string | null): Known<T> {
+  return { key, value: null, problem: null, busy: key !== null };
+}
+
+/**
+ * Asks when the page is shown, whenever path or query change, and every `every` ms if given. What answers another
+ * question than the present one is never given, however late or early it comes.
+ */
 export function useGet<T>(path: string | null, query: Query = {}, every?: number): Asked<T> {
-  const [state, set] = useState<Omit<Asked<T>, 'again'>>({ value: null, problem: null, busy: path !== null });
-  const [turn, next] = useState(0);
   const key = path === null ? null : path + asText(query);
+  const [known, set] = useState<Known<T>>(() => nothing(key));
+  const [turn, next] = useState(0);
   useEffect(() => {
-    if (key === null) return set({ value: null, problem: null, busy: false });
+    if (key === null) return undefined;
     const leave = new AbortController();
     let timer = 0;
     const ask = async (): Promise<void> => {
       try {
         const value = await get<T>(key, {}, leave.signal);
-        if (!leave.signal.aborted) set({ value, problem: null, busy: false });
+        if (!leave.signal.aborted) set({ key, value, problem: null, busy: false });
       } catch (thrown) {
-        if (!leave.signal.aborted) set((old) => ({ ...old, problem: asProblem(thrown), busy: false }));
+        const problem = asProblem(thrown);
+        if (!leave.signal.aborted) set((old) => ({ ...(old.key === key ? old : nothing<T>(key)), problem, busy: false }));
       }
       if (every && !leave.signal.aborted) timer = window.setTimeout(() => void ask(), every);
     };
-    set((old) => ({ ...old, busy: true }));
+    set((old) => ({ ...(old.key === key ? old : nothing<T>(key)), busy: true }));
     void ask();
     return () => {
       leave.abort();
@@ -172,7 +185,8 @@ export function useGet<T>(path: string | null, query: Query = {}, every?: number
     };
   }, [key, turn, every]);
   const again = useCallback(() => next((count) => count + 1), []);
-  return { ...state, again };
+  const { value, problem, busy } = known.key === key ? known : nothing<T>(key);
+  return { value, problem, busy, again };
 }
 
 export interface Page<T> {

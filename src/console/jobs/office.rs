@@ -2,9 +2,9 @@
 
 use super::Order;
 use super::file::Made;
-use crate::calendar::Calendar;
 use crate::config::{Bus, Device, WrittenRule};
 use crate::model::{Actor, DeviceId, Place, PlaceId, Text, Wall};
+use crate::rules::World;
 use crate::runtime::tasks::isolated;
 use crate::runtime::{Chain, Clock, Tasks};
 use crate::southbound::polled::CommandBook;
@@ -44,8 +44,8 @@ pub struct Work {
     pub commands: CommandBook,
     /// The rules, as written.
     pub rules: Vec<WrittenRule>,
-    /// The school's calendar.
-    pub calendar: Arc<Calendar>,
+    /// Calendars, and which meters count what others count already.
+    pub world: Arc<World>,
     /// Bytes that the data directory may take.
     pub budget_bytes: u64,
 }

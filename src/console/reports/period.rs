@@ -2,7 +2,7 @@
 
 use super::{Form, Span, answer, head, note, reader_of};
 use crate::console::api::read;
-use crate::console::energy::{by_item, total};
+use crate::console::energy::{name, periods, sums};
 use crate::console::people::bad;
 use crate::console::{Console, Problem, Who};
 use crate::model::{DestinationId, Lang, Wall};
@@ -122,15 +122,21 @@ fn energy(
     let ours = |device: &str| console.devices.contains_key(device);
     let year_before = (span.0.plus_ms(-YEAR_MS), span.1.plus_ms(-YEAR_MS));
     let metered = reader.metered(Level::Day, &[span], ours)?;
-    let (days, earlier) = (total(&metered), total(&reader.metered(Level::Day, &[before], ours)?));
-    let year = total(&reader.metered(Level::Day, &[year_before], ours)?);
+    let sums = sums(console, &metered, None);
+    let days = periods(&sums, &metered);
+    let earlier = periods(&sums, &reader.metered(Level::Day, &[before], ours)?);
+    let year = periods(&sums, &reader.metered(Level::Day, &[year_before], ours)?);
     let sum = |days: &report::energy::Periods| (!days.is_empty()).then(|| days.values().sum());
     Ok(Used {
         kwh: days.values().sum(),
-        comparable_kwh: expected(&console.work.calendar, &days, &earlier),
+        comparable_kwh: expected(&console.work.world.calendar, &days, &earlier),
         before_kwh: sum(&earlier),
         year_before_kwh: sum(&year),
-        items: by_item(console, &metered).into_iter().collect(),
+        items: sums.items.into_iter().collect(),
+        meters: sums.meters,
+        within: sums.within,
+        unknown: sums.unknown,
+        over: sums.over.into_iter().map(|over| (name(console, &over.device), over.kwh)).collect(),
     })
 }
 

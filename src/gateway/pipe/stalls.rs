@@ -28,6 +28,7 @@ fn plant(medium: &Medium, clock: Arc<dyn Clock>) -> Plant {
     let (store, thread) = medium.open(&tally);
     let world = Arc::new(World {
         devices: BTreeMap::new(),
+        sub_meters: SubMeters::default(),
         places: BTreeMap::new(),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
         aggregate_secs: 900,

@@ -6,7 +6,7 @@ use crate::alarm::{Policy, Route, Scope, Step};
 use crate::calendar::Calendar;
 use crate::model::{
     Actor, AlarmId, Body, ChannelId, Command, Event, EventKind, Message, Mono, Observation, Occasion, Order,
-    Phase, Rate, Stamp, Verdict, Wall,
+    Phase, Rate, Stamp, SubMeters, Verdict, Wall,
 };
 use crate::notify::bell::bell;
 use crate::notify::desk::{Channel, Desk, Parts};
@@ -77,6 +77,7 @@ fn start(dir: &Path, wall: Wall) -> Plant {
     let (store, thread) = store::open(store, Arc::clone(&dynamic), Arc::clone(&tally)).unwrap();
     let world = Arc::new(World {
         devices: BTreeMap::new(),
+        sub_meters: SubMeters::default(),
         places: BTreeMap::new(),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
         aggregate_secs: 900,

@@ -3,7 +3,8 @@
 use super::*;
 use crate::calendar::Calendar;
 use crate::model::{
-    Body, Event, EventKind, MessageKey, Observation, Phase, PointId, PointKind, Reading, Stamp, Unit, Wall,
+    Body, Event, EventKind, MessageKey, Observation, Phase, PointId, PointKind, Reading, Stamp, SubMeters,
+    Unit, Wall,
 };
 use crate::pipeline::{Remembered, Settings};
 use crate::rules::{Engine, World};
@@ -34,6 +35,7 @@ fn plant(dir: &Path) -> (Inlet, Pipe, JoinHandle<()>) {
     };
     let world = World {
         devices: BTreeMap::new(),
+        sub_meters: SubMeters::default(),
         places: BTreeMap::new(),
         calendar: Arc::new(Calendar::default_school(jiff::tz::TimeZone::UTC)),
         aggregate_secs: 900,

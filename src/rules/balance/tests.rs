@@ -2,7 +2,7 @@
 
 use crate::calendar::Calendar;
 use crate::model::{RollUp, Wall};
-use crate::rules::testing::{Dice, Player, eastern, local, one_slip, period, slips, world};
+use crate::rules::testing::{Dice, Player, device, eastern, local, one_slip, period, slips, world};
 use crate::rules::{Level, World};
 use std::sync::Arc;
 
@@ -103,6 +103,25 @@ fn a_clock_that_ran_ahead_leaves_nothing_behind() {
         player.close_all(&hour(local(start), [Some(main), Some(2.0), Some(1.0)]));
     }
     assert_eq!(player.said(), ["e0 holds"]);
+}
+
+/// What is below a sub-meter is in that one already.
+#[test]
+fn a_meter_below_a_sub_meter_is_not_added_again() {
+    let of = |sub: &str, main: &str| (device(sub), device(main));
+    for (sub_meters, said) in [
+        (vec![of("e1", "e0"), of("e2", "e0")], vec!["e0 holds"]),
+        (vec![of("e1", "e0"), of("e2", "e1")], vec!["e0 ended"]),
+    ] {
+        let world = World { sub_meters: sub_meters.into_iter().collect(), ..world() };
+        let mut player = Player::in_world(&world, local("2026-10-12T07:00"), "balance", RULE);
+        player.close_all(&hour(local("2026-10-12T07:00"), [Some(1.0); 3]));
+        for turn in 1..3 {
+            let start = local("2026-10-12T07:00").plus_ms(turn * 4 * QUARTER_MS);
+            player.close_all(&hour(start, [Some(30.0), Some(29.0), Some(20.0)]));
+        }
+        assert_eq!(player.said(), said);
+    }
 }
 
 #[test]

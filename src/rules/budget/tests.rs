@@ -48,6 +48,27 @@ fn shares_of_a_day_are_told_as_they_are_reached_and_end_at_midnight() {
     assert_eq!(player.wait_ms(1).said(), ["e1:80 ended", "e1:100 ended"]);
 }
 
+/// What a main meter counts of its sub-meters is not added to what they count themselves.
+#[test]
+fn meters_together_are_counted_once() {
+    let rule = "class = \"sub-meter\"\nplace = \"plant\"\npoint = \"energy_total\"\nbudget = 50\nunit = \"kWh\"\n\
+                per = \"day\"\nsum = true\nwarn_percent = [100]\n";
+    let sub_meters = [("e1", "e0"), ("e2", "e1")].map(|(sub, main)| (device(sub), device(main)));
+    let world = World { sub_meters: sub_meters.into_iter().collect(), ..world() };
+    for (rule, watched) in [(rule.to_owned(), 1), (rule.replace("sum = true", "sum = false"), 3)] {
+        let mut player = Player::in_world(&world, local("2026-10-12T00:00"), "budget", &rule);
+        for (hour, (id, kwh)) in
+            (0..6).flat_map(|hour| [("e0", 9.0), ("e1", 8.0), ("e2", 7.0)].map(|of| (hour, of)))
+        {
+            let start = local("2026-10-12T00:00").plus_ms(hour * HOUR_MS);
+            player.close(&period(id, "energy_total", start, 3600, kwh));
+        }
+        let said = player.said();
+        assert_eq!(said.len(), watched, "{said:?}");
+        assert!(said.iter().all(|said| said.ends_with("ended")), "45 kWh of 50: {said:?}");
+    }
+}
+
 #[test]
 fn a_budget_for_a_head_of_all_meters_of_a_place() {
     let rule = "class = \"sub-meter\"\nplace = \"plant\"\npoint = \"energy_total\"\nbudget = 0.5\nunit = \"kWh\"\n\

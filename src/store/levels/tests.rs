@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{Mono, PointKind, Unit};
 use crate::pipeline::Commit;
-use crate::store::Store;
+use crate::store::{Metered, Store};
 use tempfile::tempdir;
 
 /// 2026-09-06T16:00:00Z, midnight in China.
@@ -51,7 +51,8 @@ fn rows(store: &Store, level: Level, device: &str) -> Vec<RollUp> {
 
 fn kwh(store: &Store) -> f64 {
     let reader = Reader::open(store.path().parent().unwrap()).unwrap();
-    reader.energy(Wall(0), Wall(i64::MAX)).unwrap().iter().map(|e| e.kwh).sum()
+    let all = [(Wall(0), Wall(i64::MAX))];
+    reader.metered(Level::Day, &all, |_| true).unwrap().iter().filter_map(Metered::kwh).sum()
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn one_counter_of_a_meter_is_its_energy() {
     others[2].point = PointId::new("energy_total").unwrap();
     commit(&mut store, others);
     let reader = Reader::open(dir.path()).unwrap();
-    let energy = reader.energy(Wall(0), Wall(i64::MAX)).unwrap();
-    let told: Vec<_> = energy.iter().map(|e| (e.device.as_str(), e.point.as_str(), e.kwh)).collect();
-    assert_eq!(told, [("a", "energy_import", 3.0), ("b", "energy_total", 4.0)]);
+    let energy = reader.metered(Level::Day, &[(Wall(0), Wall(i64::MAX))], |_| true).unwrap();
+    let told: Vec<_> = energy.iter().map(|e| (e.device.as_str(), e.point.as_str(), e.kwh())).collect();
+    assert_eq!(told, [("a", "energy_import", Some(3.0)), ("b", "energy_total", Some(4.0))]);
 }

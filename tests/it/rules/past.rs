@@ -88,6 +88,7 @@ fn school(profiles: &ProfileSet) -> Config {
 fn world(config: &mut Config) -> Arc<World> {
     Arc::new(World {
         devices: std::mem::take(&mut config.world.devices),
+        sub_meters: std::mem::take(&mut config.world.sub_meters),
         places: std::mem::take(&mut config.world.places),
         calendar: Arc::clone(&config.world.calendar),
         calendars: std::mem::take(&mut config.world.calendars),

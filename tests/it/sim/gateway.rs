@@ -115,6 +115,7 @@ impl Gateway {
         };
         let world = schoolgate::rules::World {
             devices: std::mem::take(&mut config.world.devices),
+            sub_meters: std::mem::take(&mut config.world.sub_meters),
             places: std::mem::take(&mut config.world.places),
             calendar: Arc::clone(&config.world.calendar),
             aggregate_secs: config.aggregate_secs,
@@ -412,8 +413,8 @@ impl Gateway {
         let grown: f64 = all.iter().filter_map(|r| r.delta).sum();
         let all_time = (schoolgate::model::Wall(0), schoolgate::model::Wall(i64::MAX));
         // A question has the whole, whatever hours and days are made; and once all are over, each level has.
-        let energy = reader.energy(all_time.0, all_time.1).unwrap();
-        let told: f64 = energy.iter().filter(|e| e.device == device.as_str()).map(|e| e.kwh).sum();
+        let energy = reader.metered(Level::Day, &[all_time], |of| of == device.as_str()).unwrap();
+        let told: f64 = energy.iter().filter_map(|meter| meter.kwh()).sum();
         assert!((told - grown).abs() < 1e-6, "{told} kWh told, {grown} in roll-ups");
         for level in [Level::Hour, Level::Day] {
             let rows = reader.levels(level, &device, Some(&point), all_time.0, all_time.1).unwrap();

@@ -13,6 +13,7 @@ import { Input, Select } from '../ui/form';
 import { Table, type Column } from '../ui/table';
 import { momentOf, useNow } from '../ui/time';
 import { Refusal } from '../ui/toast';
+import { Meters } from './meters';
 import { change, number, percent } from './numbers';
 import { Await, Bar, Part, Sheet, Sign } from './parts';
 import { beside, byMonth, type Answer, type Beside, type Row } from './series';
@@ -64,7 +65,9 @@ export default function Energy(): JSX.Element {
         {(answer) => (
           <>
             <Totals answer={answer} wanted={wanted} />
+            <Meters {...answer} over={(answer.over ?? []).map(({ name, kwh }) => [name, kwh])} />
             <Course answer={answer} wanted={wanted} title={title} />
+            {answer.below && <Below below={answer.below} total={answer.total ?? 0} />}
             <Items answer={answer} />
           </>
         )}
@@ -195,6 +198,25 @@ function Months({ rows, other, name }: { rows: readonly Row[]; other: readonly R
   return <Table caption={t('energy.by_month')} columns={columns} rows={months} id={(m) => m.month} csv />;
 }
 
+/** The meters right below the chosen one, and what none of them counts. */
+function Below({ below, total }: { below: NonNullable<Answer['below']>; total: number }): JSX.Element {
+  const { query } = usePlace();
+  const rest = { device: '', name: t('energy.rest'), kwh: below.rest };
+  type Sub = typeof rest | (typeof below.rows)[number];
+  const share = ({ kwh }: Sub): number | null => (kwh === null || total <= 0 ? null : kwh / total);
+  const columns: Column<Sub>[] = [
+    { key: 'name', title: t('energy.sub_meter'), by: (s) => s.name, cell: (s) => (s.device ? <Link to={`/energy?${setIn(query, 'device', s.device)}`}>{s.name}</Link> : s.name) },
+    { key: 'kwh', title: 'kWh', figure: true, by: (s) => (s.kwh === null ? null : Math.round(s.kwh)), cell: (s) => number(s.kwh) },
+    { key: 'bar', title: t('energy.as_bar'), cell: (s) => <Bar share={share(s) ?? 0} /> },
+    { key: 'share', title: t('energy.share'), figure: true, cell: (s) => percent(share(s)) },
+  ];
+  return (
+    <Part title={t('energy.below')}>
+      <Table caption={t('energy.below')} columns={columns} rows={[...below.rows, rest]} id={(s) => s.device} csv />
+    </Part>
+  );
+}
+
 function Items({ answer }: { answer: Answer }): JSX.Element | null {
   const items = answer.items ?? [];
   const total = items.reduce((sum, { kwh }) => sum + kwh, 0);
@@ -219,6 +241,14 @@ interface Building extends Beside {
   name: string;
 }
 
+interface BuildingsAsked {
+  /** For which choice. */
+  key: string;
+  rows: Building[];
+  problem: Problem | null;
+  busy: boolean;
+}
+
 function ratio({ compared }: Beside): number | null {
   return compared && compared.then > 0 ? compared.now / compared.then : null;
 }
@@ -236,9 +266,7 @@ const AT_ONCE = 3;
 
 /** Each building's total, asked for few at a time. */
 function Buildings({ wanted, places }: { wanted: Wanted; places: readonly PlaceOnMap[] }): JSX.Element | null {
-  const [rows, setRows] = useState<Building[]>([]);
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const [busy, setBusy] = useState(true);
+  const [asked, setAsked] = useState<BuildingsAsked>({ key: '', rows: [], problem: null, busy: true });
   const [turn, again] = useState(0);
   const { query } = usePlace();
   // Below a building the parts of it, else the buildings.
@@ -247,28 +275,27 @@ function Buildings({ wanted, places }: { wanted: Wanted; places: readonly PlaceO
   useEffect(() => {
     const leave = new AbortController();
     const waiting = below.slice(0, MOST_BUILDINGS);
-    setRows([]);
-    setProblem(null);
-    setBusy(waiting.length > 0);
+    setAsked({ key, rows: [], problem: null, busy: waiting.length > 0 });
+    const change = (to: (old: BuildingsAsked) => Partial<BuildingsAsked>): void => {
+      if (!leave.signal.aborted) setAsked((old) => ({ ...old, ...to(old) }));
+    };
     const next = async (): Promise<void> => {
       for (let place = waiting.shift(); place && !leave.signal.aborted; place = waiting.shift()) {
         const { id, path } = place;
         const answer = await get<Answer>('/api/v1/energy/series', { ...question(wanted), place: id }, leave.signal);
         const found = { id, name: said(path), ...beside(answer) };
-        if (!leave.signal.aborted && (found.total > 0 || found.compared)) setRows((old) => [...old, found]);
+        if (found.total > 0 || found.compared) change(({ rows }) => ({ rows: [...rows, found] }));
       }
     };
     Promise.all(Array.from({ length: AT_ONCE }, next)).then(
-      () => !leave.signal.aborted && setBusy(false),
-      (thrown: unknown) => {
-        if (leave.signal.aborted) return;
-        setProblem(asProblem(thrown));
-        setBusy(false);
-      },
+      () => change(() => ({ busy: false })),
+      (thrown: unknown) => change(() => ({ problem: asProblem(thrown), busy: false })),
     );
     return () => leave.abort();
   }, [key]);
   if (below.length === 0) return null;
+  // What was found for another choice is not shown under this one.
+  const { rows, problem, busy } = asked.key === key ? asked : { rows: [], problem: null, busy: true };
   const most = Math.max(1, ...rows.map(({ total }) => total));
   const columns: Column<Building>[] = [
     { key: 'name', title: t('energy.building'), by: (b) => b.name, cell: (b) => <Link to={`/energy?${setIn(query, 'place', b.id)}`}>{b.name}</Link> },

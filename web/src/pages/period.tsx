@@ -9,6 +9,7 @@ import { Button } from '../ui/button';
 import { Chart } from '../ui/chart';
 import { Table, type Column } from '../ui/table';
 import { moment, momentOf, span as lasting } from '../ui/time';
+import { Meters } from './meters';
 import { change, completeness, number, percent } from './numbers';
 import { Await, Bar, Facts, Part } from './parts';
 import { FigureTable, type Figure } from './report-parts';
@@ -32,6 +33,10 @@ interface Used {
   before_kwh?: number | null;
   year_before_kwh?: number | null;
   items?: [item: string | null, kwh: number][];
+  meters?: number;
+  within?: number;
+  unknown?: number;
+  over?: [name: string, kwh: number][];
 }
 
 interface Uptime {
@@ -116,6 +121,7 @@ function EnergyPart({ energy, head }: { energy: Used; head: PeriodReport['head']
           [t('reports.year_before'), beside(energy.year_before_kwh)],
         ]}
       />
+      <Meters {...energy} over={energy.over ?? []} />
       {may('energy') && <Days from={head.from} to={head.to} />}
       {items.length > 0 && (
         <Table

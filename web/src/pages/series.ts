@@ -11,6 +11,15 @@ export interface Answer {
   compare?: Row[] | null;
   total?: number;
   items?: { item: string | null; name?: Text; kwh: number }[];
+  meters?: number;
+  /** Of the meters those that are not added: another one of them counts their energy already. */
+  within?: number;
+  /** Main meters of which nothing is known: those below them count instead. */
+  unknown?: number;
+  /** Meters that have less than those below them, and how much more those have. */
+  over?: { device: string; name: string; kwh: number }[];
+  /** Of one meter: those right below it, and what none of them counts. */
+  below?: { rows: { device: string; name: string; kwh: number | null }[]; rest: number | null } | null;
 }
 
 /** A total beside what it is compared with. */

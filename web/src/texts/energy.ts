@@ -38,6 +38,22 @@ export const energy = {
   'energy.as_bar': { zh: '图示', en: 'As a bar' },
   'energy.compared': { zh: '对比期 (kWh)', en: 'Compared (kWh)' },
   'energy.change': { zh: '变化', en: 'Change' },
+  'energy.meters': { zh: '{meters} 只表。', en: '{meters} meters.' },
+  'energy.meters_within': {
+    zh: '{meters} 只表，其中 {within} 只在总表之下，不重复计。',
+    en: '{meters} meters; {within} of them are below a main meter and are not added again.',
+  },
+  'energy.meters_unknown': {
+    zh: '{unknown} 只总表在这段时间没有数据，以其下的表代替。',
+    en: 'Of {unknown} main meters nothing is known in this span; the meters below them count instead.',
+  },
+  'energy.over': {
+    zh: '“{name}”的分表合计大于总表 {kwh} kWh：检查变比、接线，以及总表是否缺数',
+    en: "the meters below '{name}' have {kwh} kWh more than it: check ratios, wiring, and whether it was silent",
+  },
+  'energy.below': { zh: '下级表', en: 'Meters below it' },
+  'energy.sub_meter': { zh: '电表', en: 'Meter' },
+  'energy.rest': { zh: '其余：下级表未计量的及线损', en: 'the rest: not metered below, and losses' },
   'energy.no_meters': { zh: '这些地点没有电量数据', en: 'No energy is known of these places' },
   'energy_item.lighting': { zh: '照明插座', en: 'lighting and sockets' },
   'energy_item.hvac': { zh: '空调', en: 'air conditioning' },

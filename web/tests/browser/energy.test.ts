@@ -5,13 +5,18 @@ import { after, before, test } from 'node:test';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { accessible, DESK, fits, launch, leave, open, PHONE, picture, settled, signIn, speaksEnglish, visit, type Visit } from './rig/browser.ts';
 import type { School } from './rig/school.ts';
-import { BUILDINGS, clock, DAY_MS, HOUR_MS, lastYear, METERS, midnight, schoolWithYears, sql } from './rig/year.ts';
+import { BUILDINGS, clock, COUNTED, DAY_MS, HOUR_MS, lastYear, MAIN_IN, METERS, midnight, schoolWithYears, sql, UNMETERED } from './rig/year.ts';
 
 type Periods = Map<number, number>;
 
 const TODAY = midnight(Date.now());
 /** Days on which one meter took five times what it takes: the last one, and one of the week before. */
 const WILD = [TODAY - DAY_MS, TODAY - 8 * DAY_MS];
+/** One on which a meter below the main one told twenty times what it takes. */
+const WRONG = TODAY - 3 * DAY_MS;
+/** The main meter of a building, and those below it. */
+const MAIN = METERS.find(({ building }) => building === MAIN_IN)?.id ?? '';
+const SUBS = METERS.filter(({ within }) => within === MAIN);
 
 let browser: Browser;
 let school: School;
@@ -22,6 +27,7 @@ before(async () => {
       for (const day of WILD) {
         sql(fresh, `update ${table} set delta = delta * 5 where start >= ? and start < ? and series = (select id from series where device = 'm000')`, day, day + DAY_MS);
       }
+      sql(fresh, `update ${table} set delta = delta * 20 where start >= ? and start < ? and series = (select id from series where device = ?)`, WRONG, WRONG + DAY_MS, SUBS[0]?.id ?? '');
     }
   });
 });
@@ -61,7 +67,7 @@ const grouped = (value: number): string => value.toLocaleString('zh-CN', { maxim
 const near = (found: number, wanted: number, what: string): void => assert.ok(Math.abs(found - wanted) <= 1e-9 * Math.max(1, Math.abs(wanted)), `${what}: ${found} and not ${wanted}`);
 
 /** What the store holds of these meters. */
-function stored(from: number, to: number, hours: boolean, meters: readonly { id: string }[] = METERS): Periods {
+function stored(from: number, to: number, hours: boolean, meters: readonly { id: string }[] = COUNTED): Periods {
   const rows = sql(
     school,
     `select r.start, sum(r.delta) from ${hours ? 'roll_up_hour' : 'roll_up_day'} r join series s on s.id = r.series
@@ -74,7 +80,7 @@ function stored(from: number, to: number, hours: boolean, meters: readonly { id:
 }
 
 /** What each period is compared with: 52 weeks before, or the median of the last ten days of its kind at the same time. */
-function comparedWith(shown: Shown, meters: readonly { id: string }[] = METERS): Periods {
+function comparedWith(shown: Shown, meters: readonly { id: string }[] = COUNTED): Periods {
   const hours = shown.unit === 'day';
   const all = stored(shown.from - 366 * DAY_MS, shown.to, hours, meters);
   const weekend = (ms: number): boolean => [0, 6].includes(new Date(midnight(ms) + DAY_MS / 2).getUTCDay());
@@ -190,18 +196,55 @@ test('a year by months and by buildings; a building is opened from there, and it
   await page.waitForFunction((many) => document.querySelectorAll('main section:last-of-type tbody a').length === many, BUILDINGS.length);
   const told = new Map((await cells(buildings.locator('tbody tr'))).map(([name = '', kwh = '']) => [name, kwh]));
   for (const { id, name } of BUILDINGS) {
-    const kwh = sum(stored(shown.from, shown.to, false, METERS.filter(({ building }) => building === id)).values());
+    const kwh = sum(stored(shown.from, shown.to, false, COUNTED.filter(({ building }) => building === id)).values());
     assert.equal([...told].find(([path]) => path.includes(name))?.[1], Math.round(kwh).toLocaleString('zh-CN'), name);
   }
   await buildings.getByRole('link', { name: '食堂' }).click();
   await page.waitForFunction(() => new URL(location.href).searchParams.get('place') === 'canteen');
-  const meters = METERS.filter(({ building }) => building === 'canteen');
+  const meters = COUNTED.filter(({ building }) => building === 'canteen');
   const kwh = sum(stored(shown.from, shown.to, false, meters).values());
   await tells(page, kwh);
   near((await answered(shown, '&place=canteen')).total, kwh, 'the answer of the canteen');
   // A single meter, from the list.
   await page.getByLabel('范围').selectOption('device:m007');
   await tells(page, sum(stored(shown.from, shown.to, false, [{ id: 'm007' }]).values()));
+  await leave(here);
+});
+
+test('what is below a main meter is not added again; its rest is shown, and when those below have more than it', async () => {
+  const [yesterday] = spans() as [Shown];
+  const of = (meters: readonly { id: string }[], from: number): number => sum(stored(from, from + DAY_MS, true, meters).values());
+  const here = await come();
+  const { page } = here;
+  const meters = page.locator('.meters');
+  await open(page, path(yesterday));
+  await meters.waitFor();
+  assert.equal(await meters.textContent(), `${METERS.length} 只表，其中 ${SUBS.length} 只在总表之下，不重复计。`);
+  await tells(page, of(COUNTED, yesterday.from));
+  // What it was used for adds up to that.
+  const items = page.locator('section', { hasText: '分项用电' }).locator('tbody tr');
+  const uses = new Map((await cells(items)).map(([name = '', kwh = '']) => [name, kwh]));
+  const untold = of(METERS.filter(({ item, id }) => !item && id !== MAIN), yesterday.from) + UNMETERED * of(SUBS, yesterday.from);
+  assert.equal(uses.get('未分项'), Math.round(untold).toLocaleString('zh-CN'));
+
+  await page.getByLabel('范围').selectOption(`device:${MAIN}`);
+  const below = page.locator('section', { hasText: '下级表' }).locator('tbody tr');
+  await below.first().waitFor();
+  const told = await cells(below);
+  assert.deepEqual(told.map(([name]) => name), [...SUBS.map(({ name }) => name), '其余：下级表未计量的及线损']);
+  assert.equal(told[0]?.[1], Math.round(of(SUBS.slice(0, 1), yesterday.from)).toLocaleString('zh-CN'));
+  assert.equal(told[SUBS.length]?.[1], Math.round(UNMETERED * of(SUBS, yesterday.from)).toLocaleString('zh-CN'));
+  assert.equal(await meters.count(), 0, 'there is nothing to say of one meter');
+  await page.getByLabel('日期').fill(date(WRONG));
+  const more = of(SUBS, WRONG) - of([{ id: MAIN }], WRONG);
+  const name = METERS.find(({ id }) => id === MAIN)?.name;
+  await meters.getByText(`“${name}”的分表合计大于总表 ${grouped(more)} kWh`).waitFor();
+  await tells(page, of([{ id: MAIN }], WRONG));
+  // One of them is opened from there; nothing is below it.
+  await below.getByRole('link').first().click();
+  await page.waitForFunction((id) => new URL(location.href).searchParams.get('device') === id, SUBS[0]?.id);
+  await tells(page, of(SUBS.slice(0, 1), WRONG));
+  assert.equal(await below.count(), 0);
   await leave(here);
 });
 

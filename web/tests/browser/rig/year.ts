@@ -19,19 +19,29 @@ export const BUILDINGS = [
 ] as const;
 const ITEMS = ['lighting', 'hvac', 'power', null];
 
-/** Every meter and its building. */
+/** The first meter of this building is the main meter of the others. */
+export const MAIN_IN = 'dormitory';
+/** What it counts besides them, as a share of theirs. */
+export const UNMETERED = 0.1;
+
+/** Every meter, its building, and the main meter above it, if any. */
 export const METERS = BUILDINGS.flatMap(({ id, name, at, meters }) => Array.from({ length: meters }, () => ({ building: id, name, at }))).map((meter, i) => ({
   ...meter,
   id: `m${String(i).padStart(3, '0')}`,
   name: `${meter.name}电表 ${i + 1}`,
-}));
+})).map((meter, i, all) => {
+  const main = all.find(({ building }) => building === MAIN_IN)?.id;
+  const isMain = meter.id === main;
+  return { ...meter, within: meter.building === MAIN_IN && !isMain ? main : undefined, item: isMain ? null : (ITEMS[i % ITEMS.length] ?? null) };
+});
+/** Those that are added up. */
+export const COUNTED = METERS.filter(({ within }) => !within);
 
 /** Meters that nobody answers for: what is known of them is what the store holds. */
 function configuration(port: number): string {
   const buildings = BUILDINGS.filter(({ id, at }) => id === at).map(({ id, name }) => `[[place]]\nid = "${id}"\nkind = "building"\nname = "${name}"\nparent = "campus"\n`);
-  const meters = METERS.map(({ id, name, at }, i) => {
-    const item = ITEMS[i % ITEMS.length];
-    return `[[device]]\nid = "${id}"\nname = "${name}"\nprofile = "eastron-sdm630"\nbus = "line"\naddress = ${i + 1}\nplace = "${at}"\npoll_secs = 86400\n${item ? `item = "${item}"\n` : ''}`;
+  const meters = METERS.map(({ id, name, at, item, within }, i) => {
+    return `[[device]]\nid = "${id}"\nname = "${name}"\nprofile = "eastron-sdm630"\nbus = "line"\naddress = ${i + 1}\nplace = "${at}"\npoll_secs = 86400\n${item ? `item = "${item}"\n` : ''}${within ? `within = "${within}"\n` : ''}`;
   });
   return `[[bus]]\nid = "line"\nkind = "modbus-tcp"\nhost = "127.0.0.1"\nport = ${port}\n${buildings.join('')}${meters.join('')}`;
 }
@@ -77,6 +87,23 @@ function seasons(school: School): void {
   }
 }
 
+/** Main meters count what those below them do, and more. */
+function mains(school: School): void {
+  for (const main of METERS.filter(({ id }) => METERS.some(({ within }) => within === id))) {
+    const below = JSON.stringify(METERS.filter(({ within }) => within === main.id).map(({ id }) => id));
+    for (const table of ['roll_up_day', 'roll_up_hour']) {
+      sql(
+        school,
+        `update ${table} as main set delta = (1 + ?) * (select sum(r.delta) from ${table} r where r.start = main.start and r.series in
+         (select id from series where device in (select value from json_each(?)))) where series = (select id from series where device = ?)`,
+        UNMETERED,
+        below,
+        main.id,
+      );
+    }
+  }
+}
+
 function database(school: School): string {
   return join(school.dir, 'data', 'schoolgate.db');
 }
@@ -90,6 +117,7 @@ export async function schoolWithYears(change: (school: School) => void = () => u
     const days = Math.round((today - lastYear().from) / DAY_MS) + 366;
     execFileSync(PYTHON, [SEED, database(school), String(METERS.length), 'now', String(days), '80'], { timeout: LIMIT_MS });
     seasons(school);
+    mains(school);
     change(school);
     await school.begin();
   } catch (thrown) {
