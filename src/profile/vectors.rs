@@ -355,8 +355,9 @@ fn bytes(reader: &Reader<'_>, key: &str) -> Option<Vec<u8>> {
     })
 }
 
-fn wall(text: &str) -> Result<Wall, jiff::Error> {
-    text.parse::<Timestamp>().map(|t| Wall(t.as_millisecond()))
+fn wall(text: &str) -> Result<Wall, (String, String)> {
+    let time = text.parse::<Timestamp>().map(|t| Wall(t.as_millisecond()));
+    time.map_err(|error| (format!("这不是 RFC 3339 时间：{error}"), error.to_string()))
 }
 
 /// Compares what the device is answered: topic and JSON.

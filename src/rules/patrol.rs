@@ -225,9 +225,9 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     for (text, spot) in written {
         match Period::over_night(&text) {
             Ok(round) => rounds.push(round),
-            Err(why) => reader.problems().at(
+            Err((zh, en)) => reader.problems().at(
                 &spot,
-                format!("\"{text}\" {why}"),
+                (format!("\"{text}\" {zh}"), format!("\"{text}\" {en}")),
                 "write from-to in 24-hour local time: \"22:00-22:40\"",
             ),
         }
