@@ -12,10 +12,10 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rules with such ids are always on and cannot be written; what the others find is of a drill or of a response.
-const RESERVED: [(&str, &str); 3] = [
-    ("always.", "the rules that are always on"),
-    (DRILL_RULES, "alarms of drills"),
-    (RESPONSE_RULES, "responses"),
+const RESERVED: [(&str, (&str, &str)); 3] = [
+    ("always.", ("始终启用的规则", "the rules that are always on")),
+    (DRILL_RULES, ("演练报警", "alarms of drills")),
+    (RESPONSE_RULES, ("应急响应", "responses")),
 ];
 
 /// Reads every rule.
@@ -30,9 +30,13 @@ pub(super) fn rules(
     for reader in readers {
         let id = names.declare(&reader, RuleId::new);
         let reserved = |id: &RuleId| RESERVED.into_iter().find(|(prefix, _)| id.as_str().starts_with(prefix));
-        if let Some((prefix, whose)) = id.as_ref().and_then(reserved) {
-            let message = format!("ids that begin with '{prefix}' belong to {whose}");
-            reader.problem("id", message, "write another id; these need not be written");
+        if let Some((prefix, (zh, en))) = id.as_ref().and_then(reserved) {
+            let message = (
+                format!("以 '{prefix}' 开头的编号留给{zh}"),
+                format!("ids that begin with '{prefix}' belong to {en}"),
+            );
+            let advice = ("换一个编号；那些不用写", "write another id; these need not be written");
+            reader.problem("id", message, advice);
         }
         drawing.rule(&reader);
         let Some(kind) = reader.word("kind", &kinds) else { continue };
@@ -74,7 +78,7 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
                     format!("the rule '{id}' says the same as '{}'", first.get()),
                 ),
                 advice: Text::new(
-                    "留下一条：否则各报一次警",
+                    "留下一条：否则各自报警",
                     "keep one of them: each would raise an alarm of its own",
                 ),
             }),

@@ -228,13 +228,10 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     for (text, spot) in written {
         match Period::over_night(&text) {
             Ok(round) => rounds.push(round),
-            Err(why) => reader.problems().at(
+            Err((zh, en)) => reader.problems().at(
                 &spot,
-                told(&text, why),
-                (
-                    "按 24 小时制写起止时间：\"22:00-22:40\"",
-                    "write from-to in 24-hour local time: \"22:00-22:40\"",
-                ),
+                (format!("\"{text}\" {zh}"), format!("\"{text}\" {en}")),
+                "write from-to in 24-hour local time: \"22:00-22:40\"",
             ),
         }
     }
@@ -256,12 +253,6 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         look: None,
     };
     (reader.problems().len() == before).then(|| Box::new(rule) as Box<dyn Rule>)
-}
-
-/// What is wrong with a round.
-fn told(text: &str, why: impl Into<Text>) -> Text {
-    let why = why.into();
-    Text::new(format!("\"{text}\" {}", why.zh), format!("\"{text}\" {}", why.en))
 }
 
 /// Reads `checkpoints`: each with its name, and which devices stand for it.
