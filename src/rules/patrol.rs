@@ -231,7 +231,10 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             Err((zh, en)) => reader.problems().at(
                 &spot,
                 (format!("\"{text}\" {zh}"), format!("\"{text}\" {en}")),
-                "write from-to in 24-hour local time: \"22:00-22:40\"",
+                (
+                    "按 24 小时制写起止时间：\"22:00-22:40\"",
+                    "write from-to in 24-hour local time: \"22:00-22:40\"",
+                ),
             ),
         }
     }

@@ -137,7 +137,7 @@ test('a fresh gateway is claimed on a phone and set up on a desk, and then it re
   await picture(page, 'setup-rules-desk');
   await limit.fill('9000');
   await next();
-  await told(limit, /lie from 0 V to 500 V/);
+  await told(limit, /在 0 V 到 500 V 之间/);
   await limit.fill('200');
   await next();
 
