@@ -100,7 +100,7 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     drawing.contacts(every(&roots, "contact"));
     let ground = drawing.finish(&places, problems);
     let mut cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
-    let written_rules = rule::written(every(&readers(ruling, &Problems::new()), "rule"), &rules);
+    let written_rules = rule::written(every(&readers(ruling, &Problems::new()), "rule"), &rules, &world);
     let around = alarm::Around {
         places: &places,
         place_names: &place_names,

@@ -7,7 +7,7 @@ use crate::alarm::DRILL_RULES;
 use crate::document::{Problem, Problems, Reader, Spot};
 use crate::model::alarm::RESPONSE_RULES;
 use crate::model::{PlaceId, RuleId, Text};
-use crate::rules::{RULE_KINDS, Rule, RuleKind, Watch, World};
+use crate::rules::{RULE_KINDS, Rule, RuleKind, Watch, World, says};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,20 +88,17 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
     cautions
 }
 
-/// Keys of a rule that are told by themselves, or that say nothing of when it raises an alarm.
-const TOLD_APART: [&str; 10] =
-    ["id", "kind", "devices", "class", "place", "point", "points", "alarm_class", "priority", "steps"];
-
 /// The rules as they were written, for those who look at them.
-pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec<WrittenRule> {
+pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>], world: &World) -> Vec<WrittenRule> {
     let written = |reader: Reader<'_>| {
         let id = reader.text_opt("id")?;
         let rule = rules.iter().find(|rule| rule.id().as_str() == id)?;
         let kind = reader.text_opt("kind")?;
+        let kind = RULE_KINDS.iter().find(|known| known.name == kind)?;
         let header = rule.header()?;
         Some(WrittenRule {
             id: rule.id().clone(),
-            kind: RULE_KINDS.iter().find(|known| known.name == kind)?,
+            kind,
             spot: reader.spot("id"),
             class: header.class,
             priority: header.priority,
@@ -111,7 +108,7 @@ pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec<
             },
             points: if rule.points().is_empty() { rule.periods() } else { rule.points() },
             place: reader.text_opt("place").and_then(|place| PlaceId::new(&place).ok()),
-            says: reader.written_without(&TOLD_APART).replace(',', ", "),
+            says: says(&reader, kind, world),
             never: rule.never(),
         })
     };

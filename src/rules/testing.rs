@@ -281,7 +281,9 @@ pub(super) fn parse(text: &str, world: &World) -> Result<Vec<Box<dyn Rule>>, Vec
         table.finish();
     }
     reader.finish();
-    if problems.is_empty() { Ok(rules) } else { Err(problems.into_sorted()) }
+    let problems = problems.into_sorted();
+    problems.iter().for_each(profile::tests::assert_in_both_languages);
+    if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
 /// The problems of one rule of a kind, as "message -> advice".
