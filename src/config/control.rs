@@ -383,7 +383,7 @@ fn check_values(reader: &Reader<'_>, device: &Device, point: &PointId, allowed: 
 }
 
 fn write(device: &Device, point: &PointId, value: f64) -> Result<(), Text> {
-    device.profile.write(point.as_str(), value).map(drop).map_err(Text::from)
+    device.profile.write(point.as_str(), value).map(drop)
 }
 
 /// The values that are allowed.

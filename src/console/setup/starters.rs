@@ -153,7 +153,19 @@ fn unnumbered(mut line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_rule_that_fits_is_told_in_both_languages() {
+        let text = include_str!("../../../device-profiles/sensor/elt-sensor-mb-350u-c/profile.toml");
+        let profile = profile::parse("profile.toml", text, &Problems::new()).expect("a good one");
+        let found = fitting(&[("air-1", Arc::new(profile))]);
+        let air = found.iter().find(|fitted| fitted.id == "classroom-co2").expect("it fits");
+        assert!(air.about.zh.starts_with("教室二氧化碳超过 1500 ppm"), "{:?}", air.about);
+        assert!(air.about.en.ends_with(" above 1500 ppm, for 10 min, deadband 200 ppm"), "{:?}", air.about);
+        assert_eq!(air.rule["devices"], serde_json::json!(["air-1"]));
+    }
 
     #[test]
     fn every_file_gives_its_rules_each_with_what_it_is_for() {
