@@ -160,8 +160,8 @@ impl Period {
     /// Reads `"22:30-06:00"`: hours of a day that may go past midnight.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn over_night(text: &str) -> Result<Self, &'static str> {
+    /// What is wrong with it, in Chinese and English.
+    pub fn over_night(text: &str) -> Result<Self, (&'static str, &'static str)> {
         parse::over_night(text)
     }
 }

@@ -112,8 +112,10 @@ fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Arc<Calendar>, String
         let others = config.world.calendars.keys().map(String::as_str);
         let known: Vec<&str> = std::iter::once(MAIN).chain(others).collect();
         let advice = one_of(name, &known);
-        let zh = format!("没有校历“{name}”；已有：{}", known.join("、"));
-        say(zh, format!("there is no calendar '{name}': {advice}"))
+        say(
+            format!("没有校历“{name}”：{}", advice.zh),
+            format!("there is no calendar '{name}': {}", advice.en),
+        )
     })
 }
 

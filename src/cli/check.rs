@@ -116,7 +116,7 @@ fn told(config: &Config) -> String {
         let priorities = policy.scope.priorities.iter().map(|priority| priority.name());
         let (zh, en): (Vec<String>, Vec<String>) = priorities.map(|name| (name.zh, name.en)).unzip();
         let steps: Vec<String> = policy.steps.iter().map(step).collect();
-        let (zh, en, steps) = (zh.join("、"), en.join(" and "), steps.join("; "));
+        let (zh, en, steps) = (zh.join("、"), en.join(" and "), steps.join(&say("；", "; ")));
         line.push_str(&say(
             format!("\n  未另写 [[ladder]] 的{zh}报警：{steps}"),
             format!("\n  {en} alarms that no [[ladder]] is for: {steps}"),
@@ -127,10 +127,10 @@ fn told(config: &Config) -> String {
 
 /// `30 s: guard-siren + guard-wecom, else guard-sms`.
 fn step(step: &Step) -> String {
-    let group =
-        |group: &Vec<ChannelId>| group.iter().map(ChannelId::as_str).collect::<Vec<_>>().join(", else ");
+    let (after, or) = (say(" 秒后：", " s: "), say("，不成则 ", ", else "));
+    let group = |group: &Vec<ChannelId>| group.iter().map(ChannelId::as_str).collect::<Vec<_>>().join(&or);
     let groups: Vec<String> = step.groups.iter().map(group).collect();
-    format!("{} s: {}", step.after.as_secs(), groups.join(" + "))
+    format!("{}{after}{}", step.after.as_secs(), groups.join(" + "))
 }
 
 fn counted(count: usize, what: &str) -> String {

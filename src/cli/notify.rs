@@ -58,12 +58,9 @@ impl Notify {
                 let Some(found) = config.channels.iter().find(|known| known.id.as_str() == channel) else {
                     let known: Vec<&str> = config.channels.iter().map(|known| known.id.as_str()).collect();
                     let hint = one_of(channel, &known);
-                    let en = format!("schoolgate: there is no channel '{channel}': {hint}");
-                    writeln!(
-                        io::stderr(),
-                        "{}",
-                        say(format!("schoolgate：没有渠道“{channel}”：{hint}"), en)
-                    )?;
+                    let zh = format!("schoolgate：没有渠道“{channel}”：{}", hint.zh);
+                    let en = format!("schoolgate: there is no channel '{channel}': {}", hint.en);
+                    writeln!(io::stderr(), "{}", say(zh, en))?;
                     return Ok(ExitCode::from(EXIT_USAGE));
                 };
                 match &found.kind {

@@ -31,26 +31,38 @@ pub(super) fn alarms(reader: Option<Reader<'_>>, zone: &TimeZone) -> (Settings, 
 
 /// The times of day at which a shift begins, in order.
 fn shifts(reader: &Reader<'_>) -> Option<Vec<i64>> {
-    const ADVICE: &str =
-        "write the times of day at which a shift begins, such as [\"08:00\", \"16:00\", \"00:00\"]";
+    const ADVICE: (&str, &str) = (
+        "写各班开始的时刻，如 [\"08:00\", \"16:00\", \"00:00\"]",
+        "write the times of day at which a shift begins, such as [\"08:00\", \"16:00\", \"00:00\"]",
+    );
     let written = reader.texts("shifts");
     let mut times = BTreeSet::new();
     for (text, _) in &written {
         let Some(time) = time_of_day(text) else {
-            reader.problem("shifts", format!("\"{text}\" is not a time of day"), ADVICE);
+            reader.problem("shifts", no_time(text), ADVICE);
             return None;
         };
         if !times.insert(time) {
-            reader.problem("shifts", format!("\"{text}\" is there twice"), "write each time once");
+            let message = (format!("\"{text}\" 写了两次"), format!("\"{text}\" is there twice"));
+            reader.problem("shifts", message, ("每个时刻只写一次", "write each time once"));
             return None;
         }
     }
     if times.is_empty() || times.len() > MAX_SHIFTS {
-        let message = format!("a day has 1 to {MAX_SHIFTS} shifts, these are {}", times.len());
+        let count = times.len();
+        let message = (
+            format!("一天有 1 到 {MAX_SHIFTS} 个班，这里有 {count} 个"),
+            format!("a day has 1 to {MAX_SHIFTS} shifts, these are {count}"),
+        );
         reader.problem("shifts", message, ADVICE);
         return None;
     }
     Some(times.into_iter().collect())
+}
+
+/// That a text is no time of day.
+pub(super) fn no_time(text: &str) -> (String, String) {
+    (format!("\"{text}\" 不是时刻"), format!("\"{text}\" is not a time of day"))
 }
 
 /// What areas may refer to.
@@ -75,17 +87,26 @@ pub(super) fn areas(readers: Vec<Reader<'_>>, names: &mut Names, around: &Around
         let exit_delay = secs(&reader, "exit_secs", (0, MOST_DELAY_SECS), 60);
         let schedule = schedule(&reader, around);
         if reader.has("entry_secs") && entry.is_empty() {
-            let advice = "add `entry = [\"…\"]` with the devices on the way in, or remove `entry_secs`";
-            reader.problem("entry_secs", "nothing is on the way in: the delay would never begin", advice);
+            let message = (
+                "没有写进门路上的设备：延时永远不会开始",
+                "nothing is on the way in: the delay would never begin",
+            );
+            let advice = (
+                "加上 `entry = [\"…\"]`，写进门路上的设备，或删去 `entry_secs`",
+                "add `entry = [\"…\"]` with the devices on the way in, or remove `entry_secs`",
+            );
+            reader.problem("entry_secs", message, advice);
         }
         if let Some(id) = id {
             for place in &places {
                 if let Some((other, first)) = taken.get(place).filter(|(other, _)| *other != id) {
-                    reader.problem(
-                        "places",
-                        format!("the place '{place}' lies in the area '{other}' already, at {}", at(first)),
-                        "give each place to one area",
+                    let first = at(first);
+                    let message = (
+                        format!("地点 '{place}' 已在防区 '{other}' 里，见 {first}"),
+                        format!("the place '{place}' lies in the area '{other}' already, at {first}"),
                     );
+                    let advice = ("一个地点只放进一个防区", "give each place to one area");
+                    reader.problem("places", message, advice);
                     break;
                 }
                 taken.insert(place.clone(), (id.clone(), reader.spot("places")));
@@ -102,7 +123,11 @@ pub(super) fn areas(readers: Vec<Reader<'_>>, names: &mut Names, around: &Around
 fn places(reader: &Reader<'_>, around: &Around<'_>) -> BTreeSet<PlaceId> {
     let written = reader.texts("places");
     if written.is_empty() {
-        reader.problem("places", "the area has no place", "add `places = [\"…\"]` with ids of [[place]]");
+        reader.problem(
+            "places",
+            ("这个防区没有地点", "the area has no place"),
+            ("加上 `places = [\"…\"]`，写 [[place]] 的编号", "add `places = [\"…\"]` with ids of [[place]]"),
+        );
     }
     let mut all = BTreeSet::new();
     for (text, _) in written {
@@ -129,9 +154,8 @@ fn devices(reader: &Reader<'_>, key: &str, around: &Around<'_>) -> BTreeSet<Devi
 
 fn schedule(reader: &Reader<'_>, around: &Around<'_>) -> Option<Schedule> {
     let time = |key: &str| {
-        reader.parsed_opt(key, "write a time of day, such as \"22:30\"", |text| {
-            time_of_day(text).ok_or_else(|| format!("\"{text}\" is not a time of day"))
-        })
+        let advice = ("写时刻，如 \"22:30\"", "write a time of day, such as \"22:30\"");
+        reader.parsed_opt(key, advice, |text| time_of_day(text).ok_or_else(|| no_time(text)))
     };
     let (arm_at, disarm_at) = (time("arm_at"), time("disarm_at"));
     let (has_arm, has_disarm) = (reader.has("arm_at"), reader.has("disarm_at"));
@@ -139,13 +163,17 @@ fn schedule(reader: &Reader<'_>, around: &Around<'_>) -> Option<Schedule> {
         let (there, missing) = if has_arm { ("arm_at", "disarm_at") } else { ("disarm_at", "arm_at") };
         reader.problem(
             there,
-            format!("'{there}' stands alone"),
-            format!("add `{missing} = \"…\"`, or remove both and arm by hand"),
+            (format!("只写了 '{there}'"), format!("'{there}' stands alone")),
+            (
+                format!("加上 `{missing} = \"…\"`，或两个都删去，人工布防"),
+                format!("add `{missing} = \"…\"`, or remove both and arm by hand"),
+            ),
         );
     }
     let (arm_at, disarm_at) = (arm_at?, disarm_at?);
     if arm_at == disarm_at {
-        reader.problem("disarm_at", "it is armed and disarmed at the same time", "write two times of day");
+        let message = ("布防和撤防是同一时刻", "it is armed and disarmed at the same time");
+        reader.problem("disarm_at", message, ("写两个不同的时刻", "write two times of day"));
         return None;
     }
     Some(Schedule { calendar: Arc::clone(around.calendar), arm_at, disarm_at })

@@ -3,7 +3,7 @@
 use super::fields::quiet;
 use super::resolve::Sources;
 use crate::document::Reader;
-use crate::model::Secret;
+use crate::model::{Secret, Text};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use std::path::Path;
@@ -61,12 +61,12 @@ pub enum Unreadable {
         limit: usize,
     },
     /// It is sealed, and cannot be opened here.
-    #[error("the secret in {path} is sealed: {why}")]
+    #[error("the secret in {path} is sealed: {}", .why.en)]
     Sealed {
         /// Which file.
         path: String,
         /// Why it stays shut.
-        why: String,
+        why: Text,
     },
     /// The system refused.
     #[error("{path} cannot be read: {why}")]
@@ -81,22 +81,59 @@ pub enum Unreadable {
 impl Unreadable {
     /// What to do about it.
     #[must_use]
-    pub fn advice(&self) -> String {
+    pub fn advice(&self) -> Text {
         match self {
-            Self::Missing(path) => format!("create {path}, or write the path of the file that is meant"),
-            Self::NotFile(_) => "write the path of a plain file".into(),
-            Self::Empty(path) => format!("put the secret on the first line of {path}"),
-            Self::Open { path, .. } => format!("run: chmod 600 {path}"),
-            Self::NotText { .. } => "save the file as UTF-8 (记事本：另存为，编码选 UTF-8)".into(),
-            Self::TooLarge { limit, .. } => format!("write the path of a file of at most {limit} bytes"),
+            Self::Missing(path) => Text::new(
+                format!("建立 {path}，或写对文件的路径"),
+                format!("create {path}, or write the path of the file that is meant"),
+            ),
+            Self::NotFile(_) => Text::new("写普通文件的路径", "write the path of a plain file"),
+            Self::Empty(path) => Text::new(
+                format!("把密钥写在 {path} 的第一行"),
+                format!("put the secret on the first line of {path}"),
+            ),
+            Self::Open { path, .. } => {
+                Text::new(format!("运行：chmod 600 {path}"), format!("run: chmod 600 {path}"))
+            }
+            Self::NotText { .. } => {
+                Text::new("把文件存成 UTF-8（记事本：另存为，编码选 UTF-8）", "save the file as UTF-8")
+            }
+            Self::TooLarge { limit, .. } => Text::new(
+                format!("换一个最多 {limit} 字节的文件"),
+                format!("write the path of a file of at most {limit} bytes"),
+            ),
             Self::Sealed { path, .. } => {
                 let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
-                format!(
-                    "bring the key of the machine where it was sealed, or run: schoolgate secret seal {name}"
+                Text::new(
+                    format!("把加密它的那台机器的 secret.key 带来，或运行：schoolgate secret seal {name}"),
+                    format!(
+                        "bring the key of the machine where it was sealed, or run: schoolgate secret seal {name}"
+                    ),
                 )
             }
-            Self::Refused { path, .. } => format!("let the user that runs schoolgate read {path}"),
+            Self::Refused { path, .. } => Text::new(
+                format!("让运行 schoolgate 的用户能读 {path}"),
+                format!("let the user that runs schoolgate read {path}"),
+            ),
         }
+    }
+}
+
+impl From<&Unreadable> for Text {
+    fn from(error: &Unreadable) -> Self {
+        let zh = match error {
+            Unreadable::Missing(path) => format!("没有文件 {path}"),
+            Unreadable::NotFile(path) => format!("{path} 不是普通文件"),
+            Unreadable::Empty(path) => format!("文件 {path} 是空的"),
+            Unreadable::Open { path, mode } => format!("别的用户能读 {path} 里的密钥（权限 {mode:03o}）"),
+            Unreadable::NotText { path, line, column } => {
+                format!("{path} 不是 UTF-8 文本：第 {line} 行，第 {column} 列")
+            }
+            Unreadable::TooLarge { path, bytes, .. } => format!("{path} 有 {bytes} 字节"),
+            Unreadable::Sealed { path, why } => format!("{path} 里的密钥已加密，解不开：{}", why.zh),
+            Unreadable::Refused { path, why } => format!("读不了 {path}：{why}"),
+        };
+        Self::new(zh, error.to_string())
     }
 }
 
@@ -104,7 +141,11 @@ impl Unreadable {
 fn text(reader: &Reader<'_>, key: &str, what: Attached, sources: &Sources<'_>) -> Option<String> {
     let path = reader.text_opt(key)?;
     if path.trim().is_empty() {
-        reader.problem(key, format!("'{key}' is empty"), "write the path of a file");
+        reader.problem(
+            key,
+            (format!("'{key}' 是空的"), format!("'{key}' is empty")),
+            ("写文件的路径", "write the path of a file"),
+        );
         return None;
     }
     // A pasted secret is refused as a missing file, and must then not be printed.
@@ -115,8 +156,13 @@ fn text(reader: &Reader<'_>, key: &str, what: Attached, sources: &Sources<'_>) -
             quiet(
                 reader,
                 key,
-                format!("'{key}' names no file"),
-                format!("write the path of a file that holds the secret, such as `{key} = \"secrets/…\"`"),
+                (format!("'{key}' 不是文件的路径"), format!("'{key}' names no file")),
+                (
+                    format!("写存放密钥的文件的路径，如 `{key} = \"secrets/…\"`"),
+                    format!(
+                        "write the path of a file that holds the secret, such as `{key} = \"secrets/…\"`"
+                    ),
+                ),
             );
             None
         }
@@ -124,13 +170,20 @@ fn text(reader: &Reader<'_>, key: &str, what: Attached, sources: &Sources<'_>) -
             // What Windows exports as .cer is often DER, which is not text.
             reader.problem(
                 key,
-                format!("'{key}': {path} is not a PEM file"),
-                format!("if it is a certificate, run: openssl x509 -inform der -in {path} -out {path}.pem"),
+                (format!("'{key}'：{path} 不是 PEM 文件"), format!("'{key}': {path} is not a PEM file")),
+                (
+                    format!("如果它是证书，运行：openssl x509 -inform der -in {path} -out {path}.pem"),
+                    format!(
+                        "if it is a certificate, run: openssl x509 -inform der -in {path} -out {path}.pem"
+                    ),
+                ),
             );
             None
         }
         Err(error) => {
-            reader.problem(key, format!("'{key}': {error}"), error.advice());
+            let why = Text::from(&error);
+            let message = (format!("'{key}'：{}", why.zh), format!("'{key}': {}", why.en));
+            reader.problem(key, message, error.advice());
             None
         }
     }
@@ -154,29 +207,42 @@ pub(super) fn certificates_opt(reader: &Reader<'_>, key: &str, sources: &Sources
     for (line, block) in pem_blocks(&text) {
         let wrong = match <(SectionKind, Vec<u8>)>::from_pem_slice(block.as_bytes()) {
             Ok((SectionKind::Certificate, der)) => {
-                store.add(der.into()).err().map(|_| "what it encodes is not X.509")
+                store.add(der.into()).err().map(|_| ("内容不是 X.509", "what it encodes is not X.509"))
             }
             // Other things may stand beside certificates; not all their names are known.
             Ok(_) | Err(pem::Error::NoItemsFound) => None,
-            Err(pem::Error::MissingSectionEnd { .. }) => Some("the line -----END that ends it is missing"),
-            Err(pem::Error::IllegalSectionStart { .. }) => Some("its first line does not end with -----"),
-            Err(_) => Some("it is not base64"),
+            Err(pem::Error::MissingSectionEnd { .. }) => {
+                Some(("没有结尾的 -----END 行", "the line -----END that ends it is missing"))
+            }
+            Err(pem::Error::IllegalSectionStart { .. }) => {
+                Some(("第一行不以 ----- 结尾", "its first line does not end with -----"))
+            }
+            Err(_) => Some(("内容不是 base64", "it is not base64")),
         };
-        if let Some(wrong) = wrong {
+        if let Some((zh, en)) = wrong {
             good = false;
             reader.problem(
                 key,
-                format!("'{key}': the PEM block at line {line} of the file is broken: {wrong}"),
-                "copy the whole file again from where it came from; \
-                 `openssl x509 -noout -text -in FILE` must be able to show it",
+                (
+                    format!("'{key}'：文件第 {line} 行开始的 PEM 段坏了：{zh}"),
+                    format!("'{key}': the PEM block at line {line} of the file is broken: {en}"),
+                ),
+                (
+                    "从来源处重新完整复制；`openssl x509 -noout -text -in FILE` 应当能显示它",
+                    "copy the whole file again from where it came from; \
+                     `openssl x509 -noout -text -in FILE` must be able to show it",
+                ),
             );
         }
     }
     if good && store.is_empty() {
         reader.problem(
             key,
-            format!("the file of '{key}' holds no certificate"),
-            "write the path of a PEM file; it contains the line -----BEGIN CERTIFICATE-----",
+            (format!("'{key}' 的文件里没有证书"), format!("the file of '{key}' holds no certificate")),
+            (
+                "写 PEM 文件的路径；其中有 -----BEGIN CERTIFICATE----- 这一行",
+                "write the path of a PEM file; it contains the line -----BEGIN CERTIFICATE-----",
+            ),
         );
     }
     (good && !store.is_empty()).then(|| text.into_bytes())

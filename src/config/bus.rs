@@ -11,7 +11,7 @@ use super::{
     Tls,
 };
 use crate::document::{Reader, Spot};
-use crate::model::BusId;
+use crate::model::{BusId, Text};
 use crate::profile::Protocol;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,9 +64,10 @@ impl Wiring {
     }
 
     /// The words of those that carry a protocol.
-    pub(super) fn words_for(protocol: Protocol) -> String {
+    pub(super) fn words_for(protocol: Protocol) -> Text {
         let fitting = Self::WORDS.iter().filter(|(_, wiring)| wiring.carries(protocol));
-        fitting.map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
+        let words: Vec<String> = fitting.map(|(word, _)| format!("\"{word}\"")).collect();
+        Text::new(words.join(" 或 "), words.join(" or "))
     }
 }
 
@@ -121,19 +122,28 @@ pub(super) fn buses(
 fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<String, Spot>) {
     let (endpoint, advice) = match kind {
         BusKind::ModbusTcp(bus) => (
-            format!("{}:{}", bus.host, bus.port),
-            "keep one of them and hang all devices of this endpoint on it".to_owned(),
+            Text::same(format!("{}:{}", bus.host, bus.port)),
+            (
+                "留下一条，这个地址后面的设备都接在它上面",
+                "keep one of them and hang all devices of this endpoint on it",
+            ),
         ),
         BusKind::Serial(bus) => (
-            match &bus.place {
+            Text::same(match &bus.place {
                 SerialPlace::Port { path, .. } => path.clone(),
                 SerialPlace::Converter { host, port } => format!("{host}:{port}"),
-            },
-            "keep one of them and hang all devices of this line on it".to_owned(),
+            }),
+            (
+                "留下一条，这条线上的设备都接在它上面",
+                "keep one of them and hang all devices of this line on it",
+            ),
         ),
         BusKind::Mqtt(bus) => (
-            format!("{}:{} as '{}'", bus.host, bus.port, bus.client_id),
-            "keep one of them, or give each its own `client_id`".to_owned(),
+            Text::new(
+                format!("{}:{}（客户端编号 '{}'）", bus.host, bus.port, bus.client_id),
+                format!("{}:{} as '{}'", bus.host, bus.port, bus.client_id),
+            ),
+            ("留下一条，或各写一个 `client_id`", "keep one of them, or give each its own `client_id`"),
         ),
         BusKind::MqttListener(bus) => {
             let tls = bus.tls.as_ref().map(|tls| ("listen", tls.listen));
@@ -150,11 +160,14 @@ fn check_endpoint(reader: &Reader<'_>, kind: &BusKind, endpoints: &mut BTreeMap<
         BusKind::Onvif(_) | BusKind::Isapi(_) | BusKind::Dahua(_) => return,
     };
     let key = if reader.has("path") { "path" } else { "host" };
-    if let Some(first) = endpoints.get(&endpoint) {
-        let message = format!("two buses connect to {endpoint}; the first is at {}", at(first));
+    if let Some(first) = endpoints.get(&endpoint.en) {
+        let message = (
+            format!("有两条总线连接 {}；第一条在 {}", endpoint.zh, at(first)),
+            format!("two buses connect to {}; the first is at {}", endpoint.en, at(first)),
+        );
         reader.problem(key, message, advice);
     } else {
-        endpoints.insert(endpoint, reader.spot(key));
+        endpoints.insert(endpoint.en, reader.spot(key));
     }
 }
 
@@ -172,8 +185,11 @@ fn check_listening(
     for (key, address) in addresses {
         let endpoint = format!("listening on {address}");
         if let Some(first) = endpoints.get(&endpoint) {
-            let message = format!("two listeners want {address}; the first is at {}", at(first));
-            reader.problem(key, message, "give each its own port");
+            let message = (
+                format!("有两处要监听 {address}；第一处在 {}", at(first)),
+                format!("two listeners want {address}; the first is at {}", at(first)),
+            );
+            reader.problem(key, message, ("各用一个端口", "give each its own port"));
         } else {
             endpoints.insert(endpoint, reader.spot(key));
         }
@@ -199,22 +215,36 @@ fn serial(reader: &Reader<'_>) -> Option<Serial> {
 fn serial_place(reader: &Reader<'_>) -> Option<SerialPlace> {
     if reader.has("host") {
         for key in ["path", "parity", "stop_bits"].into_iter().filter(|key| reader.has(key)) {
-            let advice = "drop it: parity and stop bits are set in the converter itself, or drop `host`";
-            reader.problem(key, format!("'{key}' has no meaning behind a converter"), advice);
+            let message = (
+                format!("'{key}' 在转换器后面没有用处"),
+                format!("'{key}' has no meaning behind a converter"),
+            );
+            let advice = (
+                "删去：校验位和停止位在转换器里设置；或删去 `host`",
+                "drop it: parity and stop bits are set in the converter itself, or drop `host`",
+            );
+            reader.problem(key, message, advice);
             reader.text_opt(key);
         }
         let host = host(reader);
         if !reader.has("port") {
-            let advice = "add the TCP port that is set in the converter, such as `port = 8899`";
-            reader.problem("host", "'bus.port' is missing", advice);
+            let advice = (
+                "加上转换器里设置的 TCP 端口，如 `port = 8899`",
+                "add the TCP port that is set in the converter, such as `port = 8899`",
+            );
+            reader.problem("host", ("缺少 'bus.port'", "'bus.port' is missing"), advice);
         }
         let port = reader.integer_opt("port", 1..=65535).and_then(|n| u16::try_from(n).ok());
         return Some(SerialPlace::Converter { host: host?, port: port? });
     }
-    let advice = "write the serial port's device file, best by a name that stays, such as \
-                  \"/dev/serial/by-id/usb-…\"; or `host` and `port` of a converter";
-    let path = reader.parsed("path", advice, |text| {
-        if text.starts_with('/') { Ok(text.to_owned()) } else { Err("this is no device file") }
+    let advice = (
+        "写串口的设备文件，最好用不会变的名字，如 \"/dev/serial/by-id/usb-…\"；或写转换器的 `host` 和 `port`",
+        "write the serial port's device file, best by a name that stays, such as \"/dev/serial/by-id/usb-…\"; or \
+         `host` and `port` of a converter",
+    );
+    let path = reader.parsed("path", advice, |text| match text.starts_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err(("这不是设备文件", "this is no device file")),
     });
     let words = [("none", Parity::None), ("even", Parity::Even), ("odd", Parity::Odd)];
     let parity = reader.word_opt("parity", &words).unwrap_or(Parity::None);
@@ -229,15 +259,19 @@ pub(super) fn mqtt(reader: &Reader<'_>, gateway: &str, sources: &Sources<'_>) ->
     let port = port(reader, if tls == Some(true) { 8883 } else { 1883 });
     let ca_pem = certificates_opt(reader, "ca_file", sources);
     if reader.has("ca_file") && tls == Some(false) {
-        reader.problem("ca_file", "'ca_file' has no meaning without TLS", "add `tls = true`");
+        let message = ("没有 TLS 时 'ca_file' 没有用处", "'ca_file' has no meaning without TLS");
+        reader.problem("ca_file", message, ("加上 `tls = true`", "add `tls = true`"));
     }
-    let advice = format!("write 1 to {MAX_CLIENT_ID_BYTES} visible characters without spaces");
-    let client_id = reader.parsed_opt("client_id", &advice, |text| {
+    let advice = (
+        format!("写 1 到 {MAX_CLIENT_ID_BYTES} 个可见字符，不带空格"),
+        format!("write 1 to {MAX_CLIENT_ID_BYTES} visible characters without spaces"),
+    );
+    let client_id = reader.parsed_opt("client_id", advice, |text| {
         let plain = text.bytes().all(|b| b.is_ascii_graphic());
         if plain && (1..=MAX_CLIENT_ID_BYTES).contains(&text.len()) {
             Ok(text.to_owned())
         } else {
-            Err("this cannot be a client id")
+            Err(("这不能作客户端编号", "this cannot be a client id"))
         }
     });
     let client_id = if reader.has("client_id") { client_id } else { Some(format!("schoolgate-{gateway}")) };

@@ -1,6 +1,7 @@
 //! `[calendar]`, `[[calendars]]` and `[[calendar_days]]`: the school's calendar, others by name, and days that were
 //! imported.
 
+use super::fields::name;
 use crate::calendar::{Calendar, MAIN, Written};
 use crate::document::{Problems, Reader, one_of};
 use jiff::tz::TimeZone;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 
 /// Most calendars besides the main one.
 const MAX_CALENDARS: usize = 32;
+/// Longest name of a calendar, characters.
+const MAX_NAME_CHARS: usize = 64;
 
 /// The main calendar, and all others by name.
 pub(super) struct Calendars {
@@ -30,18 +33,26 @@ pub(super) fn calendars(
     }
     let mut like_main = Vec::new();
     for reader in others {
-        let name = reader.parsed("name", "write a name of 1 to 64 characters on one line", name);
+        let advice = ("写 1 到 64 个字的名称，只写一行", "write a name of 1 to 64 characters on one line");
+        let name = reader.parsed("name", advice, |text| name(text, MAX_NAME_CHARS));
         let like = reader.word_opt("like", &[(MAIN, ())]).is_some();
         let calendar = Written::read(&reader);
         if let Some(name) = name {
             let taken = written.contains_key(&name);
             if taken || written.len() > MAX_CALENDARS {
                 let why = match taken {
-                    true if name == MAIN => format!("'{MAIN}' is the calendar that is written as [calendar]"),
-                    true => format!("there are two calendars '{name}'"),
-                    false => format!("there are more than {MAX_CALENDARS} calendars"),
+                    true if name == MAIN => (
+                        format!("'{MAIN}' 是写成 [calendar] 的那个校历"),
+                        format!("'{MAIN}' is the calendar that is written as [calendar]"),
+                    ),
+                    true => (format!("有两个校历 '{name}'"), format!("there are two calendars '{name}'")),
+                    false => (
+                        format!("校历超过 {MAX_CALENDARS} 个"),
+                        format!("there are more than {MAX_CALENDARS} calendars"),
+                    ),
                 };
-                reader.problem("name", why, "give each calendar a name of its own");
+                let advice = ("每个校历各用一个名称", "give each calendar a name of its own");
+                reader.problem("name", why, advice);
             } else {
                 if like {
                     like_main.push(name.clone());
@@ -76,7 +87,7 @@ fn add(written: &mut BTreeMap<String, Written>, days: Vec<Reader<'_>>) {
             Some(calendar) => calendar.add_days(&reader),
             None => {
                 let known: Vec<&str> = written.keys().map(String::as_str).collect();
-                reader.problem("calendar", format!("there is no calendar '{name}'"), one_of(&name, &known));
+                reader.problem("calendar", no_calendar(&name), one_of(&name, &known));
                 Written::default().add_days(&reader);
             }
         }
@@ -84,15 +95,7 @@ fn add(written: &mut BTreeMap<String, Written>, days: Vec<Reader<'_>>) {
     }
 }
 
-fn name(text: &str) -> Result<String, &'static str> {
-    let text = text.trim();
-    if text.is_empty() {
-        Err("the name is empty")
-    } else if text.chars().count() > 64 {
-        Err("the name is too long")
-    } else if text.chars().any(char::is_control) {
-        Err("the name has control characters")
-    } else {
-        Ok(text.to_owned())
-    }
+/// That no calendar has this name.
+pub(super) fn no_calendar(name: &str) -> (String, String) {
+    (format!("没有校历 '{name}'"), format!("there is no calendar '{name}'"))
 }

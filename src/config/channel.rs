@@ -12,7 +12,7 @@ use super::names::Names;
 use super::resolve::Sources;
 use super::{Controls, Login, Mqtt, Tls};
 use crate::document::{Reader, SECRET_KEYS};
-use crate::model::{ChannelId, ControlId, Lang, Priority, Secret};
+use crate::model::{ChannelId, ControlId, Lang, Priority, Secret, Text};
 use jiff::civil::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -425,7 +425,9 @@ pub(super) fn channels(readers: Vec<Reader<'_>>, names: &mut Names, around: &Aro
         let name = name_opt(&reader, "name");
         let words = [("zh", Languages::Zh), ("en", Languages::En), ("zh+en", Languages::Both)];
         let languages = reader.word_opt("languages", &words).unwrap_or_default();
-        let quiet = reader.parsed_opt("quiet", "write a part of the day such as \"22:00-06:30\"", hours);
+        let advice =
+            ("写一天里的一段时间，如 \"22:00-06:30\"", "write a part of the day such as \"22:00-06:30\"");
+        let quiet = reader.parsed_opt("quiet", advice, hours);
         let max_per_minute =
             reader.integer_opt("max_per_minute", 1..=600).and_then(|n| u32::try_from(n).ok());
         let drill = reader.flag_opt("drill").unwrap_or(false);
@@ -439,12 +441,16 @@ pub(super) fn channels(readers: Vec<Reader<'_>>, names: &mut Names, around: &Aro
     channels
 }
 
-fn hours(text: &str) -> Result<Hours, &'static str> {
-    let wrong = "this is no part of a day";
+fn hours(text: &str) -> Result<Hours, (&'static str, &'static str)> {
+    let wrong = ("这不是一天里的一段时间", "this is no part of a day");
     let (from, until) = text.split_once('-').ok_or(wrong)?;
     let time = |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| wrong);
     let (from, until) = (time(from)?, time(until)?);
-    if from == until { Err("it ends when it begins") } else { Ok(Hours { from, until }) }
+    if from == until {
+        Err(("开始和结束相同", "it ends when it begins"))
+    } else {
+        Ok(Hours { from, until })
+    }
 }
 
 /// The secret in a file; one that is written in its place is told once, as such, and not also as a missing file.
@@ -460,33 +466,47 @@ fn secret_at_opt(reader: &Reader<'_>, key: &str, sources: &Sources<'_>) -> Optio
 }
 
 /// A list of texts, each of which must be good.
-fn listed(reader: &Reader<'_>, key: &str, advice: &str, good: impl Fn(&str) -> bool) -> Vec<String> {
-    let mut found = Vec::new();
+fn listed(
+    reader: &Reader<'_>,
+    key: &str,
+    advice: impl Into<Text>,
+    good: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let (advice, mut found) = (advice.into(), Vec::new());
     for (text, spot) in reader.texts(key) {
         if found.contains(&text) {
             reader.problems().at(
                 &spot,
-                format!("an entry of '{key}' stands there twice"),
-                "keep one of them",
+                (format!("'{key}' 里有一项写了两次"), format!("an entry of '{key}' stands there twice")),
+                ("留下一个", "keep one of them"),
             );
         } else if good(&text) {
             found.push(text);
         } else {
-            reader.problems().at(&spot, format!("an entry of '{key}' cannot be used"), advice);
+            let message = (format!("'{key}' 里有一项不能用"), format!("an entry of '{key}' cannot be used"));
+            reader.problems().at(&spot, message, advice.clone());
         }
     }
     if found.len() > MAX_LISTED {
         reader.problem(
             key,
-            format!("'{key}' has {} entries", found.len()),
-            format!("write at most {MAX_LISTED}; a second [[channel]] may have others"),
+            (format!("'{key}' 有 {} 项", found.len()), format!("'{key}' has {} entries", found.len())),
+            (
+                format!("最多写 {MAX_LISTED} 项；其余的写进另一个 [[channel]]"),
+                format!("write at most {MAX_LISTED}; a second [[channel]] may have others"),
+            ),
         );
     }
     found
 }
 
 /// The same, where they name persons.
-fn listed_persons(reader: &Reader<'_>, key: &str, advice: &str, good: impl Fn(&str) -> bool) -> Vec<Secret> {
+fn listed_persons(
+    reader: &Reader<'_>,
+    key: &str,
+    advice: impl Into<Text>,
+    good: impl Fn(&str) -> bool,
+) -> Vec<Secret> {
     listed(reader, key, advice, good).iter().map(|text| Secret::from_file_text(text)).collect()
 }
 

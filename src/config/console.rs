@@ -2,6 +2,7 @@
 
 use super::attached::{certificates_opt, secret};
 use super::fields::{finish, is_loopback, name_opt, number, url};
+use super::listener::{PAIR, listen_advice, with_port};
 use super::resolve::Sources;
 use super::{ListenTls, server_tls};
 use crate::access::Role;
@@ -78,10 +79,7 @@ pub struct Oidc {
 /// Reads `[console]`; without it nothing but loopback is served.
 pub(super) fn console(reader: Option<Reader<'_>>, data_dir: &Path, sources: &Sources<'_>) -> Option<Console> {
     let reader = reader?;
-    let advice = "write an address of this machine and a port, such as \"0.0.0.0:8443\"";
-    let listen = reader.parsed("listen", advice, |text| {
-        text.parse::<SocketAddr>().map_err(|_| "this is no address with a port")
-    });
+    let listen = reader.parsed("listen", listen_advice("0.0.0.0:8443"), with_port);
     let names = names(&reader);
     let certificate = certificate(&reader, listen, (data_dir, sources));
     let max_connections = number(&reader, "max_connections", (16, 4096), 512);
@@ -107,14 +105,22 @@ fn names(reader: &Reader<'_>) -> Vec<String> {
         } else {
             reader.problems().at(
                 &spot,
-                "an entry of 'names' is no host name and no address",
-                "write names such as \"gateway.school.example\" or \"192.168.1.5\", without https:// and port",
+                (
+                    "'names' 里有一项既不是主机名也不是地址",
+                    "an entry of 'names' is no host name and no address",
+                ),
+                (
+                    "写名称，如 \"gateway.school.example\" 或 \"192.168.1.5\"，不带 https:// 和端口",
+                    "write names such as \"gateway.school.example\" or \"192.168.1.5\", without https:// and port",
+                ),
             );
         }
     }
     if names.len() > MAX_NAMES {
-        let message = format!("there are {} names", names.len());
-        reader.problem("names", message, format!("keep at most {MAX_NAMES}"));
+        let count = names.len();
+        let message = (format!("有 {count} 个名称"), format!("there are {count} names"));
+        let advice = (format!("最多留 {MAX_NAMES} 个"), format!("keep at most {MAX_NAMES}"));
+        reader.problem("names", message, advice);
     }
     names
 }
@@ -140,9 +146,11 @@ fn certificate(
     let key_pem = if reader.has("key_file") { secret(reader, "key_file", sources) } else { None };
     let tls = ListenTls { listen: listen?, cert_pem: cert_pem?, key_pem: key_pem?, client_ca_pem: None };
     if let Err(wrong) = server_tls(&tls) {
-        let advice = "write the certificate and the private key that belong together, both PEM; the key without a \
-                      passphrase";
-        reader.problem("cert_file", format!("the console's certificate cannot be used: {wrong}"), advice);
+        let message = (
+            format!("控制台的证书不能用：{}", wrong.zh),
+            format!("the console's certificate cannot be used: {}", wrong.en),
+        );
+        reader.problem("cert_file", message, PAIR);
         return None;
     }
     Some(Certificate::Files(CertificateFiles {
@@ -160,8 +168,11 @@ fn oidc(reader: Reader<'_>, sources: &Sources<'_>) -> Option<Oidc> {
         if !safe {
             reader.problem(
                 "issuer",
-                "'issuer' is not encrypted: whoever is between could sign in as anybody",
-                "write https://",
+                (
+                    "'issuer' 没有加密：途中的人可以冒充任何人登录",
+                    "'issuer' is not encrypted: whoever is between could sign in as anybody",
+                ),
+                ("写 https://", "write https://"),
             );
         }
         safe
@@ -171,13 +182,17 @@ fn oidc(reader: Reader<'_>, sources: &Sources<'_>) -> Option<Oidc> {
         if plain && text.chars().count() <= MAX_WORD_CHARS {
             Ok(text.to_owned())
         } else {
-            Err("this is empty or too long")
+            Err(("是空的或太长", "this is empty or too long"))
         }
     };
-    let client_id = reader.parsed("client_id", "write the client id that the provider gave", word);
+    let advice = ("写身份认证方给的客户端编号（client id）", "write the client id that the provider gave");
+    let client_id = reader.parsed("client_id", advice, word);
     let client_secret = secret(&reader, "client_secret_file", sources);
     let name = name_opt(&reader, "name").unwrap_or_else(|| "统一身份认证 SSO".into());
-    let advice = "write the claim that tells what somebody is, such as \"groups\"";
+    let advice = (
+        "写说明一个人是什么身份的声明（claim），如 \"groups\"",
+        "write the claim that tells what somebody is, such as \"groups\"",
+    );
     let role_claim = reader.parsed("role_claim", advice, word);
     let ca_pem = certificates_opt(&reader, "ca_file", sources);
     let bad_ca = reader.has("ca_file") && ca_pem.is_none();
@@ -206,10 +221,16 @@ fn roles(reader: &Reader<'_>) -> Option<BTreeMap<String, Role>> {
         table.keys().filter_map(|value| Some((value.to_owned(), table.word_opt(value, &words)?))).collect();
     let written = table.keys().count();
     if written == 0 || written > MAX_CLAIMS {
-        let message = format!("[console.oidc.roles] has {written} lines");
-        let advice = format!(
-            "write 1 to {MAX_CLAIMS} lines such as `\"school-guards\" = \"guard\"`: whoever has none of \
-                              these values is not let in"
+        let message = (
+            format!("[console.oidc.roles] 有 {written} 行"),
+            format!("[console.oidc.roles] has {written} lines"),
+        );
+        let advice = (
+            format!("写 1 到 {MAX_CLAIMS} 行，如 `\"school-guards\" = \"guard\"`：没有这些值的人不能登录"),
+            format!(
+                "write 1 to {MAX_CLAIMS} lines such as `\"school-guards\" = \"guard\"`: whoever has none of \
+                 these values is not let in"
+            ),
         );
         reader.problem("roles", message, advice);
     }

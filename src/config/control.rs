@@ -1,16 +1,18 @@
 //! `[controls]` and `[[control]]`: what may be switched in the field, and nothing else.
 
 use super::Device;
-use super::fields::{finish, millis, name_opt, number, secs};
-use super::names::{Names, at};
+use super::fields::{finish, id_of, millis, name_opt, number, secs};
+use super::names::{Names, What, at};
 use crate::control::{Allowed, Condition, Interlock, Spec};
 use crate::document::{Reader, Spot, one_of};
-use crate::model::{ControlId, DeviceId, PointId, RuleId};
+use crate::model::{ControlId, DeviceId, PointId, RuleId, Text};
 use crate::profile::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The word for what may be switched.
+pub(super) const CONTROL: What = ("控制点", "control");
 /// Any number a register can hold.
 const ANY: std::ops::RangeInclusive<f64> = -1e9..=1e9;
 /// Most values in a list.
@@ -44,7 +46,7 @@ pub(super) fn controls(
         finish(table, None);
         enabled
     });
-    let mut names = Names::of("control");
+    let mut names = Names::of(CONTROL);
     let mut targets = BTreeMap::new();
     let mut all = Vec::new();
     for reader in readers {
@@ -90,18 +92,27 @@ fn control(
     let allowed = allowed?;
     check_rest(reader, &allowed, rest);
     if exit && !reader.has("rest") {
-        let advice = "add `rest = 0`, or whatever value leaves the way out free";
-        reader.problem("exit", "nothing says which value leaves this exit free", advice);
+        let message =
+            ("没有写哪个值让人能从这扇疏散门出去", "nothing says which value leaves this exit free");
+        let advice = (
+            "加上 `rest = 0`，或别的让人出得去的值",
+            "add `rest = 0`, or whatever value leaves the way out free",
+        );
+        reader.problem("exit", message, advice);
     }
     check_values(reader, device, &point, &allowed, rest);
     if let Some(span) = max_on.filter(|span| settle >= *span) {
+        let (settle, span) = (settle.as_millis(), span.as_millis());
         reader.problem(
             "settle_ms",
-            format!(
-                "the device may take {} ms to switch, which is no less than max_on_secs",
-                settle.as_millis()
+            (
+                format!("设备到位可能要 {settle} 毫秒，不比 max_on_secs 短"),
+                format!("the device may take {settle} ms to switch, which is no less than max_on_secs"),
             ),
-            format!("write less than {}, or a longer max_on_secs", span.as_millis()),
+            (
+                format!("写得比 {span} 小，或把 max_on_secs 写长"),
+                format!("write less than {span}, or a longer max_on_secs"),
+            ),
         );
     }
     let read_back = match read_back {
@@ -146,11 +157,12 @@ fn point_of<'a>(
     own: Option<Option<&DeviceId>>,
     around: &Around<'a>,
 ) -> Option<Target<'a>> {
-    let point = reader.parsed("point", "write the id of a point of the device's profile", PointId::new);
+    let advice = ("写设备模板里一个测点的编号", "write the id of a point of the device's profile");
+    let point = reader.parsed("point", advice, PointId::new);
     let device = match own {
         Some(own) if !reader.has("device") => own?.clone(),
         _ => {
-            let device = reader.parsed("device", "write the id of a [[device]]", DeviceId::new)?;
+            let device = reader.parsed("device", id_of("device"), DeviceId::new)?;
             around.device_names.check(reader, "device", device.as_str()).then_some(device)?
         }
     };
@@ -159,7 +171,10 @@ fn point_of<'a>(
         let known: Vec<&str> = device.profile.points.iter().map(|point| point.id.as_str()).collect();
         reader.problem(
             "point",
-            format!("the profile '{}' of '{}' has no point '{point}'", device.profile.id, device.id),
+            (
+                format!("'{}' 的设备模板 '{}' 没有测点 '{point}'", device.id, device.profile.id),
+                format!("the profile '{}' of '{}' has no point '{point}'", device.profile.id, device.id),
+            ),
             one_of(point.as_str(), &known),
         );
         return None;
@@ -175,8 +190,14 @@ fn allowed(reader: &Reader<'_>) -> Option<Allowed> {
     if reader.has("allow") == range {
         reader.problem(
             "allow",
-            "a control has either a list of allowed values or a range",
-            "write `allow = [0, 1]`, or `min = …` and `max = …`, and `step = …` if there are steps",
+            (
+                "控制点要么列出允许的值，要么写一个范围",
+                "a control has either a list of allowed values or a range",
+            ),
+            (
+                "写 `allow = [0, 1]`；或 `min = …` 和 `max = …`，有步长时再写 `step = …`",
+                "write `allow = [0, 1]`, or `min = …` and `max = …`, and `step = …` if there are steps",
+            ),
         );
         return None;
     }
@@ -186,16 +207,24 @@ fn allowed(reader: &Reader<'_>) -> Option<Allowed> {
         if min >= max {
             reader.problem(
                 "max",
-                format!("the range ends at {max}, where it has not begun"),
-                "write min < max",
+                (
+                    format!("范围的结尾 {max} 不大于开头"),
+                    format!("the range ends at {max}, where it has not begun"),
+                ),
+                ("写成 min < max", "write min < max"),
             );
             return None;
         }
         return Some(Allowed::Range { min, max, step });
     }
     if listed.is_empty() || listed.len() > MAX_VALUES {
-        let advice = format!("write 1 to {MAX_VALUES} numbers: `allow = [0, 1]`");
-        reader.problem("allow", format!("{} values are allowed", listed.len()), advice);
+        let count = listed.len();
+        let advice = (
+            format!("写 1 到 {MAX_VALUES} 个数字：`allow = [0, 1]`"),
+            format!("write 1 to {MAX_VALUES} numbers: `allow = [0, 1]`"),
+        );
+        let message = (format!("允许的值有 {count} 个"), format!("{count} values are allowed"));
+        reader.problem("allow", message, advice);
         return None;
     }
     Some(Allowed::Values(listed.into_iter().map(|(value, _)| value).collect()))
@@ -210,7 +239,8 @@ fn off_when(reader: &Reader<'_>, rules: &BTreeSet<String>) -> BTreeSet<RuleId> {
             }
             _ => {
                 let known: Vec<&str> = rules.iter().map(String::as_str).collect();
-                reader.problems().at(&spot, format!("there is no rule '{text}'"), one_of(&text, &known));
+                let message = (format!("没有规则 '{text}'"), format!("there is no rule '{text}'"));
+                reader.problems().at(&spot, message, one_of(&text, &known));
             }
         }
     }
@@ -230,8 +260,14 @@ fn interlocks(reader: &Reader<'_>, own: Option<&DeviceId>, around: &Around<'_>) 
         if written != 1 {
             table.problem(
                 "is",
-                format!("an interlock has one condition, this has {written}"),
-                "write one of `is = …`, `above = …` and `below = …`; for two conditions write two interlocks",
+                (
+                    format!("一个联锁只有一个条件，这里有 {written} 个"),
+                    format!("an interlock has one condition, this has {written}"),
+                ),
+                (
+                    "`is = …`、`above = …`、`below = …` 只写一个；两个条件写两个联锁",
+                    "write one of `is = …`, `above = …` and `below = …`; for two conditions write two interlocks",
+                ),
             );
         }
         let max_age = secs(&table, "max_age_secs", (1, 86_400), 60);
@@ -253,14 +289,19 @@ fn check_age(reader: &Reader<'_>, target: &Target<'_>, max_age: Duration) {
     let every = device.profile.point(point.as_str()).map_or(1, |point| point.every);
     let period = device.poll.saturating_mul(u32::from(every));
     if period > max_age {
-        let (period, max_age) = (period.as_secs(), max_age.as_secs());
+        let (device, period, max_age) = (&device.id, period.as_secs(), max_age.as_secs());
         reader.problem(
             "max_age_secs",
-            format!(
-                "'{point}' of '{}' comes every {period} s, so it is mostly older than {max_age} s",
-                device.id
+            (
+                format!("'{device}' 的 '{point}' 每 {period} 秒才来一次，大多超过 {max_age} 秒"),
+                format!(
+                    "'{point}' of '{device}' comes every {period} s, so it is mostly older than {max_age} s"
+                ),
             ),
-            "write a longer `max_age_secs` here, or a shorter `poll_secs` for the device",
+            (
+                "这里的 `max_age_secs` 写长些，或设备的 `poll_secs` 写短些",
+                "write a longer `max_age_secs` here, or a shorter `poll_secs` for the device",
+            ),
         );
     }
 }
@@ -276,8 +317,11 @@ fn check_target(
     if let Some(first) = targets.get(&key) {
         reader.problem(
             "point",
-            format!("two controls write to '{point}' of '{}'; the first is at {}", device.id, at(first)),
-            "keep one of them",
+            (
+                format!("有两个控制点写 '{}' 的 '{point}'；第一个在 {}", device.id, at(first)),
+                format!("two controls write to '{point}' of '{}'; the first is at {}", device.id, at(first)),
+            ),
+            ("留下一个", "keep one of them"),
         );
     } else {
         targets.insert(key, reader.spot("point"));
@@ -286,18 +330,28 @@ fn check_target(
 
 fn check_rest(reader: &Reader<'_>, allowed: &Allowed, rest: Option<f64>) {
     if let Some(rest) = rest.filter(|rest| allowed.find(*rest).is_none()) {
+        let allowed = told(allowed);
         reader.problem(
             "rest",
-            format!("the value of rest, {rest}, is not one that may be written"),
-            format!("write one of those that are allowed ({allowed}), or allow it"),
+            (
+                format!("`rest` 的值 {rest} 不是允许写的值"),
+                format!("the value of rest, {rest}, is not one that may be written"),
+            ),
+            (
+                format!("写允许的值（{}），或允许这个值", allowed.zh),
+                format!("write one of those that are allowed ({}), or allow it", allowed.en),
+            ),
         );
     }
     for key in ["max_on_secs", "off_when"].into_iter().filter(|key| reader.has(key)) {
         if !reader.has("rest") {
             reader.problem(
                 key,
-                format!("'{key}' is there, but not the value to return to"),
-                "add `rest = 0`, or whatever value is off",
+                (
+                    format!("写了 '{key}'，却没有写恢复到哪个值"),
+                    format!("'{key}' is there, but not the value to return to"),
+                ),
+                ("加上 `rest = 0`，或别的表示关的值", "add `rest = 0`, or whatever value is off"),
             );
         }
     }
@@ -310,16 +364,36 @@ fn check_values(reader: &Reader<'_>, device: &Device, point: &PointId, allowed: 
     let refused = values.into_iter().find_map(|value| write(device, point, value).err());
     if let Some(why) = refused {
         let advice = if device.profile.protocol == Protocol::Modbus {
-            "name a point whose profile says `write = …`, and values within its limits"
+            (
+                "换一个模板里有 `write = …` 的测点，值要在它的范围内",
+                "name a point whose profile says `write = …`, and values within its limits",
+            )
         } else {
-            "name a device that speaks Modbus: only those can be written to"
+            (
+                "换一台用 Modbus 的设备：只有它们能写",
+                "name a device that speaks Modbus: only those can be written to",
+            )
         };
-        reader.problem("point", format!("'{point}' of '{}' cannot be written so: {why}", device.id), advice);
+        let message = (
+            format!("'{}' 的 '{point}' 不能这样写：{}", device.id, why.zh),
+            format!("'{point}' of '{}' cannot be written so: {}", device.id, why.en),
+        );
+        reader.problem("point", message, advice);
     }
 }
 
-fn write(device: &Device, point: &PointId, value: f64) -> Result<(), String> {
+fn write(device: &Device, point: &PointId, value: f64) -> Result<(), Text> {
     device.profile.write(point.as_str(), value).map(drop)
+}
+
+/// The values that are allowed.
+pub(super) fn told(allowed: &Allowed) -> Text {
+    let zh = match allowed {
+        Allowed::Values(values) => values.iter().map(f64::to_string).collect::<Vec<_>>().join("、"),
+        Allowed::Range { min, max, step: None } => format!("{min} 到 {max}"),
+        Allowed::Range { min, max, step: Some(step) } => format!("{min} 到 {max}，步长 {step}"),
+    };
+    Text::new(zh, allowed.to_string())
 }
 
 /// Whether the point can be asked for at any time; noted if not.
@@ -328,8 +402,11 @@ fn polled(reader: &Reader<'_>, target: &Target<'_>) -> bool {
     if !polled {
         reader.problem(
             "point",
-            format!("'{}' cannot be asked for a value at any time", target.device.id),
-            "read back from a device that speaks Modbus",
+            (
+                format!("'{}' 不能随时读取", target.device.id),
+                format!("'{}' cannot be asked for a value at any time", target.device.id),
+            ),
+            ("从用 Modbus 的设备回读", "read back from a device that speaks Modbus"),
         );
     }
     polled

@@ -1,7 +1,7 @@
 //! `[[device]]`: what hangs where, on which bus, at which address.
 
 use super::bus::{Buses, Wiring};
-use super::fields::{finish, name_opt, quiet, secs, url};
+use super::fields::{finish, id_of, name_opt, quiet, secs, url};
 use super::ground::Drawing;
 use super::listener::{DeviceLogin, device_login};
 use super::names::{Names, at};
@@ -9,7 +9,7 @@ use super::profiles::ProfileSet;
 use super::resolve::Sources;
 use super::{Device, PullFrom, source};
 use crate::document::{Reader, Spot, one_of};
-use crate::model::{BusId, DeviceId, EnergyItem, PlaceId, SubMeters, Unit};
+use crate::model::{BusId, DeviceId, EnergyItem, PlaceId, SubMeters, Text, Unit};
 use crate::profile::{Profile, Protocol, Ratio, Ratios};
 use crate::rules::Watched;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,7 +90,7 @@ fn device(
     let profile = profile(reader, around.sources.profiles);
     let ratios = ratios(reader, profile.as_deref());
     let profile = profile.map(|profile| behind(profile, ratios, &mut seen.behind));
-    let bus = reader.parsed("bus", "write the id of a [[bus]]", BusId::new);
+    let bus = reader.parsed("bus", id_of("bus"), BusId::new);
     let bus = bus.filter(|bus| around.bus_names.check(reader, "bus", bus.as_str()));
     let wiring = bus.as_ref().and_then(|bus| around.buses.wirings.get(bus.as_str()).copied());
     if let (Some(profile), Some(bus), Some(wiring)) = (&profile, &bus, wiring) {
@@ -108,7 +108,7 @@ fn device(
         None
     };
     let place = place(reader, around.places);
-    let advice = "write the id of the [[place]] behind the reader";
+    let advice = ("写读卡器后面那个 [[place]] 的编号", "write the id of the [[place]] behind the reader");
     let leads_to = reader.parsed_opt("leads_to", advice, PlaceId::new);
     let leads_to = leads_to.filter(|place| around.places.check(reader, "leads_to", place.as_str()));
     let poll = secs(reader, "poll_secs", (1, 86_400), 60);
@@ -142,18 +142,25 @@ fn profile(reader: &Reader<'_>, profiles: &ProfileSet) -> Option<Arc<Profile>> {
     if profile.is_none() && !profiles.may_have(&id) {
         let known: Vec<&str> = profiles.ids().collect();
         let advice = if known.is_empty() {
-            "name the directory of the device profiles: `dir = \"…\"` under [profiles]".into()
+            Text::new(
+                "写设备模板所在的目录：[profiles] 下的 `dir = \"…\"`",
+                "name the directory of the device profiles: `dir = \"…\"` under [profiles]",
+            )
         } else {
             one_of(&id, &known)
         };
-        reader.problem("profile", format!("there is no device profile '{id}'"), advice);
+        let message = (format!("没有设备模板 '{id}'"), format!("there is no device profile '{id}'"));
+        reader.problem("profile", message, advice);
     }
     profile
 }
 
 /// Reads `ct` and `pt`, that must be there exactly when the profile has values to multiply by them.
 fn ratios(reader: &Reader<'_>, profile: Option<&Profile>) -> Ratios {
-    let keys = [("ct", "current", "200/5 A is 40"), ("pt", "voltage", "10/0.1 kV is 100")];
+    let keys = [
+        ("ct", ("电流", "current"), ("200/5 A 写 40", "200/5 A is 40")),
+        ("pt", ("电压", "voltage"), ("10/0.1 kV 写 100", "10/0.1 kV is 100")),
+    ];
     let [ct, pt] = keys.map(|(key, what, example)| {
         let written = reader.number_opt(key, RATIOS);
         let Some(profile) = profile else { return written };
@@ -162,13 +169,26 @@ fn ratios(reader: &Reader<'_>, profile: Option<&Profile>) -> Ratios {
         if wanted && !reader.has(key) {
             reader.problem(
                 key,
-                format!("the meter of the profile '{}' may stand behind {what} transformers, and '{key}' is missing", profile.id),
-                format!("add `{key} = …`, the ratio on the transformers' plates ({example}), or `{key} = 1` where there are none"),
+                (
+                    format!("设备模板 '{}' 的表可能接在{}互感器后面，却没有写 '{key}'", profile.id, what.0),
+                    format!("the meter of the profile '{}' may stand behind {} transformers, and '{key}' is missing", profile.id, what.1),
+                ),
+                (
+                    format!("加上 `{key} = …`，即互感器铭牌上的变比（{}）；没有互感器写 `{key} = 1`", example.0),
+                    format!("add `{key} = …`, the ratio on the transformers' plates ({}), or `{key} = 1` where there are none", example.1),
+                ),
             );
         }
         if !wanted && reader.has(key) {
-            let message = format!("the profile '{}' has no value to multiply by '{key}'", profile.id);
-            reader.problem(key, message, format!("remove `{key}`: its values are those of the primary side already"));
+            let message = (
+                format!("设备模板 '{}' 没有要乘 '{key}' 的数值", profile.id),
+                format!("the profile '{}' has no value to multiply by '{key}'", profile.id),
+            );
+            let advice = (
+                format!("删去 `{key}`：它的数值已经是一次侧的"),
+                format!("remove `{key}`: its values are those of the primary side already"),
+            );
+            reader.problem(key, message, advice);
         }
         written
     });
@@ -193,12 +213,15 @@ fn place(reader: &Reader<'_>, places: &Names) -> Option<PlaceId> {
         let id = reader.text_opt("id").unwrap_or_default();
         reader.problem(
             "place",
-            format!("the device '{id}' has no place"),
-            "add `place = \"…\"` with the id of a [[place]]: an alarm must say where to go",
+            (format!("设备 '{id}' 没有地点"), format!("the device '{id}' has no place")),
+            (
+                "加上 `place = \"…\"`，写 [[place]] 的编号：报警要说明去哪里",
+                "add `place = \"…\"` with the id of a [[place]]: an alarm must say where to go",
+            ),
         );
         return None;
     }
-    let place = reader.parsed_opt("place", "write the id of a [[place]]", PlaceId::new)?;
+    let place = reader.parsed_opt("place", id_of("place"), PlaceId::new)?;
     places.check(reader, "place", place.as_str()).then_some(place)
 }
 
@@ -214,8 +237,9 @@ fn item(reader: &Reader<'_>, profile: Option<&Profile>) -> Option<EnergyItem> {
 fn counts_energy(reader: &Reader<'_>, key: &str, profile: Option<&Profile>) -> bool {
     let counts = profile.is_none_or(counts);
     if reader.has(key) && !counts {
-        let advice = format!("remove `{key}`: it is for electricity meters");
-        reader.problem(key, "this device counts no energy", advice);
+        let advice =
+            (format!("删去 `{key}`：它只用于电表"), format!("remove `{key}`: it is for electricity meters"));
+        reader.problem(key, ("这台设备不计电量", "this device counts no energy"), advice);
     }
     counts
 }
@@ -232,7 +256,8 @@ fn sub_meters<'r, 'd: 'r>(
 ) -> SubMeters {
     let mut written: BTreeMap<DeviceId, (DeviceId, &Reader<'_>)> = BTreeMap::new();
     for reader in readers {
-        let advice = "write the id of the meter that counts its energy already";
+        let advice =
+            ("写已计入它电量的总表的编号", "write the id of the meter that counts its energy already");
         let main = reader.parsed_opt("within", advice, DeviceId::new);
         let id = reader.text_opt("id").and_then(|id| DeviceId::new(&id).ok());
         let own = id.as_ref().and_then(|id| watched.get(id));
@@ -241,8 +266,9 @@ fn sub_meters<'r, 'd: 'r>(
             continue;
         };
         if watched.get(&main).is_some_and(|main| !counts(&main.profile)) {
-            let advice = "write the id of the electricity meter above this one";
-            reader.problem("within", format!("'{main}' counts no energy"), advice);
+            let message = (format!("'{main}' 不计电量"), format!("'{main}' counts no energy"));
+            let advice = ("写它上级电表的编号", "write the id of the electricity meter above this one");
+            reader.problem("within", message, advice);
         } else if let Some(id) = id {
             written.entry(id).or_insert((main, reader));
         }
@@ -262,19 +288,35 @@ fn check_row(id: &DeviceId, sub_meters: &SubMeters, reader: &Reader<'_>) {
         next = sub_meters.within(main.as_str());
     }
     if above == [id.as_str()] {
-        let advice = "write the id of the main meter above it, or remove `within`";
-        reader.problem("within", format!("'{id}' is within itself"), advice);
+        let message = (format!("'{id}' 的上级表写成了它自己"), format!("'{id}' is within itself"));
+        let advice = (
+            "写它上级总表的编号，或删去 `within`",
+            "write the id of the main meter above it, or remove `within`",
+        );
+        reader.problem("within", message, advice);
     } else if above.last() == Some(&id.as_str()) {
         // Each ring is told once, at its first meter by name.
         if above.iter().all(|main| *main >= id.as_str()) {
-            let row = above.join(", which is within ");
-            let message = format!("meters are within each other in a ring: {id} is within {row}");
-            reader.problem("within", message, "remove the `within` of the main meter of them");
+            let message = (
+                format!("电表的上下级绕成了圈：{id} 在 {} 之下", above.join(" 之下，它又在 ")),
+                format!(
+                    "meters are within each other in a ring: {id} is within {}",
+                    above.join(", which is within ")
+                ),
+            );
+            let advice = ("删去其中总表的 `within`", "remove the `within` of the main meter of them");
+            reader.problem("within", message, advice);
         }
     } else if above.len() == SubMeters::MOST_IN_A_ROW && next.is_none() {
         let most = SubMeters::MOST_IN_A_ROW;
-        let message = format!("there are {most} meters above '{id}', each within the next");
-        let advice = format!("let at most {most} meters stand in a row: name one further up");
+        let message = (
+            format!("'{id}' 之上已有 {most} 级电表"),
+            format!("there are {most} meters above '{id}', each within the next"),
+        );
+        let advice = (
+            format!("最多 {most} 级：写更上一级的电表"),
+            format!("let at most {most} meters stand in a row: name one further up"),
+        );
         reader.problem("within", message, advice);
     }
 }
@@ -283,13 +325,18 @@ fn check_row(id: &DeviceId, sub_meters: &SubMeters, reader: &Reader<'_>) {
 fn views(reader: &Reader<'_>, wiring: Option<Wiring>, places: &Names) -> Vec<PlaceId> {
     let written = reader.texts("views");
     if reader.has("views") && wiring.is_some_and(|wiring| wiring != Wiring::Onvif) {
-        reader.problem("views", "only an ONVIF camera is asked for pictures", "remove `views`");
+        let message = ("只向 ONVIF 摄像机要照片", "only an ONVIF camera is asked for pictures");
+        reader.problem("views", message, ("删去 `views`", "remove `views`"));
         return Vec::new();
     }
     let place = |(text, spot): (String, Spot)| match PlaceId::new(&text) {
         Ok(place) if places.has(&text) => Some(place),
         _ => {
-            reader.problems().at(&spot, format!("no place has the id '{text}'"), "write ids of [[place]]");
+            reader.problems().at(
+                &spot,
+                (format!("没有编号为 '{text}' 的地点"), format!("no place has the id '{text}'")),
+                ("写 [[place]] 的编号", "write ids of [[place]]"),
+            );
             None
         }
     };
@@ -301,8 +348,17 @@ fn check_protocol(reader: &Reader<'_>, profile: &Profile, bus: &BusId, wiring: W
         let wanted = Wiring::words_for(profile.protocol);
         reader.problem(
             "profile",
-            format!("the profile '{}' does not fit the bus '{bus}'", profile.id),
-            format!("name a bus of the kind {wanted}, or the profile of the device that hangs there"),
+            (
+                format!("设备模板 '{}' 不能用在总线 '{bus}' 上", profile.id),
+                format!("the profile '{}' does not fit the bus '{bus}'", profile.id),
+            ),
+            (
+                format!("写 {} 类的总线，或写那里那台设备的模板", wanted.zh),
+                format!(
+                    "name a bus of the kind {}, or the profile of the device that hangs there",
+                    wanted.en
+                ),
+            ),
         );
     }
 }
@@ -326,34 +382,52 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
         // MODBUS over serial line V1.02, section 2.2: 0 is broadcast, 248 to 255 are reserved.
         Some(Protocol::Modbus) => reader.integer("address", 1..=247).map(|unit| unit.to_string()),
         Some(Protocol::Mqtt) => {
-            let advice =
-                "write the device's name in its topics, without +, #, spaces and a slash at either end";
+            let advice = (
+                "写设备在主题里的名称，不带 +、#、空格，两头没有斜杠",
+                "write the device's name in its topics, without +, #, spaces and a slash at either end",
+            );
             reader.parsed("address", advice, mqtt_name)
         }
         Some(Protocol::Onvif) => {
             url(reader, "address", "http://192.168.1.64/onvif/device_service").map(|url| url.to_string())
         }
         Some(Protocol::Isapi) => {
-            let advice = "write the terminal's MAC address, IP address or serial number as it sends it, and for one of \
-                          its doors or channels `#` and its number";
+            let advice = (
+                "写终端的 MAC 地址、IP 地址或它发来的序列号；只指其中一个门或通道时，后面加 `#` 和编号",
+                "write the terminal's MAC address, IP address or serial number as it sends it, and for one of its \
+                 doors or channels `#` and its number",
+            );
             reader.parsed("address", advice, |text| source::with_part(text, source::terminal))
         }
         Some(Protocol::Zkteco) => {
-            let advice = "write the terminal's serial number (SN) as its menu shows it";
+            let advice = (
+                "照终端菜单里显示的写序列号（SN）",
+                "write the terminal's serial number (SN) as its menu shows it",
+            );
             reader.parsed("address", advice, |text| source::with_part(text, source::serial_number))
         }
         Some(Protocol::Gb26875) => {
-            let advice = "write the transmitter's address as a number in quotes, and for one of the parts behind it \
-                          `#` and its numbers";
+            let advice = (
+                "写传输装置的地址，数字加引号；只指它后面的一个部件时，再加 `#` 和编号",
+                "write the transmitter's address as a number in quotes, and for one of the parts behind it `#` and \
+                 its numbers",
+            );
             reader.parsed("address", advice, |text| source::with_part(text, source::fire_address))
         }
         Some(Protocol::ContactId) => {
-            let advice = "write the panel's account, and for one of its zones `#`, partition, `/` and zone";
+            let advice = (
+                "写报警主机的账号；只指一个防区时，后面加 `#`、分区、`/` 和防区号",
+                "write the panel's account, and for one of its zones `#`, partition, `/` and zone",
+            );
             reader.parsed("address", advice, |text| source::with_part(text, source::account))
         }
         _ => {
             if !reader.has("address") {
-                reader.problem("address", "'device.address' is missing", "add `address = …`");
+                reader.problem(
+                    "address",
+                    ("缺少 'device.address'", "'device.address' is missing"),
+                    ("加上 `address = …`", "add `address = …`"),
+                );
             }
             None
         }
@@ -362,12 +436,18 @@ fn address(reader: &Reader<'_>, wiring: Option<Wiring>, speaks: Option<Protocol>
 
 /// Where a stream of events is pulled from.
 fn stream_address(reader: &Reader<'_>) -> Option<String> {
-    let advice = "write its base URL, such as \"http://192.168.1.64\", and for one of its doors or channels `#` and \
-                  its number";
+    let advice = (
+        "写它的地址，如 \"http://192.168.1.64\"；只指其中一个门或通道时，后面加 `#` 和编号",
+        "write its base URL, such as \"http://192.168.1.64\", and for one of its doors or channels `#` and its number",
+    );
     let text = reader.text("address")?;
     if text.contains('@') {
-        let message = "'address' has a user name or password in it";
-        quiet(reader, "address", message, "write them as `username` and `password_file` of the bus");
+        let message = ("'address' 里有用户名或密码", "'address' has a user name or password in it");
+        let advice = (
+            "写到总线的 `username` 和 `password_file` 里",
+            "write them as `username` and `password_file` of the bus",
+        );
+        quiet(reader, "address", message, advice);
         return None;
     }
     reader.parsed("address", advice, |text| source::with_part(text, source::base_url))
@@ -375,25 +455,28 @@ fn stream_address(reader: &Reader<'_>) -> Option<String> {
 
 /// The digits on a meter's plate, all of them.
 fn plate(reader: &Reader<'_>, digits: usize) -> Option<String> {
-    let advice = format!("write the {digits} digits on the meter's plate, in quotes");
-    reader.parsed("address", &advice, |text| {
+    let advice = (
+        format!("写表牌上的 {digits} 位数字，加引号"),
+        format!("write the {digits} digits on the meter's plate, in quotes"),
+    );
+    reader.parsed("address", advice, |text| {
         if text.len() == digits && text.bytes().all(|b| b.is_ascii_digit()) {
             Ok(text.to_owned())
         } else {
-            Err("this is not the address of such a meter")
+            Err(("不是这种表的表号", "this is not the address of such a meter"))
         }
     })
 }
 
-fn mqtt_name(text: &str) -> Result<String, &'static str> {
+fn mqtt_name(text: &str) -> Result<String, (&'static str, &'static str)> {
     if text.is_empty() || text.len() > MAX_MQTT_NAME_BYTES {
-        Err("the name is empty or too long")
+        Err(("名称是空的或太长", "the name is empty or too long"))
     } else if text.contains(['+', '#']) {
-        Err("+ and # are wildcards of MQTT")
+        Err(("+ 和 # 是 MQTT 的通配符", "+ and # are wildcards of MQTT"))
     } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        Err("the name has spaces or control characters")
+        Err(("名称里有空格或控制字符", "the name has spaces or control characters"))
     } else if text.starts_with('/') || text.ends_with('/') {
-        Err("the name begins or ends with a slash")
+        Err(("名称以斜杠开头或结尾", "the name begins or ends with a slash"))
     } else {
         Ok(text.to_owned())
     }
@@ -407,13 +490,17 @@ fn check_address(
 ) {
     let key = (bus.clone(), address.to_owned());
     if let Some(first) = addresses.get(&key) {
+        let first = at(first);
         reader.problem(
             "address",
-            format!(
-                "two devices have the address {address} on the bus '{bus}'; the first is at {}",
-                at(first)
+            (
+                format!("总线 '{bus}' 上有两台设备的地址都是 {address}；第一台在 {first}"),
+                format!("two devices have the address {address} on the bus '{bus}'; the first is at {first}"),
             ),
-            "give each device its own address, or remove one of them",
+            (
+                "每台设备各用一个地址，或删去其中一台",
+                "give each device its own address, or remove one of them",
+            ),
         );
     } else {
         addresses.insert(key, reader.spot("address"));

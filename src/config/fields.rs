@@ -17,45 +17,62 @@ pub(super) fn quiet(reader: &Reader<'_>, key: &str, message: impl Into<Text>, ad
 pub(super) fn finish(reader: Reader<'_>, secret_file_key: Option<&str>) {
     for key in SECRET_KEYS.iter().filter(|key| reader.keys().any(|k| k == **key) && reader.has(key)) {
         let advice = match secret_file_key {
-            Some(file_key) => {
+            Some(file_key) => Text::new(
+                format!("放进只有所有者能读的文件，这里写 `{file_key} = \"secrets/…\"`"),
                 format!(
                     "put it in a file that only its owner can read and write `{file_key} = \"secrets/…\"`"
-                )
-            }
-            None => "remove it: this table needs no secret".into(),
+                ),
+            ),
+            None => Text::new("删去：这个表不需要密钥", "remove it: this table needs no secret"),
         };
-        quiet(&reader, key, format!("'{key}' is a secret and must not stand in this file"), advice);
+        let message = (
+            format!("'{key}' 是密钥，不能写在这个文件里"),
+            format!("'{key}' is a secret and must not stand in this file"),
+        );
+        quiet(&reader, key, message, advice);
     }
     reader.finish();
 }
 
+/// The advice to write the id of one of `[[what]]`.
+pub(super) fn id_of(what: &str) -> (String, String) {
+    (format!("写一个 [[{what}]] 的编号"), format!("write the id of a [[{what}]]"))
+}
+
 /// A name for people: not empty, at most 100 characters on one line.
 pub(super) fn name_opt(reader: &Reader<'_>, key: &str) -> Option<String> {
-    reader.parsed_opt(key, "write a name of 1 to 100 characters on one line", |text| {
-        let text = text.trim();
-        if text.is_empty() {
-            Err("the name is empty")
-        } else if text.chars().count() > 100 {
-            Err("the name is too long")
-        } else if text.chars().any(char::is_control) {
-            Err("the name has control characters")
-        } else {
-            Ok(text.to_owned())
-        }
-    })
+    let advice = ("写 1 到 100 个字的名称，只写一行", "write a name of 1 to 100 characters on one line");
+    reader.parsed_opt(key, advice, |text| name(text, 100))
+}
+
+/// A name for people: not empty, on one line, at most so many characters.
+pub(super) fn name(text: &str, most: usize) -> Result<String, (&'static str, &'static str)> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err(("名称是空的", "the name is empty"))
+    } else if text.chars().count() > most {
+        Err(("名称太长", "the name is too long"))
+    } else if text.chars().any(char::is_control) {
+        Err(("名称里有控制字符", "the name has control characters"))
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 /// A host name or address, that must be there.
 pub(super) fn host(reader: &Reader<'_>) -> Option<String> {
-    let advice = "write a host name or an address such as \"192.168.1.20\"; the port has a key of its own";
+    let advice = (
+        "写主机名或地址，如 \"192.168.1.20\"；端口另写一个键",
+        "write a host name or an address such as \"192.168.1.20\"; the port has a key of its own",
+    );
     reader.parsed("host", advice, |text| {
         if text.parse::<IpAddr>().is_ok() {
             return Ok(text.to_owned());
         }
         match Host::parse(text) {
             Ok(_) if !text.is_empty() => Ok(text.to_owned()),
-            Ok(_) => Err("the host is empty".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Ok(_) => Err(Text::new("主机名是空的", "the host is empty")),
+            Err(error) => Err(Text::new(format!("这不是主机名：{error}"), error.to_string())),
         }
     })
 }
@@ -89,25 +106,28 @@ pub(super) fn url(reader: &Reader<'_>, key: &str, example: &str) -> Option<Url> 
     let text = reader.text(key)?;
     let wrong = match Url::parse(&text) {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Some("has a user name or password in it".to_owned())
+            Text::new("里有用户名或密码", "has a user name or password in it")
         }
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            Some(format!("begins with {}:", url.scheme()))
+            let scheme = url.scheme();
+            Text::new(format!("以 {scheme}: 开头"), format!("begins with {scheme}:"))
         }
-        Ok(url) if url.host_str().is_none_or(str::is_empty) => Some("has no host".to_owned()),
-        Ok(url) if url.query().is_some() => Some("has a query: a '?' and something behind it".to_owned()),
+        Ok(url) if url.host_str().is_none_or(str::is_empty) => Text::new("没有主机", "has no host"),
+        Ok(url) if url.query().is_some() => {
+            Text::new("带了 '?' 和它后面的内容", "has a query: a '?' and something behind it")
+        }
         Ok(url) if url.fragment().is_some() => {
-            Some("has a fragment: a '#' and something behind it".to_owned())
+            Text::new("带了 '#' 和它后面的内容", "has a fragment: a '#' and something behind it")
         }
         Ok(url) => return Some(url),
-        Err(error) => Some(format!("is not a URL: {error}")),
+        Err(error) => Text::new(format!("不是 URL：{error}"), format!("is not a URL: {error}")),
     };
-    let message = format!("'{key}' {}", wrong.unwrap_or_default());
-    let advice = format!("write a URL such as \"{example}\"");
+    let message = (format!("'{key}' {}", wrong.zh), format!("'{key}' {}", wrong.en));
+    let (zh, en) = (format!("写 URL，如 \"{example}\""), format!("write a URL such as \"{example}\""));
     if text.contains('@') {
-        quiet(reader, key, message, format!("{advice}; secrets go in files"));
+        quiet(reader, key, message, (format!("{zh}；密码放进文件"), format!("{en}; secrets go in files")));
     } else {
-        reader.problem(key, message, advice);
+        reader.problem(key, message, (zh, en));
     }
     None
 }

@@ -5,7 +5,7 @@ use super::fields::{finish, name_opt};
 use super::names::at as place_of;
 use super::resolve::Sources;
 use crate::document::{Problems, Reader, Spot};
-use crate::model::{AlarmClass, DeviceId, Place, PlaceId, RuleId};
+use crate::model::{AlarmClass, DeviceId, Place, PlaceId, RuleId, Text};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -143,19 +143,27 @@ impl Drawing {
             if !reader.has("steps") {
                 reader.problem(
                     "steps",
-                    "the guidance says nothing",
-                    "add `steps = [\"…\"]`: what to do, in turn",
+                    ("这条处置步骤是空的", "the guidance says nothing"),
+                    ("加上 `steps = [\"…\"]`：依次做什么", "add `steps = [\"…\"]`: what to do, in turn"),
                 );
             }
             if !reader.has("for") {
-                let advice = "add `for = [\"fire\"]` with the classes of alarms it is for";
-                reader.problem("for", "it is not said which alarms the guidance is for", advice);
+                let message =
+                    ("没有写这条处置步骤用于哪些报警", "it is not said which alarms the guidance is for");
+                let advice = (
+                    "加上 `for = [\"fire\"]`，写它适用的报警类别",
+                    "add `for = [\"fire\"]` with the classes of alarms it is for",
+                );
+                reader.problem("for", message, advice);
             }
             for class in classes {
                 if let Some(first) = first.get(&class) {
-                    let message =
-                        format!("what to do about '{class}' is said already, at {}", place_of(first));
-                    reader.problem("for", message, "say it once");
+                    let first = place_of(first);
+                    let message = (
+                        format!("'{class}' 的处置步骤已经写过，在 {first}"),
+                        format!("what to do about '{class}' is said already, at {first}"),
+                    );
+                    reader.problem("for", message, ("只写一次", "say it once"));
                     continue;
                 }
                 first.insert(class, reader.spot("for"));
@@ -169,15 +177,29 @@ impl Drawing {
     pub(super) fn contacts(&mut self, readers: Vec<Reader<'_>>) {
         for (n, reader) in readers.into_iter().enumerate() {
             if n == MAX_CONTACTS {
-                let advice = format!("keep the {MAX_CONTACTS} that matter");
-                reader.problem("name", format!("there are more than {MAX_CONTACTS} contacts"), advice);
+                let message = (
+                    format!("电话超过 {MAX_CONTACTS} 个"),
+                    format!("there are more than {MAX_CONTACTS} contacts"),
+                );
+                let advice = (
+                    format!("只留最要紧的 {MAX_CONTACTS} 个"),
+                    format!("keep the {MAX_CONTACTS} that matter"),
+                );
+                reader.problem("name", message, advice);
             }
             let name = name_opt(&reader, "name");
             if !reader.has("name") {
-                reader.problem("name", "the contact has no name", "add `name = \"…\"`, such as \"保卫处\"");
+                reader.problem(
+                    "name",
+                    ("这个电话没有名称", "the contact has no name"),
+                    ("加上 `name = \"…\"`，如 \"保卫处\"", "add `name = \"…\"`, such as \"保卫处\""),
+                );
             }
-            let phone =
-                reader.parsed("phone", "write the number as it is dialled, such as \"0551-62223333\"", phone);
+            let advice = (
+                "照拨打的样子写号码，如 \"0551-62223333\"",
+                "write the number as it is dialled, such as \"0551-62223333\"",
+            );
+            let phone = reader.parsed("phone", advice, phone);
             let classes = classes(&reader);
             if let (Some(name), Some(phone)) = (name, phone) {
                 self.ground.contacts.push(Contact { name, phone, classes });
@@ -203,30 +225,47 @@ impl Drawing {
     /// Reads the file of a plan; what is wrong with it is noted.
     fn plan(&mut self, reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Plan> {
         let path = reader.text_opt("plan")?;
+        let picture =
+            || Text::new("写 SVG、PNG 或 JPEG 文件的路径", "write the path of an SVG, PNG or JPEG file");
         if path.trim().is_empty() {
-            reader.problem("plan", "'plan' is empty", "write the path of an SVG, PNG or JPEG file");
+            reader.problem("plan", ("'plan' 是空的", "'plan' is empty"), picture());
             return None;
         }
         let bytes = match (sources.plan)(&sources.base.join(Path::new(&path))) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let advice = match &error {
-                    Unreadable::Empty(_) => "write the path of an SVG, PNG or JPEG file".into(),
+                    Unreadable::Empty(_) => picture(),
                     error => error.advice(),
                 };
-                reader.problem("plan", format!("'plan': {error}"), advice);
+                let why = Text::from(&error);
+                reader.problem(
+                    "plan",
+                    (format!("'plan'：{}", why.zh), format!("'plan': {}", why.en)),
+                    advice,
+                );
                 return None;
             }
         };
         let Some(media_type) = media_type(&bytes) else {
-            let message = format!("'plan': {path} is neither SVG nor PNG nor JPEG");
-            reader.problem("plan", message, "export the plan as SVG, PNG or JPEG (导出为 SVG、PNG 或 JPEG)");
+            let message = (
+                format!("'plan'：{path} 不是 SVG、PNG 或 JPEG"),
+                format!("'plan': {path} is neither SVG nor PNG nor JPEG"),
+            );
+            let advice = ("把平面图导出为 SVG、PNG 或 JPEG", "export the plan as SVG, PNG or JPEG");
+            reader.problem("plan", message, advice);
             return None;
         };
         self.bytes = self.bytes.saturating_add(bytes.len());
         if self.bytes > ALL_PLANS_BYTES {
-            let message = format!("the plans up to this one have {} bytes together", self.bytes);
-            let advice = format!("make them smaller: all plans may have {ALL_PLANS_BYTES} bytes together");
+            let message = (
+                format!("到这张为止，平面图共有 {} 字节", self.bytes),
+                format!("the plans up to this one have {} bytes together", self.bytes),
+            );
+            let advice = (
+                format!("把图缩小：所有平面图加起来最多 {ALL_PLANS_BYTES} 字节"),
+                format!("make them smaller: all plans may have {ALL_PLANS_BYTES} bytes together"),
+            );
             reader.problem("plan", message, advice);
             return None;
         }
@@ -237,8 +276,11 @@ impl Drawing {
 fn no_plan(problems: &Problems, spot: &Spot) {
     problems.at(
         spot,
-        "there is no plan that this could be a point of",
-        "add `plan = \"plans/….svg\"` to a place above it, or remove `at`",
+        ("没有可以标这个位置的平面图", "there is no plan that this could be a point of"),
+        (
+            "给它的上级地点加上 `plan = \"plans/….svg\"`，或删去 `at`",
+            "add `plan = \"plans/….svg\"` to a place above it, or remove `at`",
+        ),
     );
 }
 
@@ -258,8 +300,11 @@ fn point(reader: &Reader<'_>) -> Option<Point> {
         _ => {
             reader.problem(
                 "at",
-                "this is no point of a plan",
-                "write two numbers from 0 to 1, such as [0.25, 0.6]: how far from the left and from the top",
+                ("这不是平面图上的位置", "this is no point of a plan"),
+                (
+                    "写两个 0 到 1 的数，如 [0.25, 0.6]：从左边、从上边算起",
+                    "write two numbers from 0 to 1, such as [0.25, 0.6]: how far from the left and from the top",
+                ),
             );
             None
         }
@@ -276,25 +321,32 @@ fn steps(reader: &Reader<'_>) -> Option<Vec<String>> {
     if reader.problems().len() > told {
         return None;
     }
-    let trouble = |spot: &Spot, message: String, advice: &str| {
-        reader.problems().at(spot, message, advice);
-    };
     if written.is_empty() || written.len() > MAX_STEPS {
-        let message = format!("1 to {MAX_STEPS} steps are read in a hurry, these are {}", written.len());
-        reader.problem("steps", message, "write short steps, the most urgent first");
+        let count = written.len();
+        let message = (
+            format!("紧急时看得过来的是 1 到 {MAX_STEPS} 步，这里有 {count} 步"),
+            format!("1 to {MAX_STEPS} steps are read in a hurry, these are {count}"),
+        );
+        let advice = ("步骤写短些，最紧急的在前", "write short steps, the most urgent first");
+        reader.problem("steps", message, advice);
         return None;
     }
+    let problems = reader.problems();
     let mut steps = Vec::new();
     for (text, spot) in written {
         let text = text.trim();
         let chars = text.chars().count();
         if text.is_empty() {
-            trouble(&spot, "the step is empty".into(), "write what to do, or remove it");
+            let advice = ("写要做什么，或删去这一步", "write what to do, or remove it");
+            problems.at(&spot, ("这一步是空的", "the step is empty"), advice);
         } else if chars > MAX_STEP_CHARS {
-            let message = format!("the step has {chars} characters");
-            trouble(&spot, message, "write at most 200: one thing to do in each step");
+            let message = (format!("这一步有 {chars} 个字"), format!("the step has {chars} characters"));
+            let advice =
+                ("最多写 200 个字：每步只做一件事", "write at most 200: one thing to do in each step");
+            problems.at(&spot, message, advice);
         } else if text.chars().any(char::is_control) {
-            trouble(&spot, "the step has control characters".into(), "write it on one line");
+            let message = ("这一步里有控制字符", "the step has control characters");
+            problems.at(&spot, message, ("写成一行", "write it on one line"));
         } else {
             steps.push(text.to_owned());
         }
@@ -309,20 +361,21 @@ fn classes(reader: &Reader<'_>) -> BTreeSet<AlarmClass> {
         if class.is_none() {
             let known: Vec<&str> = AlarmClass::ALL.iter().map(|class| class.as_str()).collect();
             let advice = crate::document::one_of(&text, &known);
-            reader.problems().at(&spot, format!("there is no class of alarms '{text}'"), advice);
+            let message = (format!("没有报警类别 '{text}'"), format!("there is no class of alarms '{text}'"));
+            reader.problems().at(&spot, message, advice);
         }
         class
     };
     reader.texts("for").into_iter().filter_map(class).collect()
 }
 
-fn phone(text: &str) -> Result<String, &'static str> {
+fn phone(text: &str) -> Result<String, (&'static str, &'static str)> {
     let text = text.trim();
     let digits = text.chars().filter(char::is_ascii_digit).count();
     if text.chars().count() > MAX_PHONE_CHARS {
-        Err("the number is too long")
+        Err(("号码太长", "the number is too long"))
     } else if digits < 2 || !text.chars().all(|c| c.is_ascii_digit() || "+-*# ()".contains(c)) {
-        Err("this is not a telephone number")
+        Err(("这不是电话号码", "this is not a telephone number"))
     } else {
         Ok(text.to_owned())
     }

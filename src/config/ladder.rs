@@ -64,22 +64,26 @@ impl Around<'_> {
 
 /// Reads every ladder, and adds what holds where there is none.
 pub(super) fn ladders(readers: Vec<Reader<'_>>, around: &Around<'_>, problems: &Problems) -> Ladders {
-    let mut names = Names::of("ladder");
+    let mut names = Names::of(("升级规则", "ladder"));
     let (mut all, mut used, mut everything) = (Vec::new(), BTreeSet::new(), None);
     let written = readers.len();
     for (count, reader) in readers.into_iter().enumerate() {
         if count == MOST.0 {
-            let (message, advice) =
-                (format!("there are {written} ladders"), format!("write at most {}", MOST.0));
-            problems.at(&reader.here(), message, advice);
+            let message = (format!("有 {written} 条升级规则"), format!("there are {written} ladders"));
+            problems.at(&reader.here(), message, at_most(MOST.0));
         }
         if let Some(first) = &everything {
-            let message =
-                format!("no alarm ever comes to this ladder: the one at {} is for every alarm", at(first));
+            let first = at(first);
             problems.at(
                 &reader.here(),
-                message,
-                "write it before that one: the first that is for an alarm holds",
+                (
+                    format!("永远轮不到这条升级规则：{first} 的那条已经包括所有报警"),
+                    format!("no alarm ever comes to this ladder: the one at {first} is for every alarm"),
+                ),
+                (
+                    "写到那条的前面：一个报警用第一条适用的",
+                    "write it before that one: the first that is for an alarm holds",
+                ),
             );
         }
         if let Some(policy) = ladder(&reader, &mut names, around, &mut used) {
@@ -96,8 +100,14 @@ pub(super) fn ladders(readers: Vec<Reader<'_>>, around: &Around<'_>, problems: &
         let unused = around.channel_names.ids().filter(|id| !used.contains(*id) && !elsewhere(id));
         for id in unused {
             let spot = around.channel_names.spot(id).cloned();
-            let message = format!("the channel '{id}' is in no step of any ladder");
-            let advice = "name it in `channels` of a [[ladder.step]], or remove the channel";
+            let message = (
+                format!("渠道 '{id}' 不在任何升级规则的任何一级里"),
+                format!("the channel '{id}' is in no step of any ladder"),
+            );
+            let advice = (
+                "写进某个 [[ladder.step]] 的 `channels`，或删去这个渠道",
+                "name it in `channels` of a [[ladder.step]], or remove the channel",
+            );
             spot.iter().for_each(|spot| problems.at(spot, message.clone(), advice));
         }
     }
@@ -128,11 +138,14 @@ fn ladder(
         if around.places.has(&text) {
             places.extend(PlaceId::new(&text));
         } else {
-            let advice = known(around.places, "place", &text);
-            reader.problems().at(&spot, format!("there is no place '{text}'"), advice);
+            let (message, advice) = around.places.absent(&text);
+            reader.problems().at(&spot, message, advice);
         }
     }
-    let advice = "write two times of day, such as \"22:00-06:30\"; the second may be on the next day";
+    let advice = (
+        "写两个时刻，如 \"22:00-06:30\"；后一个可以在第二天",
+        "write two times of day, such as \"22:00-06:30\"; the second may be on the next day",
+    );
     let hours = reader.parsed_opt("hours", advice, day_hours);
     let remind = reader.integer_opt("remind_secs", SHORTEST_REMIND_SECS..=LONGEST_SECS);
     let over = reader.flag_opt("over").unwrap_or(false);
@@ -142,10 +155,9 @@ fn ladder(
     Some(Policy { id: id?.to_string(), scope, steps: steps?, remind, over })
 }
 
-/// What to write instead of an id that is not there.
-fn known(names: &Names, what: &str, id: &str) -> String {
-    let known: Vec<&str> = names.ids().collect();
-    if known.is_empty() { format!("add a [[{what}]] with `id = \"{id}\"`") } else { one_of(id, &known) }
+/// The advice to write no more than so many.
+fn at_most(most: usize) -> (String, String) {
+    (format!("最多写 {most} 个"), format!("write at most {most}"))
 }
 
 /// A list of known words.
@@ -161,30 +173,42 @@ fn words<T: Copy + Ord>(
             found.insert(value);
         } else {
             let known: Vec<&str> = all.iter().map(|value| name(*value)).collect();
-            reader.problems().at(&spot, format!("'{key}' cannot hold \"{text}\""), one_of(&text, &known));
+            let message = (format!("'{key}' 里不能有 \"{text}\""), format!("'{key}' cannot hold \"{text}\""));
+            reader.problems().at(&spot, message, one_of(&text, &known));
         }
     }
     found
 }
 
 /// Reads `"22:00-06:30"`.
-fn day_hours(text: &str) -> Result<DayHours, &'static str> {
-    let time = |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| "is not a span of hours");
-    let (from, until) = text.split_once('-').ok_or("is not a span of hours")?;
+fn day_hours(text: &str) -> Result<DayHours, (&'static str, &'static str)> {
+    let wrong = ("不是一段时间", "is not a span of hours");
+    let time = |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| wrong);
+    let (from, until) = text.split_once('-').ok_or(wrong)?;
     let (from, until) = (time(from)?, time(until)?);
-    if from == until { Err("ends as it begins") } else { Ok(DayHours { from, until }) }
+    if from == until {
+        Err(("开始和结束相同", "ends as it begins"))
+    } else {
+        Ok(DayHours { from, until })
+    }
 }
 
 fn steps(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>) -> Option<Vec<Step>> {
     let tables = reader.tables("step");
     if tables.is_empty() {
-        let advice = "add `[[ladder.step]]` and below it `channels = [\"…\"]`";
-        reader.problems().at(&reader.here(), "this ladder has no step: nobody would be told", advice);
+        let message =
+            ("这条升级规则没有级别：谁也不会被通知", "this ladder has no step: nobody would be told");
+        let advice = (
+            "加上 `[[ladder.step]]`，下面写 `channels = [\"…\"]`",
+            "add `[[ladder.step]]` and below it `channels = [\"…\"]`",
+        );
+        reader.problems().at(&reader.here(), message, advice);
         return None;
     }
     if tables.len() > MOST.1 {
-        let message = format!("this ladder has {} steps", tables.len());
-        reader.problem("step", message, format!("write at most {}", MOST.1));
+        let count = tables.len();
+        let message = (format!("这条升级规则有 {count} 级"), format!("this ladder has {count} steps"));
+        reader.problem("step", message, at_most(MOST.1));
     }
     let before = reader.problems().len();
     let mut steps: Vec<Step> = Vec::new();
@@ -195,17 +219,29 @@ fn steps(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>) 
         match (after, last) {
             (Some(1..), None) if turn == 0 => table.problem(
                 "after_secs",
-                "the first step is told at once",
-                "remove `after_secs` here; further steps have it",
+                ("第一级是马上通知的", "the first step is told at once"),
+                (
+                    "删去这里的 `after_secs`；后面的级别才写",
+                    "remove `after_secs` here; further steps have it",
+                ),
             ),
             (None, _) if turn > 0 && !table.has("after_secs") => {
-                let advice = "add `after_secs = …`: how long after the alarm, in seconds";
-                table.problems().at(&table.here(), "'after_secs' is missing", advice);
+                let advice = (
+                    "加上 `after_secs = …`：报警后多少秒",
+                    "add `after_secs = …`: how long after the alarm, in seconds",
+                );
+                table.problems().at(&table.here(), ("缺少 'after_secs'", "'after_secs' is missing"), advice);
             }
             (Some(after), Some(last)) if after <= last => table.problem(
                 "after_secs",
-                format!("this step comes {after} s after the alarm, but the one before it {last} s"),
-                format!("write more than {last}, or put the steps in their order"),
+                (
+                    format!("这一级在报警后 {after} 秒，前一级却在 {last} 秒"),
+                    format!("this step comes {after} s after the alarm, but the one before it {last} s"),
+                ),
+                (
+                    format!("写得比 {last} 大，或按先后排好各级"),
+                    format!("write more than {last}, or put the steps in their order"),
+                ),
             ),
             _ => {}
         }
@@ -216,8 +252,14 @@ fn steps(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>) 
         {
             table.problem(
                 "channels",
-                "these channels are for drills alone: nobody would be told of an alarm",
-                "add a channel without `drill = true`; channels for drills need not be named",
+                (
+                    "这些渠道只用于演练：真的报警谁也不会被通知",
+                    "these channels are for drills alone: nobody would be told of an alarm",
+                ),
+                (
+                    "加一个没有 `drill = true` 的渠道；演练渠道不必写在这里",
+                    "add a channel without `drill = true`; channels for drills need not be named",
+                ),
             );
         }
         finish(table, None);
@@ -231,11 +273,13 @@ fn groups(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>)
     let before = reader.problems().len();
     let written = reader.text_groups("channels");
     if written.is_empty() && reader.problems().len() == before {
-        let advice = "write `channels = [\"…\"]` with the ids of channels";
         reader.problems().at(
             &reader.spot("channels"),
-            "this step has no channel: nobody would be told",
-            advice,
+            ("这一级没有渠道：谁也不会被通知", "this step has no channel: nobody would be told"),
+            (
+                "写 `channels = [\"…\"]`，里面是渠道的编号",
+                "write `channels = [\"…\"]` with the ids of channels",
+            ),
         );
     }
     let mut seen: BTreeMap<String, Spot> = BTreeMap::new();
@@ -244,11 +288,14 @@ fn groups(reader: &Reader<'_>, around: &Around<'_>, used: &mut BTreeSet<String>)
         let mut channels = Vec::new();
         for (text, spot) in group {
             if !around.channel_names.has(&text) {
-                let advice = known(around.channel_names, "channel", &text);
-                reader.problems().at(&spot, format!("there is no channel '{text}'"), advice);
+                let (message, advice) = around.channel_names.absent(&text);
+                reader.problems().at(&spot, message, advice);
             } else if let Some(first) = seen.get(&text) {
-                let message = format!("the channel '{text}' is in this step twice; first at {}", at(first));
-                reader.problems().at(&spot, message, "remove one of them");
+                let message = (
+                    format!("渠道 '{text}' 在这一级里有两次；第一次在 {}", at(first)),
+                    format!("the channel '{text}' is in this step twice; first at {}", at(first)),
+                );
+                reader.problems().at(&spot, message, ("删去其中一个", "remove one of them"));
             } else {
                 used.insert(text.clone());
                 channels.extend(ChannelId::new(&text));

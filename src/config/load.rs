@@ -151,10 +151,10 @@ fn read_files(path: &Path, base: &Path, problems: &Problems) -> Option<Vec<(Stri
         Ok(text) => files.push((path.display().to_string(), text)),
         Err(error) => {
             let advice = match &error {
-                Unreadable::Missing(_) => {
-                    "name the file with --config PATH, or begin with a copy of the example configuration"
-                        .into()
-                }
+                Unreadable::Missing(_) => Text::new(
+                    "用 --config PATH 指明文件，或从示例配置复制一份开始",
+                    "name the file with --config PATH, or begin with a copy of the example configuration",
+                ),
                 _ => error.advice(),
             };
             problems.add(file_problem(path, &error, advice));
@@ -337,10 +337,14 @@ pub fn read_again(base: &Path, state: &Path, path: &Path, what: Attached) -> Res
     if what == Attached::Public || !is_sealed(&text) {
         return Ok(text);
     }
-    let shut = |why: String| Unreadable::Sealed { path: path.display().to_string(), why };
+    let shut = |why: Text| Unreadable::Sealed { path: path.display().to_string(), why };
     let key = state.join(SEAL_KEY_FILE);
-    let key = seal_key(state)?.ok_or_else(|| shut(format!("its key {} is missing", key.display())))?;
-    key.open(&text).map_err(|error| shut(error.to_string()))
+    let missing = || {
+        let key = key.display();
+        Text::new(format!("缺少 {key}"), format!("its key {key} is missing"))
+    };
+    let key = seal_key(state)?.ok_or_else(|| shut(missing()))?;
+    key.open(&text).map_err(|error| shut(error.into()))
 }
 
 fn credentials() -> Option<PathBuf> {
@@ -453,7 +457,7 @@ fn refused(path: &Path, error: &io::Error) -> Unreadable {
 
 fn file_problem(path: &Path, error: &Unreadable, advice: impl Into<Text>) -> Problem {
     let mut spot = whole(path);
-    let mut message = Text::from(error.to_string());
+    let mut message = Text::from(error);
     if let Unreadable::NotText { line, column, .. } = error {
         (spot.line, spot.column) = (*line, *column);
         message = Text::new("从这里起不是 UTF-8 文本", "the file is not UTF-8 text from here on");

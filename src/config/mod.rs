@@ -142,8 +142,8 @@ pub struct WrittenRule {
     pub points: Vec<(DeviceId, PointId)>,
     /// The place by which it chooses, if it does.
     pub place: Option<PlaceId>,
-    /// What it says besides: keys and values, as written.
-    pub says: String,
+    /// What it says besides, in words: its limits.
+    pub says: Text,
     /// Why it can never raise an alarm, if that is certain.
     pub never: Option<Text>,
 }

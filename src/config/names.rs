@@ -1,19 +1,22 @@
 //! The ids that were written, each with where it stands first: duplicates and dangling references.
 
 use crate::document::{Reader, Spot, one_of};
-use crate::model::BadId;
+use crate::model::{BadId, Text};
 use std::collections::BTreeMap;
+
+/// The word for one of a kind of thing, in Chinese and as it is written in `[[…]]`.
+pub(super) type What = (&'static str, &'static str);
 
 /// The ids of one kind of thing.
 #[derive(Debug)]
 pub(super) struct Names {
-    what: &'static str,
+    what: What,
     first: BTreeMap<String, Spot>,
 }
 
 impl Names {
     /// None yet; `what` is the word for one of them.
-    pub(super) fn of(what: &'static str) -> Self {
+    pub(super) fn of(what: What) -> Self {
         Self { what, first: BTreeMap::new() }
     }
 
@@ -23,14 +26,18 @@ impl Names {
         reader: &Reader<'_>,
         new: impl FnOnce(&str) -> Result<T, BadId>,
     ) -> Option<T> {
-        let advice = format!("write an id such as \"{}-1\"", self.what);
-        let id = reader.parsed("id", &advice, new)?;
+        let (zh, en) = self.what;
+        let advice = (format!("写一个编号，如 \"{en}-1\""), format!("write an id such as \"{en}-1\""));
+        let id = reader.parsed("id", advice, new)?;
         let text = reader.text_opt("id")?;
         if let Some(first) = self.first.get(&text) {
             reader.problem(
                 "id",
-                format!("the {} '{text}' is written twice; the first is at {}", self.what, at(first)),
-                "give each its own id",
+                (
+                    format!("{zh} '{text}' 写了两次；第一个在 {}", at(first)),
+                    format!("the {en} '{text}' is written twice; the first is at {}", at(first)),
+                ),
+                ("各用一个编号", "give each its own id"),
             );
             return None;
         }
@@ -48,14 +55,14 @@ impl Names {
         if self.has(id) {
             return true;
         }
-        let known: Vec<&str> = self.ids().collect();
-        let advice = if known.is_empty() {
-            format!("add a [[{}]] with `id = \"{id}\"`", self.what)
-        } else {
-            one_of(id, &known)
-        };
-        reader.problem(key, format!("there is no {} '{id}'", self.what), advice);
+        let (message, advice) = self.absent(id);
+        reader.problem(key, message, advice);
         false
+    }
+
+    /// That `id` was not declared, and what to write instead.
+    pub(super) fn absent(&self, id: &str) -> (Text, Text) {
+        absent(self.what, id, self.ids())
     }
 
     /// Where it was declared.
@@ -67,6 +74,20 @@ impl Names {
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.first.keys().map(String::as_str)
     }
+}
+
+/// That nothing of a kind has this id, and what to write instead.
+pub(super) fn absent<'k>((zh, en): What, id: &str, known: impl Iterator<Item = &'k str>) -> (Text, Text) {
+    let known: Vec<&str> = known.collect();
+    let advice = if known.is_empty() {
+        Text::new(
+            format!("加一个 [[{en}]]，其中 `id = \"{id}\"`"),
+            format!("add a [[{en}]] with `id = \"{id}\"`"),
+        )
+    } else {
+        one_of(id, &known)
+    };
+    (Text::new(format!("没有{zh} '{id}'"), format!("there is no {en} '{id}'")), advice)
 }
 
 /// `file:line:column`.

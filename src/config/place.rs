@@ -1,6 +1,6 @@
 //! `[[place]]`: campus, building, floor, room, and who holds whom.
 
-use super::calendar::Calendars;
+use super::calendar::{Calendars, no_calendar};
 use super::fields::{finish, name_opt};
 use super::ground::Drawing;
 use super::names::Names;
@@ -60,7 +60,8 @@ fn read(reader: &Reader<'_>, names: &mut Names, calendars: &Calendars) -> Option
     let kinds: Vec<(&str, PlaceKind)> = PlaceKind::ALL.iter().map(|k| (k.as_str(), *k)).collect();
     let kind = reader.word("kind", &kinds);
     let name = name_opt(reader, "name");
-    let parent = reader.parsed_opt("parent", "write the id of the place that holds it", PlaceId::new);
+    let advice = ("写它所在的上级地点的编号", "write the id of the place that holds it");
+    let parent = reader.parsed_opt("parent", advice, PlaceId::new);
     let flag = |key| reader.flag_opt(key).unwrap_or(false);
     let (counts, assembly, overnight) = (flag("counts"), flag("assembly"), flag("overnight"));
     let calendar = calendar(reader, calendars);
@@ -76,7 +77,7 @@ fn calendar(reader: &Reader<'_>, calendars: &Calendars) -> Option<String> {
     if name != MAIN && !calendars.others.contains_key(&name) {
         let known: Vec<&str> =
             std::iter::once(MAIN).chain(calendars.others.keys().map(String::as_str)).collect();
-        reader.problem("calendar", format!("there is no calendar '{name}'"), one_of(&name, &known));
+        reader.problem("calendar", no_calendar(&name), one_of(&name, &known));
     }
     Some(name)
 }
@@ -105,8 +106,14 @@ fn check_parent(id: &PlaceId, place: &Written, written: &BTreeMap<PlaceId, Writt
         if ring.iter().all(|up| *up >= id.as_str()) {
             problems.at(
                 spot,
-                format!("places hold each other in a ring: {id} is in {}", ring.join(", which is in ")),
-                "remove the `parent` of the largest of them, or name the place that really holds it",
+                (
+                    format!("地点互为上级，成了一圈：{id} 在 {} 里", ring.join(" 里，后者又在 ")),
+                    format!("places hold each other in a ring: {id} is in {}", ring.join(", which is in ")),
+                ),
+                (
+                    "删去其中最大的地点的 `parent`，或写真正的上级地点",
+                    "remove the `parent` of the largest of them, or name the place that really holds it",
+                ),
             );
         }
         return;
@@ -115,8 +122,14 @@ fn check_parent(id: &PlaceId, place: &Written, written: &BTreeMap<PlaceId, Writt
     if let Some(holder) = written.get(parent).filter(|holder| holder.kind > place.kind) {
         problems.at(
             spot,
-            format!("a {} cannot be in a {}: '{id}' in '{parent}'", place.kind, holder.kind),
-            "name a larger place: campus, building, floor, room go from large to small",
+            (
+                format!("{} 不能在 {} 里：'{id}' 在 '{parent}' 里", place.kind, holder.kind),
+                format!("a {} cannot be in a {}: '{id}' in '{parent}'", place.kind, holder.kind),
+            ),
+            (
+                "写更大的地点：从大到小是 campus、building、floor、room",
+                "name a larger place: campus, building, floor, room go from large to small",
+            ),
         );
     }
 }

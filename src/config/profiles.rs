@@ -29,11 +29,11 @@ impl ProfileSet {
                 problems.add(Problem {
                     spot: Spot { file: file.as_str().into(), line: 1, column: 1, text: String::new() },
                     message: Text::new(
-                        format!("有两个设备模板都叫 '{id}'；先一个在 {first}"),
+                        format!("有两个设备模板都叫 '{id}'；第一个在 {first}"),
                         format!("there are two device profiles '{id}'; the first is in {first}"),
                     ),
                     advice: Text::new(
-                        "各起一个 id，或删去其中一个文件",
+                        "各用一个编号，或删去其中一个文件",
                         "give each its own id, or remove one of the files",
                     ),
                 });

@@ -3,7 +3,7 @@
 use super::attached::{Attached, Unreadable};
 use super::device::Around;
 use super::ground::Drawing;
-use super::names::{Names, at};
+use super::names::{Names, What, at};
 use super::profiles::ProfileSet;
 use super::rule::Undecided;
 use super::{
@@ -11,9 +11,13 @@ use super::{
     listener, place, privacy, response, rule, site, source,
 };
 use crate::document::{Document, Problem, Problems, Reader, Spot};
+use crate::model::Text;
 use crate::rules::{self, Rule, World};
 use std::collections::BTreeSet;
 use std::path::Path;
+
+/// The word for a rule.
+const RULE: What = ("规则", "rule");
 
 /// What a configuration is made of.
 pub struct Sources<'a> {
@@ -61,18 +65,21 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
 
     let campus = campus::campus(once(&roots, "campus"));
     let (alarms, duty) = alarm::alarms(once(&roots, "alarms"), &zone);
-    let mut place_names = Names::of("place");
+    let mut place_names = Names::of(("地点", "place"));
     let mut drawing = Drawing::default();
     let around = place::Around { calendars: &calendars, sources };
     let places = place::places(every(&roots, "place"), &mut place_names, &around, &mut drawing, problems);
-    let mut bus_names = Names::of("bus");
+    let mut bus_names = Names::of(("总线", "bus"));
     let mut buses = bus::buses(every(&roots, "bus"), &mut bus_names, gateway, sources);
-    let mut device_names = Names::of("device");
+    let mut device_names = Names::of(("设备", "device"));
     let around = Around { places: &place_names, bus_names: &bus_names, buses: &buses, sources };
     let mut devices = device::devices(every(&roots, "device"), &mut device_names, &around, &mut drawing);
     listener::attach(&mut buses, std::mem::take(&mut devices.logins), problems);
-    let destinations =
-        destination::destinations(every(&roots, "destination"), &mut Names::of("destination"), sources);
+    let destinations = destination::destinations(
+        every(&roots, "destination"),
+        &mut Names::of(("平台", "destination")),
+        sources,
+    );
 
     let world = World {
         devices: devices.watched,
@@ -94,21 +101,21 @@ pub fn parse(sources: &Sources<'_>, problems: &Problems) -> Option<Config> {
     drawing.contacts(every(&roots, "contact"));
     let ground = drawing.finish(&places, problems);
     let mut cautions = rule::cautions(every(&readers(ruling, &Problems::new()), "rule"), &rules);
-    let written_rules = rule::written(every(&readers(ruling, &Problems::new()), "rule"), &rules);
+    let written_rules = rule::written(every(&readers(ruling, &Problems::new()), "rule"), &rules, &world);
     let around = alarm::Around {
         places: &places,
         place_names: &place_names,
         device_names: &device_names,
         calendar: &world.calendar,
     };
-    let areas = alarm::areas(every(&roots, "area"), &mut Names::of("area"), &around);
+    let areas = alarm::areas(every(&roots, "area"), &mut Names::of(("防区", "area")), &around);
     let always = rules::always(&world);
     let rule_names = rule_names(documents.iter().chain(&other), &always);
     let around = control::Around { device_names: &device_names, devices: &devices.good, rules: &rule_names };
     let mut controls = control::controls(once(&roots, "controls"), every(&roots, "control"), &around);
     let control_names = every(&roots, "control").iter().filter_map(|table| table.text_opt("id")).collect();
     let around = channel::Around { gateway, controls: &controls, control_names: &control_names, sources };
-    let mut channel_names = Names::of("channel");
+    let mut channel_names = Names::of(("渠道", "channel"));
     let channels = channel::channels(every(&roots, "channel"), &mut channel_names, &around);
     let around = response::Around {
         place_names: &place_names,
@@ -192,7 +199,7 @@ fn read_rules(
         if any_device_unknown {
             undecided.note_choices(&tables, places);
         }
-        rule::rules(tables, &mut Names::of("rule"), world, drawing)
+        rule::rules(tables, &mut Names::of(RULE), world, drawing)
     };
     undecided.pass_on(heard, problems);
     rules
@@ -204,7 +211,7 @@ pub fn rules(files: &[(String, String)], world: &World, problems: &Problems) -> 
     let documents: Vec<Document<'_>> =
         files.iter().map(|(file, text)| Document::parse(file, text, problems)).collect();
     let roots: Vec<Reader<'_>> = documents.iter().map(|d| d.reader(problems)).collect();
-    rule::rules(every(&roots, "rule"), &mut Names::of("rule"), world, &mut Drawing::default())
+    rule::rules(every(&roots, "rule"), &mut Names::of(RULE), world, &mut Drawing::default())
 }
 
 /// The ids of all rules, also of those that have a problem, which is told already.
@@ -228,10 +235,14 @@ fn once<'d>(roots: &[Reader<'d>], key: &str) -> Option<Reader<'d>> {
     for root in roots {
         let Some(table) = root.table_opt(key) else { continue };
         if let Some(first) = &found {
+            let first = at(&first.here());
             root.problem(
                 key,
-                format!("there are two tables [{key}]; the first is at {}", at(&first.here())),
-                "keep one of them and move its keys there",
+                (
+                    format!("有两个表 [{key}]；第一个在 {first}"),
+                    format!("there are two tables [{key}]; the first is at {first}"),
+                ),
+                ("留下一个，另一个的键移过去", "keep one of them and move its keys there"),
             );
         } else {
             found = Some(table);
@@ -253,8 +264,11 @@ fn read_site(roots: &[Reader<'_>], sources: &Sources<'_>, problems: &Problems) -
         let file = sources.files.first().map_or("gateway.toml", |(file, _)| file.as_str());
         problems.add(Problem {
             spot: Spot { file: file.into(), line: 1, column: 1, text: String::new() },
-            message: "the table [site] is missing".into(),
-            advice: "add a line `[site]`, and below it `gateway = \"gw-1\"` and `name = \"…\"`".into(),
+            message: Text::new("缺少表 [site]", "the table [site] is missing"),
+            advice: Text::new(
+                "加一行 `[site]`，下面写 `gateway = \"gw-1\"` 和 `name = \"…\"`",
+                "add a line `[site]`, and below it `gateway = \"gw-1\"` and `name = \"…\"`",
+            ),
         });
     }
     None

@@ -7,15 +7,15 @@ use crate::alarm::DRILL_RULES;
 use crate::document::{Problem, Problems, Reader, Spot};
 use crate::model::alarm::RESPONSE_RULES;
 use crate::model::{PlaceId, RuleId, Text};
-use crate::rules::{RULE_KINDS, Rule, RuleKind, Watch, World};
+use crate::rules::{RULE_KINDS, Rule, RuleKind, Watch, World, says};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rules with such ids are always on and cannot be written; what the others find is of a drill or of a response.
-const RESERVED: [(&str, &str); 3] = [
-    ("always.", "the rules that are always on"),
-    (DRILL_RULES, "alarms of drills"),
-    (RESPONSE_RULES, "responses"),
+const RESERVED: [(&str, (&str, &str)); 3] = [
+    ("always.", ("始终启用的规则", "the rules that are always on")),
+    (DRILL_RULES, ("演练报警", "alarms of drills")),
+    (RESPONSE_RULES, ("应急响应", "responses")),
 ];
 
 /// Reads every rule.
@@ -30,9 +30,13 @@ pub(super) fn rules(
     for reader in readers {
         let id = names.declare(&reader, RuleId::new);
         let reserved = |id: &RuleId| RESERVED.into_iter().find(|(prefix, _)| id.as_str().starts_with(prefix));
-        if let Some((prefix, whose)) = id.as_ref().and_then(reserved) {
-            let message = format!("ids that begin with '{prefix}' belong to {whose}");
-            reader.problem("id", message, "write another id; these need not be written");
+        if let Some((prefix, (zh, en))) = id.as_ref().and_then(reserved) {
+            let message = (
+                format!("以 '{prefix}' 开头的编号留给{zh}"),
+                format!("ids that begin with '{prefix}' belong to {en}"),
+            );
+            let advice = ("换一个编号；那些不用写", "write another id; these need not be written");
+            reader.problem("id", message, advice);
         }
         drawing.rule(&reader);
         let Some(kind) = reader.word("kind", &kinds) else { continue };
@@ -74,7 +78,7 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
                     format!("the rule '{id}' says the same as '{}'", first.get()),
                 ),
                 advice: Text::new(
-                    "留下一条：否则各报一次警",
+                    "留下一条：否则各自报警",
                     "keep one of them: each would raise an alarm of its own",
                 ),
             }),
@@ -84,20 +88,17 @@ pub(super) fn cautions(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec
     cautions
 }
 
-/// Keys of a rule that are told by themselves, or that say nothing of when it raises an alarm.
-const TOLD_APART: [&str; 10] =
-    ["id", "kind", "devices", "class", "place", "point", "points", "alarm_class", "priority", "steps"];
-
 /// The rules as they were written, for those who look at them.
-pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec<WrittenRule> {
+pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>], world: &World) -> Vec<WrittenRule> {
     let written = |reader: Reader<'_>| {
         let id = reader.text_opt("id")?;
         let rule = rules.iter().find(|rule| rule.id().as_str() == id)?;
         let kind = reader.text_opt("kind")?;
+        let kind = RULE_KINDS.iter().find(|known| known.name == kind)?;
         let header = rule.header()?;
         Some(WrittenRule {
             id: rule.id().clone(),
-            kind: RULE_KINDS.iter().find(|known| known.name == kind)?,
+            kind,
             spot: reader.spot("id"),
             class: header.class,
             priority: header.priority,
@@ -107,7 +108,7 @@ pub(super) fn written(readers: Vec<Reader<'_>>, rules: &[Box<dyn Rule>]) -> Vec<
             },
             points: if rule.points().is_empty() { rule.periods() } else { rule.points() },
             place: reader.text_opt("place").and_then(|place| PlaceId::new(&place).ok()),
-            says: reader.written_without(&TOLD_APART).replace(',', ", "),
+            says: says(&reader, kind, world),
             never: rule.never(),
         })
     };

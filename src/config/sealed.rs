@@ -1,5 +1,6 @@
 //! Secrets that are sealed in their files: what is read there is of no use without the key of this machine.
 
+use crate::model::Text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -21,6 +22,16 @@ pub enum Sealed {
     /// It was sealed with another key, or changed since.
     #[error("it was sealed with another key than this machine's, or changed since")]
     OtherKey,
+}
+
+impl From<Sealed> for Text {
+    fn from(why: Sealed) -> Self {
+        let zh = match why {
+            Sealed::Broken => "加密的内容坏了",
+            Sealed::OtherKey => "是用别的机器的密钥加密的，或加密后改动过",
+        };
+        Self::new(zh, why.to_string())
+    }
 }
 
 impl fmt::Debug for SealKey {

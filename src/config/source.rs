@@ -3,10 +3,12 @@
 use super::attached::{certificates_opt, secret};
 use super::bus::login;
 use super::fields::{millis, number, secs, url};
+use super::listener::listen_advice;
 use super::resolve::Sources;
+use super::site::socket;
 use super::{Device, Network, PullFrom, Push, Receiver, ServerTls, Stream};
 use crate::document::Reader;
-use crate::model::{DeviceId, Secret};
+use crate::model::{DeviceId, Secret, Text};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeMap;
@@ -38,14 +40,9 @@ fn private_networks() -> Vec<Network> {
 
 /// The address and port to listen on.
 pub(super) fn listen(reader: &Reader<'_>, example: &str) -> Option<SocketAddr> {
-    let advice = format!("write an address of this machine and a port, such as \"{example}\"");
-    reader.parsed("listen", &advice, |text| {
-        let parsed = text.replacen("localhost:", "127.0.0.1:", 1).parse::<SocketAddr>();
-        match parsed {
-            Ok(address) if address.port() == 0 => Err("port 0 is no port to send to".to_owned()),
-            Ok(address) => Ok(address),
-            Err(_) => Err(format!("\"{text}\" is not an address with a port")),
-        }
+    reader.parsed("listen", listen_advice(example), |text| match socket(text)? {
+        address if address.port() == 0 => Err(Text::new("不能向端口 0 发送", "port 0 is no port to send to")),
+        address => Ok(address),
     })
 }
 
@@ -58,8 +55,11 @@ pub(super) fn networks(reader: &Reader<'_>) -> Vec<Network> {
     if written.is_empty() {
         reader.problem(
             "from",
-            "'from' names no network",
-            "write networks, as in `from = [\"192.168.1.0/24\"]`",
+            ("'from' 没有写网段", "'from' names no network"),
+            (
+                "写网段，如 `from = [\"192.168.1.0/24\"]`",
+                "write networks, as in `from = [\"192.168.1.0/24\"]`",
+            ),
         );
     }
     let network = |text: &str| -> Option<Network> {
@@ -75,8 +75,14 @@ pub(super) fn networks(reader: &Reader<'_>) -> Vec<Network> {
             Some(network) => networks.push(network),
             None => reader.problem(
                 "from",
-                format!("'from': \"{text}\" is no network"),
-                "write an address, or an address and how many of its bits count, as in \"192.168.1.0/24\"",
+                (
+                    format!("'from'：\"{text}\" 不是网段"),
+                    format!("'from': \"{text}\" is no network"),
+                ),
+                (
+                    "写地址，或地址加上有效位数，如 \"192.168.1.0/24\"",
+                    "write an address, or an address and how many of its bits count, as in \"192.168.1.0/24\"",
+                ),
             ),
         }
     }
@@ -92,9 +98,15 @@ pub(super) fn push(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Push> {
     if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback() && !has_tls && !plain) {
         reader.problem(
             "listen",
-            format!("'listen' is {listen} without TLS: whoever is on this network can read what terminals send"),
-            "add `cert_file` and `key_file`, or `allow_plain = true` where the terminals cannot speak TLS and have a \
-             network of their own",
+            (
+                format!("'listen' 是 {listen} 而没有 TLS：同一网络里的人能看到终端发的内容"),
+                format!("'listen' is {listen} without TLS: whoever is on this network can read what terminals send"),
+            ),
+            (
+                "加上 `cert_file` 和 `key_file`；终端不支持 TLS 而网络又是单独的，写 `allow_plain = true`",
+                "add `cert_file` and `key_file`, or `allow_plain = true` where the terminals cannot speak TLS and \
+                 have a network of their own",
+            ),
         );
     }
     let login = login(reader, sources);
@@ -121,8 +133,12 @@ fn server_tls(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Option<Serve
     }
     for (key, other) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
         if !reader.has(key) {
-            let message = format!("'{other}' has no meaning without '{key}'");
-            reader.problem(other, message, format!("add `{key} = \"…\"`"));
+            let message = (
+                format!("没有 '{key}' 时 '{other}' 没有用处"),
+                format!("'{other}' has no meaning without '{key}'"),
+            );
+            let advice = (format!("加上 `{key} = \"…\"`"), format!("add `{key} = \"…\"`"));
+            reader.problem(other, message, advice);
         }
     }
     let cert_pem = certificates_opt(reader, "cert_file", sources);
@@ -136,8 +152,11 @@ fn is_key(reader: &Reader<'_>, key: &Secret) -> bool {
     if !good {
         reader.problem(
             "key_file",
-            "the file of 'key_file' holds no private key",
-            "write the path of a PEM file; it contains the line -----BEGIN PRIVATE KEY-----",
+            ("'key_file' 的文件里没有私钥", "the file of 'key_file' holds no private key"),
+            (
+                "写 PEM 文件的路径；其中有 -----BEGIN PRIVATE KEY----- 这一行",
+                "write the path of a PEM file; it contains the line -----BEGIN PRIVATE KEY-----",
+            ),
         );
     }
     good
@@ -179,8 +198,8 @@ pub(super) fn lowest_first(reader: &Reader<'_>) -> bool {
 /// An address and, behind `#`, one part of the device.
 pub(super) fn with_part(
     text: &str,
-    address: impl FnOnce(&str) -> Result<String, String>,
-) -> Result<String, String> {
+    address: impl FnOnce(&str) -> Result<String, Text>,
+) -> Result<String, Text> {
     let (whole, part) = match text.split_once('#') {
         Some((whole, part)) => (whole, Some(part)),
         None => (text, None),
@@ -188,18 +207,20 @@ pub(super) fn with_part(
     let whole = address(whole.trim())?;
     match part.map(str::trim) {
         None => Ok(whole),
-        Some(part) if part.is_empty() || part.len() > MAX_PART_BYTES => {
-            Err(format!("the part behind '#' is not 1 to {MAX_PART_BYTES} characters long"))
-        }
-        Some(part) if part.chars().any(|c| c.is_control() || c == '#') => {
-            Err("the part behind '#' has a character that no part has".into())
-        }
+        Some(part) if part.is_empty() || part.len() > MAX_PART_BYTES => Err(Text::new(
+            format!("'#' 后面的部分不是 1 到 {MAX_PART_BYTES} 个字符"),
+            format!("the part behind '#' is not 1 to {MAX_PART_BYTES} characters long"),
+        )),
+        Some(part) if part.chars().any(|c| c.is_control() || c == '#') => Err(Text::new(
+            "'#' 后面的部分里有不能用的字符",
+            "the part behind '#' has a character that no part has",
+        )),
         Some(part) => Ok(format!("{whole}#{part}")),
     }
 }
 
 /// A terminal's MAC or IP address in one way of writing, or its serial number as it is.
-pub(super) fn terminal(text: &str) -> Result<String, String> {
+pub(super) fn terminal(text: &str) -> Result<String, Text> {
     if let Some(mac) = mac(text) {
         return Ok(mac);
     }
@@ -223,40 +244,48 @@ pub fn mac(text: &str) -> Option<String> {
 }
 
 /// A serial number as a terminal sends it.
-pub(super) fn serial_number(text: &str) -> Result<String, String> {
+pub(super) fn serial_number(text: &str) -> Result<String, Text> {
     let plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     if plain && (1..=MAX_PART_BYTES).contains(&text.len()) {
         Ok(text.to_owned())
     } else {
-        Err(format!("this is not 1 to {MAX_PART_BYTES} visible characters without spaces"))
+        Err(Text::new(
+            format!("这不是 1 到 {MAX_PART_BYTES} 个不带空格的可见字符"),
+            format!("this is not 1 to {MAX_PART_BYTES} visible characters without spaces"),
+        ))
     }
 }
 
 /// The number of a fire transmitter.
-pub(super) fn fire_address(text: &str) -> Result<String, String> {
+pub(super) fn fire_address(text: &str) -> Result<String, Text> {
     match text.parse::<u64>() {
         Ok(number) if number <= MAX_FIRE_ADDRESS => Ok(number.to_string()),
-        _ => Err(format!("this is no number from 0 to {MAX_FIRE_ADDRESS}")),
+        _ => Err(Text::new(
+            format!("这不是 0 到 {MAX_FIRE_ADDRESS} 的数字"),
+            format!("this is no number from 0 to {MAX_FIRE_ADDRESS}"),
+        )),
     }
 }
 
 /// The account of an intrusion panel (SIA DC-09: 3 to 16 hexadecimal digits).
-pub(super) fn account(text: &str) -> Result<String, String> {
+pub(super) fn account(text: &str) -> Result<String, Text> {
     if (3..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         Ok(text.to_ascii_uppercase())
     } else {
-        Err("this is not 3 to 16 digits or letters A to F".into())
+        Err(Text::new("这不是 3 到 16 位数字或字母 A 到 F", "this is not 3 to 16 digits or letters A to F"))
     }
 }
 
 /// The base URL of a camera or terminal, with the part behind `#`.
-pub(super) fn base_url(text: &str) -> Result<String, String> {
-    let parsed = Url::parse(text).map_err(|error| format!("this is not a URL: {error}"))?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(format!("it begins with {}:", parsed.scheme()));
+pub(super) fn base_url(text: &str) -> Result<String, Text> {
+    let parsed = Url::parse(text)
+        .map_err(|error| Text::new(format!("这不是 URL：{error}"), format!("this is not a URL: {error}")))?;
+    let scheme = parsed.scheme();
+    if !matches!(scheme, "http" | "https") {
+        return Err(Text::new(format!("它以 {scheme}: 开头"), format!("it begins with {scheme}:")));
     }
     if parsed.host_str().is_none_or(str::is_empty) || parsed.query().is_some() {
-        return Err("it has no host, or a query".into());
+        return Err(Text::new("它没有主机，或带了 '?'", "it has no host, or a query"));
     }
     Ok(parsed.as_str().trim_end_matches('/').to_owned())
 }
@@ -266,16 +295,23 @@ pub(super) fn pull_from(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Pu
     let login = login(reader, sources);
     if !reader.has("pull_url") {
         if login.is_some() {
-            let message = "'username' has no meaning without 'pull_url'";
-            reader.problem("username", message, "add `pull_url = \"http://…\"`, or remove the login");
+            let message =
+                ("没有 'pull_url' 时 'username' 没有用处", "'username' has no meaning without 'pull_url'");
+            let advice = (
+                "加上 `pull_url = \"http://…\"`，或删去登录",
+                "add `pull_url = \"http://…\"`, or remove the login",
+            );
+            reader.problem("username", message, advice);
         }
         return None;
     }
     let url = url(reader, "pull_url", "http://192.168.1.64");
     if login.is_none() && !reader.has("username") && !reader.has("password_file") {
-        let advice =
-            "add `username = \"…\"` and `password_file = \"secrets/…\"`: terminals give nothing without";
-        reader.problem("pull_url", "'pull_url' has no login", advice);
+        let advice = (
+            "加上 `username = \"…\"` 和 `password_file = \"secrets/…\"`：不登录，终端什么也不给",
+            "add `username = \"…\"` and `password_file = \"secrets/…\"`: terminals give nothing without",
+        );
+        reader.problem("pull_url", ("'pull_url' 没有登录", "'pull_url' has no login"), advice);
     }
     Some(PullFrom { url: url?, login: login? })
 }
@@ -283,8 +319,11 @@ pub(super) fn pull_from(reader: &Reader<'_>, sources: &Sources<'_>) -> Option<Pu
 /// The same for a device on a bus that cannot use it; of a bus that is not known nothing can be said.
 pub(super) fn no_pull_from(reader: &Reader<'_>, known: bool) {
     if reader.has("pull_url") && known {
-        let message = "'pull_url' of a device is for buses of the kind \"http-push\" alone";
-        reader.problem("pull_url", message, "remove it");
+        let message = (
+            "设备的 'pull_url' 只用于 \"http-push\" 类的总线",
+            "'pull_url' of a device is for buses of the kind \"http-push\" alone",
+        );
+        reader.problem("pull_url", message, ("删去", "remove it"));
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How far back alarms are counted, milliseconds: 30 days.
 const COUNTED_MS: i64 = 30 * 24 * 3_600_000;
-/// Most devices and points that are named.
+/// Most devices that are named.
 const NAMED: usize = 3;
 
 /// The route.
@@ -44,7 +44,7 @@ struct View {
     /// The devices that it watches; null is all.
     devices: Option<Vec<String>>,
     points: Vec<String>,
-    /// What it watches, and its limits as they were written.
+    /// What it watches, and its limits in words.
     says: Text,
     file: String,
     line: usize,
@@ -78,7 +78,7 @@ async fn list(State(console): State<Console>) -> Result<Json<Rows>, Problem> {
             class: rule.class,
             place: rule.place.as_ref().map(ToString::to_string),
             devices: rule.devices.as_ref().map(|all| all.iter().map(ToString::to_string).collect()),
-            says: says(rule, &points, &console.devices),
+            says: says(rule, &console.devices),
             points,
             file: rule.spot.file.to_string(),
             line: rule.spot.line,
@@ -91,8 +91,8 @@ async fn list(State(console): State<Console>) -> Result<Json<Rows>, Problem> {
     Ok(Json(Rows { rows: console.work.rules.iter().map(row).collect() }))
 }
 
-/// What is watched and the limits, in a line.
-fn says(rule: &WrittenRule, points: &[String], devices: &BTreeMap<DeviceId, Device>) -> Text {
+/// Who is watched and the limits, in a line.
+fn says(rule: &WrittenRule, devices: &BTreeMap<DeviceId, Device>) -> Text {
     let named: Vec<&str> = rule
         .devices
         .iter()
@@ -109,12 +109,11 @@ fn says(rule: &WrittenRule, points: &[String], devices: &BTreeMap<DeviceId, Devi
             format!("{} and {} more", named.join(", "), many - NAMED),
         ),
     };
-    let points = points.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    let parts = |whom: String| {
-        let parts = [whom, points.clone(), rule.says.clone()];
+    let parts = |whom: String, limits: &str| {
+        let parts = [whom.as_str(), limits];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
     };
-    Text::new(parts(zh), parts(en))
+    Text::new(parts(zh, &rule.says.zh), parts(en, &rule.says.en))
 }
 
 /// What rules of a kind are for.

@@ -80,10 +80,10 @@ impl<'t> Document<'t> {
                 document.broken.push(span.start);
                 let advice = syntax_advice(error.message(), document.line(spot.line), &spot.text);
                 let message = Text::new(
-                    format!("这不是 TOML：{}", error.message()),
+                    format!("这不是 TOML：{}", in_chinese(error.message())),
                     format!("this is not TOML: {}", error.message()),
                 );
-                problems.add(Problem { spot, message, advice: advice.into() });
+                problems.add(Problem { spot, message, advice });
             }
         }
         document
@@ -118,16 +118,34 @@ impl<'t> Document<'t> {
     }
 }
 
+/// The parser's commonest words, for those who read Chinese; its others stay as they are.
+fn in_chinese(message: &str) -> &str {
+    match message {
+        "duplicate key" => "同一个键写了两次",
+        "string values must be quoted, expected literal string" => "文本没有放在引号里",
+        other => other,
+    }
+}
+
 /// What to write instead of a line that is not TOML, by the slips people make most.
-fn syntax_advice(message: &str, line: &str, text: &str) -> &'static str {
+fn syntax_advice(message: &str, line: &str, text: &str) -> Text {
     if message.contains("duplicate key") {
-        "keep one of the two"
+        Text::new("两个里留下一个", "keep one of the two")
     } else if line.contains(['“', '”', '‘', '’', '＝', '［', '］', '＂']) {
-        "write plain \" = [ ] instead of full-width ones (请用英文输入法的引号、等号和方括号)"
+        Text::new(
+            "请用英文输入法的引号、等号和方括号：\" = [ ]",
+            "write plain \" = [ ] instead of full-width ones",
+        )
     } else if text.starts_with(|c: char| c.is_ascii_digit()) {
-        "a number has digits only; a text goes in double quotes"
+        Text::new(
+            "数字里只能有数字；文本要放在双引号里",
+            "a number has digits only; a text goes in double quotes",
+        )
     } else {
-        "write `key = value` lines under `[table]` headings; texts go in double quotes"
+        Text::new(
+            "在 `[表]` 的下面一行一行写 `键 = 值`；文本放在双引号里",
+            "write `key = value` lines under `[table]` headings; texts go in double quotes",
+        )
     }
 }
 

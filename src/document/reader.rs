@@ -4,7 +4,6 @@ use super::{Document, Problem, Problems, Spot};
 use crate::model::Text;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
@@ -88,7 +87,9 @@ impl<'d> Reader<'d> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn missing(&self, key: &str, advice: &str) {
+    /// `value` is what to write behind the key.
+    fn missing(&self, key: &str, value: impl Into<Text>) {
+        let value = value.into();
         let mut spot = self.here();
         if spot.text.is_empty() && !self.path.is_empty() {
             spot.text = format!("[{}]", self.path);
@@ -99,18 +100,19 @@ impl<'d> Reader<'d> {
                 format!("缺少 '{}'", self.name(key)),
                 format!("'{}' is missing", self.name(key)),
             ),
-            advice: Text::new(format!("加上 `{key} = {advice}`"), format!("add `{key} = {advice}`")),
+            advice: Text::new(format!("加上 `{key} = {}`", value.zh), format!("add `{key} = {}`", value.en)),
         });
     }
 
-    fn wrong(&self, key: &str, node: &Node<'_>, expected: &str) {
+    fn wrong(&self, key: &str, node: &Node<'_>, expected: &Text) {
         if self.is_broken(node) {
             return;
         }
+        let (zh, en) = told(node.get_ref());
         self.problems.at(
             &self.document.spot(node.span()),
-            format!("'{}' is {}", self.name(key), told(node.get_ref())),
-            format!("write {expected}"),
+            (format!("'{}' 写成了{zh}", self.name(key)), format!("'{}' is {en}", self.name(key))),
+            write(expected),
         );
     }
 
@@ -120,7 +122,7 @@ impl<'d> Reader<'d> {
         match node.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
             _ => {
-                self.wrong(key, node, "a text in double quotes");
+                self.wrong(key, node, &a_text());
                 None
             }
         }
@@ -129,37 +131,43 @@ impl<'d> Reader<'d> {
     /// A text that must be there.
     pub fn text(&self, key: &str) -> Option<String> {
         if !self.has(key) {
-            self.missing(key, "\"…\"");
+            self.missing(key, Text::same("\"…\""));
         }
         self.text_opt(key)
     }
 
     /// A text turned into something else by `parse`; its error is the message and `advice` says what to write.
-    pub fn parsed_opt<T, E: Display>(
+    pub fn parsed_opt<T, E: Into<Text>>(
         &self,
         key: &str,
-        advice: &str,
+        advice: impl Into<Text>,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.text_opt(key)?;
         match parse(&text) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.problem(key, format!("'{}': {error}", self.name(key)), advice);
+                let (name, error) = (self.name(key), error.into());
+                self.problem(
+                    key,
+                    (format!("'{name}'：{}", error.zh), format!("'{name}': {}", error.en)),
+                    advice,
+                );
                 None
             }
         }
     }
 
     /// As [`Reader::parsed_opt`], but must be there.
-    pub fn parsed<T, E: Display>(
+    pub fn parsed<T, E: Into<Text>>(
         &self,
         key: &str,
-        advice: &str,
+        advice: impl Into<Text>,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
+        let advice = advice.into();
         if !self.has(key) {
-            self.missing(key, &format!("\"…\"   ({advice})"));
+            self.missing(key, (format!("\"…\"   （{}）", advice.zh), format!("\"…\"   ({})", advice.en)));
         }
         self.parsed_opt(key, advice, parse)
     }
@@ -170,7 +178,12 @@ impl<'d> Reader<'d> {
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
         if found.is_none() {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            self.problem(key, format!("'{}' cannot be \"{text}\"", self.name(key)), one_of(&text, &known));
+            let name = self.name(key);
+            self.problem(
+                key,
+                (format!("'{name}' 不能写 \"{text}\""), format!("'{name}' cannot be \"{text}\"")),
+                one_of(&text, &known),
+            );
         }
         found
     }
@@ -179,7 +192,7 @@ impl<'d> Reader<'d> {
     pub fn word<T: Clone>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
         if !self.has(key) {
             let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-            self.missing(key, &known.join(" | "));
+            self.missing(key, Text::same(known.join(" | ")));
         }
         self.word_opt(key, words)
     }
@@ -187,7 +200,9 @@ impl<'d> Reader<'d> {
     /// A whole number within a range.
     pub fn integer_opt(&self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
         let node = self.look(key)?;
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let (least, most) = (range.start(), range.end());
+        let expected =
+            Text::new(format!(" {least} 到 {most} 的整数"), format!("a whole number from {least} to {most}"));
         let value = match node.get_ref() {
             DeValue::Integer(digits) => whole(digits),
             _ => {
@@ -197,15 +212,24 @@ impl<'d> Reader<'d> {
         };
         let value = value.filter(|v| range.contains(v));
         if value.is_none() {
-            self.problem(key, format!("'{}' is out of range", self.name(key)), format!("write {expected}"));
+            self.problem(key, self.out_of_range(key), write(&expected));
         }
         value
+    }
+
+    fn out_of_range(&self, key: &str) -> Text {
+        let name = self.name(key);
+        Text::new(format!("'{name}' 超出范围"), format!("'{name}' is out of range"))
     }
 
     /// A whole number within a range, that must be there.
     pub fn integer(&self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
         if !self.has(key) {
-            self.missing(key, &format!("{}   ({} to {})", range.start(), range.start(), range.end()));
+            let (least, most) = (range.start(), range.end());
+            self.missing(
+                key,
+                (format!("{least}   （{least} 到 {most}）"), format!("{least}   ({least} to {most})")),
+            );
         }
         self.integer_opt(key, range)
     }
@@ -218,17 +242,16 @@ impl<'d> Reader<'d> {
             DeValue::Integer(digits) => whole(digits).map(|v| v as f64),
             DeValue::Float(digits) => digits.as_str().parse().ok(),
             _ => {
-                self.wrong(key, node, "a number");
+                self.wrong(key, node, &Text::new("数字", "a number"));
                 return None;
             }
         };
         let value = value.filter(|v| range.contains(v));
         if value.is_none() {
-            self.problem(
-                key,
-                format!("'{}' is out of range", self.name(key)),
-                format!("write a number from {} to {}", range.start(), range.end()),
-            );
+            let (least, most) = (range.start(), range.end());
+            let advice =
+                (format!("写 {least} 到 {most} 的数"), format!("write a number from {least} to {most}"));
+            self.problem(key, self.out_of_range(key), advice);
         }
         value
     }
@@ -236,7 +259,7 @@ impl<'d> Reader<'d> {
     /// A number within a range, that must be there.
     pub fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
         if !self.has(key) {
-            self.missing(key, "<number>");
+            self.missing(key, ("<数字>", "<number>"));
         }
         self.number_opt(key, range)
     }
@@ -247,17 +270,18 @@ impl<'d> Reader<'d> {
         if let DeValue::Boolean(flag) = node.get_ref() {
             return Some(*flag);
         }
-        self.wrong(key, node, "true or false");
+        self.wrong(key, node, &Text::new(" true 或 false", "true or false"));
         None
     }
 
     /// A list of texts, each with its place; missing is an empty list.
     pub fn texts(&self, key: &str) -> Vec<(String, Spot)> {
         let mut texts = Vec::new();
-        for node in self.items(key, "a list of texts: [\"…\", \"…\"]") {
+        let expected = Text::new("文本的列表：[\"…\", \"…\"]", "a list of texts: [\"…\", \"…\"]");
+        for node in self.items(key, &expected) {
             match node.get_ref() {
                 DeValue::String(text) => texts.push((text.to_string(), self.document.spot(node.span()))),
-                _ => self.wrong(key, node, "a text in double quotes"),
+                _ => self.wrong(key, node, &a_text()),
             }
         }
         texts
@@ -282,11 +306,14 @@ impl<'d> Reader<'d> {
 
     /// A list of which each entry is a text or a list of texts, each with its place; missing is an empty list.
     pub fn text_groups(&self, key: &str) -> Vec<Vec<(String, Spot)>> {
-        let expected = "a list of texts, or of lists of texts: [\"…\", [\"…\", \"…\"]]";
+        let expected = Text::new(
+            "文本的列表，每项也可以是文本的列表：[\"…\", [\"…\", \"…\"]]",
+            "a list of texts, or of lists of texts: [\"…\", [\"…\", \"…\"]]",
+        );
         let text = |node: &'d Node<'d>| match node.get_ref() {
             DeValue::String(text) => Some((text.to_string(), self.document.spot(node.span()))),
             _ => {
-                self.wrong(key, node, "a text in double quotes");
+                self.wrong(key, node, &a_text());
                 None
             }
         };
@@ -294,13 +321,13 @@ impl<'d> Reader<'d> {
             DeValue::Array(inner) => inner.iter().filter_map(text).collect(),
             _ => text(node).into_iter().collect(),
         };
-        self.items(key, expected).map(group).filter(|group: &Vec<_>| !group.is_empty()).collect()
+        self.items(key, &expected).map(group).filter(|group: &Vec<_>| !group.is_empty()).collect()
     }
 
     /// A list of numbers, each with its place; missing is an empty list.
     pub fn numbers(&self, key: &str) -> Vec<(f64, Spot)> {
         let mut numbers = Vec::new();
-        for node in self.items(key, "a list of numbers: [1, 2.5]") {
+        for node in self.items(key, &Text::new("数字的列表：[1, 2.5]", "a list of numbers: [1, 2.5]")) {
             let value = match node.get_ref() {
                 #[expect(clippy::cast_precision_loss, reason = "register words are far below 2^53")]
                 DeValue::Integer(digits) => whole(digits).map(|v| v as f64),
@@ -309,13 +336,13 @@ impl<'d> Reader<'d> {
             };
             match value {
                 Some(value) => numbers.push((value, self.document.spot(node.span()))),
-                None => self.wrong(key, node, "a number"),
+                None => self.wrong(key, node, &Text::new("数字", "a number")),
             }
         }
         numbers
     }
 
-    fn items(&self, key: &str, expected: &str) -> impl Iterator<Item = &'d Node<'d>> {
+    fn items(&self, key: &str, expected: &Text) -> impl Iterator<Item = &'d Node<'d>> {
         let node = self.look(key);
         let array = node.and_then(|n| n.get_ref().as_array());
         if let (Some(node), None) = (node, array) {
@@ -330,7 +357,12 @@ impl<'d> Reader<'d> {
         if let DeValue::Table(table) = node.get_ref() {
             return Some(self.inner(key, table, node.span()));
         }
-        self.wrong(key, node, &format!("a table: `[{}]` on a line of its own", self.name(key)));
+        let name = self.name(key);
+        let expected = Text::new(
+            format!("成表：`[{name}]` 单独一行"),
+            format!("a table: `[{name}]` on a line of its own"),
+        );
+        self.wrong(key, node, &expected);
         None
     }
 
@@ -354,7 +386,11 @@ impl<'d> Reader<'d> {
 
     /// Every `[[key]]`; missing is an empty list.
     pub fn tables(&self, key: &str) -> Vec<Reader<'d>> {
-        let expected = format!("`[[{}]]` on a line of its own, once per entry", self.name(key));
+        let name = self.name(key);
+        let expected = Text::new(
+            format!("成 `[[{name}]]`，单独一行，每项一个"),
+            format!("`[[{name}]]` on a line of its own, once per entry"),
+        );
         let mut tables = Vec::new();
         for node in self.items(key, &expected) {
             match node.get_ref() {
@@ -395,11 +431,19 @@ impl<'d> Reader<'d> {
         let asked = self.asked.into_inner();
         for (key, _) in self.table.iter().filter(|(k, _)| !asked.contains(k.get_ref().as_ref())) {
             let known: Vec<&str> = asked.iter().map(String::as_str).collect();
-            let place = if self.path.is_empty() { "here".into() } else { format!("in [{}]", self.path) };
+            let (zh, en) = if self.path.is_empty() {
+                ("这里".to_owned(), "here".to_owned())
+            } else {
+                (format!("[{}] 里", self.path), format!("in [{}]", self.path))
+            };
+            let key_name = key.get_ref();
             self.problems.at(
                 &self.document.spot(key.span()),
-                format!("'{}' is not a key that is known {place}", key.get_ref()),
-                one_of(key.get_ref(), &known),
+                (
+                    format!("{zh}没有 '{key_name}' 这个键"),
+                    format!("'{key_name}' is not a key that is known {en}"),
+                ),
+                one_of(key_name, &known),
             );
         }
     }
@@ -424,17 +468,26 @@ fn plain(value: &DeValue<'_>) -> String {
     }
 }
 
-/// The type of a value in plain words.
-fn told(value: &DeValue<'_>) -> &'static str {
+/// The type of a value in plain words, in Chinese and English.
+fn told(value: &DeValue<'_>) -> (&'static str, &'static str) {
     match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a decimal point",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or time without quotes",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
+        DeValue::String(_) => ("文本", "a text"),
+        DeValue::Integer(_) => ("整数", "a whole number"),
+        DeValue::Float(_) => ("小数", "a number with a decimal point"),
+        DeValue::Boolean(_) => (" true 或 false", "true or false"),
+        DeValue::Datetime(_) => ("不带引号的日期或时间", "a date or time without quotes"),
+        DeValue::Array(_) => ("列表", "a list"),
+        DeValue::Table(_) => ("表", "a table"),
     }
+}
+
+fn a_text() -> Text {
+    Text::new("带双引号的文本", "a text in double quotes")
+}
+
+/// The advice to write what is expected.
+fn write(expected: &Text) -> Text {
+    Text::new(format!("写{}", expected.zh), format!("write {}", expected.en))
 }
 
 fn whole(digits: &DeInteger<'_>) -> Option<i64> {
@@ -446,19 +499,24 @@ const MAX_LISTED: usize = 32;
 
 /// Advice to write one of the known words: the nearest one if any is near, and the list, cut when it is long.
 #[must_use]
-pub fn one_of(written: &str, known: &[&str]) -> String {
+pub fn one_of(written: &str, known: &[&str]) -> Text {
     let near = known
         .iter()
         .map(|word| (distance(written, word), *word))
         .filter(|(d, word)| *d <= word.chars().count().max(3) / 3)
         .min();
-    let mut list = known.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
+    let listed: Vec<&str> = known.iter().take(MAX_LISTED).copied().collect();
+    let (mut zh, mut en) = (listed.join("、"), listed.join(", "));
     if known.len() > MAX_LISTED {
-        list.push_str(&format!(" and {} more", known.len() - MAX_LISTED));
+        let more = known.len() - MAX_LISTED;
+        zh.push_str(&format!(" 等，另有 {more} 个"));
+        en.push_str(&format!(" and {more} more"));
     }
     match near {
-        Some((_, word)) => format!("did you mean '{word}'? Known: {list}"),
-        None => format!("write one of: {list}"),
+        Some((_, word)) => {
+            Text::new(format!("是不是 '{word}'？可以写：{zh}"), format!("did you mean '{word}'? Known: {en}"))
+        }
+        None => Text::new(format!("写其中一个：{zh}"), format!("write one of: {en}")),
     }
 }
 

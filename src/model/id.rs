@@ -1,5 +1,6 @@
 //! Names a person gives to things in the configuration: short, lower-case, safe in topics, paths and metrics.
 
+use super::Text;
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::fmt;
@@ -16,6 +17,16 @@ pub const MAX_ID_LEN: usize = 64;
 pub struct BadId {
     /// The refused text, cut to 80 characters.
     pub text: String,
+}
+
+impl From<BadId> for Text {
+    fn from(bad: BadId) -> Self {
+        let zh = format!(
+            "'{}' 不能作编号：用 1 到 64 个小写字母、数字、'-'、'_'、'.'，以字母或数字开头",
+            bad.text
+        );
+        Self::new(zh, bad.to_string())
+    }
 }
 
 fn check(text: &str) -> Result<(), BadId> {

@@ -59,6 +59,12 @@ impl From<String> for Text {
     }
 }
 
+impl From<&String> for Text {
+    fn from(text: &String) -> Self {
+        Self::same(text.as_str())
+    }
+}
+
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
         Self::same(text)

@@ -36,7 +36,11 @@ impl Bits {
     fn parse_opt(reader: &Reader<'_>) -> Option<Self> {
         let number = |n: i64| u32::try_from(n).ok();
         if reader.has("bit") && reader.has("bits") {
-            reader.problem("bits", "'bit' and 'bits' are both there", "keep the one that is meant");
+            reader.problem(
+                "bits",
+                ("'bit' 和 'bits' 都写了", "'bit' and 'bits' are both there"),
+                ("留下要用的那个", "keep the one that is meant"),
+            );
         }
         if reader.has("bit") {
             let bit = reader.integer_opt("bit", 0..=31).and_then(number)?;
@@ -53,8 +57,18 @@ impl Bits {
         match whole.as_slice() {
             [first, last] if first < last => Some(Self { first: *first, last: *last }),
             _ => {
-                let advice = "write bits = [lowest, highest], counted from 0, the least significant";
-                reader.problem("bits", "'bits' is not two rising whole numbers from 0 to 31", advice);
+                let advice = (
+                    "写 bits = [最低位, 最高位]，最低有效位是 0",
+                    "write bits = [lowest, highest], counted from 0, the least significant",
+                );
+                reader.problem(
+                    "bits",
+                    (
+                        "'bits' 不是从小到大的两个 0 到 31 的整数",
+                        "'bits' is not two rising whole numbers from 0 to 31",
+                    ),
+                    advice,
+                );
                 None
             }
         }
@@ -82,8 +96,14 @@ pub(super) fn check_end(reader: &Reader<'_>, address: Option<u16>, words: u16) {
     if address.is_some_and(|a| u32::from(a) + u32::from(words) > 0x1_0000) {
         reader.problem(
             "address",
-            format!("the value has {words} registers and would end beyond register 65535"),
-            "write the 0-based address as on the wire (a manual's 40001 or 30001 is 0)",
+            (
+                format!("数值占 {words} 个寄存器，会超出寄存器 65535"),
+                format!("the value has {words} registers and would end beyond register 65535"),
+            ),
+            (
+                "写报文里的地址，从 0 起（说明书的 40001 或 30001 写 0）",
+                "write the 0-based address as on the wire (a manual's 40001 or 30001 is 0)",
+            ),
         );
     }
 }
@@ -107,22 +127,31 @@ impl Cell {
         if words == 1 && own_order.is_some_and(|o| o.low_word_first) {
             reader.problem(
                 "order",
-                "'order' swaps words, but the value has one",
-                "write \"ABCD\" or \"BADC\"",
+                ("'order' 要交换字，但数值只有一个字", "'order' swaps words, but the value has one"),
+                ("写 \"ABCD\" 或 \"BADC\"", "write \"ABCD\" or \"BADC\""),
             );
         }
         if !of_bits && format == Some(Format::Bit) {
             reader.problem(
                 "type",
-                "a register is not a bit",
-                "write `bit = …` to take one of its bits, or table = \"coil\" or \"discrete\"",
+                ("寄存器不是一位", "a register is not a bit"),
+                (
+                    "写 `bit = …` 取其中一位，或写 table = \"coil\" 或 \"discrete\"",
+                    "write `bit = …` to take one of its bits, or table = \"coil\" or \"discrete\"",
+                ),
             );
         }
         if words > max_words {
             reader.problem(
                 "type",
-                format!("the value has {words} registers, but one read may have {max_words}"),
-                "raise modbus.max_registers or choose a smaller type",
+                (
+                    format!("数值占 {words} 个寄存器，而一次最多读 {max_words} 个"),
+                    format!("the value has {words} registers, but one read may have {max_words}"),
+                ),
+                (
+                    "调大 modbus.max_registers，或改用较短的类型",
+                    "raise modbus.max_registers or choose a smaller type",
+                ),
             );
         }
         check_end(reader, address, words);
@@ -182,8 +211,11 @@ fn one_bit(reader: &Reader<'_>) -> Option<Format> {
     if format != Format::Bit {
         reader.problem(
             "type",
-            "a coil or discrete input is one bit",
-            "write type = \"bit\", or table = \"holding\" or \"input\"",
+            ("线圈和离散输入是一位", "a coil or discrete input is one bit"),
+            (
+                "写 type = \"bit\"，或写 table = \"holding\" 或 \"input\"",
+                "write type = \"bit\", or table = \"holding\" or \"input\"",
+            ),
         );
     }
     Some(Format::Bit)
@@ -195,14 +227,20 @@ fn check_bits(reader: &Reader<'_>, format: Option<Format>, bits: Option<Bits>) {
     match format {
         Some(Format::Unsigned { words }) if bits.last >= 16 * u32::from(words) => reader.problem(
             key,
-            format!("the value has {} bits, counted from 0", 16 * u32::from(words)),
-            "write type = \"u32\" for bits of two registers",
+            (
+                format!("数值有 {} 位，从 0 数起", 16 * u32::from(words)),
+                format!("the value has {} bits, counted from 0", 16 * u32::from(words)),
+            ),
+            ("要取两个寄存器的位，写 type = \"u32\"", "write type = \"u32\" for bits of two registers"),
         ),
         Some(Format::Unsigned { .. }) => {}
         _ => reader.problem(
             key,
-            "only unsigned registers have single bits",
-            "write type = \"u16\" or \"u32\", or drop the key",
+            ("只有无符号寄存器能按位取", "only unsigned registers have single bits"),
+            (
+                "写 type = \"u16\" 或 \"u32\"，或删去这个键",
+                "write type = \"u16\" or \"u32\", or drop the key",
+            ),
         ),
     }
 }

@@ -4,7 +4,7 @@
 //! two first on the line (DL/T 645-2007, annex A; CJ/T 188-2004, section 6).
 
 use super::parse::{self, Scale};
-use super::{Decoded, Point};
+use super::{Both, Decoded, Point};
 use crate::document::Reader;
 use crate::model::{Body, Doubt, PointId, PointKind, Reading, Unit};
 use std::collections::BTreeSet;
@@ -88,8 +88,14 @@ impl Digits {
         if tables.is_empty() || tables.len() > MAX_POINTS {
             reader.problem(
                 "point",
-                format!("the profile has {} points", tables.len()),
-                format!("write one `[[point]]` per quantity, 1 to {MAX_POINTS}"),
+                (
+                    format!("模板有 {} 个测点", tables.len()),
+                    format!("the profile has {} points", tables.len()),
+                ),
+                (
+                    format!("每个量写一个 `[[point]]`，1 到 {MAX_POINTS} 个"),
+                    format!("write one `[[point]]` per quantity, 1 to {MAX_POINTS}"),
+                ),
             );
         }
         let mut fields = Vec::new();
@@ -145,10 +151,13 @@ impl Digits {
 /// CJ/T 188-2004, table 1: 10h cold water, 11h hot water, 20h heat, 21h cooling, 30h gas, 40h electricity.
 fn meter_kind(reader: &Reader<'_>) -> Option<u8> {
     let table = reader.table_opt("cjt188")?;
-    let advice = "write two hexadecimal digits: \"10\" cold water, \"11\" hot water, \"20\" heat, \"30\" gas";
+    let advice = (
+        "写两位十六进制数：\"10\" 冷水、\"11\" 热水、\"20\" 热量、\"30\" 燃气",
+        "write two hexadecimal digits: \"10\" cold water, \"11\" hot water, \"20\" heat, \"30\" gas",
+    );
     let kind = table.parsed("kind", advice, |text| match u8::from_str_radix(text, 16) {
         Ok(kind @ 0x10..=0x49) if text.len() == 2 => Ok(kind),
-        _ => Err("this is no kind of meter"),
+        _ => Err(("没有这种表", "this is no kind of meter")),
     });
     table.finish();
     kind
@@ -159,15 +168,18 @@ fn identifier(reader: &Reader<'_>, standard: Standard) -> Option<Identifier> {
         Standard::Dlt645 => 8,
         Standard::Cjt188 => 4,
     };
-    let advice = format!("write {digits} hexadecimal digits, as the standard has them");
-    reader.parsed("di", &advice, |text| {
+    let advice = (
+        format!("按标准写 {digits} 位十六进制数"),
+        format!("write {digits} hexadecimal digits, as the standard has them"),
+    );
+    reader.parsed("di", advice, |text| {
         let hex = text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
         let number = if hex { u32::from_str_radix(text, 16).ok() } else { None };
         let identifier = number.map(|number| match (standard, number.to_be_bytes()) {
             (Standard::Dlt645, _) => Identifier::Dlt645(number),
             (Standard::Cjt188, [.., first, second]) => Identifier::Cjt188([first, second]),
         });
-        identifier.ok_or("this is no data identifier")
+        identifier.ok_or(("这不是数据标识", "this is no data identifier"))
     })
 }
 
@@ -183,12 +195,18 @@ fn field(reader: &Reader<'_>, standard: Standard, taken: &mut BTreeSet<PointId>)
         let width = number(reader.integer_opt("width", 1..=16)).unwrap_or(1);
         first.map(|first| Layout::Bits { first, width })
     } else {
-        reader.parsed("format", "write the digits as the standard does: \"XXXXXX.XX\"", |text| {
-            digits(text).map(|(bytes, decimals)| Layout::Digits { bytes, decimals, signed })
-        })
+        reader.parsed(
+            "format",
+            ("按标准的写法写数位：\"XXXXXX.XX\"", "write the digits as the standard does: \"XXXXXX.XX\""),
+            |text| digits(text).map(|(bytes, decimals)| Layout::Digits { bytes, decimals, signed }),
+        )
     };
     if unit_byte && !matches!(layout, Some(Layout::Digits { .. })) {
-        reader.problem("unit_byte", "bits have no unit byte", "drop `unit_byte`, or write a `format`");
+        reader.problem(
+            "unit_byte",
+            ("位没有单位字节", "bits have no unit byte"),
+            ("删去 `unit_byte`，或写 `format`", "drop `unit_byte`, or write a `format`"),
+        );
     }
     let scale = Scale::parse(reader);
     let point = Point { every: parse::every(reader), ..point? };
@@ -196,14 +214,17 @@ fn field(reader: &Reader<'_>, standard: Standard, taken: &mut BTreeSet<PointId>)
 }
 
 /// Bytes and decimals of a layout such as `XXX.X`.
-fn digits(text: &str) -> Result<(usize, u32), &'static str> {
+fn digits(text: &str) -> Result<(usize, u32), Both> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let count = whole.len() + fraction.len();
     if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b == b'X') {
-        return Err("a layout has X for each digit and at most one point");
+        return Err((
+            "数位格式里每位写一个 X，最多一个小数点",
+            "a layout has X for each digit and at most one point",
+        ));
     }
     if count % 2 == 1 || count > MAX_DIGITS {
-        return Err("a layout has 2 to 14 digits, two to a byte");
+        return Err(("数位格式有 2 到 14 位，每字节两位", "a layout has 2 to 14 digits, two to a byte"));
     }
     Ok((count / 2, u32::try_from(fraction.len()).unwrap_or(0)))
 }

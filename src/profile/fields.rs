@@ -3,7 +3,7 @@
 use super::credential::CredentialFields;
 use super::parse::{self, Phases, Scale};
 use super::pointer::{Pointers, bad_type, place, short_text};
-use super::{Context, Point, Refusal};
+use super::{Both, Context, Point, Refusal};
 use crate::document::Reader;
 use crate::model::{Doubt, Event, EventKind, PointId, PointKind, Reading, Wall};
 use crate::notice::json::{Fields, Leaf};
@@ -133,8 +133,11 @@ impl EventField {
         if !reader.has("phases") {
             reader.problem(
                 "phases",
-                "'phases' is missing",
-                "add phases = { \"true\" = \"start\", \"false\" = \"end\" }",
+                ("缺少 'phases'", "'phases' is missing"),
+                (
+                    "加上 phases = { \"true\" = \"start\", \"false\" = \"end\" }",
+                    "add phases = { \"true\" = \"start\", \"false\" = \"end\" }",
+                ),
             );
         }
         let phases = Phases::parse_opt(reader);
@@ -147,13 +150,16 @@ impl EventField {
             credential
         });
         if credential.is_some() && !kind.is_none_or(names_somebody) {
-            reader.problem("kind", "an event of this kind has no credential", NAMED);
+            reader.problem("kind", ("这类事件没有凭证", "an event of this kind has no credential"), NAMED);
         }
         if credential.is_none() && kind == Some(EventKind::Credential) {
             reader.problem(
                 "credential",
-                "a credential event without [credential]",
-                "add a table `[message.event.credential]` with carrier, service, direction, result",
+                ("凭证事件缺少 [credential]", "a credential event without [credential]"),
+                (
+                    "加一个表 `[message.event.credential]`，写 carrier、service、direction、result",
+                    "add a table `[message.event.credential]` with carrier, service, direction, result",
+                ),
             );
         }
         let names = |pointer: &String| credential.as_ref().is_some_and(|c| c.names(pointer));
@@ -161,8 +167,11 @@ impl EventField {
             if pointer.as_ref().is_some_and(names) {
                 reader.problem(
                     key,
-                    format!("'{key}' would keep the person's number in the clear"),
-                    "name another field",
+                    (
+                        format!("'{key}' 会明文留下人员编号"),
+                        format!("'{key}' would keep the person's number in the clear"),
+                    ),
+                    ("换一个字段", "name another field"),
                 );
             }
         }
@@ -210,8 +219,10 @@ impl EventField {
 }
 
 /// Advice where one does not.
-pub(super) const NAMED: &str =
-    "write kind = \"credential\", \"vehicle_pass\", \"presence\", \"help\" or \"duress\"";
+pub(super) const NAMED: Both = (
+    "写 kind = \"credential\"、\"vehicle_pass\"、\"presence\"、\"help\" 或 \"duress\"",
+    "write kind = \"credential\", \"vehicle_pass\", \"presence\", \"help\" or \"duress\"",
+);
 
 /// Whether an event of this kind may say who it was.
 pub(super) fn names_somebody(kind: EventKind) -> bool {

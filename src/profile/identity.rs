@@ -41,9 +41,11 @@ impl Identity {
         };
         let expected = reader.texts("expect");
         if expected.is_empty() {
-            let advice =
-                "add expect = [\"…\"]: how the name begins, or the bits of the number in hexadecimal";
-            reader.problem("expect", "'expect' is missing or empty", advice);
+            let advice = (
+                "加上 expect = [\"…\"]：名称的开头，或十六进制的数值",
+                "add expect = [\"…\"]: how the name begins, or the bits of the number in hexadecimal",
+            );
+            reader.problem("expect", ("缺少 'expect'，或者是空的", "'expect' is missing or empty"), advice);
         }
         let Some(coding) = coding else {
             let cell = Cell::parse(reader, order, max_words)?;
@@ -54,10 +56,12 @@ impl Identity {
                     Ok(bits) if text.len() == digits => numbers.push(bits),
                     _ => reader.problems().at(
                         &spot,
-                        format!("'{text}' is not the bits of this type"),
-                        format!(
+                        (format!("'{text}' 不是这种类型的值"), format!("'{text}' is not the bits of this type")),
+                        (format!(
+                            "写 {digits} 位十六进制数，或写 type = \"ascii\" 或 \"gbk\" 和 `words`"
+                        ), format!(
                             "write {digits} hexadecimal digits, or type = \"ascii\" or \"gbk\" and `words`"
-                        ),
+                        )),
                     ),
                 }
             }
@@ -65,7 +69,11 @@ impl Identity {
         };
         let table = cell::table(reader);
         if table.is_some_and(RegisterTable::is_bits) {
-            reader.problem("table", "a name stands in registers", "write \"holding\" or \"input\"");
+            reader.problem(
+                "table",
+                ("名称在寄存器里", "a name stands in registers"),
+                ("写 \"holding\" 或 \"input\"", "write \"holding\" or \"input\""),
+            );
         }
         let address = cell::address(reader);
         let high = MAX_WORDS.min(i64::from(max_words));

@@ -53,14 +53,19 @@ enum Content {
 
 impl Message {
     fn parse(reader: &Reader<'_>, dropped: &[String], taken: &mut BTreeSet<PointId>) -> Option<Self> {
-        let advice = "write it with {address} once, such as \"zigbee2mqtt/{address}\"";
+        let advice = (
+            "写上一次 {address}，例如 \"zigbee2mqtt/{address}\"",
+            "write it with {address} once, such as \"zigbee2mqtt/{address}\"",
+        );
         let mut pointers = Pointers { dropped, wanted: BTreeSet::new() };
         let sender = pointers.read_opt(reader, "sender");
         let filter = match sender {
             None => reader.parsed("topic", advice, check_filter),
-            Some(_) => {
-                reader.parsed("topic", "write it without {address}: the sender is named", check_shared)
-            }
+            Some(_) => reader.parsed(
+                "topic",
+                ("不写 {address}：已经写明了发送者", "write it without {address}: the sender is named"),
+                check_shared,
+            ),
         };
         let ignorable = reader.flag_opt("ignorable").unwrap_or(false);
         let time = reader.table_opt("time").and_then(|table| {
@@ -88,8 +93,8 @@ impl Message {
         if kinds != 1 && !(kinds == 0 && ignorable) {
             reader.problem(
                 "topic",
-                "a message holds either points and events, or the availability of the device, or ONVIF events",
-                "add `[[message.point]]`, `[[message.event]]`, `[message.availability]` or `onvif = true`, and one alone",
+                ("一个消息只能是测点和事件、设备在线状态、ONVIF 事件三者之一", "a message holds either points and events, or the availability of the device, or ONVIF events"),
+                ("加上 `[[message.point]]`、`[[message.event]]`、`[message.availability]` 或 `onvif = true`，只用一种", "add `[[message.point]]`, `[[message.event]]`, `[message.availability]` or `onvif = true`, and one alone"),
             );
         }
         let reply = reader.table_opt("reply").and_then(|table| {
@@ -247,7 +252,11 @@ fn availability(reader: &Reader<'_>, pointers: &mut Pointers<'_>) -> Option<Cont
     let words = |key: &str| {
         let words: Vec<String> = reader.texts(key).into_iter().map(|(word, _)| word).collect();
         if words.is_empty() {
-            reader.problem(key, format!("'{key}' is missing or empty"), format!("add {key} = [\"{key}\"]"));
+            reader.problem(
+                key,
+                (format!("缺少 '{key}'，或者是空的"), format!("'{key}' is missing or empty")),
+                (format!("加上 {key} = [\"{key}\"]"), format!("add {key} = [\"{key}\"]")),
+            );
         }
         words
     };
@@ -263,14 +272,22 @@ impl Messages {
             for (pointer, spot) in mqtt.texts("drop") {
                 match check_pointer(&pointer) {
                     Ok(pointer) if !pointer.is_empty() => dropped.push(pointer),
-                    _ => mqtt.problems().at(&spot, "this is not a JSON pointer to a field", POINTER_ADVICE),
+                    _ => mqtt.problems().at(
+                        &spot,
+                        ("这不是指向字段的 JSON 指针", "this is not a JSON pointer to a field"),
+                        POINTER_ADVICE,
+                    ),
                 }
             }
             mqtt.finish();
         }
         let tables = reader.tables("message");
         if tables.is_empty() {
-            reader.problem("message", "the profile has no message", "write one `[[message]]` per topic");
+            reader.problem(
+                "message",
+                ("模板里没有消息", "the profile has no message"),
+                ("每个主题写一个 `[[message]]`", "write one `[[message]]` per topic"),
+            );
         }
         let mut taken = BTreeSet::new();
         let mut messages: Vec<Message> = Vec::new();
@@ -279,8 +296,8 @@ impl Messages {
                 if messages.iter().any(|m| m.filter == message.filter) {
                     table.problem(
                         "topic",
-                        "two messages have this topic",
-                        "put their fields into one [[message]]",
+                        ("两个消息用了这个主题", "two messages have this topic"),
+                        ("把它们的字段写进同一个 [[message]]", "put their fields into one [[message]]"),
                     );
                 }
                 messages.push(message);

@@ -27,7 +27,7 @@ pub mod vectors;
 mod writing;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use counting::{Counted, Counting, Nature, countable};
 pub use digits::Identifier;
@@ -49,6 +49,9 @@ use modbus::Registers;
 use notices::Codes;
 use onvif::Notifications;
 use std::sync::atomic::AtomicU64;
+
+/// A fixed sentence in Chinese and English.
+type Both = (&'static str, &'static str);
 
 /// What decoding needs to know besides the bytes.
 #[derive(Debug, Clone, Copy)]
@@ -361,12 +364,17 @@ impl Profile {
     ///
     /// # Errors
     /// A sentence for a person: no such point, not writable, outside the limits, between two steps of the register.
-    pub fn write(&self, point: &str, value: f64) -> Result<Write, String> {
+    pub fn write(&self, point: &str, value: f64) -> Result<Write, Text> {
         let register = match &self.wire {
             Wire::Modbus(registers) => registers.register(point),
             Wire::Digits(_) | Wire::Mqtt(_) | Wire::Onvif(_) | Wire::Noticed(_) => None,
         };
-        let unknown = || format!("the profile '{}' has no point '{point}' that could be written", self.id);
+        let unknown = || {
+            Text::new(
+                format!("模板 '{}' 没有可写的测点 '{point}'", self.id),
+                format!("the profile '{}' has no point '{point}' that could be written", self.id),
+            )
+        };
         writing::write(register.ok_or_else(unknown)?, value)
     }
 

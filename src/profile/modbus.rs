@@ -34,8 +34,14 @@ impl Registers {
         if tables.is_empty() && events.is_empty() || tables.len().max(events.len()) > MAX_POINTS {
             reader.problem(
                 "point",
-                format!("the profile has {} points and {} events", tables.len(), events.len()),
-                format!("write one `[[point]]` per quantity, 1 to {MAX_POINTS}"),
+                (
+                    format!("模板有 {} 个测点、{} 个事件", tables.len(), events.len()),
+                    format!("the profile has {} points and {} events", tables.len(), events.len()),
+                ),
+                (
+                    format!("每个量写一个 `[[point]]`，1 到 {MAX_POINTS} 个"),
+                    format!("write one `[[point]]` per quantity, 1 to {MAX_POINTS}"),
+                ),
             );
         }
         let mut taken = BTreeSet::new();
@@ -57,8 +63,15 @@ impl Registers {
         }
         let identities = reader.tables("identity");
         if identities.len() > MAX_IDENTITIES {
-            let advice = format!("keep {MAX_IDENTITIES}");
-            reader.problem("identity", format!("there are {} [[identity]]", identities.len()), advice);
+            let advice = (format!("留下 {MAX_IDENTITIES} 个"), format!("keep {MAX_IDENTITIES}"));
+            reader.problem(
+                "identity",
+                (
+                    format!("有 {} 个 [[identity]]", identities.len()),
+                    format!("there are {} [[identity]]", identities.len()),
+                ),
+                advice,
+            );
         }
         for table in identities {
             this.identities.extend(Identity::parse(&table, order, max_words));
@@ -71,8 +84,11 @@ impl Registers {
         let Some(other) = self.registers.iter().find(|r| r.cell.clashes(&new.cell)) else { return };
         reader.problem(
             "address",
-            format!("'{}' stands in the same register as '{}'", new.point.id, other.point.id),
-            "check both addresses and types against the manual",
+            (
+                format!("'{}' 与 '{}' 在同一个寄存器", new.point.id, other.point.id),
+                format!("'{}' stands in the same register as '{}'", new.point.id, other.point.id),
+            ),
+            ("对照说明书检查两者的地址和类型", "check both addresses and types against the manual"),
         );
     }
 
@@ -82,8 +98,11 @@ impl Registers {
         let Some(other) = self.registers.iter().find(whole) else { return };
         reader.problem(
             "address",
-            format!("the event is told by a part of the registers of '{}'", other.point.id),
-            "check address and type against the manual",
+            (
+                format!("这个事件只用了 '{}' 的一部分寄存器", other.point.id),
+                format!("the event is told by a part of the registers of '{}'", other.point.id),
+            ),
+            ("对照说明书检查地址和类型", "check address and type against the manual"),
         );
     }
 

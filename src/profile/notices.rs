@@ -78,7 +78,11 @@ impl Meaning {
         for (word, spot) in reader.texts("ends") {
             match EventKind::from_word(&word) {
                 Some(kind) => ends.push(kind),
-                None => reader.problems().at(&spot, "this is no kind of event", "write a kind as in `kind`"),
+                None => reader.problems().at(
+                    &spot,
+                    ("没有这类事件", "this is no kind of event"),
+                    ("写一个 `kind` 里能用的事件类型", "write a kind as in `kind`"),
+                ),
             }
         }
         let meaning = Self {
@@ -92,8 +96,13 @@ impl Meaning {
             reason: word!("reason", Reason),
         };
         if meaning.reason.is_some() && !meaning.result.is_some_and(AccessResult::refused) {
-            let advice = "write result = \"denied\" or drop `reason`";
-            reader.problem("reason", "'reason' on a code that is no refusal", advice);
+            let advice =
+                ("写 result = \"denied\"，或删去 `reason`", "write result = \"denied\" or drop `reason`");
+            reader.problem(
+                "reason",
+                ("'reason' 写在不是拒绝的代码上", "'reason' on a code that is no refusal"),
+                advice,
+            );
         }
         Some(meaning)
     }
@@ -138,7 +147,11 @@ impl Codes {
         let mut codes = Self { exact: BTreeMap::new(), prefixes: Vec::new(), points: Vec::new() };
         let tables = reader.tables("code");
         if tables.is_empty() {
-            reader.problem("code", "the profile has no code", "write one `[[code]]` for each kind of event");
+            reader.problem(
+                "code",
+                ("模板里没有代码", "the profile has no code"),
+                ("每类事件写一个 `[[code]]`", "write one `[[code]]` for each kind of event"),
+            );
         }
         for table in tables {
             codes.add(&table);
@@ -161,14 +174,21 @@ impl Codes {
         let matches = reader.texts("match");
         let left_out = reader.flag_opt("leave_out") == Some(true);
         if left_out == reader.has("kind") {
-            let advice = "write kind = \"credential\", or leave_out = true, and not both";
-            reader.problem("kind", "a code either has a kind of event or is left out", advice);
+            let advice = (
+                "写 kind = \"credential\" 或 leave_out = true，只写一个",
+                "write kind = \"credential\", or leave_out = true, and not both",
+            );
+            reader.problem(
+                "kind",
+                ("一个代码要么有事件类型，要么不取", "a code either has a kind of event or is left out"),
+                advice,
+            );
         }
         let meaning =
             if left_out { None } else { reader.has("kind").then(|| Meaning::parse(reader)).flatten() };
         if matches.is_empty() {
-            let advice = "write the device's codes: match = [\"5/75\"]";
-            reader.problem("match", "'match' is missing or empty", advice);
+            let advice = ("写设备的代码：match = [\"5/75\"]", "write the device's codes: match = [\"5/75\"]");
+            reader.problem("match", ("缺少 'match'，或者是空的", "'match' is missing or empty"), advice);
         }
         for (code, spot) in matches {
             let known = match code.strip_suffix('*') {
@@ -180,7 +200,11 @@ impl Codes {
                 _ => self.exact.insert(code.clone(), meaning.clone()).is_some(),
             };
             if known {
-                reader.problems().at(&spot, format!("the code '{code}' is there twice"), "keep one of them");
+                reader.problems().at(
+                    &spot,
+                    (format!("代码 '{code}' 写了两次"), format!("the code '{code}' is there twice")),
+                    ("留下一个", "keep one of them"),
+                );
             }
         }
     }

@@ -33,19 +33,26 @@ impl Meaning {
             if clean.is_empty() || clean != topic {
                 reader.problems().at(
                     &spot,
-                    format!("'{topic}' is not a topic"),
-                    "write it without namespace prefixes: \"VideoSource/SignalLoss/ImagingService\"",
+                    (format!("'{topic}' 不是主题"), format!("'{topic}' is not a topic")),
+                    (
+                        "不写命名空间前缀：\"VideoSource/SignalLoss/ImagingService\"",
+                        "write it without namespace prefixes: \"VideoSource/SignalLoss/ImagingService\"",
+                    ),
                 );
             } else if !taken.insert((clean.clone(), kind)) {
-                reader.problems().at(&spot, format!("'{topic}' is there twice"), "keep one of them");
+                reader.problems().at(
+                    &spot,
+                    (format!("'{topic}' 写了两次"), format!("'{topic}' is there twice")),
+                    ("留下一个", "keep one of them"),
+                );
             }
             topics.push(clean);
         }
         if topics.is_empty() {
             reader.problem(
                 "topics",
-                "'topics' is missing or empty",
-                "add topics = [\"VideoSource/MotionAlarm\"]",
+                ("缺少 'topics'，或者是空的", "'topics' is missing or empty"),
+                ("加上 topics = [\"VideoSource/MotionAlarm\"]", "add topics = [\"VideoSource/MotionAlarm\"]"),
             );
         }
         let item = reader
@@ -55,8 +62,14 @@ impl Meaning {
         if item.is_some() == moment || (moment && reader.has("phases")) {
             reader.problem(
                 "moment",
-                "a notification is either told by a data item or a moment in itself",
-                "write item = \"State\", or moment = true, and not both",
+                (
+                    "一个通知要么由数据项表示，要么本身就是瞬时事件",
+                    "a notification is either told by a data item or a moment in itself",
+                ),
+                (
+                    "写 item = \"State\" 或 moment = true，只写一个",
+                    "write item = \"State\", or moment = true, and not both",
+                ),
             );
         }
         let code = reader.text_opt("code");
@@ -67,12 +80,16 @@ impl Meaning {
         });
         let person = credential.as_ref().and_then(|c| c.person.as_ref());
         if person.is_some() && person == code.as_ref() {
-            reader.problem("code", "'code' would keep who it was in the clear", "name another item");
+            reader.problem(
+                "code",
+                ("'code' 会明文留下人员信息", "'code' would keep who it was in the clear"),
+                ("换一个数据项", "name another item"),
+            );
         }
         if let (Some(kind), true) = (kind, reader.has("credential"))
             && !names_somebody(kind)
         {
-            reader.problem("kind", "an event of this kind has no credential", NAMED);
+            reader.problem("kind", ("这类事件没有凭证", "an event of this kind has no credential"), NAMED);
         }
         Some(Self { topics, kind: kind?, item, code, credential })
     }
@@ -133,8 +150,8 @@ impl Notifications {
         if tables.is_empty() {
             reader.problem(
                 "notification",
-                "the profile has no notification",
-                "write one `[[notification]]` per kind of event",
+                ("模板里没有通知", "the profile has no notification"),
+                ("每类事件写一个 `[[notification]]`", "write one `[[notification]]` per kind of event"),
             );
         }
         let mut taken = BTreeSet::new();

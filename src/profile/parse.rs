@@ -79,11 +79,26 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Profile> {
 }
 
 fn header(reader: &Reader<'_>) -> Option<(ProfileId, String, Text, String, bool)> {
-    let id = reader.parsed("id", "write `<vendor>-<model>` in lower case", ProfileId::new);
-    let class = reader.parsed("class", "write a word such as \"energy-meter\" or \"sensor\"", |text| {
-        let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-        if good { Ok(text.to_owned()) } else { Err("a class has lower-case letters and '-' only") }
-    });
+    let id = reader.parsed(
+        "id",
+        ("用小写写 `<厂商>-<型号>`", "write `<vendor>-<model>` in lower case"),
+        ProfileId::new,
+    );
+    let class = reader.parsed(
+        "class",
+        (
+            "写一个词，例如 \"energy-meter\" 或 \"sensor\"",
+            "write a word such as \"energy-meter\" or \"sensor\"",
+        ),
+        |text| {
+            let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+            if good {
+                Ok(text.to_owned())
+            } else {
+                Err(("类别只能有小写字母和 '-'", "a class has lower-case letters and '-' only"))
+            }
+        },
+    );
     let vendor = required_text(reader, "vendor");
     let model = required_text(reader, "model");
     if let (Some(id), Some(vendor), Some(model)) = (&id, vendor, model) {
@@ -91,8 +106,11 @@ fn header(reader: &Reader<'_>) -> Option<(ProfileId, String, Text, String, bool)
         if id.as_str() != expected {
             reader.problem(
                 "id",
-                "'id' is not made of vendor and model",
-                format!("write id = \"{expected}\", or change vendor or model"),
+                ("'id' 不是由 vendor 和 model 组成的", "'id' is not made of vendor and model"),
+                (
+                    format!("写 id = \"{expected}\"，或改 vendor 或 model"),
+                    format!("write id = \"{expected}\", or change vendor or model"),
+                ),
             );
         }
     }
@@ -102,8 +120,8 @@ fn header(reader: &Reader<'_>) -> Option<(ProfileId, String, Text, String, bool)
     if !reader.has("confirmed") {
         reader.problem(
             "confirmed",
-            "'confirmed' is missing",
-            "add `confirmed = true` if a real device was read with this profile, else `confirmed = false`",
+            ("缺少 'confirmed'", "'confirmed' is missing"),
+            ("用这个模板读过真实设备就加上 `confirmed = true`，否则加上 `confirmed = false`", "add `confirmed = true` if a real device was read with this profile, else `confirmed = false`"),
         );
     }
     Some((id?, class?, name?, source?, confirmed?))
@@ -116,8 +134,12 @@ fn slug(text: &str) -> String {
 }
 
 fn required_text(reader: &Reader<'_>, key: &str) -> Option<String> {
-    reader.parsed(key, "write at least one word", |text| {
-        if text.trim().is_empty() { Err("the text is empty") } else { Ok(text.to_owned()) }
+    reader.parsed(key, ("至少写一个词", "write at least one word"), |text| {
+        if text.trim().is_empty() {
+            Err(("文字是空的", "the text is empty"))
+        } else {
+            Ok(text.to_owned())
+        }
     })
 }
 
@@ -138,11 +160,19 @@ pub(super) fn point(
     taken: &mut BTreeSet<PointId>,
     otherwise: PointKind,
 ) -> Option<Point> {
-    let id = reader.parsed("id", "write an id such as \"energy_import\"", PointId::new);
+    let id = reader.parsed(
+        "id",
+        ("写一个编号，例如 \"energy_import\"", "write an id such as \"energy_import\""),
+        PointId::new,
+    );
     if let Some(id) = &id
         && !taken.insert(id.clone())
     {
-        reader.problem("id", format!("the point '{id}' is there twice"), "give every point its own id");
+        reader.problem(
+            "id",
+            (format!("测点 '{id}' 写了两次"), format!("the point '{id}' is there twice")),
+            ("每个测点用各自的编号", "give every point its own id"),
+        );
     }
     let name = name(reader);
     let units: Vec<(&str, Unit)> = Unit::ALL.iter().map(|u| (u.symbol(), *u)).collect();
@@ -155,8 +185,14 @@ pub(super) fn point(
         if written.is_some() && kind != PointKind::Counter {
             reader.problem(
                 key,
-                format!("'{key}' on a point that does not count"),
-                format!("write kind = \"counter\" or drop `{key}`"),
+                (
+                    format!("'{key}' 写在不是累计量的测点上"),
+                    format!("'{key}' on a point that does not count"),
+                ),
+                (
+                    format!("写 kind = \"counter\"，或删去 `{key}`"),
+                    format!("write kind = \"counter\" or drop `{key}`"),
+                ),
             );
         }
     }
@@ -178,7 +214,11 @@ fn range(reader: &Reader<'_>) -> Option<(f64, f64)> {
     match reader.numbers("range").as_slice() {
         [(low, _), (high, _)] if low < high => Some((*low, *high)),
         _ => {
-            reader.problem("range", "'range' is not two rising numbers", "write range = [lowest, highest]");
+            reader.problem(
+                "range",
+                ("'range' 不是从小到大的两个数", "'range' is not two rising numbers"),
+                ("写 range = [最小值, 最大值]", "write range = [lowest, highest]"),
+            );
             None
         }
     }
@@ -197,7 +237,11 @@ impl Scale {
     pub(super) fn parse(reader: &Reader<'_>) -> Self {
         let scale = reader.number_opt("scale", -1e12..=1e12).unwrap_or(1.0);
         if scale == 0.0 {
-            reader.problem("scale", "'scale' is 0", "write what one raw step is worth, such as 0.1");
+            reader.problem(
+                "scale",
+                ("'scale' 是 0", "'scale' is 0"),
+                ("写原始值每一步代表多少，例如 0.1", "write what one raw step is worth, such as 0.1"),
+            );
         }
         let offset = reader.number_opt("offset", -1e12..=1e12).unwrap_or(0.0);
         // 0.01 has no exact binary form, 100 has: 12345 / 100 is 123.45, 12345 × 0.01 is not.
@@ -236,8 +280,11 @@ impl Phases {
         if keys.is_empty() {
             reader.problem(
                 "phases",
-                "'phases' is empty",
-                "write what each value means: { \"true\" = \"start\" }",
+                ("'phases' 是空的", "'phases' is empty"),
+                (
+                    "写每个值的含义：{ \"true\" = \"start\" }",
+                    "write what each value means: { \"true\" = \"start\" }",
+                ),
             );
         }
         let phases =

@@ -1,6 +1,6 @@
 //! JSON pointers in profiles (RFC 6901), and taking small things from the fields they name.
 
-use super::Refusal;
+use super::{Both, Refusal};
 use crate::document::Reader;
 use crate::notice::json::{Fields, Leaf};
 use std::collections::BTreeSet;
@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 /// Longest code, serial or credential number taken from a device, in characters.
 pub(super) const MAX_TEXT_CHARS: usize = 128;
 
-pub(super) const POINTER_ADVICE: &str = "write a JSON pointer such as \"/info/time\"";
+pub(super) const POINTER_ADVICE: Both =
+    ("写 JSON 指针，例如 \"/info/time\"", "write a JSON pointer such as \"/info/time\"");
 
 /// Collects the pointers of one message while they are read, and keeps personal fields out of the others.
 pub(super) struct Pointers<'r> {
@@ -28,8 +29,8 @@ impl Pointers<'_> {
         if self.dropped.iter().any(|d| within(pointer, d)) {
             reader.problem(
                 key,
-                format!("'{pointer}' is listed in mqtt.drop"),
-                "take it out of one of the two",
+                (format!("'{pointer}' 已列在 mqtt.drop 里"), format!("'{pointer}' is listed in mqtt.drop")),
+                ("从其中一处删去", "take it out of one of the two"),
             );
         }
         self.wanted.insert(pointer.to_owned());
@@ -60,12 +61,12 @@ fn within(pointer: &str, parent: &str) -> bool {
 }
 
 /// RFC 6901: empty, or levels that each begin with '/', with '~' only as `~0` and `~1`.
-pub(super) fn check_pointer(text: &str) -> Result<String, &'static str> {
+pub(super) fn check_pointer(text: &str) -> Result<String, Both> {
     let escapes = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     if (text.is_empty() || text.starts_with('/')) && escapes && text.len() <= 256 {
         Ok(text.to_owned())
     } else {
-        Err("this is not a JSON pointer (RFC 6901)")
+        Err(("这不是 JSON 指针（RFC 6901）", "this is not a JSON pointer (RFC 6901)"))
     }
 }
 

@@ -96,8 +96,11 @@ fn invalid(reader: &Reader<'_>, words: u16) -> Vec<u64> {
             Ok(bits) if hex => patterns.push(bits),
             _ => reader.problems().at(
                 &spot,
-                format!("'{text}' is not the bits of this type"),
-                format!("write {digits} hexadecimal digits, such as \"{}\"", "F".repeat(digits)),
+                (format!("'{text}' 不是这种类型的值"), format!("'{text}' is not the bits of this type")),
+                (
+                    format!("写 {digits} 位十六进制数，例如 \"{}\"", "F".repeat(digits)),
+                    format!("write {digits} hexadecimal digits, such as \"{}\"", "F".repeat(digits)),
+                ),
             ),
         }
     }
@@ -112,8 +115,11 @@ fn scale_at(reader: &Reader<'_>, cell: Option<&Cell>, max_words: u16) -> Option<
     if part || matches!(cell.format, Format::Float32 | Format::Float64) {
         reader.problem(
             "scale_at",
-            "only whole numbers have a scale register",
-            "drop `scale_at`, or check `type` against the manual",
+            ("只有整数才有倍率寄存器", "only whole numbers have a scale register"),
+            (
+                "删去 `scale_at`，或对照说明书检查 `type`",
+                "drop `scale_at`, or check `type` against the manual",
+            ),
         );
         return None;
     }
@@ -122,8 +128,11 @@ fn scale_at(reader: &Reader<'_>, cell: Option<&Cell>, max_words: u16) -> Option<
     if overlap(own, scale) {
         reader.problem(
             "scale_at",
-            "the scale register is one of the value's own",
-            "write the 0-based address of the register that holds the power of ten",
+            ("倍率寄存器是数值自己的寄存器", "the scale register is one of the value's own"),
+            (
+                "写存放 10 的幂次的寄存器地址，从 0 起",
+                "write the 0-based address of the register that holds the power of ten",
+            ),
         );
         return None;
     }
@@ -132,8 +141,17 @@ fn scale_at(reader: &Reader<'_>, cell: Option<&Cell>, max_words: u16) -> Option<
     if end - first > u32::from(max_words) {
         reader.problem(
             "scale_at",
-            format!("value and scale are {} registers apart, but one read may have {max_words}", end - first),
-            "raise modbus.max_registers (125 at most): both must be of the same moment",
+            (
+                format!("数值与倍率相距 {} 个寄存器，而一次最多读 {max_words} 个", end - first),
+                format!(
+                    "value and scale are {} registers apart, but one read may have {max_words}",
+                    end - first
+                ),
+            ),
+            (
+                "调大 modbus.max_registers（最大 125）：两者必须同时读",
+                "raise modbus.max_registers (125 at most): both must be of the same moment",
+            ),
         );
         return None;
     }

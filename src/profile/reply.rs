@@ -29,16 +29,23 @@ enum Part {
 impl Template {
     /// Reads `[message.reply]`.
     pub(super) fn parse(reader: &Reader<'_>, pointers: &mut Pointers<'_>) -> Option<Self> {
-        let advice = "write the topic with {address} once: \"mqtt/face/{address}\"";
+        let advice = (
+            "写主题，其中写一次 {address}：\"mqtt/face/{address}\"",
+            "write the topic with {address} once: \"mqtt/face/{address}\"",
+        );
         let topic = reader.parsed("topic", advice, |topic| match topic.contains(['+', '#']) {
-            true => Err("nothing can be published to a wildcard"),
+            true => Err(("不能向通配符主题发布", "nothing can be published to a wildcard")),
             false => check_filter(topic),
         });
-        let advice =
-            "write JSON: payload = '{\"operator\":\"PushAck\",\"info\":{\"RecordID\":\"{/info/RecordID}\"}}'";
+        let advice = (
+            "写 JSON：payload = '{\"operator\":\"PushAck\",\"info\":{\"RecordID\":\"{/info/RecordID}\"}}'",
+            "write JSON: payload = '{\"operator\":\"PushAck\",\"info\":{\"RecordID\":\"{/info/RecordID}\"}}'",
+        );
         let payload = reader.parsed("payload", advice, |text| {
             let payload = serde_json::from_str(text).ok().filter(Value::is_object);
-            payload.filter(|_| text.len() <= MAX_TEMPLATE).ok_or("this is no JSON object, or a very long one")
+            payload
+                .filter(|_| text.len() <= MAX_TEMPLATE)
+                .ok_or(("这不是 JSON 对象，或者太长", "this is no JSON object, or a very long one"))
         });
         let payload: Value = payload?;
         note_fields(&payload, reader, pointers);

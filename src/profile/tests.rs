@@ -1,7 +1,7 @@
 //! The language's own tests: registers in every order, hostile payloads, and slips in a profile.
 
 use super::*;
-use crate::document::Problems;
+use crate::document::{Problem, Problems};
 use crate::model::{Event, Link, Quality};
 
 const HEADER: &str = r#"
@@ -291,11 +291,28 @@ fn availability_is_a_link() {
     assert_eq!(profile.topics("gate/1"), ["t/gate/1"]);
 }
 
+/// That what is wrong and what to write are told in Chinese as well as in English.
+pub(crate) fn assert_in_both_languages(problem: &Problem) {
+    for Text { zh, en } in [&problem.message, &problem.advice] {
+        let chinese = zh.contains(|c: char| ('\u{4e00}'..='\u{9fff}').contains(&c));
+        assert!(chinese && zh != en, "{problem}\n{zh}");
+    }
+}
+
+/// Everything that is wrong, in English.
+pub(super) fn all_told(problems: Problems) -> String {
+    let all = problems.into_sorted();
+    all.iter().for_each(assert_in_both_languages);
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// Message and advice of every problem, in order of place.
 pub(super) fn slips(text: &str) -> Vec<(String, String)> {
     let problems = Problems::new();
     assert!(parse("profile.toml", text, &problems).is_none(), "{text}");
-    let all: Vec<_> = problems.into_sorted().into_iter().map(|p| (p.message.en, p.advice.en)).collect();
+    let all = problems.into_sorted();
+    all.iter().for_each(assert_in_both_languages);
+    let all: Vec<_> = all.into_iter().map(|p| (p.message.en, p.advice.en)).collect();
     assert!(!all.is_empty());
     all
 }
@@ -379,7 +396,7 @@ fn vectors_tell_what_they_expected_and_what_came() {
     let run = |text: &str| {
         let problems = Problems::new();
         let checked = vectors::check(&profile, "vectors.toml", text, &problems);
-        (checked, problems.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        (checked, all_told(problems))
     };
     assert_eq!(run(&good), (2, String::new()));
     let cases = [

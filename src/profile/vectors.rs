@@ -7,7 +7,7 @@ use super::register::Register;
 use super::{Context, Decoded, Notification, Profile, Protocol, Refusal, Reply, Said, Wire, cell};
 use crate::document::{Document, Problems, Reader, Spot};
 use crate::model::{
-    Body, DeviceId, Event, EventKind, Fault, Link, Personal, PointId, Quality, Reading, SiteKey, Wall,
+    Body, DeviceId, Event, EventKind, Fault, Link, Personal, PointId, Quality, Reading, SiteKey, Text, Wall,
 };
 use crate::notice::Notice;
 use jiff::Timestamp;
@@ -50,7 +50,11 @@ pub fn check(profile: &Profile, file: &str, text: &str, problems: &Problems) -> 
     };
     let vectors = reader.tables(kind);
     if vectors.is_empty() {
-        reader.problem(kind, "there are no vectors", format!("add at least one `[[{kind}]]`"));
+        reader.problem(
+            kind,
+            ("没有测试向量", "there are no vectors"),
+            (format!("至少加一个 `[[{kind}]]`"), format!("add at least one `[[{kind}]]`")),
+        );
     }
     let mut checked = vectors.len();
     for vector in vectors {
@@ -127,9 +131,9 @@ impl Run<'_> {
             }
             Ok(write) => {
                 let got = said(write.table, write.address, &write.words);
-                mismatch(vector, &vector.here(), &said(table, address, &words), &got);
+                mismatch(vector, &vector.here(), Text::same(said(table, address, &words)), Text::same(got));
             }
-            Err(why) => mismatch(vector, &vector.here(), &said(table, address, &words), &why),
+            Err(why) => mismatch(vector, &vector.here(), Text::same(said(table, address, &words)), why),
         }
     }
 
@@ -158,7 +162,7 @@ impl Run<'_> {
     fn notification(&self, vector: &Reader<'_>) -> Option<Outcome> {
         let note = Notification {
             topic: vector.text("topic")?,
-            utc_time: vector.parsed_opt("utc_time", "write RFC 3339", wall),
+            utc_time: vector.parsed_opt("utc_time", ("按 RFC 3339 写", "write RFC 3339"), wall),
             initialized: vector.flag_opt("initialized").unwrap_or(false),
             source: vector.texts_by_key("source"),
             data: vector.texts_by_key("data"),
@@ -200,7 +204,7 @@ impl Run<'_> {
             points,
             events,
             link: vector.word_opt("link", &link),
-            device_time: vector.parsed_opt("device_time", "write RFC 3339", wall),
+            device_time: vector.parsed_opt("device_time", ("按 RFC 3339 写", "write RFC 3339"), wall),
             refused: vector.text_opt("refused"),
         }
     }
@@ -229,23 +233,20 @@ impl Run<'_> {
             (Ok(decoded), None) => decoded,
             (Err(refusal), Some(kind)) if refusal.kind == kind => return,
             (Err(refusal), kind) => {
-                let kind = kind.as_ref().map_or("no refusal".to_owned(), |k| format!("refused = \"{k}\""));
-                mismatch(vector, &vector.here(), &kind, &format!("{}: {refusal}", refusal.kind));
+                let kind = kind.as_ref().map_or_else(no_refusal, |kind| refused(kind));
+                mismatch(vector, &vector.here(), kind, Text::same(format!("{}: {refusal}", refusal.kind)));
                 return;
             }
             (Ok(_), Some(kind)) => {
-                mismatch(vector, &vector.spot("refused"), &format!("refused = \"{kind}\""), "no refusal");
+                mismatch(vector, &vector.spot("refused"), refused(kind), no_refusal());
                 return;
             }
         };
         if let Some(one) = decoded.iter().find(|d| d.device_time != expected.device_time) {
-            let said = |time: Option<Wall>| time.map_or("no device time".to_owned(), |t| t.to_string());
-            mismatch(
-                vector,
-                &vector.spot("device_time"),
-                &said(expected.device_time),
-                &said(one.device_time),
-            );
+            let said = |time: Option<Wall>| {
+                time.map_or_else(|| ("没有设备时间", "no device time").into(), |t| Text::same(t.to_string()))
+            };
+            mismatch(vector, &vector.spot("device_time"), said(expected.device_time), said(one.device_time));
         }
         let mut readings: Vec<Reading> = Vec::new();
         let mut events: Vec<Event> = Vec::new();
@@ -259,9 +260,9 @@ impl Run<'_> {
         }
         if link != expected.link {
             let said = |link| match link {
-                None => "no link",
-                Some(Link::Up) => "link up",
-                Some(Link::Down(_)) => "link down",
+                None => ("没有通断", "no link"),
+                Some(Link::Up) => ("link up", "link up"),
+                Some(Link::Down(_)) => ("link down", "link down"),
             };
             mismatch(vector, &vector.spot("link"), said(expected.link), said(link));
         }
@@ -277,7 +278,7 @@ impl Run<'_> {
     ) {
         for (point, spot) in expected {
             let Some(at) = got.iter().position(|r| r.point.as_str() == point.id) else {
-                mismatch(vector, &spot, &point.said(), "no such point");
+                mismatch(vector, &spot, point.said(), ("没有这个测点", "no such point"));
                 continue;
             };
             let reading = got.swap_remove(at);
@@ -286,16 +287,13 @@ impl Run<'_> {
                     self.points.insert(reading.point);
                 }
             } else {
-                mismatch(vector, &spot, &point.said(), &said(&reading));
+                mismatch(vector, &spot, point.said(), said(&reading));
             }
         }
         for reading in got {
-            mismatch(
-                vector,
-                &vector.here(),
-                "no further point",
-                &format!("{} {}", reading.point, said(&reading)),
-            );
+            let Text { zh, en } = said(&reading);
+            let got = (format!("{} {zh}", reading.point), format!("{} {en}", reading.point));
+            mismatch(vector, &vector.here(), ("没有别的测点", "no further point"), got);
         }
     }
 
@@ -306,12 +304,14 @@ impl Run<'_> {
                 Some((wanted, _)) if *wanted == said => {
                     self.events.insert(event.kind);
                 }
-                Some((wanted, spot)) => mismatch(vector, spot, wanted, &said),
-                None => mismatch(vector, &vector.here(), "no further event", &said),
+                Some((wanted, spot)) => mismatch(vector, spot, Text::same(wanted), Text::same(said)),
+                None => {
+                    mismatch(vector, &vector.here(), ("没有别的事件", "no further event"), Text::same(said))
+                }
             }
         }
         for (wanted, spot) in expected.iter().skip(got.len()) {
-            mismatch(vector, spot, wanted, "no such event");
+            mismatch(vector, spot, Text::same(wanted), ("没有这个事件", "no such event"));
         }
     }
 
@@ -328,35 +328,51 @@ impl Run<'_> {
         let events = self.profile.events.iter().filter(|kind| !self.events.contains(kind));
         let writes = self.profile.writable().into_iter().map(|w| w.point);
         let writes = writes.filter(|point| !self.written.contains(point));
-        let missing = points.map(|p| format!("point '{}'", p.id));
-        let missing = missing.chain(events.map(|k| format!("event '{k}'")));
-        let missing = missing.chain(writes.map(|point| format!("write of '{point}'")));
-        for what in missing {
+        let missing = points.map(|p| (format!("测点 '{}'", p.id), format!("point '{}'", p.id)));
+        let missing = missing.chain(events.map(|k| (format!("事件 '{k}'"), format!("event '{k}'"))));
+        let missing =
+            missing.chain(writes.map(|point| (format!("写 '{point}'"), format!("write of '{point}'"))));
+        for (zh, en) in missing {
             reader.problems().at(
                 &reader.here(),
-                format!("no vector gives the {what} of the profile"),
-                "add a vector that does",
+                (format!("没有测试向量给出模板的{zh}"), format!("no vector gives the {en} of the profile")),
+                ("加一个能给出它的测试向量", "add a vector that does"),
             );
         }
     }
 }
 
 fn words(reader: &Reader<'_>) -> Option<Vec<u16>> {
-    reader.parsed("words", "write registers as four digits each: \"435C 199A\"", |text| {
-        let word = |w: &str| if w.len() == 4 { u16::from_str_radix(w, 16).ok() } else { None };
-        text.split_whitespace().map(word).collect::<Option<Vec<u16>>>().ok_or("a word is not hexadecimal")
-    })
+    reader.parsed(
+        "words",
+        ("每个寄存器写四位数：\"435C 199A\"", "write registers as four digits each: \"435C 199A\""),
+        |text| {
+            let word = |w: &str| if w.len() == 4 { u16::from_str_radix(w, 16).ok() } else { None };
+            text.split_whitespace()
+                .map(word)
+                .collect::<Option<Vec<u16>>>()
+                .ok_or(("有的寄存器不是十六进制", "a word is not hexadecimal"))
+        },
+    )
 }
 
 fn bytes(reader: &Reader<'_>, key: &str) -> Option<Vec<u8>> {
-    reader.parsed(key, "write two digits per byte: \"7B 7D\"", |text| {
-        let byte = |b: &str| if b.len() == 2 { u8::from_str_radix(b, 16).ok() } else { None };
-        text.split_whitespace().map(byte).collect::<Option<Vec<u8>>>().ok_or("a byte is not hexadecimal")
-    })
+    reader.parsed(
+        key,
+        ("每个字节写两位数：\"7B 7D\"", "write two digits per byte: \"7B 7D\""),
+        |text| {
+            let byte = |b: &str| if b.len() == 2 { u8::from_str_radix(b, 16).ok() } else { None };
+            text.split_whitespace()
+                .map(byte)
+                .collect::<Option<Vec<u8>>>()
+                .ok_or(("有的字节不是十六进制", "a byte is not hexadecimal"))
+        },
+    )
 }
 
-fn wall(text: &str) -> Result<Wall, jiff::Error> {
-    text.parse::<Timestamp>().map(|t| Wall(t.as_millisecond()))
+fn wall(text: &str) -> Result<Wall, (String, String)> {
+    let time = text.parse::<Timestamp>().map(|t| Wall(t.as_millisecond()));
+    time.map_err(|error| (format!("这不是 RFC 3339 时间：{error}"), error.to_string()))
 }
 
 /// Compares what the device is answered: topic and JSON.
@@ -367,13 +383,22 @@ fn answered(vector: &Reader<'_>, got: Option<Reply>) {
     let said = got.map(|reply| format!("{} {}", reply.topic, String::from_utf8_lossy(&reply.payload)));
     let wanted = format!("{} {}", topic_wanted.unwrap_or_default(), payload_wanted.unwrap_or_default());
     if said.as_ref() != Some(&wanted) {
-        mismatch(vector, &vector.spot("reply"), &wanted, said.as_deref().unwrap_or("no reply"));
+        let said = said.map_or_else(|| ("没有应答", "no reply").into(), Text::same);
+        mismatch(vector, &vector.spot("reply"), Text::same(wanted), said);
     }
 }
 
-fn mismatch(vector: &Reader<'_>, spot: &Spot, expected: &str, got: &str) {
-    let message = format!("the profile gives: {got}");
-    vector.problems().at(spot, message, format!("expected: {expected}; mend the profile or the vector"));
+/// What is expected and what came, in the words of a vector.
+fn mismatch(vector: &Reader<'_>, spot: &Spot, expected: impl Into<Text>, got: impl Into<Text>) {
+    let (expected, got) = (expected.into(), got.into());
+    vector.problems().at(
+        spot,
+        (format!("模板给出：{}", got.zh), format!("the profile gives: {}", got.en)),
+        (
+            format!("应为：{}；请改模板或测试向量", expected.zh),
+            format!("expected: {}; mend the profile or the vector", expected.en),
+        ),
+    );
 }
 
 struct Expected {
@@ -402,15 +427,29 @@ impl ExpectedPoint {
         value && self.unit == reading.unit.symbol() && self.quality == quality(reading.quality)
     }
 
-    fn said(&self) -> String {
-        let value = self.value.map_or("no value".to_owned(), |v| v.to_string());
-        format!("{} {value} {}, {}", self.id, self.unit, self.quality)
+    fn said(&self) -> Text {
+        let Text { zh, en } = number(self.value);
+        let (id, unit, quality) = (&self.id, &self.unit, &self.quality);
+        Text::new(format!("{id} {zh} {unit}, {quality}"), format!("{id} {en} {unit}, {quality}"))
     }
 }
 
-fn said(reading: &Reading) -> String {
-    let value = reading.value.map_or("no value".to_owned(), |v| v.to_string());
-    format!("{value} {}, {}", reading.unit, quality(reading.quality))
+fn said(reading: &Reading) -> Text {
+    let Text { zh, en } = number(reading.value);
+    let (unit, quality) = (reading.unit, quality(reading.quality));
+    Text::new(format!("{zh} {unit}, {quality}"), format!("{en} {unit}, {quality}"))
+}
+
+fn number(value: Option<f64>) -> Text {
+    value.map_or_else(|| ("无数值", "no value").into(), |value| Text::same(value.to_string()))
+}
+
+fn refused(kind: &str) -> Text {
+    Text::same(format!("refused = \"{kind}\""))
+}
+
+fn no_refusal() -> Text {
+    ("没有拒绝", "no refusal").into()
 }
 
 fn quality(quality: Quality) -> &'static str {

@@ -3,9 +3,9 @@
 use super::cell::Cell;
 use super::format::Format;
 use super::register::Register;
-use super::{Point, RegisterTable, Write};
+use super::{Both, Point, RegisterTable, Write};
 use crate::document::Reader;
-use crate::model::{PointId, Unit};
+use crate::model::{PointId, Text, Unit};
 
 /// That a point may be written, and within which limits, in its unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,8 +48,14 @@ impl Writing {
             for key in ["write_min", "write_max"].iter().filter(|key| reader.has(key)) {
                 reader.problem(
                     key,
-                    format!("'{key}' on a point that is not written"),
-                    "write = \"single\" (functions 5 and 6) or \"multiple\" (functions 15 and 16)",
+                    (
+                        format!("'{key}' 写在不可写的测点上"),
+                        format!("'{key}' on a point that is not written"),
+                    ),
+                    (
+                        "写 write = \"single\"（功能码 5、6）或 \"multiple\"（功能码 15、16）",
+                        "write = \"single\" (functions 5 and 6) or \"multiple\" (functions 15 and 16)",
+                    ),
                 );
             }
             return None;
@@ -63,11 +69,21 @@ impl Writing {
             (RegisterTable::Coil, None, None) => (0.0, 1.0),
             (_, Some(lowest), Some(highest)) if lowest < highest => (lowest, highest),
             _ => {
-                let advice = format!(
-                    "add write_min and write_max, in {}: what the device can bear, from its manual",
-                    point.unit
+                let advice = (
+                    format!("加上 write_min 和 write_max，单位 {}：设备允许的范围，见说明书", point.unit),
+                    format!(
+                        "add write_min and write_max, in {}: what the device can bear, from its manual",
+                        point.unit
+                    ),
                 );
-                reader.problem("write", "a value that is written must have two rising limits", advice);
+                reader.problem(
+                    "write",
+                    (
+                        "可写的值必须有从小到大的两个限值",
+                        "a value that is written must have two rising limits",
+                    ),
+                    advice,
+                );
                 return None;
             }
         };
@@ -81,42 +97,65 @@ fn cannot(
     cell: &Cell,
     point: &Point,
     multiple: bool,
-) -> Option<(&'static str, &'static str, &'static str)> {
+) -> Option<(&'static str, Both, Both)> {
     if matches!(cell.table, RegisterTable::Input | RegisterTable::Discrete) {
         Some((
             "table",
-            "input registers and discrete inputs can only be read",
-            "write \"holding\" or \"coil\"",
+            ("输入寄存器和离散输入只能读", "input registers and discrete inputs can only be read"),
+            ("写 \"holding\" 或 \"coil\"", "write \"holding\" or \"coil\""),
         ))
     } else if cell.bits.is_some() {
         Some((
             "write",
-            "some bits of a register cannot be written alone",
-            "write the whole register, or none",
+            ("不能只写寄存器的几位", "some bits of a register cannot be written alone"),
+            ("写整个寄存器，或不写", "write the whole register, or none"),
         ))
     } else if cell.format.words() > 1 && !multiple {
-        Some(("write", "a value of several registers goes in one request", "write = \"multiple\""))
+        Some((
+            "write",
+            ("占多个寄存器的值要在一次请求里写", "a value of several registers goes in one request"),
+            ("写 write = \"multiple\"", "write = \"multiple\""),
+        ))
     } else if cell.format == Format::WholeAndFraction || reader.has("scale_at") {
-        Some(("write", "a value in two parts cannot be written", "drop `write`"))
+        Some((
+            "write",
+            ("分成两部分的值不能写", "a value in two parts cannot be written"),
+            ("删去 `write`", "drop `write`"),
+        ))
     } else if point.ratio.is_some() {
-        Some(("write", "a measured value cannot be written", "drop `write` or `ratio`"))
+        Some((
+            "write",
+            ("测量值不能写", "a measured value cannot be written"),
+            ("删去 `write` 或 `ratio`", "drop `write` or `ratio`"),
+        ))
     } else {
         None
     }
 }
 
 /// What goes over the line to give a point a value; else why not, in a sentence for a person.
-pub(super) fn write(register: &Register, value: f64) -> Result<Write, String> {
+pub(super) fn write(register: &Register, value: f64) -> Result<Write, Text> {
     let Register { point, cell, .. } = register;
     let Some(writing) = register.writing else {
-        return Err(format!("the profile does not let '{}' be written", point.id));
+        return Err((
+            format!("模板不允许写 '{}'", point.id),
+            format!("the profile does not let '{}' be written", point.id),
+        )
+            .into());
     };
     let (lowest, highest) = (writing.lowest, writing.highest);
     if !(lowest..=highest).contains(&value) {
-        return Err(format!(
-            "'{}' takes {lowest} to {highest} {}, not {value}: the limits of the profile",
-            point.id, point.unit
-        ));
+        return Err((
+            format!(
+                "'{}' 可写 {lowest} 到 {highest} {}，不能写 {value}：这是模板的限值",
+                point.id, point.unit
+            ),
+            format!(
+                "'{}' takes {lowest} to {highest} {}, not {value}: the limits of the profile",
+                point.id, point.unit
+            ),
+        )
+            .into());
     }
     let exact = register.scale.undo(value);
     let whole = exact.round();
@@ -126,21 +165,36 @@ pub(super) fn write(register: &Register, value: f64) -> Result<Write, String> {
         _ => {
             let (below, above) = (register.scale.apply(exact.floor()), register.scale.apply(exact.ceil()));
             let (below, above) = (below.min(above), below.max(above));
-            return Err(format!(
-                "'{}' goes in steps: {value} {unit} lies between {below} and {above} {unit}",
-                point.id,
-                unit = point.unit
-            ));
+            return Err((
+                format!(
+                    "'{}' 按步长变化：{value} {unit} 在 {below} 与 {above} {unit} 之间",
+                    point.id,
+                    unit = point.unit
+                ),
+                format!(
+                    "'{}' goes in steps: {value} {unit} lies between {below} and {above} {unit}",
+                    point.id,
+                    unit = point.unit
+                ),
+            )
+                .into());
         }
     };
     let bits = cell.format.bits(raw).ok_or_else(|| {
-        format!("the register of '{}' cannot hold {value} {}: its type is too small", point.id, point.unit)
+        (
+            format!("'{}' 的寄存器放不下 {value} {}：类型太短", point.id, point.unit),
+            format!(
+                "the register of '{}' cannot hold {value} {}: its type is too small",
+                point.id, point.unit
+            ),
+        )
     })?;
     if register.invalid.contains(&bits) {
-        return Err(format!(
-            "{value} {} would be sent as what means \"no value\" to '{}'",
-            point.unit, point.id
-        ));
+        return Err((
+            format!("{value} {} 发出去会成为 '{1}' 的“无数值”", point.unit, point.id),
+            format!("{value} {} would be sent as what means \"no value\" to '{}'", point.unit, point.id),
+        )
+            .into());
     }
     let words = cell.order.words(bits, cell.format.words());
     Ok(Write { table: cell.table, address: cell.address, words, multiple: writing.multiple })

@@ -221,14 +221,22 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let mut metered = periods::metered(reader, world);
     let named = main.as_deref().and_then(|main| world.devices.get_key_value(main));
     if let (Some(main), None) = (&main, named) {
-        let advice = subject::known("devices", world.devices.keys());
-        reader.problem("main", format!("no device has the id '{main}'"), advice);
+        let advice = subject::known(("设备", "devices"), world.devices.keys());
+        reader.problem(
+            "main",
+            (format!("没有编号为 '{main}' 的设备"), format!("no device has the id '{main}'")),
+            advice,
+        );
     }
     if let Some((device, _)) = named {
         let all = metered.len();
         metered.retain(|meter| meter.subject.device != *device);
         if reader.has("devices") && metered.len() < all {
-            reader.problem("main", format!("'{device}' is its own sub-meter"), "take it out of devices");
+            reader.problem(
+                "main",
+                (format!("'{device}' 成了自己的分表"), format!("'{device}' is its own sub-meter")),
+                ("从 devices 里删去它", "take it out of devices"),
+            );
         }
     }
     metered = periods::counted_once(metered, world);
@@ -243,15 +251,21 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if let Some(other) = metered.iter().find(|meter| meter.medium != main.medium) {
         reader.problem(
             "main",
-            format!("'{}' measures something else than '{}'", main.subject.device, other.subject.device),
-            "choose meters of energy, or meters of volume",
+            (
+                format!("'{}' 与 '{}' 测的量不同", main.subject.device, other.subject.device),
+                format!("'{}' measures something else than '{}'", main.subject.device, other.subject.device),
+            ),
+            ("都选电表，或都选水表、气表", "choose meters of energy, or meters of volume"),
         );
     }
     if metered.is_empty() && reader.problems().len() == before {
         reader.problem(
             "main",
-            "it has no sub-meter",
-            "choose sub-meters by devices, or by class and/or place",
+            ("没有分表", "it has no sub-meter"),
+            (
+                "用 devices，或用 class 和（或）place 选分表",
+                "choose sub-meters by devices, or by class and/or place",
+            ),
         );
     }
     let scale = Scale::new(reader, unit, main.medium, window_hours(hourly))?;
@@ -271,8 +285,12 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
 fn main_meter(reader: &Reader<'_>, device: &DeviceId, watched: &Watched, world: &World) -> Option<Metered> {
     let name = reader.text_opt("point")?;
     let Some(point) = watched.profile.point(&name) else {
-        let advice = subject::known("points", watched.profile.points.iter().map(|point| &point.id));
-        reader.problem("main", format!("'{device}' has no point '{name}'"), advice);
+        let advice = subject::known(("测点", "points"), watched.profile.points.iter().map(|point| &point.id));
+        reader.problem(
+            "main",
+            (format!("'{device}' 没有测点 '{name}'"), format!("'{device}' has no point '{name}'")),
+            advice,
+        );
         return None;
     };
     Metered::new(reader, Subject::new(device, watched, world), point, world)

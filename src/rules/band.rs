@@ -2,7 +2,7 @@
 
 use super::subject::shown;
 use crate::document::Reader;
-use crate::model::Unit;
+use crate::model::{Text, Unit};
 
 /// Which side of the limit is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,11 @@ impl Side {
     /// Reads which of `above` and `below` is there, and gives its key; one of them must be.
     pub(super) fn parse(reader: &Reader<'_>) -> (Self, &'static str) {
         if reader.has("above") && reader.has("below") {
-            reader.problem("below", "the rule has two limits", "write one rule for above and one for below");
+            reader.problem(
+                "below",
+                ("规则有两个限值", "the rule has two limits"),
+                ("above 和 below 各写一条规则", "write one rule for above and one for below"),
+            );
         }
         if reader.has("below") { (Self::Below, "below") } else { (Self::Above, "above") }
     }
@@ -62,20 +66,24 @@ impl Band {
             Side::Below => (self.limit <= low, self.clear > high),
         };
         let why = match (never_enters, never_leaves) {
-            (true, _) => "can never be reached",
-            (_, true) => "could never be left again (limit and deadband)",
+            (true, _) => ("永远达不到", "can never be reached"),
+            (_, true) => ("永远回不来（限值与回差）", "could never be left again (limit and deadband)"),
             (false, false) => return true,
         };
-        reader.problem(
-            key,
-            format!("this limit of '{of}' {why}"),
-            if high.is_finite() {
-                let (low, high) = (shown(low, unit), shown(high, unit));
-                format!("its values lie from {low} to {high}; set limit and deadband within")
-            } else {
-                format!("its values are {} and more; set limit and deadband within", shown(low, unit))
-            },
-        );
+        let (low, most) = (shown(low, unit), shown(high, unit));
+        let advice = if high.is_finite() {
+            Text::new(
+                format!("它的值在 {low} 到 {most} 之间，限值和回差要在其中"),
+                format!("its values lie from {low} to {most}; set limit and deadband within"),
+            )
+        } else {
+            Text::new(
+                format!("它的值不小于 {low}，限值和回差要在其中"),
+                format!("its values are {low} and more; set limit and deadband within"),
+            )
+        };
+        let (zh, en) = why;
+        reader.problem(key, (format!("'{of}' 的这个限值{zh}"), format!("this limit of '{of}' {en}")), advice);
         false
     }
 }

@@ -425,7 +425,14 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let per = reader.word("per", &cycles);
     let calendar = hours::calendar(reader, world);
     if per == Some(Cycle::Term) && !calendar.has_terms() {
-        reader.problem("per", "the calendar has no terms", "add [[calendar.term]], or write per = \"month\"");
+        reader.problem(
+            "per",
+            ("校历里没有学期", "the calendar has no terms"),
+            (
+                "加上 [[calendar.term]]，或写 per = \"month\"",
+                "add [[calendar.term]], or write per = \"month\"",
+            ),
+        );
     }
     let together = reader.flag_opt("sum").unwrap_or(false);
     if together {
@@ -435,7 +442,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         [("none", Projection::None), ("linear", Projection::Linear), ("school_days", Projection::SchoolDays)];
     let projection = reader.word_opt("projection", &projections).unwrap_or(Projection::None);
     if projection == Projection::SchoolDays && per == Some(Cycle::Day) {
-        reader.problem("projection", "a day is not made of school days", "write projection = \"linear\"");
+        reader.problem(
+            "projection",
+            ("一天不由教学日组成", "a day is not made of school days"),
+            ("写 projection = \"linear\"", "write projection = \"linear\""),
+        );
     }
     let mut marks = shares(reader);
     if projection != Projection::None {
@@ -483,8 +494,8 @@ fn allowed(reader: &Reader<'_>, meters: &[Metered]) -> Option<Allowed> {
     if reader.has("heads") && reader.has("area_m2") {
         reader.problem(
             "area_m2",
-            "the budget is both for a head and for a square metre",
-            "keep one of the two",
+            ("预算既按人均又按每平方米", "the budget is both for a head and for a square metre"),
+            ("只留一个", "keep one of the two"),
         );
     }
     let each = heads
@@ -497,8 +508,14 @@ fn allowed(reader: &Reader<'_>, meters: &[Metered]) -> Option<Allowed> {
         if fits.is_none() {
             reader.problem(
                 "unit",
-                format!("a budget in {unit} does not fit what is measured"),
-                format!("write a unit of the quantity of {}", meter.medium.amount_unit()),
+                (
+                    format!("以 {unit} 为单位的预算与所测的量不符"),
+                    format!("a budget in {unit} does not fit what is measured"),
+                ),
+                (
+                    format!("写与 {} 同类的单位", meter.medium.amount_unit()),
+                    format!("write a unit of the quantity of {}", meter.medium.amount_unit()),
+                ),
             );
         }
         factor = factor.or(fits);
@@ -519,8 +536,8 @@ fn shares(reader: &Reader<'_>) -> Vec<Mark> {
         if !(1.0..=1000.0).contains(percent) || marks.contains(&Mark::Percent(*percent)) {
             reader.problems().at(
                 spot,
-                format!("{percent} is no share"),
-                "write each once, from 1 to 1000 percent",
+                (format!("{percent} 不是合适的比例"), format!("{percent} is no share")),
+                ("每个只写一次，1 到 1000（%）", "write each once, from 1 to 1000 percent"),
             );
         }
         marks.push(Mark::Percent(*percent));
@@ -528,8 +545,11 @@ fn shares(reader: &Reader<'_>) -> Vec<Mark> {
     if marks.is_empty() || marks.len() > MOST_SHARES {
         reader.problem(
             "warn_percent",
-            format!("there are {} shares", marks.len()),
-            format!("write 1 to {MOST_SHARES} of them: [80, 100]"),
+            (format!("写了 {} 个比例", marks.len()), format!("there are {} shares", marks.len())),
+            (
+                format!("写 1 到 {MOST_SHARES} 个：[80, 100]"),
+                format!("write 1 to {MOST_SHARES} of them: [80, 100]"),
+            ),
         );
     }
     marks

@@ -295,8 +295,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if !reader.has("above") && !reader.has("below") {
         reader.problem(
             "above",
-            "nothing is too warm or too cold",
-            "add `above = <number>`, `below = <number>`, or both",
+            ("没有写多热、多冷算超限", "nothing is too warm or too cold"),
+            (
+                "加上 `above = <数>` 或 `below = <数>`，也可以都写",
+                "add `above = <number>`, `below = <number>`, or both",
+            ),
         );
     }
     let limits: Vec<_> = [(Side::Above, "above"), (Side::Below, "below")]
@@ -311,8 +314,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     {
         reader.problem(
             "deadband",
-            "no temperature would be good",
-            "write above higher than below, and a deadband that leaves room between them",
+            ("没有哪个温度算正常", "no temperature would be good"),
+            (
+                "above 要大于 below，回差要在两者之间留有余地",
+                "write above higher than below, and a deadband that leaves room between them",
+            ),
         );
     }
     let tolerance = subject::secs_opt(reader, "for_secs", 0..=24 * 3600).unwrap_or(DEFAULT_FOR);
@@ -321,8 +327,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if allowance.is_some() && !reader.has("contacts") {
         reader.problem(
             "open_secs",
-            "there is no contact to be open",
-            "add contacts = [\"…\"], or leave it out",
+            ("没有写门磁，无从判断是否打开", "there is no contact to be open"),
+            ("加上 contacts = [\"…\"]，或删去这一行", "add contacts = [\"…\"], or leave it out"),
         );
     }
     let silence = subject::secs_opt(reader, "no_reading_secs", 60..=24 * 3600).unwrap_or(DEFAULT_SILENCE);
@@ -397,8 +403,11 @@ fn contacts(reader: &Reader<'_>, world: &World) -> BTreeSet<DeviceId> {
         if !watched.profile.events.contains(&EventKind::Contact) {
             reader.problem(
                 "contacts",
-                format!("the profile '{}' gives no 'contact' events", watched.profile.id),
-                "name the contact of the door, or of the defrosting",
+                (
+                    format!("模板 '{}' 没有 'contact' 事件", watched.profile.id),
+                    format!("the profile '{}' gives no 'contact' events", watched.profile.id),
+                ),
+                ("写门磁的编号，或化霜触点的编号", "name the contact of the door, or of the defrosting"),
             );
         }
         contacts.insert(id.clone());

@@ -233,8 +233,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if end_below > count {
         reader.problem(
             "end_below",
-            format!("the alarm would end at more than raise it ({count})"),
-            format!("write a number from 1 to {count}"),
+            (
+                format!("结束报警的次数多于引发报警的次数（{count}）"),
+                format!("the alarm would end at more than raise it ({count})"),
+            ),
+            (format!("写 1 到 {count} 的数"), format!("write a number from 1 to {count}")),
         );
     }
     let mut tallies: Vec<Tally> = Vec::new();
@@ -279,8 +282,8 @@ fn what<'w>(reader: &Reader<'_>, world: &'w World) -> (Vec<(Subject, &'w Watched
     if reader.has("event") {
         reader.problem(
             "event",
-            "the rule counts two things",
-            "write one rule for the event and one for the point",
+            ("规则在数两样东西", "the rule counts two things"),
+            ("事件和测点各写一条规则", "write one rule for the event and one for the point"),
         );
     }
     let points = subject::points(reader, world);

@@ -167,8 +167,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             Some(role) => roles.push(role),
             None => reader.problems().at(
                 &spot,
-                format!("'{text}' is no role"),
-                subject::known("roles", Role::ALL),
+                (format!("没有角色 '{text}'"), format!("'{text}' is no role")),
+                subject::known(("角色", "roles"), Role::ALL),
             ),
         }
     }

@@ -314,14 +314,24 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let before = reader.problems().len();
     let meters = periods::metered(reader, world);
     if let Some(other) = meters.iter().find(|meter| meter.medium != Medium::Energy) {
-        let advice = "choose a point of energy or active power";
-        reader.problem("point", format!("'{}' measures no energy", other.point), advice);
+        let advice = ("选电能或有功功率的测点", "choose a point of energy or active power");
+        reader.problem(
+            "point",
+            (format!("'{}' 测的不是电能", other.point), format!("'{}' measures no energy", other.point)),
+            advice,
+        );
     }
     if !WINDOW_SECS.is_multiple_of(world.aggregate_secs.max(1)) {
         reader.problems().at(
             &reader.here(),
-            format!("periods of {} s do not fill a quarter of an hour", world.aggregate_secs),
-            "write aggregate_secs = 900 (or 300, 60 …) in [uploads]",
+            (
+                format!("{} 秒的时段不能等分一刻钟", world.aggregate_secs),
+                format!("periods of {} s do not fill a quarter of an hour", world.aggregate_secs),
+            ),
+            (
+                "在 [uploads] 里写 aggregate_secs = 900（或 300、60 …）",
+                "write aggregate_secs = 900 (or 300, 60 …) in [uploads]",
+            ),
         );
     }
     let contract = reader.number("contract", 1e-6..=1e12);

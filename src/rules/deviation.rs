@@ -114,8 +114,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if !reader.has("times") && !reader.has("deviations") {
         reader.problems().at(
             &reader.here(),
-            "the rule has no limit",
-            "add times = 2, or deviations = 5, or both",
+            ("规则没有限值", "the rule has no limit"),
+            ("加上 times = 2 或 deviations = 5，也可以都写", "add times = 2, or deviations = 5, or both"),
         );
     }
     let difference = reader.number("least_difference", 0.0..=1e12);
@@ -125,8 +125,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if same_weekday && compared > 8 {
         reader.problem(
             if reader.has("days") { "days" } else { "same_weekday" },
-            format!("{compared} days of the same weekday lie further back than {MOST_BACK} days"),
-            "write days = 8 or fewer",
+            (
+                format!("{compared} 个相同星期的日子超出了 {MOST_BACK} 天"),
+                format!("{compared} days of the same weekday lie further back than {MOST_BACK} days"),
+            ),
+            ("写 days = 8 或更小", "write days = 8 or fewer"),
         );
     }
     let header = Header::parse(reader, id, AlarmClass::Energy, Priority::Low);

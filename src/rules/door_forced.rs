@@ -124,8 +124,17 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         if !watched.profile.events.iter().any(opens) {
             reader.problem(
                 "devices",
-                format!("the profile '{}' gives no 'contact' or 'door_forced' events", watched.profile.id),
-                "choose the contacts of the doors; their readers go into `readers`",
+                (
+                    format!("模板 '{}' 没有 'contact' 和 'door_forced' 事件", watched.profile.id),
+                    format!(
+                        "the profile '{}' gives no 'contact' or 'door_forced' events",
+                        watched.profile.id
+                    ),
+                ),
+                (
+                    "选各门的门磁；读卡器写在 `readers` 里",
+                    "choose the contacts of the doors; their readers go into `readers`",
+                ),
             );
         }
     }
@@ -133,8 +142,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if written.is_empty() {
         reader.problem(
             "readers",
-            "this door has no readers",
-            "add readers = [\"…\"] with the ids of devices",
+            ("这扇门没有读卡器", "this door has no readers"),
+            ("加上 readers = [\"…\"]，写设备编号", "add readers = [\"…\"] with the ids of devices"),
         );
     }
     let readers = subject::named(reader, written, world).into_iter().map(|(id, _)| id.clone()).collect();

@@ -301,7 +301,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let (step, unit) = (step?, unit?);
     let watts = unit.convert(step, Unit::Watt);
     if watts.is_none() {
-        reader.problem("unit", format!("a step in {unit} is no active power"), "write \"W\" or \"kW\"");
+        reader.problem(
+            "unit",
+            (format!("以 {unit} 为单位的阶跃不是有功功率"), format!("a step in {unit} is no active power")),
+            ("写 \"W\" 或 \"kW\"", "write \"W\" or \"kW\""),
+        );
     }
     let times = usize::try_from(times).unwrap_or(1);
     let signature = Signature { step: watts?, factor, lasts, times, during };
@@ -326,8 +330,14 @@ fn named(reader: &Reader<'_>) -> Vec<(&'static str, String)> {
         (false, false) => named.push(name("factor_point", "power_factor")),
         (current, _) => reader.problem(
             if current { "current_point" } else { "voltage_point" },
-            "one of current and voltage says nothing of the power factor",
-            "write both current_point and voltage_point, or factor_point",
+            (
+                "只有电流或只有电压，得不出功率因数",
+                "one of current and voltage says nothing of the power factor",
+            ),
+            (
+                "current_point 和 voltage_point 都写，或写 factor_point",
+                "write both current_point and voltage_point, or factor_point",
+            ),
         ),
     }
     named
@@ -352,8 +362,18 @@ fn room(
             _ => Unit::One,
         };
         if point.unit.convert(1.0, wanted).is_none() {
-            let advice = format!("choose a point in a unit of the quantity of {wanted}");
-            reader.problem(key, format!("'{name}' is measured in {}", point.unit), advice);
+            let advice = (
+                format!("选单位与 {wanted} 同类的测点"),
+                format!("choose a point in a unit of the quantity of {wanted}"),
+            );
+            reader.problem(
+                key,
+                (
+                    format!("'{name}' 的单位是 {}", point.unit),
+                    format!("'{name}' is measured in {}", point.unit),
+                ),
+                advice,
+            );
             return None;
         }
         slowest = slowest.max(point.every);
@@ -364,9 +384,15 @@ fn room(
     let every = watched.poll.saturating_mul(u32::from(slowest));
     let within = within.unwrap_or(every.saturating_mul(2).max(LEAST_WITHIN));
     if within < every {
-        let message =
-            format!("values of the profile '{}' come every {} s", watched.profile.id, every.as_secs());
-        reader.problem("within_secs", message, format!("write {} or more", every.as_secs()));
+        let message = (
+            format!("模板 '{}' 的值每 {} 秒来一次", watched.profile.id, every.as_secs()),
+            format!("values of the profile '{}' come every {} s", watched.profile.id, every.as_secs()),
+        );
+        reader.problem(
+            "within_secs",
+            message,
+            (format!("写 {} 或更大", every.as_secs()), format!("write {} or more", every.as_secs())),
+        );
     }
     let values = Together::new(points.iter().map(|(point, _)| point.clone()).collect(), every);
     let (before, found) = (VecDeque::new(), VecDeque::new());

@@ -217,8 +217,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if reader.has("calendar") && !only_outside {
         reader.problem(
             "calendar",
-            "this rule asks no calendar",
-            "add only_outside_hours = true, or take calendar out",
+            ("这条规则不看校历", "this rule asks no calendar"),
+            (
+                "加上 only_outside_hours = true，或删去 calendar",
+                "add only_outside_hours = true, or take calendar out",
+            ),
         );
     }
     let header = Header::parse(reader, id, class, priority);

@@ -287,7 +287,10 @@ fn sort(device: &DeviceId, watched: &Watched, name: &str) -> Option<Sort> {
 fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule>> {
     let before = reader.problems().len();
     let chosen = subject::devices(reader, world);
-    let advice = "write what must be true, such as \"power_total > 2000 && !teaching\"";
+    let advice = (
+        "写应成立的条件，例如 \"power_total > 2000 && !teaching\"",
+        "write what must be true, such as \"power_total > 2000 && !teaching\"",
+    );
     let written = reader.text("when");
     let formula = reader.parsed_opt("when", advice, Formula::parse);
     let hold = subject::secs_opt(reader, "for_secs", 0..=MAX_FOR_SECS).unwrap_or_default();
@@ -303,8 +306,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let en = en.unwrap_or_else(|| zh.clone());
     let asks = formula.names().any(is_of_calendar);
     if reader.has("calendar") && !asks {
-        let advice = "name one of its words in the expression, such as teaching, or take calendar out";
-        reader.problem("calendar", "this rule asks no calendar", advice);
+        let advice = (
+            "在表达式里用校历的词，例如 teaching，或删去 calendar",
+            "name one of its words in the expression, such as teaching, or take calendar out",
+        );
+        reader.problem("calendar", ("这条规则不看校历", "this rule asks no calendar"), advice);
     }
     let watch = |(subject, watched): (Subject, &Watched)| {
         let (class, place) = (watched.profile.class.clone(), watched.place.to_string());
@@ -328,12 +334,23 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
 
 /// What an alarm says: one short line.
 fn text(reader: &Reader<'_>, key: &str) -> Option<String> {
-    reader.parsed_opt(key, "write 1 to 100 characters on one line", |text| {
-        let text = text.trim();
-        let good =
-            (1..=MAX_TEXT_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        if good { Ok(text.to_owned()) } else { Err("the text is empty, too long or has control characters") }
-    })
+    reader.parsed_opt(
+        key,
+        ("写一行 1 到 100 个字符", "write 1 to 100 characters on one line"),
+        |text| {
+            let text = text.trim();
+            let good =
+                (1..=MAX_TEXT_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+            if good {
+                Ok(text.to_owned())
+            } else {
+                Err((
+                    "文字是空的、太长，或有控制字符",
+                    "the text is empty, too long or has control characters",
+                ))
+            }
+        },
+    )
 }
 
 /// The points in the expression. A name that is none, and a point that has different units, are problems.
@@ -351,8 +368,11 @@ fn points(
                 let ours = OF_CALENDAR.iter().map(|(name, _)| *name).chain(OF_DEVICE).map(ToOwned::to_owned);
                 reader.problem(
                     "when",
-                    format!("the profile '{}' has no point '{name}'", watched.profile.id),
-                    subject::known("names", ours.chain(of_points).collect::<Vec<_>>()),
+                    (
+                        format!("模板 '{}' 没有测点 '{name}'", watched.profile.id),
+                        format!("the profile '{}' has no point '{name}'", watched.profile.id),
+                    ),
+                    subject::known(("名称", "names"), ours.chain(of_points).collect::<Vec<_>>()),
                 );
                 continue;
             };
@@ -360,8 +380,17 @@ fn points(
                 None => points.push((point.id.clone(), point.name.clone(), point.unit)),
                 Some((_, _, unit)) if *unit != point.unit => reader.problem(
                     "when",
-                    format!("'{name}' is in {unit} at some of these devices and in {} at others", point.unit),
-                    "write one rule for each unit: choose the devices with devices = [\"…\"]",
+                    (
+                        format!("'{name}' 在有的设备上单位是 {unit}，在有的设备上是 {}", point.unit),
+                        format!(
+                            "'{name}' is in {unit} at some of these devices and in {} at others",
+                            point.unit
+                        ),
+                    ),
+                    (
+                        "每种单位写一条规则：用 devices = [\"…\"] 选设备",
+                        "write one rule for each unit: choose the devices with devices = [\"…\"]",
+                    ),
                 ),
                 Some(_) => {}
             }
@@ -370,8 +399,8 @@ fn points(
     if points.is_empty() && !chosen.is_empty() && formula.names().all(ours) {
         reader.problem(
             "when",
-            "the expression asks for no value of a device",
-            "name a point of the devices, such as power_total",
+            ("表达式没有用到设备的值", "the expression asks for no value of a device"),
+            ("写设备的一个测点，例如 power_total", "name a point of the devices, such as power_total"),
         );
     }
     points
@@ -384,16 +413,31 @@ fn judged(reader: &Reader<'_>, formula: &Formula, chosen: &[(Subject, &Watched)]
         match formula.reach(&|name| sort(&subject.device, watched, name)) {
             Ok((true_, false_)) => (ever_true, ever_false) = (ever_true || true_, ever_false || false_),
             Err(why) => {
-                reader.problem("when", why, "compare numbers with numbers and texts with texts");
+                reader.problem(
+                    "when",
+                    why,
+                    ("数与数比，文字与文字比", "compare numbers with numbers and texts with texts"),
+                );
                 return;
             }
         }
     }
-    let advice = "look at the ranges of the points: `schoolgate profile show` tells them";
+    let advice = (
+        "看测点的量程：`schoolgate profile show` 会列出",
+        "look at the ranges of the points: `schoolgate profile show` tells them",
+    );
     if !ever_true {
-        reader.problem("when", "the expression can never be true at any of the devices", advice);
+        reader.problem(
+            "when",
+            ("表达式在任何一台设备上都不会成立", "the expression can never be true at any of the devices"),
+            advice,
+        );
     } else if !ever_false {
-        reader.problem("when", "the expression is always true at all of the devices", advice);
+        reader.problem(
+            "when",
+            ("表达式在所有设备上总是成立", "the expression is always true at all of the devices"),
+            advice,
+        );
     }
 }
 

@@ -291,8 +291,11 @@ fn events(reader: &Reader<'_>, world: &World) -> (Few<DeviceId, Watching>, Optio
     if let Some(kind) = pattern.as_ref().map(|pattern| pattern.kind).filter(|kind| moments.contains(kind)) {
         reader.problem(
             "event",
-            format!("'{kind}' is a moment and cannot last"),
-            "choose an event that begins and ends, such as contact, or the kind `count`",
+            (format!("'{kind}' 是瞬时事件，不会持续"), format!("'{kind}' is a moment and cannot last")),
+            (
+                "选有开始和结束的事件，例如 contact，或用规则类型 `count`",
+                "choose an event that begins and ends, such as contact, or the kind `count`",
+            ),
         );
     }
     let watching = chosen.into_iter().map(|(subject, _)| Watching::new(subject, None));
@@ -307,8 +310,8 @@ fn values(
     if reader.has("event") {
         reader.problem(
             "event",
-            "the rule is about two states",
-            "write one rule for the event and one for the point",
+            ("规则写了两种状态", "the rule is about two states"),
+            ("事件和测点各写一条规则", "write one rule for the event and one for the point"),
         );
     }
     let points = subject::points(reader, world);
@@ -317,8 +320,11 @@ fn values(
     if reader.has("equals") == unchanged {
         reader.problem(
             "point",
-            "which state of it is meant?",
-            "write either equals = <number> or unchanged = true",
+            ("没有写明是哪种状态", "which state of it is meant?"),
+            (
+                "写 equals = <数> 或 unchanged = true，只写一个",
+                "write either equals = <number> or unchanged = true",
+            ),
         );
     }
     for (subject, point) in &points {
@@ -344,8 +350,8 @@ fn possible(
         let (low, high) = (shown(low, point.unit), shown(high, point.unit));
         reader.problem(
             "equals",
-            format!("'{}' can never be this", point.id),
-            format!("its values lie from {low} to {high}"),
+            (format!("'{}' 不会是这个值", point.id), format!("'{}' can never be this", point.id)),
+            (format!("它的值在 {low} 到 {high} 之间"), format!("its values lie from {low} to {high}")),
         );
     }
     if let (None, Some(hold), Some(watched)) = (equals, hold, watched) {

@@ -40,7 +40,11 @@ pub(super) fn calendar(reader: &Reader<'_>, world: &World) -> Arc<Calendar> {
         return Arc::clone(calendar);
     }
     let known: Vec<&str> = std::iter::once(MAIN).chain(world.calendars.keys().map(String::as_str)).collect();
-    reader.problem("calendar", format!("there is no calendar '{name}'"), one_of(name, &known));
+    reader.problem(
+        "calendar",
+        (format!("没有名为 '{name}' 的校历"), format!("there is no calendar '{name}'")),
+        one_of(name, &known),
+    );
     Arc::clone(&world.calendar)
 }
 

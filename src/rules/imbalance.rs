@@ -78,8 +78,15 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let devices = subject::devices(reader, world);
     let names = reader.texts("points");
     if names.len() != PHASES {
-        let advice = "write the points of the three phases: [\"current_a\", \"current_b\", \"current_c\"]";
-        reader.problem("points", format!("there are {} points", names.len()), advice);
+        let advice = (
+            "写三相的测点：[\"current_a\", \"current_b\", \"current_c\"]",
+            "write the points of the three phases: [\"current_a\", \"current_b\", \"current_c\"]",
+        );
+        reader.problem(
+            "points",
+            (format!("写了 {} 个测点", names.len()), format!("there are {} points", names.len())),
+            advice,
+        );
     }
     let above = reader.number("above_percent", 1.0..=MOST_PERCENT - 1.0);
     let deadband = reader.number_opt("deadband_percent", 0.0..=MOST_PERCENT).unwrap_or(0.0);
@@ -90,8 +97,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if above.is_some_and(|above| above - deadband < 0.0) {
         reader.problem(
             "deadband_percent",
-            "the limit could never be left again",
-            "write less than above_percent",
+            ("报警后永远回不到限值以内", "the limit could never be left again"),
+            ("写小于 above_percent 的数", "write less than above_percent"),
         );
     }
     let (above, least, unit) = (above?, least?, unit?);
@@ -104,7 +111,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         let (Some(converted), Some(first)) = (converted, found.first()) else { continue };
         let Some(least) = converted.first().copied() else { continue };
         if found.iter().any(|point| point.unit != first.unit) {
-            reader.problem("points", "they are not of one unit", "choose three points of one quantity");
+            reader.problem(
+                "points",
+                ("它们的单位不一样", "they are not of one unit"),
+                ("选同一种量的三个测点", "choose three points of one quantity"),
+            );
         }
         let points = found.iter().map(|point| point.id.clone()).collect();
         let slowest = found.iter().map(|point| point.every).max().unwrap_or(1);
@@ -129,8 +140,11 @@ fn phases<'w>(
             Some(point) => found.push(point),
             None => reader.problems().at(
                 spot,
-                format!("the profile '{}' has no point '{name}'", profile.id),
-                subject::known("points", profile.points.iter().map(|point| &point.id)),
+                (
+                    format!("模板 '{}' 没有测点 '{name}'", profile.id),
+                    format!("the profile '{}' has no point '{name}'", profile.id),
+                ),
+                subject::known(("测点", "points"), profile.points.iter().map(|point| &point.id)),
             ),
         }
     }

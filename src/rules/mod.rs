@@ -49,6 +49,7 @@ pub(crate) mod timers;
 mod together;
 mod visitor_overstay;
 mod windowed;
+mod words;
 mod zones;
 
 pub use always::always;
@@ -57,6 +58,7 @@ pub use engine::Engine;
 pub use expression::{Formula, Sort, Value};
 pub(crate) use periods::median;
 pub use subject::Header;
+pub use words::says;
 pub use zones::Door;
 
 use crate::calendar::Calendar;

@@ -86,8 +86,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if !reader.has("above") && !reader.has("percent_of_mean") {
         reader.problems().at(
             &reader.here(),
-            "the rule has no limit",
-            "add above = …, or percent_of_mean = 130, or both",
+            ("规则没有限值", "the rule has no limit"),
+            (
+                "加上 above = … 或 percent_of_mean = 130，也可以都写",
+                "add above = …, or percent_of_mean = 130, or both",
+            ),
         );
     }
     let difference = reader.number_opt("least_difference", 0.0..=1e12).unwrap_or(0.0);

@@ -182,8 +182,14 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             let (low, high) = (subject::shown(low, point.unit), subject::shown(high, point.unit));
             reader.problem(
                 "above",
-                format!("this limit of '{}' can never be reached", point.id),
-                format!("its values lie from {low} to {high}; set the limit within"),
+                (
+                    format!("'{}' 永远达不到这个限值", point.id),
+                    format!("this limit of '{}' can never be reached", point.id),
+                ),
+                (
+                    format!("它的值在 {low} 到 {high} 之间，限值要在其中"),
+                    format!("its values lie from {low} to {high}; set the limit within"),
+                ),
             );
         }
         let measured = Measured::new(subject, point);

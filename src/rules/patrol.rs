@@ -218,17 +218,23 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if written.is_empty() || written.len() > MAX_ROUNDS {
         reader.problem(
             "rounds",
-            format!("there are {} rounds", written.len()),
-            format!("write 1 to {MAX_ROUNDS} of them: rounds = [\"22:00-22:40\"]"),
+            (format!("写了 {} 轮", written.len()), format!("there are {} rounds", written.len())),
+            (
+                format!("写 1 到 {MAX_ROUNDS} 轮：rounds = [\"22:00-22:40\"]"),
+                format!("write 1 to {MAX_ROUNDS} of them: rounds = [\"22:00-22:40\"]"),
+            ),
         );
     }
     for (text, spot) in written {
         match Period::over_night(&text) {
             Ok(round) => rounds.push(round),
-            Err(why) => reader.problems().at(
+            Err((zh, en)) => reader.problems().at(
                 &spot,
-                format!("\"{text}\" {why}"),
-                "write from-to in 24-hour local time: \"22:00-22:40\"",
+                (format!("\"{text}\" {zh}"), format!("\"{text}\" {en}")),
+                (
+                    "按 24 小时制写起止时间：\"22:00-22:40\"",
+                    "write from-to in 24-hour local time: \"22:00-22:40\"",
+                ),
             ),
         }
     }
@@ -260,8 +266,14 @@ fn checkpoints(reader: &Reader<'_>, world: &World) -> (Vec<Checkpoint>, BTreeMap
     if written.is_empty() || written.len() > MAX_CHECKPOINTS {
         reader.problem(
             "checkpoints",
-            format!("this route has {} checkpoints", written.len()),
-            format!("write 1 to {MAX_CHECKPOINTS} ids of devices or places"),
+            (
+                format!("路线上有 {} 个巡更点", written.len()),
+                format!("this route has {} checkpoints", written.len()),
+            ),
+            (
+                format!("写 1 到 {MAX_CHECKPOINTS} 个设备或地点的编号"),
+                format!("write 1 to {MAX_CHECKPOINTS} ids of devices or places"),
+            ),
         );
     }
     let reads = |device: &DeviceId| {
@@ -269,7 +281,7 @@ fn checkpoints(reader: &Reader<'_>, world: &World) -> (Vec<Checkpoint>, BTreeMap
         watched.is_some_and(|watched| watched.profile.events.contains(&EventKind::Credential))
     };
     for (text, spot) in written {
-        let problem = |message: String, advice: String| reader.problems().at(&spot, message, advice);
+        let problem = |message: (String, String), advice: Text| reader.problems().at(&spot, message, advice);
         let (name, place, devices): (Text, Option<PlaceId>, Vec<DeviceId>) =
             if let Some((id, watched)) = world.devices.get_key_value(text.as_str()) {
                 let path = world.places.get(&watched.place).map(|place| place.path.clone());
@@ -289,15 +301,19 @@ fn checkpoints(reader: &Reader<'_>, world: &World) -> (Vec<Checkpoint>, BTreeMap
                 let ids = world.devices.keys().map(ToString::to_string);
                 let all = ids.chain(world.places.keys().map(ToString::to_string));
                 problem(
-                    format!("no device or place has the id '{text}'"),
-                    subject::known("devices and places", all),
+                    (
+                        format!("没有编号为 '{text}' 的设备或地点"),
+                        format!("no device or place has the id '{text}'"),
+                    ),
+                    subject::known(("设备和地点", "devices and places"), all),
                 );
                 continue;
             };
         if devices.is_empty() {
             problem(
-                format!("no reader of credentials is at '{text}'"),
-                "name a reader, or a place with a reader in it".into(),
+                (format!("'{text}' 没有凭证读取器"), format!("no reader of credentials is at '{text}'")),
+                ("写一个读卡器，或一个有读卡器的地点", "name a reader, or a place with a reader in it")
+                    .into(),
             );
         }
         for device in devices {

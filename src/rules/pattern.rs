@@ -33,8 +33,11 @@ impl Pattern {
         if code.as_ref().is_some_and(|code| code.is_empty() || code.chars().count() > MAX_CODE) {
             reader.problem(
                 "code",
-                "this can be no device's code",
-                format!("write the code as the device sends it, 1 to {MAX_CODE} characters"),
+                ("设备不会有这样的代码", "this can be no device's code"),
+                (
+                    format!("按设备发来的样子写，1 到 {MAX_CODE} 个字符"),
+                    format!("write the code as the device sends it, 1 to {MAX_CODE} characters"),
+                ),
             );
         }
         let words = [("granted", Decision::Granted), ("denied", Decision::Refused)];
@@ -42,8 +45,11 @@ impl Pattern {
         if decision.is_some() && kind.is_some_and(|kind| kind != EventKind::Credential) {
             reader.problem(
                 "result",
-                "only readers of credentials let through or refuse",
-                "write event = \"credential\", or leave `result` out",
+                ("只有凭证读取器才有放行和拒绝", "only readers of credentials let through or refuse"),
+                (
+                    "写 event = \"credential\"，或不写 `result`",
+                    "write event = \"credential\", or leave `result` out",
+                ),
             );
         }
         Some(Self { kind: kind?, code, decision })

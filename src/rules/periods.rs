@@ -115,8 +115,14 @@ impl Metered {
         if medium.is_none() {
             reader.problem(
                 "point",
-                format!("'{}' measures {}, which is no consumption", point.id, point.unit),
-                "choose a point of energy, active power, volume or flow",
+                (
+                    format!("'{}' 的单位是 {}，不是用量", point.id, point.unit),
+                    format!("'{}' measures {}, which is no consumption", point.id, point.unit),
+                ),
+                (
+                    "选电能、有功功率、体积或流量的测点",
+                    "choose a point of energy, active power, volume or flow",
+                ),
             );
         }
         let poll = world.devices.get(&subject.device).map_or(Duration::from_secs(60), |of| of.poll);
@@ -214,8 +220,14 @@ impl Scale {
             let (rate, amount) = (medium.rate_unit(), medium.amount_unit());
             reader.problem(
                 "unit",
-                format!("a limit in {unit} does not fit what is measured"),
-                format!("write a unit of the quantity of {rate} or of {amount}"),
+                (
+                    format!("以 {unit} 为单位的限值与所测的量不符"),
+                    format!("a limit in {unit} does not fit what is measured"),
+                ),
+                (
+                    format!("写与 {rate} 或 {amount} 同类的单位"),
+                    format!("write a unit of the quantity of {rate} or of {amount}"),
+                ),
             );
         }
         Some(Self { unit, factor: factor? })
@@ -308,7 +320,10 @@ pub(super) struct Nights {
 impl Nights {
     /// Reads `hours` and `calendar`.
     pub(super) fn parse(reader: &Reader<'_>, default: &str, world: &World) -> Option<Self> {
-        let advice = "write from-to in 24-hour local time: \"23:00-05:00\"";
+        let advice = (
+            "按 24 小时制写起止时间：\"23:00-05:00\"",
+            "write from-to in 24-hour local time: \"23:00-05:00\"",
+        );
         let hours = match reader.has("hours") {
             true => reader.parsed("hours", advice, Period::over_night),
             false => Period::over_night(default).ok(),

@@ -87,8 +87,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if below.is_some_and(|below| below + deadband > 1.0) {
         reader.problem(
             "below",
-            "the limit could never be left again",
-            "limit and deadband together are 1 at most",
+            ("报警后永远回不到限值以内", "the limit could never be left again"),
+            ("限值加回差最大为 1", "limit and deadband together are 1 at most"),
         );
     }
     let (below, least, unit) = (below?, least?, unit?);
@@ -100,8 +100,15 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
             Unit::One => 1.0,
             Unit::Percent => 0.01,
             other => {
-                let advice = "choose a point in 1 or in %";
-                reader.problem("point", format!("'{}' in {other} is no power factor", factor.id), advice);
+                let advice = ("选单位为 1 或 % 的测点", "choose a point in 1 or in %");
+                reader.problem(
+                    "point",
+                    (
+                        format!("'{}' 的单位是 {other}，不是功率因数", factor.id),
+                        format!("'{}' in {other} is no power factor", factor.id),
+                    ),
+                    advice,
+                );
                 continue;
             }
         };

@@ -177,13 +177,21 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     let before = reader.problems().len();
     let points = subject::points(reader, world);
     if reader.has("rise") && reader.has("fall") {
-        reader.problem("fall", "the rule has two limits", "write one rule for rise and one for fall");
+        reader.problem(
+            "fall",
+            ("规则有两个限值", "the rule has two limits"),
+            ("rise 和 fall 各写一条规则", "write one rule for rise and one for fall"),
+        );
     }
     let (side, key) = if reader.has("fall") { (Side::Below, "fall") } else { (Side::Above, "rise") };
     let limit = subject::limit(reader, key).filter(|limit| {
         let sound = *limit > 0.0;
         if !sound {
-            reader.problem(key, "this is no change", "write by how much it changes, above 0");
+            reader.problem(
+                key,
+                ("这不是变化", "this is no change"),
+                ("写变化多少，大于 0", "write by how much it changes, above 0"),
+            );
         }
         sound
     });
@@ -195,8 +203,8 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if deadband > limit {
         reader.problem(
             "deadband",
-            "the alarm would end only when it goes the other way",
-            "write no more than the limit",
+            ("要等它反向变化报警才会结束", "the alarm would end only when it goes the other way"),
+            ("不要大于限值", "write no more than the limit"),
         );
         return None;
     }
@@ -227,7 +235,14 @@ fn band(
     let (limit, clear) = (difference(limit)?, difference(limit - deadband)?);
     let most = match point.kind {
         PointKind::Counter if side == Side::Below => {
-            reader.problem(key, format!("'{}' is a counter and never falls", point.id), "write rise");
+            reader.problem(
+                key,
+                (
+                    format!("'{}' 是累计量，不会下降", point.id),
+                    format!("'{}' is a counter and never falls", point.id),
+                ),
+                ("写 rise", "write rise"),
+            );
             return None;
         }
         PointKind::Counter => point.max_growth_per_hour.map(|most| most * within.as_secs_f64() / 3600.0),

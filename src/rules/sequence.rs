@@ -259,8 +259,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if !reader.has("same") {
         reader.problem(
             "same",
-            "where do the steps belong together?",
-            "add `same = \"place\"`, or device, room, floor, building or campus",
+            ("没有写明各步在哪里算一起", "where do the steps belong together?"),
+            (
+                "加上 `same = \"place\"`，或 device、room、floor、building、campus",
+                "add `same = \"place\"`, or device, room, floor, building or campus",
+            ),
         );
     }
     let within = subject::secs(reader, "within_secs", 1..=24 * 3600);
@@ -280,15 +283,18 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     {
         reader.problem(
             "step",
-            format!("{} steps make no sequence", chosen.len()),
-            format!("write 2 to {MOST_STEPS} of them: [[rule.step]], each with an event; not all absent"),
+            (format!("{} 步构不成先后", chosen.len()), format!("{} steps make no sequence", chosen.len())),
+            (
+                format!("写 2 到 {MOST_STEPS} 个 [[rule.step]]，各有一个事件，不能都是 absent"),
+                format!("write 2 to {MOST_STEPS} of them: [[rule.step]], each with an event; not all absent"),
+            ),
         );
     }
     if wait.is_some() && !absent {
         reader.problem(
             "wait_secs",
-            "there is nothing to wait for",
-            "leave it out, or give a step absent = true",
+            ("没有要等的步骤", "there is nothing to wait for"),
+            ("删去它，或给某一步写 absent = true", "leave it out, or give a step absent = true"),
         );
     }
     if reader.problems().len() > before {
@@ -299,8 +305,11 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
     if groups.is_empty() {
         reader.problem(
             "same",
-            "no place has devices for every step, so it can never happen",
-            "choose a larger place, or other devices",
+            (
+                "没有哪个地点具备每一步的设备，永远不会发生",
+                "no place has devices for every step, so it can never happen",
+            ),
+            ("选大一些的范围，或别的设备", "choose a larger place, or other devices"),
         );
         return None;
     }
@@ -320,7 +329,11 @@ fn step<'w>(reader: &Reader<'_>, world: &'w World) -> (Option<Step>, Vec<(Subjec
     let times = reader.integer_opt("times", 1..=MOST_TIMES).and_then(|times| usize::try_from(times).ok());
     let absent = reader.flag_opt("absent").unwrap_or(false);
     if absent && times.is_some() {
-        reader.problem("times", "what must be absent must be so altogether", "leave `times` out");
+        reader.problem(
+            "times",
+            ("没有发生就是一次也没有", "what must be absent must be so altogether"),
+            ("删去 `times`", "leave `times` out"),
+        );
     }
     let chosen = if ["devices", "class", "place"].iter().any(|key| reader.has(key)) {
         let chosen = subject::devices(reader, world);
@@ -340,8 +353,8 @@ fn giving<'w>(reader: &Reader<'_>, kind: EventKind, world: &'w World) -> Vec<(Su
     if chosen.is_empty() {
         reader.problem(
             "event",
-            format!("no device gives '{kind}' events"),
-            "choose another event, or leave the step out",
+            (format!("没有设备给出 '{kind}' 事件"), format!("no device gives '{kind}' events")),
+            ("选别的事件，或删去这一步", "choose another event, or leave the step out"),
         );
     }
     chosen

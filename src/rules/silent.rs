@@ -116,12 +116,22 @@ fn parse(reader: &Reader<'_>, id: &RuleId, world: &World) -> Option<Box<dyn Rule
         if after.is_some_and(|after| after <= watched.poll) {
             reader.problem(
                 "after_secs",
-                format!(
-                    "'{}' is polled every {} s and would always be silent",
-                    subject.device,
-                    watched.poll.as_secs()
+                (
+                    format!(
+                        "'{}' 每 {} 秒采集一次，会一直算作无消息",
+                        subject.device,
+                        watched.poll.as_secs()
+                    ),
+                    format!(
+                        "'{}' is polled every {} s and would always be silent",
+                        subject.device,
+                        watched.poll.as_secs()
+                    ),
                 ),
-                format!("write more than {}, better three times as much", watched.poll.as_secs()),
+                (
+                    format!("写大于 {} 的数，最好是它的三倍", watched.poll.as_secs()),
+                    format!("write more than {}, better three times as much", watched.poll.as_secs()),
+                ),
             );
         }
         let after = after.unwrap_or(LEAST_DEFAULT.max(watched.poll.saturating_mul(MISSED_POLLS)));

@@ -123,16 +123,22 @@ pub(super) fn devices<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(Subject
         (true, true) => {
             reader.problem(
                 "devices",
-                "devices are chosen twice",
-                "keep devices, or class and place, not both",
+                ("设备选了两遍", "devices are chosen twice"),
+                (
+                    "留下 devices，或留下 class 和 place，不要都写",
+                    "keep devices, or class and place, not both",
+                ),
             );
             Vec::new()
         }
         (false, false) => {
             reader.problems().at(
                 &reader.here(),
-                "this rule watches no device",
-                "add devices = [\"…\"], or class = \"…\" and/or place = \"…\"",
+                ("这条规则没有监视任何设备", "this rule watches no device"),
+                (
+                    "加上 devices = [\"…\"]，或 class = \"…\" 和（或）place = \"…\"",
+                    "add devices = [\"…\"], or class = \"…\" and/or place = \"…\"",
+                ),
             );
             Vec::new()
         }
@@ -143,7 +149,11 @@ pub(super) fn devices<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(Subject
 fn listed<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w DeviceId, &'w Watched)> {
     let written = reader.texts("devices");
     if written.is_empty() {
-        reader.problem("devices", "this rule watches no device", known("devices", world.devices.keys()));
+        reader.problem(
+            "devices",
+            ("这条规则没有监视任何设备", "this rule watches no device"),
+            known(("设备", "devices"), world.devices.keys()),
+        );
     }
     named(reader, written, world)
 }
@@ -160,11 +170,15 @@ pub(super) fn named<'w>(
         match world.devices.get_key_value(text.as_str()) {
             None => reader.problems().at(
                 &spot,
-                format!("no device has the id '{text}'"),
-                known("devices", world.devices.keys()),
+                (format!("没有编号为 '{text}' 的设备"), format!("no device has the id '{text}'")),
+                known(("设备", "devices"), world.devices.keys()),
             ),
             Some(_) if !before.insert(text.clone()) => {
-                reader.problems().at(&spot, format!("'{text}' is listed twice"), "list each device once");
+                reader.problems().at(
+                    &spot,
+                    (format!("'{text}' 写了两次"), format!("'{text}' is listed twice")),
+                    ("每台设备只写一次", "list each device once"),
+                );
             }
             Some(device) => chosen.push(device),
         }
@@ -180,8 +194,8 @@ fn by_class_and_place<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w Dev
     {
         reader.problem(
             "place",
-            format!("no place has the id '{place}'"),
-            known("places", world.places.keys()),
+            (format!("没有编号为 '{place}' 的地点"), format!("no place has the id '{place}'")),
+            known(("地点", "places"), world.places.keys()),
         );
         return Vec::new();
     }
@@ -189,7 +203,11 @@ fn by_class_and_place<'w>(reader: &Reader<'_>, world: &'w World) -> Vec<(&'w Dev
     if chosen.is_empty() {
         let classes: BTreeSet<&str> = world.devices.values().map(|w| w.profile.class.as_str()).collect();
         let key = if class.is_some() { "class" } else { "place" };
-        reader.problem(key, "no device is chosen by class and place", known("classes", classes));
+        reader.problem(
+            key,
+            ("按 class 和 place 没有选中任何设备", "no device is chosen by class and place"),
+            known(("类别", "classes"), classes),
+        );
     }
     chosen
 }
@@ -225,14 +243,18 @@ fn lies_in(place: &PlaceId, above: &str, world: &World) -> bool {
         .any(|place| place.as_str() == above)
 }
 
-pub(super) fn known(what: &str, names: impl IntoIterator<Item = impl Display>) -> String {
+/// Advice that lists what there is; `what` in Chinese and English.
+pub(super) fn known((zh, en): (&str, &str), names: impl IntoIterator<Item = impl Display>) -> Text {
     let mut names = names.into_iter();
     let some: Vec<String> = names.by_ref().take(MAX_LISTED).map(|name| name.to_string()).collect();
-    let more = names.count();
+    let (some, more) = (some.join(", "), names.count());
     match (some.is_empty(), more) {
-        (true, _) => format!("there are no {what} yet"),
-        (false, 0) => format!("known {what}: {}", some.join(", ")),
-        (false, more) => format!("known {what}: {} and {more} more", some.join(", ")),
+        (true, _) => Text::new(format!("还没有{zh}"), format!("there are no {en} yet")),
+        (false, 0) => Text::new(format!("可选的{zh}：{some}"), format!("known {en}: {some}")),
+        (false, more) => Text::new(
+            format!("可选的{zh}：{some}，另有 {more} 个"),
+            format!("known {en}: {some} and {more} more"),
+        ),
     }
 }
 
@@ -272,8 +294,11 @@ pub(super) fn point<'w>(
         // Names the profile, not the device: the same slip for a hundred meters is one problem.
         reader.problem(
             key,
-            format!("the profile '{}' has no point '{name}'", watched.profile.id),
-            known("points", watched.profile.points.iter().map(|p| &p.id)),
+            (
+                format!("模板 '{}' 没有测点 '{name}'", watched.profile.id),
+                format!("the profile '{}' has no point '{name}'", watched.profile.id),
+            ),
+            known(("测点", "points"), watched.profile.points.iter().map(|p| &p.id)),
         );
     }
     found
@@ -284,8 +309,11 @@ pub(super) fn gives(reader: &Reader<'_>, key: &str, kind: EventKind, chosen: &[(
     for (_, watched) in chosen.iter().filter(|(_, watched)| !watched.profile.events.contains(&kind)) {
         reader.problem(
             key,
-            format!("the profile '{}' gives no '{kind}' events", watched.profile.id),
-            known("events", &watched.profile.events),
+            (
+                format!("模板 '{}' 没有 '{kind}' 事件", watched.profile.id),
+                format!("the profile '{}' gives no '{kind}' events", watched.profile.id),
+            ),
+            known(("事件", "events"), &watched.profile.events),
         );
     }
 }
@@ -319,8 +347,11 @@ pub(super) fn converted_to(
         let fitting: Vec<_> = Unit::ALL.iter().filter(|u| u.quantity() == to.quantity()).collect();
         reader.problem(
             "unit",
-            format!("a limit in {unit} does not fit the point '{}'", point.id),
-            known("units that fit", fitting),
+            (
+                format!("以 {unit} 为单位的限值不适合测点 '{}'", point.id),
+                format!("a limit in {unit} does not fit the point '{}'", point.id),
+            ),
+            known(("单位", "units that fit"), fitting),
         );
     }
     converted
@@ -339,13 +370,21 @@ pub(super) fn polled_within(
     if least > span {
         reader.problem(
             key,
-            format!(
-                "'{}' of the profile '{}' is read every {} s, too seldom for this",
-                point.id,
-                watched.profile.id,
-                poll.as_secs()
+            (
+                format!(
+                    "模板 '{1}' 的 '{0}' 每 {2} 秒读一次，对这条规则太少",
+                    point.id,
+                    watched.profile.id,
+                    poll.as_secs()
+                ),
+                format!(
+                    "'{}' of the profile '{}' is read every {} s, too seldom for this",
+                    point.id,
+                    watched.profile.id,
+                    poll.as_secs()
+                ),
             ),
-            format!("write {} or more", least.as_secs()),
+            (format!("写 {} 或更大", least.as_secs()), format!("write {} or more", least.as_secs())),
         );
     }
 }

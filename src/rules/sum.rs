@@ -274,8 +274,8 @@ fn watching(
         (PointKind::Gauge | PointKind::State, _) => {
             reader.problem(
                 "point",
-                format!("values of '{}' do not add up", point.id),
-                "choose a counter, a power, a flow or a current",
+                (format!("'{}' 的值不能累加", point.id), format!("values of '{}' do not add up", point.id)),
+                ("选累计量、功率、流量或电流", "choose a counter, a power, a flow or a current"),
             );
             return None;
         }

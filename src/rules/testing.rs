@@ -271,7 +271,7 @@ pub(super) fn parse(text: &str, world: &World) -> Result<Vec<Box<dyn Rule>>, Vec
     let kinds: Vec<_> = RULE_KINDS.iter().map(|kind| (kind.name, kind.parse)).collect();
     let mut rules = Vec::new();
     for table in reader.tables("rule") {
-        let id = table.parsed("id", "an id", RuleId::new);
+        let id = table.parsed("id", ("一个编号", "an id"), RuleId::new);
         let parse = table.word("kind", &kinds);
         if let (Some(id), Some(parse)) = (id, parse) {
             let before = problems.len();
@@ -282,7 +282,9 @@ pub(super) fn parse(text: &str, world: &World) -> Result<Vec<Box<dyn Rule>>, Vec
         table.finish();
     }
     reader.finish();
-    if problems.is_empty() { Ok(rules) } else { Err(problems.into_sorted()) }
+    let problems = problems.into_sorted();
+    problems.iter().for_each(profile::tests::assert_in_both_languages);
+    if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
 /// The problems of one rule of a kind, as "message -> advice".

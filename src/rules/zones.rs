@@ -95,16 +95,19 @@ impl Bounds {
         let Some(place) = world.places.get(zone.as_str()) else {
             reader.problem(
                 "zone",
-                format!("no place has the id '{zone}'"),
-                known("places", world.places.keys()),
+                (format!("没有编号为 '{zone}' 的地点"), format!("no place has the id '{zone}'")),
+                known(("地点", "places"), world.places.keys()),
             );
             return None;
         };
         if !place.counts {
             reader.problem(
                 "zone",
-                format!("who is in '{zone}' is not counted"),
-                "write `counts = true` in its [[place]], or name a place that has it",
+                (format!("'{zone}' 不统计人数"), format!("who is in '{zone}' is not counted")),
+                (
+                    "在它的 [[place]] 里写 `counts = true`，或换一个有这一行的地点",
+                    "write `counts = true` in its [[place]], or name a place that has it",
+                ),
             );
             return None;
         }
@@ -117,8 +120,14 @@ impl Bounds {
         if ways.is_empty() {
             reader.problem(
                 "zone",
-                format!("no reader leads into '{zone}' or out of it"),
-                "give a reader this place, or `leads_to` one of these places",
+                (
+                    format!("没有读卡器通进或通出 '{zone}'"),
+                    format!("no reader leads into '{zone}' or out of it"),
+                ),
+                (
+                    "给读卡器写上这个地点，或用 `leads_to` 写其中的地点",
+                    "give a reader this place, or `leads_to` one of these places",
+                ),
             );
             return None;
         }

@@ -67,7 +67,11 @@ pub fn cases(
     let root = document.reader(problems);
     let tables = root.tables("case");
     if tables.is_empty() && !root.has("rule") {
-        problems.at(&root.here(), "this file has no case", "add a line `[[case]]` and its keys below it");
+        problems.at(
+            &root.here(),
+            ("这个文件里没有用例", "this file has no case"),
+            ("加一行 `[[case]]`，它的键写在下面", "add a line `[[case]]` and its keys below it"),
+        );
     }
     // What else stands in a file with rules is told where rules are read.
     if !root.has("rule") {
@@ -79,15 +83,18 @@ pub fn cases(
 fn case(reader: Reader<'_>, rules: &[&str], world: &World, zone: &TimeZone) -> Option<Case> {
     let before = reader.problems().len();
     let spot = reader.here();
-    let rule = reader.parsed("rule", "the id of the rule that is tried", RuleId::new);
+    let advice = ("要试的规则的编号", "the id of the rule that is tried");
+    let rule = reader.parsed("rule", advice, RuleId::new);
     if let Some(rule) = &rule
         && !rules.contains(&rule.as_str())
     {
-        reader.problem("rule", format!("there is no rule '{rule}'"), one_of(rule.as_str(), rules));
+        let message = (format!("没有规则 '{rule}'"), format!("there is no rule '{rule}'"));
+        reader.problem("rule", message, one_of(rule.as_str(), rules));
     }
     let name = reader.text("name").unwrap_or_default();
-    let start =
-        reader.parsed("start", "write a local date and time: \"2026-10-09T12:00\"", |t| local(t, zone));
+    let advice =
+        ("写当地的日期和时刻：\"2026-10-09T12:00\"", "write a local date and time: \"2026-10-09T12:00\"");
+    let start = reader.parsed("start", advice, |t| local(t, zone));
     let until_written =
         start.and_then(|start| reader.parsed_opt("until", MOMENT, |t| moment(t, start, zone)));
     let calendar = reader.table_opt("calendar").and_then(|table| {
@@ -99,8 +106,11 @@ fn case(reader: Reader<'_>, rules: &[&str], world: &World, zone: &TimeZone) -> O
     if !reader.has("expect") {
         reader.problems().at(
             &spot,
-            "this case expects nothing and does not say so",
-            "add expect = [{ at = \"+10m\", raise = \"…\" }], or expect = [] where no alarm may come",
+            ("这个用例没有写期望什么", "this case expects nothing and does not say so"),
+            (
+                "加上 expect = [{ at = \"+10m\", raise = \"…\" }]；不应报警的写 expect = []",
+                "add expect = [{ at = \"+10m\", raise = \"…\" }], or expect = [] where no alarm may come",
+            ),
         );
     }
     let mut expected = Vec::new();
@@ -118,8 +128,11 @@ fn case(reader: Reader<'_>, rules: &[&str], world: &World, zone: &TimeZone) -> O
     if until < last {
         problems.at(
             &spot,
-            "this case is over before the last that it gives or expects",
-            "leave `until` out, or write a later moment",
+            (
+                "用例在它给出或期望的最后一件事之前就结束了",
+                "this case is over before the last that it gives or expects",
+            ),
+            ("不写 `until`，或写晚些", "leave `until` out, or write a later moment"),
         );
     }
     let given::Known { steps, people, names } = known;
@@ -150,8 +163,14 @@ fn expect(entry: &Reader<'_>, start: Wall, zone: &TimeZone) -> Option<Expected> 
         _ => {
             entry.problems().at(
                 &entry.here(),
-                "an expectation is of one alarm that is raised, or of one that ends",
-                "write raise = \"…\" or end = \"…\" with the device or place of the alarm",
+                (
+                    "一项期望要么是一个报警产生，要么是一个报警结束",
+                    "an expectation is of one alarm that is raised, or of one that ends",
+                ),
+                (
+                    "写 raise = \"…\" 或 end = \"…\"，值是报警的设备或地点",
+                    "write raise = \"…\" or end = \"…\" with the device or place of the alarm",
+                ),
             );
             return None;
         }

@@ -71,15 +71,19 @@ fn one(entry: &Reader<'_>, start: Wall, (world, zone): (&World, &TimeZone), know
     if until.is_some() != entry.has("every") {
         entry.problems().at(
             &entry.here(),
-            "what is given again and again needs both a pause and an end",
-            "write every = \"60s\" and until = \"+1h\", or neither",
+            ("反复给出的要同时写间隔和结束", "what is given again and again needs both a pause and an end"),
+            (
+                "写 every = \"60s\" 和 until = \"+1h\"，或都不写",
+                "write every = \"60s\" and until = \"+1h\", or neither",
+            ),
         );
     }
     let device = entry.text("device");
     let found = device.as_deref().and_then(|id| world.devices.get_key_value(id));
     if let (Some(device), None) = (&device, found) {
         let ids: Vec<&str> = world.devices.keys().map(DeviceId::as_str).collect();
-        entry.problem("device", format!("no device has the id '{device}'"), one_of(device, &ids));
+        let message = (format!("没有编号为 '{device}' 的设备"), format!("no device has the id '{device}'"));
+        entry.problem("device", message, one_of(device, &ids));
     }
     let what = what(entry, found.map(|(_, watched)| watched), start, (zone, &mut *known));
     let (Some(at), Some((device, _)), Some(what)) = (at, found, what) else { return };
@@ -89,8 +93,8 @@ fn one(entry: &Reader<'_>, start: Wall, (world, zone): (&World, &TimeZone), know
     if known.steps.len().saturating_add(times) > MAX_STEPS {
         entry.problem(
             "every",
-            format!("this gives {times} observations"),
-            format!("at most {MAX_STEPS} in one case"),
+            (format!("这里给出 {times} 个观测"), format!("this gives {times} observations")),
+            (format!("一个用例最多 {MAX_STEPS} 个"), format!("at most {MAX_STEPS} in one case")),
         );
         return;
     }
@@ -143,8 +147,14 @@ fn what(
         _ => {
             entry.problems().at(
                 &entry.here(),
-                "what is given is a value, an event, or whether a device answers",
-                "write point = \"…\" and value = …, or event = \"…\", or link = \"down\"",
+                (
+                    "给出的要么是数值，要么是事件，要么是设备通断",
+                    "what is given is a value, an event, or whether a device answers",
+                ),
+                (
+                    "写 point = \"…\" 和 value = …，或 event = \"…\"，或 link = \"down\"",
+                    "write point = \"…\" and value = …, or event = \"…\", or link = \"down\"",
+                ),
             );
             None
         }
@@ -156,7 +166,8 @@ fn reading(entry: &Reader<'_>, watched: Option<&Watched>) -> Option<What> {
     let mut values: Vec<f64> = entry.numbers("values").into_iter().map(|(value, _)| value).collect();
     if entry.has("values") {
         if values.is_empty() {
-            entry.problem("values", "there is no value", "write one or more: values = [1.5, 2]");
+            let advice = ("写一个或几个：values = [1.5, 2]", "write one or more: values = [1.5, 2]");
+            entry.problem("values", ("没有数值", "there is no value"), advice);
         }
     } else {
         values.extend(entry.number("value", -MAX_VALUE..=MAX_VALUE));
@@ -171,15 +182,25 @@ fn reading(entry: &Reader<'_>, watched: Option<&Watched>) -> Option<What> {
         let ids: Vec<&str> = profile.points.iter().map(|p| p.id.as_str()).collect();
         entry.problem(
             "point",
-            format!("the profile '{}' has no point '{id}'", profile.id),
+            (
+                format!("设备模板 '{}' 没有测点 '{id}'", profile.id),
+                format!("the profile '{}' has no point '{id}'", profile.id),
+            ),
             one_of(&id, &ids),
         );
         return None;
     };
     if let Some(unit) = unit {
         let Some(zero) = unit.convert(0.0, point.unit) else {
-            let advice = format!("write a unit of the point's quantity, such as {}", point.unit);
-            entry.problem("unit", format!("a value in {unit} does not fit the point '{id}'"), advice);
+            let advice = (
+                format!("写与测点同类的单位，如 {}", point.unit),
+                format!("write a unit of the point's quantity, such as {}", point.unit),
+            );
+            let message = (
+                format!("单位 {unit} 不能用于测点 '{id}'"),
+                format!("a value in {unit} does not fit the point '{id}'"),
+            );
+            entry.problem("unit", message, advice);
             return None;
         };
         values = values.iter().filter_map(|value| unit.convert(*value, point.unit)).collect();
@@ -190,8 +211,14 @@ fn reading(entry: &Reader<'_>, watched: Option<&Watched>) -> Option<What> {
     {
         entry.problem(
             if entry.has("values") { "values" } else { "value" },
-            format!("{value} {} would be doubted: values of '{id}' lie from {low} to {high}", point.unit),
-            "write a value within, or quality = \"uncertain\" and one within",
+            (
+                format!("{value} {} 会被存疑：'{id}' 的值在 {low} 到 {high} 之间", point.unit),
+                format!("{value} {} would be doubted: values of '{id}' lie from {low} to {high}", point.unit),
+            ),
+            (
+                "写范围内的值，或写 quality = \"uncertain\" 和范围内的值",
+                "write a value within, or quality = \"uncertain\" and one within",
+            ),
         );
     }
     (!values.is_empty()).then(|| What::Values { point: point.clone(), values, grow, quality })
@@ -215,7 +242,10 @@ fn event(
         let given: Vec<&str> = profile.events.iter().map(|kind| kind.as_str()).collect();
         entry.problem(
             "event",
-            format!("the profile '{}' gives no '{kind}' events", profile.id),
+            (
+                format!("设备模板 '{}' 没有 '{kind}' 事件", profile.id),
+                format!("the profile '{}' gives no '{kind}' events", profile.id),
+            ),
             one_of(kind.as_str(), &given),
         );
     }

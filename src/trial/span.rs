@@ -1,43 +1,58 @@
 //! Moments as a case has them: `+1h30m` after its beginning, a time of its first day, or a date and time.
 
-use crate::model::Wall;
+use crate::model::{Text, Wall};
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 
 /// What to write for a moment.
-pub(super) const MOMENT: &str = "write a span from the beginning (\"+30s\", \"+1h30m\", \"+2d\"), a time of the first day (\"17:30\"), or a \
-     date and time (\"2026-10-09T17:30\")";
+pub(super) const MOMENT: (&str, &str) = (
+    "写从开头算起多久（\"+30s\"、\"+1h30m\"、\"+2d\"）、第一天的时刻（\"17:30\"），或日期和时刻（\"2026-10-09T17:30\"）",
+    "write a span from the beginning (\"+30s\", \"+1h30m\", \"+2d\"), a time of the first day (\"17:30\"), or a \
+     date and time (\"2026-10-09T17:30\")",
+);
 /// What to write for a span.
-pub(super) const SPAN: &str = "write numbers with d, h, m or s: \"30s\", \"1h30m\"";
+pub(super) const SPAN: (&str, &str) =
+    ("写数字加 d、h、m 或 s：\"30s\"、\"1h30m\"", "write numbers with d, h, m or s: \"30s\", \"1h30m\"");
 /// Longest span, milliseconds: a year and a month.
 const MAX_MS: i64 = 400 * 24 * 3_600_000;
 
 /// A date and time of day in a zone.
-pub(super) fn local(text: &str, zone: &TimeZone) -> Result<Wall, String> {
-    let at: DateTime = text.parse().map_err(|_| format!("\"{text}\" is no date and time"))?;
-    let at = zone.to_timestamp(at).map_err(|error| error.to_string())?;
-    Ok(Wall(at.as_millisecond()))
+pub(super) fn local(text: &str, zone: &TimeZone) -> Result<Wall, Text> {
+    let at: DateTime = text.parse().map_err(|_| {
+        Text::new(format!("\"{text}\" 不是日期和时刻"), format!("\"{text}\" is no date and time"))
+    })?;
+    Ok(Wall(zone.to_timestamp(at).map_err(out_of_reach)?.as_millisecond()))
+}
+
+/// A moment that no clock shows.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
+fn out_of_reach(error: jiff::Error) -> Text {
+    Text::new(format!("这个时刻不能用：{error}"), error.to_string())
 }
 
 /// A moment of a case that begins at `start`.
-pub(super) fn moment(text: &str, start: Wall, zone: &TimeZone) -> Result<Wall, String> {
+pub(super) fn moment(text: &str, start: Wall, zone: &TimeZone) -> Result<Wall, Text> {
     if let Some(span) = text.strip_prefix('+') {
         return Ok(start.plus_ms(span_ms(span)?));
     }
     let at = match text.parse::<Time>() {
         Ok(time) if !text.contains('T') => {
-            let first = jiff::Timestamp::from_millisecond(start.0).map_err(|error| error.to_string())?;
+            let first = jiff::Timestamp::from_millisecond(start.0).map_err(out_of_reach)?;
             let day = first.to_zoned(zone.clone()).date().to_datetime(time);
-            Wall(zone.to_timestamp(day).map_err(|error| error.to_string())?.as_millisecond())
+            Wall(zone.to_timestamp(day).map_err(out_of_reach)?.as_millisecond())
         }
         _ => local(text, zone)?,
     };
-    if at < start { Err(format!("\"{text}\" is before the case begins")) } else { Ok(at) }
+    if at < start {
+        Err(Text::new(format!("\"{text}\" 早于用例开始"), format!("\"{text}\" is before the case begins")))
+    } else {
+        Ok(at)
+    }
 }
 
 /// A span, milliseconds.
-pub(super) fn span_ms(text: &str) -> Result<i64, String> {
-    let wrong = || format!("\"{text}\" is no span");
+pub(super) fn span_ms(text: &str) -> Result<i64, Text> {
+    let wrong = || Text::new(format!("\"{text}\" 不是时长"), format!("\"{text}\" is no span"));
     let (mut total, mut digits) = (0_i64, String::new());
     for c in text.chars() {
         if c.is_ascii_digit() {

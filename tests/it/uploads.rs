@@ -132,7 +132,9 @@ async fn rules_are_told_with_what_they_watch_where_they_stand_and_how_often_they
     ] {
         assert_eq!(rule[field], expected, "{field} of {rule}");
     }
-    assert!(rule["says"]["zh"].as_str().unwrap().starts_with("总表 · power_total · above=30"), "{rule}");
+    let says = |lang: &str| rule["says"][lang].as_str().unwrap();
+    assert!(says("zh").starts_with("总表 · 总有功功率高于 30 kW"), "{rule}");
+    assert!(says("en").starts_with("总表 · total active power above 30 kW"), "{rule}");
     assert!(rule["doc"]["zh"].as_str().unwrap().contains("限值"), "{rule}");
     let line = usize::try_from(rule["line"].as_u64().unwrap()).unwrap();
     let text = std::fs::read_to_string(school.config()).unwrap();

@@ -130,7 +130,10 @@ fn entry(line: usize, columns: &[Option<Column>], cells: &[String]) -> Result<En
     for text in cell(Column::Periods).unwrap_or_default().split([' ', ',', ';', '，', '；', '、']) {
         if !text.is_empty() {
             periods.push(period(text).map_err(|why| {
-                Text::new("时段应写成 08:30-11:30", format!("the period {why}: write 08:30-11:30"))
+                Text::new(
+                    format!("时段{}：写成 08:30-11:30", why.0),
+                    format!("the period {}: write 08:30-11:30", why.1),
+                )
             })?);
         }
     }

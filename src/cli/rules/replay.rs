@@ -77,8 +77,9 @@ impl Replay {
         if let Some(wrong) = self.only.iter().find(|id| !known.contains(*id)) {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             let advice = crate::document::one_of(wrong, &known);
-            let zh = format!("没有规则“{wrong}”；{advice}");
-            return wired::refuse(&say(zh, format!("there is no rule '{wrong}': {advice}")));
+            let zh = format!("没有规则“{wrong}”：{}", advice.zh);
+            let en = format!("there is no rule '{wrong}': {}", advice.en);
+            return wired::refuse(&say(zh, en));
         }
         let dir = self.dir.clone().unwrap_or_else(|| trial.config.data_dir.clone());
         match self.report(trial, dir, (from, to)) {

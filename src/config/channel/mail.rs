@@ -37,23 +37,41 @@ pub(super) fn smtp(reader: &Reader<'_>, around: &Around<'_>) -> Option<Smtp> {
         if !here && !plain_allowed {
             reader.problem(
                 "tls",
-                "mail would go unencrypted: whoever is on the way can read it, and the password",
-                "write \"starttls\" or \"implicit\"; where the server really has no TLS, add `allow_plain_smtp = true`",
+                (
+                    "邮件会不加密发出：途中的人能看到邮件和密码",
+                    "mail would go unencrypted: whoever is on the way can read it, and the password",
+                ),
+                (
+                    "写 \"starttls\" 或 \"implicit\"；服务器确实没有 TLS 时，加上 `allow_plain_smtp = true`",
+                    "write \"starttls\" or \"implicit\"; where the server really has no TLS, add `allow_plain_smtp = true`",
+                ),
             );
         }
         if reader.has("ca_file") {
-            reader.problem("ca_file", "'ca_file' has no meaning without TLS", "remove the line");
+            let message = ("没有 TLS 时 'ca_file' 没有用处", "'ca_file' has no meaning without TLS");
+            reader.problem("ca_file", message, ("删去这一行", "remove the line"));
         }
     }
-    let advice = "write an address such as \"schoolgate@school.example.cn\" or \"校门网关 <schoolgate@school.example.cn>\"";
+    let advice = (
+        "写邮件地址，如 \"schoolgate@school.example.cn\" 或 \"校门网关 <schoolgate@school.example.cn>\"",
+        "write an address such as \"schoolgate@school.example.cn\" or \"校门网关 <schoolgate@school.example.cn>\"",
+    );
     let from = reader.parsed("from", advice, |text| match text.parse::<Mailbox>() {
         Ok(mailbox) if mailbox.email.to_string().is_ascii() => Ok(text.to_owned()),
-        _ => Err("this is no mail address"),
+        _ => Err(("这不是邮件地址", "this is no mail address")),
     });
     let good = |text: &str| text.parse::<Address>().is_ok() && text.is_ascii();
-    let to = listed_persons(reader, "to", "write mail addresses such as \"office@school.example.cn\"", good);
+    let advice = (
+        "写邮件地址，如 \"office@school.example.cn\"",
+        "write mail addresses such as \"office@school.example.cn\"",
+    );
+    let to = listed_persons(reader, "to", advice, good);
     if to.is_empty() && reader.texts("to").is_empty() {
-        reader.problem("to", "nobody is to get the mail", "add `to = [\"office@school.example.cn\"]`");
+        reader.problem(
+            "to",
+            ("没有收件人", "nobody is to get the mail"),
+            ("加上 `to = [\"office@school.example.cn\"]`", "add `to = [\"office@school.example.cn\"]`"),
+        );
     }
     let tls = Tls { ca_pem };
     let tls = match word? {

@@ -7,7 +7,7 @@ use super::{
     secret_at_opt,
 };
 use crate::document::Reader;
-use crate::model::Secret;
+use crate::model::{Secret, Text};
 
 /// Where the three take messages, and what stands between that and the key.
 const WECOM: (&str, &str) = ("https://qyapi.weixin.qq.com/cgi-bin/webhook/send", "?key=");
@@ -18,14 +18,21 @@ const FEISHU: (&str, &str) = ("https://open.feishu.cn/open-apis/bot/v2/hook", "/
 pub(super) fn wecom(reader: &Reader<'_>, around: &Around<'_>) -> Option<WeCom> {
     let robot = robot(reader, around, WECOM);
     let markdown = reader.word_opt("format", &[("text", false), ("markdown", true)]).unwrap_or(false);
-    let mention = mentions(reader, "write user ids, or \"@all\" for everybody");
+    let advice = ("写成员账号，或 \"@all\"（所有人）", "write user ids, or \"@all\" for everybody");
+    let mention = mentions(reader, advice);
     let mention_mobiles = mobiles(reader);
     if markdown && (!mention_mobiles.is_empty() || mention.iter().any(|who| who == "@all")) {
         let key = if mention_mobiles.is_empty() { "mention" } else { "mention_mobiles" };
         reader.problem(
             key,
-            "markdown can mention user ids only, neither telephone numbers nor everybody",
-            "write `format = \"text\"`, or user ids in `mention`",
+            (
+                "markdown 只能 @ 成员账号，不能 @ 手机号或所有人",
+                "markdown can mention user ids only, neither telephone numbers nor everybody",
+            ),
+            (
+                "写 `format = \"text\"`，或在 `mention` 里写成员账号",
+                "write `format = \"text\"`, or user ids in `mention`",
+            ),
         );
     }
     Some(WeCom { robot: robot?, markdown, mention, mention_mobiles })
@@ -46,7 +53,9 @@ pub(super) fn feishu(reader: &Reader<'_>, around: &Around<'_>) -> Option<Feishu>
     let robot = robot(reader, around, FEISHU);
     let secret = secret_at_opt(reader, "secret_file", around.sources);
     let keyword = keyword(reader);
-    let mention = mentions(reader, "write open ids (ou_…), or \"all\" for everybody");
+    let advice =
+        ("写 open id（ou_…），或 \"all\"（所有人）", "write open ids (ou_…), or \"all\" for everybody");
+    let mention = mentions(reader, advice);
     Some(Feishu { robot: Robot { secret, keyword, ..robot? }, mention })
 }
 
@@ -65,8 +74,8 @@ fn robot(reader: &Reader<'_>, around: &Around<'_>, (official, joint): (&str, &st
         if reader.has("url") {
             reader.problem(
                 "url",
-                "the file of 'key_file' holds a whole address already",
-                "remove `url`, or leave only the key in the file",
+                ("'key_file' 的文件里已经是完整地址", "the file of 'key_file' holds a whole address already"),
+                ("删去 `url`，或文件里只留密钥", "remove `url`, or leave only the key in the file"),
             );
             return None;
         }
@@ -77,8 +86,11 @@ fn robot(reader: &Reader<'_>, around: &Around<'_>, (official, joint): (&str, &st
     } else {
         reader.problem(
             "key_file",
-            "the file of 'key_file' holds no key",
-            "put the robot's whole Webhook address on its first line, as the chat shows it, or the key in it",
+            ("'key_file' 的文件里没有密钥", "the file of 'key_file' holds no key"),
+            (
+                "把群里显示的机器人完整 Webhook 地址写在第一行，或只写其中的密钥",
+                "put the robot's whole Webhook address on its first line, as the chat shows it, or the key in it",
+            ),
         );
         return None;
     };
@@ -86,15 +98,17 @@ fn robot(reader: &Reader<'_>, around: &Around<'_>, (official, joint): (&str, &st
 }
 
 fn keyword(reader: &Reader<'_>) -> Option<String> {
-    reader.parsed_opt("keyword", "write the word that the robot's security settings ask for", |text| {
-        if is_plain(text, 30) { Ok(text.to_owned()) } else { Err("this is no word") }
+    let advice = ("写机器人安全设置里的关键词", "write the word that the robot's security settings ask for");
+    reader.parsed_opt("keyword", advice, |text| {
+        if is_plain(text, 30) { Ok(text.to_owned()) } else { Err(("这不是关键词", "this is no word")) }
     })
 }
 
-fn mentions(reader: &Reader<'_>, advice: &str) -> Vec<String> {
+fn mentions(reader: &Reader<'_>, advice: impl Into<Text>) -> Vec<String> {
     listed(reader, "mention", advice, |text| is_plain(text, 64) && !text.contains(['<', '>', '"', ' ']))
 }
 
 fn mobiles(reader: &Reader<'_>) -> Vec<Secret> {
-    listed_persons(reader, "mention_mobiles", "write telephone numbers of 5 to 20 digits", is_number)
+    let advice = ("写手机号，5 到 20 位数字", "write telephone numbers of 5 to 20 digits");
+    listed_persons(reader, "mention_mobiles", advice, is_number)
 }

@@ -2,6 +2,7 @@
 
 use super::{Piece, Template};
 use crate::document::{Reader, one_of};
+use crate::model::Text;
 
 /// Longest template, bytes.
 const MAX_TEMPLATE_BYTES: usize = 8192;
@@ -39,10 +40,14 @@ pub(super) fn template(reader: &Reader<'_>, key: &str, escape: Escape) -> Option
 /// The template at `key`.
 pub(super) fn template_opt(reader: &Reader<'_>, key: &str, escape: Escape) -> Option<Template> {
     let known: Vec<String> = GAPS.iter().map(|(word, _)| format!("{{{word}}}")).collect();
-    let advice = format!("gaps are {}", known.join(", "));
-    reader.parsed_opt(key, &advice, |text| {
-        if text.is_empty() || text.len() > MAX_TEMPLATE_BYTES {
-            return Err(format!("it has {} bytes; 1 to {MAX_TEMPLATE_BYTES} are possible", text.len()));
+    let advice = (format!("可用的占位符：{}", known.join("、")), format!("gaps are {}", known.join(", ")));
+    reader.parsed_opt(key, advice, |text| {
+        let bytes = text.len();
+        if bytes == 0 || bytes > MAX_TEMPLATE_BYTES {
+            return Err(Text::new(
+                format!("有 {bytes} 字节；可以是 1 到 {MAX_TEMPLATE_BYTES} 字节"),
+                format!("it has {bytes} bytes; 1 to {MAX_TEMPLATE_BYTES} are possible"),
+            ));
         }
         let template = parse(text)?;
         fits(&template, escape)?;
@@ -51,7 +56,7 @@ pub(super) fn template_opt(reader: &Reader<'_>, key: &str, escape: Escape) -> Op
 }
 
 /// A brace is the beginning of a gap only before a word of small letters and a brace that closes it: JSON has others.
-fn parse(text: &str) -> Result<Template, String> {
+fn parse(text: &str) -> Result<Template, Text> {
     let mut pieces = Vec::new();
     let mut plain = String::new();
     let mut rest = text;
@@ -67,7 +72,11 @@ fn parse(text: &str) -> Result<Template, String> {
         };
         let Some((_, piece)) = GAPS.iter().find(|(gap, _)| *gap == word) else {
             let known: Vec<&str> = GAPS.iter().map(|(gap, _)| *gap).collect();
-            return Err(format!("there is no gap {{{word}}}: {}", one_of(word, &known)));
+            let advice = one_of(word, &known);
+            return Err(Text::new(
+                format!("没有占位符 {{{word}}}：{}", advice.zh),
+                format!("there is no gap {{{word}}}: {}", advice.en),
+            ));
         };
         if !plain.is_empty() {
             pieces.push(Piece::Plain(std::mem::take(&mut plain)));
@@ -83,19 +92,28 @@ fn parse(text: &str) -> Result<Template, String> {
 }
 
 /// Whether what is put together is what it is to be.
-fn fits(template: &Template, escape: Escape) -> Result<(), String> {
+fn fits(template: &Template, escape: Escape) -> Result<(), Text> {
     let filled = template.filled(|_| "x");
     match escape {
         Escape::Json => serde_json::from_str::<serde_json::Value>(&filled).map(drop).map_err(|error| {
-            format!(
-                "it is no JSON when its gaps are filled ({error}); a gap stands inside of quotes: {{\"text\": \"{{text}}\"}}"
+            Text::new(
+                format!("填上占位符后不是 JSON（{error}）；占位符要放在引号里：{{\"text\": \"{{text}}\"}}"),
+                format!(
+                    "it is no JSON when its gaps are filled ({error}); a gap stands inside of quotes: {{\"text\": \"{{text}}\"}}"
+                ),
             )
         }),
         Escape::Header | Escape::Url if !filled.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
-            Err("it has characters that are not ASCII or not visible".into())
+            Err(Text::new(
+                "有非 ASCII 或不可见的字符",
+                "it has characters that are not ASCII or not visible",
+            ))
         }
         Escape::Header if template.0.iter().any(|piece| !fits_header(piece)) => {
-            Err("a header has no gaps but {secret} and {number}".into())
+            Err(Text::new(
+                "请求头里只能用占位符 {secret} 和 {number}",
+                "a header has no gaps but {secret} and {number}",
+            ))
         }
         Escape::Header | Escape::Url | Escape::Plain => Ok(()),
     }
@@ -124,7 +142,7 @@ impl Template {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Template, String> {
+    fn read(text: &str) -> Result<Template, Text> {
         parse(text)
     }
 
@@ -140,7 +158,7 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok(Template(pieces)), "{text}");
         }
-        assert!(read("{titel}").is_err_and(|error| error.contains("did you mean 'title'")));
+        assert!(read("{titel}").is_err_and(|error| error.en.contains("did you mean 'title'")));
     }
 
     #[test]

@@ -37,8 +37,14 @@ pub(super) fn encrypted(reader: &Reader<'_>, key: &str, url: &Url) -> bool {
     if !good {
         reader.problem(
             key,
-            format!("'{key}' is not encrypted: what is sent there can be read and changed on the way"),
-            "write https://; where the server really has no TLS, add `allow_plain_http = true`",
+            (
+                format!("'{key}' 没有加密：发出的内容途中可能被看到或改动"),
+                format!("'{key}' is not encrypted: what is sent there can be read and changed on the way"),
+            ),
+            (
+                "写 https://；对方确实没有 TLS 时，加上 `allow_plain_http = true`",
+                "write https://; where the server really has no TLS, add `allow_plain_http = true`",
+            ),
         );
     }
     good
@@ -56,8 +62,11 @@ pub(super) fn secret_url(reader: &Reader<'_>, key: &str, text: &Secret) -> Optio
     let Some(url) = parsed else {
         reader.problem(
             key,
-            format!("the file of '{key}' holds no address"),
-            "put the whole address on its first line: https://…, without user name, password and '#'",
+            (format!("'{key}' 的文件里没有地址"), format!("the file of '{key}' holds no address")),
+            (
+                "把完整地址写在第一行：https://…，不带用户名、密码和 '#'",
+                "put the whole address on its first line: https://…, without user name, password and '#'",
+            ),
         );
         return None;
     };
@@ -67,28 +76,42 @@ pub(super) fn secret_url(reader: &Reader<'_>, key: &str, text: &Secret) -> Optio
 /// `ok_pointer` and `ok_values`, or `ok_contains`.
 pub(super) fn success(reader: &Reader<'_>) -> Option<Success> {
     let before = reader.problems().len();
-    let advice = "write a JSON pointer (RFC 6901) such as \"/code\" or \"/result/status\"";
+    let advice = (
+        "写 JSON 指针（RFC 6901），如 \"/code\" 或 \"/result/status\"",
+        "write a JSON pointer (RFC 6901) such as \"/code\" or \"/result/status\"",
+    );
     let pointer = reader.parsed_opt("ok_pointer", advice, |text| {
         let good = text.starts_with('/') && is_plain(text, 200);
-        if good { Ok(text.to_owned()) } else { Err("this is no JSON pointer") }
+        if good { Ok(text.to_owned()) } else { Err(("这不是 JSON 指针", "this is no JSON pointer")) }
     });
-    let values =
-        listed(reader, "ok_values", "write a text of 1 to 100 characters", |text| is_plain(text, 100));
-    let contains = reader.parsed_opt("ok_contains", "write what a good answer has in it", |text| {
-        if text.is_empty() || text.len() > 200 { Err("it has 1 to 200 bytes") } else { Ok(text.to_owned()) }
+    let advice = ("写 1 到 100 个字的文本", "write a text of 1 to 100 characters");
+    let values = listed(reader, "ok_values", advice, |text| is_plain(text, 100));
+    let advice = ("写成功的应答里会有的文字", "write what a good answer has in it");
+    let contains = reader.parsed_opt("ok_contains", advice, |text| match text.len() {
+        1..=200 => Ok(text.to_owned()),
+        _ => Err(("应有 1 到 200 字节", "it has 1 to 200 bytes")),
     });
     if reader.has("ok_pointer") != reader.has("ok_values") || (reader.has("ok_values") && values.is_empty()) {
         let key = if reader.has("ok_pointer") { "ok_pointer" } else { "ok_values" };
         reader.problem(
             key,
-            "'ok_pointer' says where an answer says that it is one, and 'ok_values' what it says there",
-            "write both: `ok_pointer = \"/code\"` and `ok_values = [\"0\"]`",
+            (
+                "'ok_pointer' 说看应答的哪里，'ok_values' 说那里是什么才算成功",
+                "'ok_pointer' says where an answer says that it is one, and 'ok_values' what it says there",
+            ),
+            (
+                "两个都写：`ok_pointer = \"/code\"` 和 `ok_values = [\"0\"]`",
+                "write both: `ok_pointer = \"/code\"` and `ok_values = [\"0\"]`",
+            ),
         );
     } else if reader.has("ok_pointer") && reader.has("ok_contains") {
         reader.problem(
             "ok_contains",
-            "an answer is judged by 'ok_pointer' or by 'ok_contains'",
-            "remove one of them",
+            (
+                "应答要么按 'ok_pointer' 判断，要么按 'ok_contains'",
+                "an answer is judged by 'ok_pointer' or by 'ok_contains'",
+            ),
+            ("删去其中一个", "remove one of them"),
         );
     }
     if reader.problems().len() > before {
@@ -107,13 +130,20 @@ pub(super) fn webhook(reader: &Reader<'_>, around: &Around<'_>) -> Option<Webhoo
     let web = web(reader, around);
     let token = secret_at_opt(reader, "token_file", around.sources);
     let secret = secret_at_opt(reader, "secret_file", around.sources);
-    let advice = "write the name of a header, such as \"X-Signature\"";
+    let advice =
+        ("写请求头的名称，如 \"X-Signature\"", "write the name of a header, such as \"X-Signature\"");
     let header = reader.parsed_opt("signature_header", advice, header_name);
     if reader.has("signature_header") && !reader.has("secret_file") {
         reader.problem(
             "signature_header",
-            "'signature_header' is there, but no key to sign with",
-            "add `secret_file = \"secrets/…\"`, or remove the line",
+            (
+                "写了 'signature_header'，却没有签名用的密钥",
+                "'signature_header' is there, but no key to sign with",
+            ),
+            (
+                "加上 `secret_file = \"secrets/…\"`，或删去这一行",
+                "add `secret_file = \"secrets/…\"`, or remove the line",
+            ),
         );
     }
     let success = success(reader);
@@ -126,8 +156,11 @@ fn whole_url(reader: &Reader<'_>, around: &Around<'_>) -> Option<Url> {
     if reader.has("url") && reader.has("url_file") {
         reader.problem(
             "url_file",
-            "the address stands in 'url' and in the file of 'url_file'",
-            "remove one of them",
+            (
+                "'url' 和 'url_file' 的文件里都有地址",
+                "the address stands in 'url' and in the file of 'url_file'",
+            ),
+            ("删去其中一个", "remove one of them"),
         );
         return None;
     }
@@ -138,8 +171,11 @@ fn whole_url(reader: &Reader<'_>, around: &Around<'_>) -> Option<Url> {
     if !reader.has("url") {
         reader.problem(
             "url",
-            "'channel.url' is missing",
-            "add `url = \"https://…\"`, or `url_file = \"secrets/…\"` where whoever knows the address may use it",
+            ("缺少 'channel.url'", "'channel.url' is missing"),
+            (
+                "加上 `url = \"https://…\"`；知道地址就能使用的，写 `url_file = \"secrets/…\"`",
+                "add `url = \"https://…\"`, or `url_file = \"secrets/…\"` where whoever knows the address may use it",
+            ),
         );
         return None;
     }
@@ -167,15 +203,19 @@ pub(super) fn templated(reader: &Reader<'_>, around: &Around<'_>) -> Option<Temp
     };
     let body = template_opt(reader, "body", escape);
     if method == Some(Method::Get) && reader.has("body") {
-        reader.problem("body", "a GET has no body", "write `method = \"POST\"`, or put it into the address");
+        let advice = (
+            "写 `method = \"POST\"`，或把内容放进地址",
+            "write `method = \"POST\"`, or put it into the address",
+        );
+        reader.problem("body", ("GET 没有正文", "a GET has no body"), advice);
     } else if matches!(method, Some(Method::Post | Method::Put)) && !reader.has("body") {
         reader.problem(
             "method",
-            "'channel.body' is missing",
-            "add `body = '…'`, or write `method = \"GET\"`",
+            ("缺少 'channel.body'", "'channel.body' is missing"),
+            ("加上 `body = '…'`，或写 `method = \"GET\"`", "add `body = '…'`, or write `method = \"GET\"`"),
         );
     }
-    let advice = "write a number or id of 1 to 64 characters";
+    let advice = ("写号码或账号，1 到 64 个字符", "write a number or id of 1 to 64 characters");
     let recipients = listed_persons(reader, "recipients", advice, |text| is_plain(text, 64));
     let max_chars = number(reader, "max_chars", (10, 2000), 200);
     let web = web(reader, around);
@@ -184,8 +224,14 @@ pub(super) fn templated(reader: &Reader<'_>, around: &Around<'_>) -> Option<Temp
     if success == Some(Success::Status) && !by_status {
         reader.problem(
             "url",
-            "nothing says which answer means success: most gateways answer 200 to what they did not send, too",
-            "add `ok_pointer` and `ok_values`, or `ok_contains`; where the status says all, `ok_by_status = true`",
+            (
+                "没有写怎样的应答算成功：多数短信网关没有发出也回 200",
+                "nothing says which answer means success: most gateways answer 200 to what they did not send, too",
+            ),
+            (
+                "加上 `ok_pointer` 和 `ok_values`，或 `ok_contains`；只看状态码就够的，写 `ok_by_status = true`",
+                "add `ok_pointer` and `ok_values`, or `ok_contains`; where the status says all, `ok_by_status = true`",
+            ),
         );
     }
     // What only follows from a broken template is not told.
@@ -226,9 +272,12 @@ fn template_url(reader: &Reader<'_>, template: &Template) -> bool {
             quiet(
                 reader,
                 "url",
-                "'url' is no address",
-                "write one such as \"https://sms.example.cn/send?to={recipient}\", without user name and password; \
-                 its server cannot be a gap",
+                ("'url' 不是地址", "'url' is no address"),
+                (
+                    "写地址，如 \"https://sms.example.cn/send?to={recipient}\"，不带用户名和密码；服务器不能是占位符",
+                    "write one such as \"https://sms.example.cn/send?to={recipient}\", without user name and \
+                     password; its server cannot be a gap",
+                ),
             );
             false
         }
@@ -255,13 +304,20 @@ fn check_gaps(reader: &Reader<'_>, templates: &[&Template], recipients: bool) {
     ] {
         let gap = if key == "recipients" { "{recipient}" } else { "{secret}" };
         if used(&piece) && !there {
-            let message = format!("{gap} is to be filled, but there is no '{key}'");
-            reader.problem("url", message, format!("add `{key}`, or remove {gap}"));
+            let message = (
+                format!("要填 {gap}，却没有写 '{key}'"),
+                format!("{gap} is to be filled, but there is no '{key}'"),
+            );
+            let advice = (format!("加上 `{key}`，或删去 {gap}"), format!("add `{key}`, or remove {gap}"));
+            reader.problem("url", message, advice);
         } else if there && !used(&piece) {
             reader.problem(
                 key,
-                format!("'{key}' is there, but {gap} is nowhere"),
-                format!("put {gap} where it belongs"),
+                (
+                    format!("写了 '{key}'，却没有用到 {gap}"),
+                    format!("'{key}' is there, but {gap} is nowhere"),
+                ),
+                (format!("在要用的地方写 {gap}"), format!("put {gap} where it belongs")),
             );
         }
     }
@@ -269,8 +325,8 @@ fn check_gaps(reader: &Reader<'_>, templates: &[&Template], recipients: bool) {
     if !templates.is_empty() && !says.iter().any(used) {
         reader.problem(
             "url",
-            "the message is nowhere in the request",
-            "put {text} or {title} into `body` or `url`",
+            ("请求里没有通知的内容", "the message is nowhere in the request"),
+            ("在 `body` 或 `url` 里写 {text} 或 {title}", "put {text} or {title} into `body` or `url`"),
         );
     }
 }
@@ -283,8 +339,8 @@ fn headers(reader: &Reader<'_>) -> Vec<(String, Template)> {
             table.text_opt(key);
             table.problem(
                 key,
-                format!("'{key}' cannot be written here"),
-                "write the name of a header that is not set by itself",
+                (format!("这里不能写 '{key}'"), format!("'{key}' cannot be written here")),
+                ("写请求头的名称，自动设置的除外", "write the name of a header that is not set by itself"),
             );
         } else {
             found
@@ -294,19 +350,19 @@ fn headers(reader: &Reader<'_>) -> Vec<(String, Template)> {
     if found.len() > MAX_HEADERS {
         reader.problem(
             "headers",
-            format!("there are {} headers", found.len()),
-            format!("write at most {MAX_HEADERS}"),
+            (format!("有 {} 个请求头", found.len()), format!("there are {} headers", found.len())),
+            (format!("最多写 {MAX_HEADERS} 个"), format!("write at most {MAX_HEADERS}")),
         );
     }
     table.finish();
     found
 }
 
-fn header_name(text: &str) -> Result<String, &'static str> {
+fn header_name(text: &str) -> Result<String, (&'static str, &'static str)> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if (1..=64).contains(&text.len()) && text.bytes().all(good) {
         Ok(text.to_owned())
     } else {
-        Err("this is no name of a header")
+        Err(("这不是请求头的名称", "this is no name of a header"))
     }
 }

@@ -34,7 +34,7 @@ fn read(text: &str) -> (Ladders, Vec<String>) {
     let whole = format!("{text}{WHERE}");
     let document = Document::parse("gateway.toml", &whole, &problems);
     let root = document.reader(&problems);
-    let (mut places, mut names) = (Names::of("place"), Names::of("channel"));
+    let (mut places, mut names) = (Names::of(("地点", "place")), Names::of(("渠道", "channel")));
     for place in root.tables("place") {
         names_of(&mut places, &place);
     }

@@ -80,7 +80,7 @@ impl Wire {
 }
 
 fn write_of(device: &Device, point: &PointId, value: f64) -> Result<Write, Text> {
-    device.profile.write(point.as_str(), value).map_err(Text::same)
+    device.profile.write(point.as_str(), value)
 }
 
 /// Checked when the configuration was read; here so that nothing panics.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::document::Problems;
-use crate::profile::tests::{parsed, slips, with_context};
+use crate::profile::tests::{all_told, parsed, slips, with_context};
 use crate::profile::{Profile, vectors};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -213,7 +213,7 @@ fn a_vector_that_lies_is_told() {
     let run = |vector: &str| {
         let problems = Problems::new();
         let _checked = vectors::check(&profile, "vectors.toml", vector, &problems);
-        problems.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        all_told(problems)
     };
     let good = "[[notice]]\nname = \"a\"\ncode = \"x\"\n[[notice.event]]\nkind = \"fire\"\nphase = \"moment\"\ncode = \"x\"\n";
     assert_eq!(run(good), "");

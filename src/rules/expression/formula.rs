@@ -5,6 +5,7 @@
 //! ones, so `5 > 4.0` and `7 / 2` mean what they mean in school. There are no loops: an evaluation visits each node at
 //! most once.
 
+use crate::model::Text;
 use cel::Context;
 use cel::common::ast::operators as op;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue};
@@ -72,15 +73,23 @@ impl Formula {
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Text> {
         let chars = text.chars().count();
         if chars > MAX_CHARS {
-            return Err(format!("the expression has {chars} characters, at most {MAX_CHARS} are allowed"));
+            return Err((
+                format!("表达式有 {chars} 个字符，最多 {MAX_CHARS} 个"),
+                format!("the expression has {chars} characters, at most {MAX_CHARS} are allowed"),
+            )
+                .into());
         }
         if let Some(odd) =
             text.chars().find(|c| matches!(c, '（' | '）' | '＞' | '＜' | '＝' | '＆' | '“' | '”'))
         {
-            return Err(format!("'{odd}' is a full-width character: write it with the English keyboard"));
+            return Err((
+                format!("'{odd}' 是全角字符：请用英文输入法"),
+                format!("'{odd}' is a full-width character: write it with the English keyboard"),
+            )
+                .into());
         }
         let parser = Parser::new().max_recursion_depth(PARSER_DEPTH);
         let mut tree = parser.parse(text).map_err(|errors| {
@@ -89,7 +98,10 @@ impl Formula {
             // What was expected instead is a list of tokens that says less than the place.
             let why =
                 why.split(" expecting ").next().unwrap_or_default().trim_start_matches("Syntax error: ");
-            format!("this is no expression: at character {column}, {why}")
+            (
+                format!("这不是表达式：第 {column} 个字符处，{why}"),
+                format!("this is no expression: at character {column}, {why}"),
+            )
         })?;
         let mut admitted = Admitted { nodes: 0, names: BTreeSet::new() };
         admitted.admit(&mut tree, 0)?;
@@ -105,11 +117,15 @@ impl Formula {
     ///
     /// # Errors
     /// A name that is not known, or an operator on something that it does not fit.
-    pub fn reach(&self, known: &dyn Fn(&str) -> Option<Sort>) -> Result<(bool, bool), String> {
+    pub fn reach(&self, known: &dyn Fn(&str) -> Option<Sort>) -> Result<(bool, bool), Text> {
         match reach(&self.tree, known)? {
             Reach::Flag { true_, false_ } => Ok((true_, false_)),
-            Reach::Number(..) => Err("the expression is a number, not true or false".into()),
-            Reach::Text(_) => Err("the expression is a text, not true or false".into()),
+            Reach::Number(..) => {
+                Err(("表达式的结果是数，不是真假", "the expression is a number, not true or false").into())
+            }
+            Reach::Text(_) => {
+                Err(("表达式的结果是文字，不是真假", "the expression is a text, not true or false").into())
+            }
         }
     }
 
@@ -144,19 +160,30 @@ struct Admitted {
 }
 
 impl Admitted {
-    fn admit(&mut self, node: &mut IdedExpr, depth: usize) -> Result<(), String> {
+    fn admit(&mut self, node: &mut IdedExpr, depth: usize) -> Result<(), Text> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(format!("the expression has more than {MAX_NODES} parts"));
+            return Err((
+                format!("表达式超过 {MAX_NODES} 个部分"),
+                format!("the expression has more than {MAX_NODES} parts"),
+            )
+                .into());
         }
         if depth > MAX_DEPTH {
-            return Err(format!("the expression is nested deeper than {MAX_DEPTH} levels"));
+            return Err((
+                format!("表达式嵌套超过 {MAX_DEPTH} 层"),
+                format!("the expression is nested deeper than {MAX_DEPTH} levels"),
+            )
+                .into());
         }
         let dotted = dotted(&node.expr);
         match &mut node.expr {
             Expr::Literal(literal) => admit_literal(literal),
             Expr::Ident(_) | Expr::Select(_) => {
-                let name = dotted.ok_or("only device.… has parts: there is no other use of '.'")?;
+                let name = dotted.ok_or((
+                    "'.' 只能用在 device.… 里",
+                    "only device.… has parts: there is no other use of '.'",
+                ))?;
                 self.names.insert(name.clone());
                 node.expr = Expr::Ident(name);
                 Ok(())
@@ -170,7 +197,10 @@ impl Admitted {
                     || ARITHMETIC.contains(&operator)
                     || ORDER.contains(&operator);
                 if !known || call.target.is_some() {
-                    return Err(format!("'{}' cannot be used here: {ALLOWED}", shown(operator)));
+                    return Err(Text::new(
+                        format!("'{}' 不能用在这里：{}", shown(operator), ALLOWED.0),
+                        format!("'{}' cannot be used here: {}", shown(operator), ALLOWED.1),
+                    ));
                 }
                 for (turn, part) in call.args.iter_mut().enumerate() {
                     if list && turn == 1 {
@@ -181,24 +211,41 @@ impl Admitted {
                 }
                 Ok(())
             }
-            Expr::List(_) => Err("a list stands behind 'in' only: weekday in [6, 7]".into()),
-            Expr::Comprehension(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => {
-                Err(format!("this cannot be used here: {ALLOWED}"))
-            }
+            Expr::List(_) => Err((
+                "列表只能写在 'in' 后面：weekday in [6, 7]",
+                "a list stands behind 'in' only: weekday in [6, 7]",
+            )
+                .into()),
+            Expr::Comprehension(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => Err(Text::new(
+                format!("这里不能用它：{}", ALLOWED.0),
+                format!("this cannot be used here: {}", ALLOWED.1),
+            )),
         }
     }
 
     /// The list behind `in`: numbers or texts, as they are written.
-    fn admit_list(&mut self, node: &mut IdedExpr, depth: usize) -> Result<(), String> {
+    fn admit_list(&mut self, node: &mut IdedExpr, depth: usize) -> Result<(), Text> {
         let Expr::List(list) = &mut node.expr else {
-            return Err("behind 'in' stands a list: weekday in [6, 7]".into());
+            return Err((
+                "'in' 后面要写列表：weekday in [6, 7]",
+                "behind 'in' stands a list: weekday in [6, 7]",
+            )
+                .into());
         };
         if list.elements.is_empty() || !list.optional_indices.is_empty() {
-            return Err("the list behind 'in' has numbers or texts in it: [6, 7]".into());
+            return Err((
+                "'in' 后面的列表里要有数或文字：[6, 7]",
+                "the list behind 'in' has numbers or texts in it: [6, 7]",
+            )
+                .into());
         }
         for element in &mut list.elements {
             if !matches!(element.expr, Expr::Literal(_)) {
-                return Err("the list behind 'in' has plain numbers or texts in it: [6, 7]".into());
+                return Err((
+                    "'in' 后面的列表里只能直接写数或文字：[6, 7]",
+                    "the list behind 'in' has plain numbers or texts in it: [6, 7]",
+                )
+                    .into());
             }
             self.admit(element, depth)?;
         }
@@ -206,7 +253,10 @@ impl Admitted {
     }
 }
 
-const ALLOWED: &str = "there are + - * / == != < <= > >= && || ! ?: and in, no functions and no loops";
+const ALLOWED: (&str, &str) = (
+    "只能用 + - * / == != < <= > >= && || ! ?: 和 in，没有函数和循环",
+    "there are + - * / == != < <= > >= && || ! ?: and in, no functions and no loops",
+);
 
 /// `device.place` as one name.
 fn dotted(expr: &Expr) -> Option<String> {
@@ -220,7 +270,7 @@ fn dotted(expr: &Expr) -> Option<String> {
     }
 }
 
-fn admit_literal(literal: &mut LiteralValue) -> Result<(), String> {
+fn admit_literal(literal: &mut LiteralValue) -> Result<(), Text> {
     #[expect(clippy::cast_precision_loss, reason = "numbers people write are far below 2^53")]
     let number = match literal {
         LiteralValue::Int(number) => Some(*number.inner() as f64),
@@ -228,12 +278,16 @@ fn admit_literal(literal: &mut LiteralValue) -> Result<(), String> {
         LiteralValue::Double(number) => Some(*number.inner()),
         LiteralValue::Boolean(_) | LiteralValue::String(_) => None,
         LiteralValue::Bytes(_) | LiteralValue::Null => {
-            return Err("there are numbers, texts, true and false, nothing else".into());
+            return Err((
+                "只能用数、文字、true 和 false",
+                "there are numbers, texts, true and false, nothing else",
+            )
+                .into());
         }
     };
     if let Some(number) = number {
         if !number.is_finite() {
-            return Err("this number is too large".into());
+            return Err(("这个数太大", "this number is too large").into());
         }
         *literal = LiteralValue::Double(CelDouble::from(number));
     }
@@ -244,7 +298,7 @@ fn shown(operator: &str) -> &str {
     operator.trim_matches(['_', '@'])
 }
 
-fn reach(node: &IdedExpr, known: &dyn Fn(&str) -> Option<Sort>) -> Result<Reach, String> {
+fn reach(node: &IdedExpr, known: &dyn Fn(&str) -> Option<Sort>) -> Result<Reach, Text> {
     match &node.expr {
         Expr::Literal(LiteralValue::Double(number)) => Ok(Reach::Number(*number.inner(), *number.inner())),
         Expr::Literal(LiteralValue::Boolean(flag)) => Ok(sure(*flag.inner())),
@@ -253,7 +307,7 @@ fn reach(node: &IdedExpr, known: &dyn Fn(&str) -> Option<Sort>) -> Result<Reach,
             Some(Sort::Number(low, high)) => Ok(Reach::Number(low, high)),
             Some(Sort::Flag) => Ok(Reach::Flag { true_: true, false_: true }),
             Some(Sort::Text(text)) => Ok(Reach::Text(text)),
-            None => Err(format!("'{name}' is not known")),
+            None => Err((format!("不认识 '{name}'"), format!("'{name}' is not known")).into()),
         },
         Expr::Call(call) => {
             if call.func_name == op::IN
@@ -272,7 +326,7 @@ fn reach(node: &IdedExpr, known: &dyn Fn(&str) -> Option<Sort>) -> Result<Reach,
                 call.args.iter().map(|part| reach(part, known)).collect::<Result<_, _>>()?;
             applied(&call.func_name, &parts)
         }
-        _ => Err("this cannot be used here".into()),
+        _ => Err(("这里不能用它", "this cannot be used here").into()),
     }
 }
 
@@ -281,7 +335,7 @@ fn sure(flag: bool) -> Reach {
 }
 
 /// What an operator comes to.
-fn applied(operator: &str, parts: &[Reach]) -> Result<Reach, String> {
+fn applied(operator: &str, parts: &[Reach]) -> Result<Reach, Text> {
     let sign = shown(operator);
     match parts {
         [Reach::Number(a, b), Reach::Number(c, d)] if ARITHMETIC.contains(&operator) => {
@@ -313,11 +367,15 @@ fn applied(operator: &str, parts: &[Reach]) -> Result<Reach, String> {
         [Reach::Flag { true_, false_ }, then, other] if operator == op::CONDITIONAL => {
             union(then, other, *true_, *false_)
         }
-        _ if operator == op::CONDITIONAL => Err("before '?' stands something that is true or false".into()),
-        _ if [op::LOGICAL_AND, op::LOGICAL_OR, op::LOGICAL_NOT].contains(&operator) => {
-            Err(format!("'{sign}' joins what is true or false, not numbers and texts"))
+        _ if operator == op::CONDITIONAL => {
+            Err(("'?' 前面要写真假", "before '?' stands something that is true or false").into())
         }
-        _ => Err(format!("'{sign}' is for numbers")),
+        _ if [op::LOGICAL_AND, op::LOGICAL_OR, op::LOGICAL_NOT].contains(&operator) => Err((
+            format!("'{sign}' 连接真假，不能连接数和文字"),
+            format!("'{sign}' joins what is true or false, not numbers and texts"),
+        )
+            .into()),
+        _ => Err((format!("'{sign}' 只用于数"), format!("'{sign}' is for numbers")).into()),
     }
 }
 
@@ -330,7 +388,7 @@ fn either(left: &Reach, right: &Reach) -> Reach {
     }
 }
 
-fn equal(left: &Reach, right: &Reach, sign: &str) -> Result<Reach, String> {
+fn equal(left: &Reach, right: &Reach, sign: &str) -> Result<Reach, Text> {
     match (left, right) {
         (Reach::Number(a, b), Reach::Number(c, d)) => {
             let one = |low: &f64, high: &f64| low.total_cmp(high).is_eq();
@@ -341,12 +399,16 @@ fn equal(left: &Reach, right: &Reach, sign: &str) -> Result<Reach, String> {
         (Reach::Flag { true_: a, false_: b }, Reach::Flag { true_: c, false_: d }) => {
             Ok(Reach::Flag { true_: (*a && *c) || (*b && *d), false_: (*a && *d) || (*b && *c) })
         }
-        _ => Err(format!("'{sign}' compares a number with a number, or a text with a text")),
+        _ => Err((
+            format!("'{sign}' 只能数与数比、文字与文字比"),
+            format!("'{sign}' compares a number with a number, or a text with a text"),
+        )
+            .into()),
     }
 }
 
 /// What one of two can come to.
-fn union(then: &Reach, other: &Reach, first: bool, second: bool) -> Result<Reach, String> {
+fn union(then: &Reach, other: &Reach, first: bool, second: bool) -> Result<Reach, Text> {
     match (then, other) {
         (Reach::Number(a, b), Reach::Number(c, d)) => Ok(match (first, second) {
             (true, false) => Reach::Number(*a, *b),
@@ -357,10 +419,11 @@ fn union(then: &Reach, other: &Reach, first: bool, second: bool) -> Result<Reach
             true_: (*a && first) || (*c && second),
             false_: (*b && first) || (*d && second),
         }),
-        _ => Err(
-            "on both sides of ':' stands the same sort of thing: two numbers, or two that are true or false"
-                .into(),
-        ),
+        _ => Err((
+            "':' 两边要是同一种东西：两个数，或两个真假",
+            "on both sides of ':' stands the same sort of thing: two numbers, or two that are true or false",
+        )
+            .into()),
     }
 }
 

@@ -168,7 +168,7 @@ fn nesting_and_length_have_limits() {
         (format!("a in [{}1]", "1,".repeat(210)), "more than 200 parts"),
     ] {
         match Formula::parse(&text) {
-            Err(why) => assert!(why.contains(expected), "{text}: {why}"),
+            Err(why) => assert!(why.en.contains(expected), "{text}: {why:?}"),
             Ok(_) => assert_eq!(expected, "", "{text}"),
         }
     }

@@ -128,7 +128,7 @@ impl ListenerSession {
                 let config = server_tls(tls).map_err(|wrong| {
                     Failure::new(
                         Fault::Misconfigured,
-                        format!("listening for MQTT on {}: {wrong}", tls.listen),
+                        format!("listening for MQTT on {}: {}", tls.listen, wrong.en),
                     )
                 })?;
                 Some((bind(tls.listen).await?, TlsAcceptor::from(Arc::new(config))))

@@ -11,6 +11,7 @@
 //! `<` for what came, and the bytes. Neither names of the school nor network addresses are in it.
 
 use crate::document::{Problems, Spot};
+use crate::model::Text;
 use crate::profile::RegisterTable;
 use crate::southbound::modbus::frame::first_frame;
 use crate::southbound::polled::Frame;
@@ -96,13 +97,14 @@ pub fn hex(bytes: &[u8]) -> String {
 #[must_use]
 pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Capture> {
     let before = problems.len();
-    let wrong = |number: usize, text: &str, message: &str, advice: &str| {
+    let wrong = |number: usize, text: &str, message: Text, advice: Text| {
         let text = text.chars().take(80).collect();
         problems.at(&Spot { file: file.into(), line: number, column: 1, text }, message, advice);
     };
     let (mut kind, mut frames) = (None, Vec::new());
     if text.lines().next().map(str::trim_end) != Some(TITLE) {
-        wrong(1, "", "this is no capture", &format!("its first line must be `{TITLE}`"));
+        let advice = Text::new(format!("第一行应是 `{TITLE}`"), format!("its first line must be `{TITLE}`"));
+        wrong(1, "", Text::new("这不是报文记录", "this is no capture"), advice);
         return None;
     }
     for (number, text) in (1..).zip(text.lines()) {
@@ -113,21 +115,31 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Option<Capture> {
         if let Some(wire) = line.strip_prefix("wire ") {
             kind = wire_of(wire);
             if kind.is_none() {
-                wrong(number, text, "this is no wire", "write `wire modbus-tcp` or `wire serial 9600`");
+                let advice = Text::new(
+                    "写 `wire modbus-tcp` 或 `wire serial 9600`",
+                    "write `wire modbus-tcp` or `wire serial 9600`",
+                );
+                wrong(number, text, Text::new("这不是线路", "this is no wire"), advice);
             }
         } else if let Some(frame) = frame_of(line) {
             frames.push(frame);
         } else {
-            let advice = "write seconds, > or <, and two digits per byte: `0.031 < 01 03 04 …`";
-            wrong(number, text, "this is no frame", advice);
+            let advice = Text::new(
+                "写秒数、> 或 <，每个字节两位：`0.031 < 01 03 04 …`",
+                "write seconds, > or <, and two digits per byte: `0.031 < 01 03 04 …`",
+            );
+            wrong(number, text, Text::new("这不是一帧报文", "this is no frame"), advice);
         }
     }
     if kind.is_none() && problems.len() == before {
         wrong(
             2,
             "",
-            "the capture does not say what it was taken from",
-            "add `wire serial 9600` or `wire modbus-tcp`",
+            Text::new("没有写报文是从哪种线路上记录的", "the capture does not say what it was taken from"),
+            Text::new(
+                "加上 `wire serial 9600` 或 `wire modbus-tcp`",
+                "add `wire serial 9600` or `wire modbus-tcp`",
+            ),
         );
     }
     (problems.len() == before).then_some(Capture { kind: kind?, frames })

@@ -67,7 +67,7 @@ pub fn expressions() -> Target {
             let formula = match Formula::parse(text) {
                 Ok(formula) => formula,
                 Err(why) => {
-                    did.step(plain(&why));
+                    did.step(plain(&why.en));
                     return did.all();
                 }
             };
@@ -86,7 +86,7 @@ pub fn expressions() -> Target {
                 }
                 did.step(says);
             }
-            did.step(reach.map_err(|why| plain(&why)));
+            did.step(reach.map_err(|why| plain(&why.en)));
             did.all()
         }),
     }

@@ -60,7 +60,7 @@ export const LIMITS: readonly Limit[] = ['above', 'below'];
 /** A rule that fits the devices, as the gateway gives it. */
 export interface Fitting {
   id: string;
-  about: string;
+  about: Text;
   rule: Record<string, unknown>;
 }
 export interface RuleDraft extends Fitting {

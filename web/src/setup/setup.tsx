@@ -151,7 +151,7 @@ function RulesStep({ draft, change, wrong, rest }: StepProps): JSX.Element {
       {known && draft.rules.length === 0 && <p class="empty">{t('setup.no_rules')}</p>}
       {draft.rules.map((rule) => {
         const at = `rules[${chosen(draft).indexOf(rule)}]`;
-        const [title = rule.id, ...more] = rule.about.split('\n');
+        const [title = rule.id, ...more] = said(rule.about).split('\n');
         const unit = typeof rule.rule.unit === 'string' ? ` (${rule.rule.unit})` : '';
         return (
           <div class={rule.on ? 'card picked' : 'card'} key={rule.id}>
@@ -268,7 +268,7 @@ function Finish({ draft, problems, check, show, back, done }: FinishProps): JSX.
           [t('setup.gateway'), draft.site.gateway],
           [t('setup.buildings'), listed(places(draft).slice(1).map(({ name }) => name)) || '—'],
           [word('setup_step', 'devices'), listed(draft.devices.map(({ id, name }) => name || id)) || t('setup.none')],
-          [word('setup_step', 'rules'), listed(chosen(draft).map(({ about }) => about.split('\n')[0] ?? '')) || t('setup.none')],
+          [word('setup_step', 'rules'), listed(chosen(draft).map(({ about }) => said(about).split('\n')[0] ?? '')) || t('setup.none')],
           [word('setup_step', 'destination'), draft.destination?.base_url ?? t('setup.none')],
         ]}
       />

@@ -206,7 +206,7 @@ test('what is no number goes to the gateway as it was typed, what is empty not a
 });
 
 test('rules keep what was chosen and typed when they are asked for again; only those chosen are sent', () => {
-  const row = { id: 'low', about: '电压偏低', rule: { id: 'low', kind: 'threshold', devices: ['a'], below: 198, unit: 'V' } };
+  const row = { id: 'low', about: { zh: '电压偏低', en: 'voltage below 198 V' }, rule: { id: 'low', kind: 'threshold', devices: ['a'], below: 198, unit: 'V' } };
   const [first] = merged([row, { ...row, id: 'other' }], []);
   assert.ok(first && !first.on);
   assert.deepEqual(first.limits, { below: '198' });
