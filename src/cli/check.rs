@@ -127,7 +127,7 @@ fn told(config: &Config) -> String {
 
 /// `30 s: guard-siren + guard-wecom, else guard-sms`.
 fn step(step: &Step) -> String {
-    let (after, or) = (say("秒后：", " s: "), say("，不成则 ", ", else "));
+    let (after, or) = (say(" 秒后：", " s: "), say("，不成则 ", ", else "));
     let group = |group: &Vec<ChannelId>| group.iter().map(ChannelId::as_str).collect::<Vec<_>>().join(&or);
     let groups: Vec<String> = step.groups.iter().map(group).collect();
     format!("{}{after}{}", step.after.as_secs(), groups.join(" + "))

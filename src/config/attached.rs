@@ -105,7 +105,7 @@ impl Unreadable {
             Self::Sealed { path, .. } => {
                 let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
                 Text::new(
-                    format!("把封存它的那台机器的密钥带来，或运行：schoolgate secret seal {name}"),
+                    format!("把加密它的那台机器的 secret.key 带来，或运行：schoolgate secret seal {name}"),
                     format!(
                         "bring the key of the machine where it was sealed, or run: schoolgate secret seal {name}"
                     ),
@@ -130,7 +130,7 @@ impl From<&Unreadable> for Text {
                 format!("{path} 不是 UTF-8 文本：第 {line} 行，第 {column} 列")
             }
             Unreadable::TooLarge { path, bytes, .. } => format!("{path} 有 {bytes} 字节"),
-            Unreadable::Sealed { path, why } => format!("{path} 里的密钥是封存的：{}", why.zh),
+            Unreadable::Sealed { path, why } => format!("{path} 里的密钥已加密，解不开：{}", why.zh),
             Unreadable::Refused { path, why } => format!("读不了 {path}：{why}"),
         };
         Self::new(zh, error.to_string())

@@ -263,7 +263,7 @@ pub(super) fn mqtt(reader: &Reader<'_>, gateway: &str, sources: &Sources<'_>) ->
         reader.problem("ca_file", message, ("加上 `tls = true`", "add `tls = true`"));
     }
     let advice = (
-        format!("写 1 到 {MAX_CLIENT_ID_BYTES} 个看得见的字符，不带空格"),
+        format!("写 1 到 {MAX_CLIENT_ID_BYTES} 个可见字符，不带空格"),
         format!("write 1 to {MAX_CLIENT_ID_BYTES} visible characters without spaces"),
     );
     let client_id = reader.parsed_opt("client_id", advice, |text| {

@@ -106,7 +106,7 @@ fn control(
         reader.problem(
             "settle_ms",
             (
-                format!("设备可以用 {settle} 毫秒到位，不比 max_on_secs 短"),
+                format!("设备到位可能要 {settle} 毫秒，不比 max_on_secs 短"),
                 format!("the device may take {settle} ms to switch, which is no less than max_on_secs"),
             ),
             (
@@ -208,10 +208,10 @@ fn allowed(reader: &Reader<'_>) -> Option<Allowed> {
             reader.problem(
                 "max",
                 (
-                    format!("范围到 {max} 就结束，那时还没有开始"),
+                    format!("范围的结尾 {max} 不大于开头"),
                     format!("the range ends at {max}, where it has not begun"),
                 ),
-                ("要 min < max", "write min < max"),
+                ("写成 min < max", "write min < max"),
             );
             return None;
         }

@@ -175,7 +175,7 @@ impl<'r, 'd> Codes<'r, 'd> {
         let mut known = BTreeMap::new();
         if let (Some(kind), false) = (kind, reader.has("ok_codes")) {
             let usual = Text::new(
-                "在不写 'ok_codes' 时表示成功",
+                "表示成功（没有写 'ok_codes' 时）",
                 "means success as long as 'ok_codes' is not written",
             );
             known.insert(kind.success_code().to_owned(), usual);

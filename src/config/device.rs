@@ -375,7 +375,7 @@ fn plate(reader: &Reader<'_>, digits: usize) -> Option<String> {
         if text.len() == digits && text.bytes().all(|b| b.is_ascii_digit()) {
             Ok(text.to_owned())
         } else {
-            Err(("这不是这种表的表号", "this is not the address of such a meter"))
+            Err(("不是这种表的表号", "this is not the address of such a meter"))
         }
     })
 }

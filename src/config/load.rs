@@ -341,7 +341,7 @@ pub fn read_again(base: &Path, state: &Path, path: &Path, what: Attached) -> Res
     let key = state.join(SEAL_KEY_FILE);
     let missing = || {
         let key = key.display();
-        Text::new(format!("没有它的密钥 {key}"), format!("its key {key} is missing"))
+        Text::new(format!("缺少 {key}"), format!("its key {key} is missing"))
     };
     let key = seal_key(state)?.ok_or_else(|| shut(missing()))?;
     key.open(&text).map_err(|error| shut(error.into()))

@@ -107,7 +107,7 @@ fn check_parent(id: &PlaceId, place: &Written, written: &BTreeMap<PlaceId, Writt
             problems.at(
                 spot,
                 (
-                    format!("地点互为上级，成了一圈：{id} 在 {} 里", ring.join(" 里，它又在 ")),
+                    format!("地点互为上级，成了一圈：{id} 在 {} 里", ring.join(" 里，后者又在 ")),
                     format!("places hold each other in a ring: {id} is in {}", ring.join(", which is in ")),
                 ),
                 (

@@ -27,8 +27,8 @@ pub enum Sealed {
 impl From<Sealed> for Text {
     fn from(why: Sealed) -> Self {
         let zh = match why {
-            Sealed::Broken => "封存的内容坏了",
-            Sealed::OtherKey => "是用别的机器的密钥封存的，或封存后改动过",
+            Sealed::Broken => "加密的内容坏了",
+            Sealed::OtherKey => "是用别的机器的密钥加密的，或加密后改动过",
         };
         Self::new(zh, why.to_string())
     }

@@ -250,7 +250,7 @@ pub(super) fn serial_number(text: &str) -> Result<String, Text> {
         Ok(text.to_owned())
     } else {
         Err(Text::new(
-            format!("这不是 1 到 {MAX_PART_BYTES} 个看得见、不带空格的字符"),
+            format!("这不是 1 到 {MAX_PART_BYTES} 个不带空格的可见字符"),
             format!("this is not 1 to {MAX_PART_BYTES} visible characters without spaces"),
         ))
     }

@@ -80,7 +80,7 @@ impl<'t> Document<'t> {
                 document.broken.push(span.start);
                 let advice = syntax_advice(error.message(), document.line(spot.line), &spot.text);
                 let message = Text::new(
-                    format!("这不是 TOML：{}", error.message()),
+                    format!("这不是 TOML：{}", in_chinese(error.message())),
                     format!("this is not TOML: {}", error.message()),
                 );
                 problems.add(Problem { spot, message, advice });
@@ -115,6 +115,15 @@ impl<'t> Document<'t> {
             column: before.chars().count() + 1,
             text: if is_secret(before, text) { "…".into() } else { text.chars().take(120).collect() },
         }
+    }
+}
+
+/// The parser's commonest words, for those who read Chinese; its others stay as they are.
+fn in_chinese(message: &str) -> &str {
+    match message {
+        "duplicate key" => "同一个键写了两次",
+        "string values must be quoted, expected literal string" => "文本没有放在引号里",
+        other => other,
     }
 }
 

@@ -84,7 +84,10 @@ impl Problems {
     #[must_use]
     pub fn into_sorted(self) -> Vec<Problem> {
         let mut all = self.0.into_inner();
-        all.sort();
+        // In every language in the same order.
+        all.sort_by(|a, b| {
+            (&a.spot, &a.message.en, &a.advice.en).cmp(&(&b.spot, &b.message.en, &b.advice.en))
+        });
         all.dedup();
         all
     }

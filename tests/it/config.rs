@@ -1,5 +1,6 @@
 //! Golden configurations through the real binary: each broken one is told with its place and what to write instead,
-//! each good one is understood. `BLESS=1` writes what is said now into `expected.txt`.
+//! each good one is understood, in English and in Chinese. `BLESS=1` writes what is said now into `expected.txt` and
+//! `expected.zh.txt`.
 
 use crate::rig::root;
 use std::ffi::OsStr;
@@ -42,10 +43,15 @@ fn check_with(dir: &Path, variables: &[(&str, &OsStr)]) -> (Option<i32>, String)
     let done = command.args(["check", "--config", "gateway.toml"]).current_dir(dir).output().unwrap();
     assert!(done.stderr.is_empty(), "stderr: {}", String::from_utf8_lossy(&done.stderr));
     // What it notes of a calendar that runs out depends on the day of the test.
+    let of_the_day = ["note: the last term ", "note: the calendar ", "注意：校历"];
     let said = String::from_utf8(done.stdout).unwrap();
-    let kept = said.split_inclusive('\n').filter(|line| !line.starts_with("note: "));
+    let kept =
+        said.split_inclusive('\n').filter(|line| !of_the_day.iter().any(|note| line.starts_with(note)));
     (done.status.code(), kept.collect())
 }
+
+/// The locale of each language, and the golden file of what is said in it.
+const LANGUAGES: [(&str, &str); 2] = [("C.UTF-8", "expected.txt"), ("zh_CN.UTF-8", "expected.zh.txt")];
 
 /// Every golden configuration whose name begins with `good-`, or every other.
 fn cases(good: bool) -> Vec<PathBuf> {
@@ -56,7 +62,7 @@ fn cases(good: bool) -> Vec<PathBuf> {
     cases
 }
 
-/// Compares each case with its `expected.txt`; all differences at once.
+/// Compares each case with its golden files; all differences at once.
 fn compare(cases: &[PathBuf], code: i32) {
     let bless = std::env::var_os("BLESS").is_some_and(|v| v == "1");
     let mut wrong = Vec::new();
@@ -65,19 +71,21 @@ fn compare(cases: &[PathBuf], code: i32) {
         let dir = temp.path().join("case");
         copy(&root().join("tests/golden/profiles"), &temp.path().join("profiles"));
         copy(case, &dir);
-        let (found, said) = check(&dir);
-        assert!(!said.contains(SECRET), "{}: a secret is printed: {said}", case.display());
-        let expected = case.join("expected.txt");
-        if bless {
-            fs::write(&expected, &said).unwrap();
-        }
-        let wanted = fs::read_to_string(&expected).unwrap_or_default();
-        assert_eq!(code == 64, said.contains("\n    -> "), "{}: {said}", case.display());
-        if found != Some(code) || said != wanted {
-            wrong.push(format!(
-                "{} exits with {found:?}\n--- wanted\n{wanted}--- said\n{said}",
-                case.display()
-            ));
+        for (locale, golden) in LANGUAGES {
+            let (found, said) = check_with(&dir, &[("LANG", OsStr::new(locale))]);
+            assert!(!said.contains(SECRET), "{}: a secret is printed: {said}", case.display());
+            let expected = case.join(golden);
+            if bless {
+                fs::write(&expected, &said).unwrap();
+            }
+            let wanted = fs::read_to_string(&expected).unwrap_or_default();
+            assert!(code == 0 || said.contains("\n    -> "), "{}: {said}", case.display());
+            if found != Some(code) || said != wanted {
+                wrong.push(format!(
+                    "{} in {locale} exits with {found:?}\n--- wanted\n{wanted}--- said\n{said}",
+                    case.display()
+                ));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -95,6 +103,40 @@ fn every_good_configuration_is_understood() {
     let cases = cases(true);
     assert!(cases.len() >= 3, "only {} good configurations", cases.len());
     compare(&cases, 0);
+}
+
+/// What a line of the check says in words: a message without its place, or an advice.
+fn sentence(line: &str) -> Option<&str> {
+    if let Some(advice) = line.strip_prefix("    -> ") {
+        return Some(advice);
+    }
+    let mut parts = line.splitn(4, ':');
+    let [_, row, column, message] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let place = [row, column].iter().all(|part| part.parse::<usize>().is_ok());
+    if place { message.strip_prefix(' ') } else { None }
+}
+
+/// No problem is left in English for those who read Chinese.
+#[test]
+fn every_problem_is_told_in_both_languages() {
+    let han = |text: &str| text.contains(|c: char| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for case in cases(false).into_iter().chain(cases(true)) {
+        let [en, zh] = LANGUAGES.map(|(_, golden)| fs::read_to_string(case.join(golden)).unwrap());
+        let name = case.file_name().unwrap().to_string_lossy();
+        assert_eq!(en.matches("\n    -> ").count(), zh.matches("\n    -> ").count(), "{name}");
+        let sentences = |said: &str| said.lines().filter_map(sentence).map(ToOwned::to_owned).collect();
+        let [en, zh]: [Vec<String>; 2] = [sentences(&en), sentences(&zh)];
+        for (en, zh) in en.iter().zip(&zh) {
+            compared += 1;
+            if en == zh || !han(zh) {
+                wrong.push(format!("{name}: {zh}"));
+            }
+        }
+        assert_eq!(en.len(), zh.len(), "{name}");
+    }
+    assert!(compared > 500, "only {compared} sentences");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The example that is installed, with the secrets its comments ask for and the profiles of this tree.

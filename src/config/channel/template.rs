@@ -40,7 +40,7 @@ pub(super) fn template(reader: &Reader<'_>, key: &str, escape: Escape) -> Option
 /// The template at `key`.
 pub(super) fn template_opt(reader: &Reader<'_>, key: &str, escape: Escape) -> Option<Template> {
     let known: Vec<String> = GAPS.iter().map(|(word, _)| format!("{{{word}}}")).collect();
-    let advice = (format!("可用的空位：{}", known.join("、")), format!("gaps are {}", known.join(", ")));
+    let advice = (format!("可用的占位符：{}", known.join("、")), format!("gaps are {}", known.join(", ")));
     reader.parsed_opt(key, advice, |text| {
         let bytes = text.len();
         if bytes == 0 || bytes > MAX_TEMPLATE_BYTES {
@@ -74,7 +74,7 @@ fn parse(text: &str) -> Result<Template, Text> {
             let known: Vec<&str> = GAPS.iter().map(|(gap, _)| *gap).collect();
             let advice = one_of(word, &known);
             return Err(Text::new(
-                format!("没有空位 {{{word}}}：{}", advice.zh),
+                format!("没有占位符 {{{word}}}：{}", advice.zh),
                 format!("there is no gap {{{word}}}: {}", advice.en),
             ));
         };
@@ -97,7 +97,7 @@ fn fits(template: &Template, escape: Escape) -> Result<(), Text> {
     match escape {
         Escape::Json => serde_json::from_str::<serde_json::Value>(&filled).map(drop).map_err(|error| {
             Text::new(
-                format!("填上空位后不是 JSON（{error}）；空位要放在引号里：{{\"text\": \"{{text}}\"}}"),
+                format!("填上占位符后不是 JSON（{error}）；占位符要放在引号里：{{\"text\": \"{{text}}\"}}"),
                 format!(
                     "it is no JSON when its gaps are filled ({error}); a gap stands inside of quotes: {{\"text\": \"{{text}}\"}}"
                 ),
@@ -105,13 +105,13 @@ fn fits(template: &Template, escape: Escape) -> Result<(), Text> {
         }),
         Escape::Header | Escape::Url if !filled.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
             Err(Text::new(
-                "里面有非 ASCII 或看不见的字符",
+                "有非 ASCII 或不可见的字符",
                 "it has characters that are not ASCII or not visible",
             ))
         }
         Escape::Header if template.0.iter().any(|piece| !fits_header(piece)) => {
             Err(Text::new(
-                "请求头里只能用空位 {secret} 和 {number}",
+                "请求头里只能用占位符 {secret} 和 {number}",
                 "a header has no gaps but {secret} and {number}",
             ))
         }

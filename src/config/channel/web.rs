@@ -274,7 +274,7 @@ fn template_url(reader: &Reader<'_>, template: &Template) -> bool {
                 "url",
                 ("'url' 不是地址", "'url' is no address"),
                 (
-                    "写地址，如 \"https://sms.example.cn/send?to={recipient}\"，不带用户名和密码；服务器不能是空位",
+                    "写地址，如 \"https://sms.example.cn/send?to={recipient}\"，不带用户名和密码；服务器不能是占位符",
                     "write one such as \"https://sms.example.cn/send?to={recipient}\", without user name and \
                      password; its server cannot be a gap",
                 ),

@@ -87,7 +87,7 @@ test('a fresh gateway is claimed on a phone and set up on a desk, and then it re
   await id.fill('网关 1');
   await page.getByLabel('楼', { exact: true }).fill('教学楼\n食堂');
   await next();
-  await told(id, /lower-case letters/);
+  await told(id, /小写字母/);
   await picture(page, 'setup-problem-desk');
   await id.fill('gw-1');
   await next();
@@ -117,10 +117,10 @@ test('a fresh gateway is claimed on a phone and set up on a desk, and then it re
   await second.getByLabel('总线').selectOption('bus-2');
   await second.getByLabel('地址').fill('999');
   await next();
-  await told(bus.getByLabel('端口'), /1 to 65535/);
-  await told(second.getByLabel('地址'), /1 to 247/);
+  await told(bus.getByLabel('端口'), /写 1 到 65535 的整数/);
+  await told(second.getByLabel('地址'), /写 1 到 247 的整数/);
   // What lacks has no field that is wrong: it is told at the device.
-  await second.getByRole('alert').filter({ hasText: /current transformers/ }).waitFor();
+  await second.getByRole('alert').filter({ hasText: /电流互感器/ }).waitFor();
   await sound('devices with problems');
   await bus.getByLabel('端口').fill('1');
   await second.getByLabel('地址').fill('7');
