@@ -168,8 +168,10 @@ function TryOut({ rules }: { rules: Rule[] }): JSX.Element {
           <legend>{t('rules.which', { n: chosen.size || t('all') })}</legend>
           {rules.map((rule) => (
             <label key={rule.id}>
-              <input type="checkbox" checked={chosen.has(rule.id)} onChange={() => toggle(rule.id)} /> <span>{saysOf(rule)}</span>{' '}
-              <code>{rule.id}</code>
+              <input type="checkbox" checked={chosen.has(rule.id)} onChange={() => toggle(rule.id)} />{' '}
+              <span>
+                {saysOf(rule)} <code>{rule.id}</code>
+              </span>
             </label>
           ))}
         </fieldset>
