@@ -113,7 +113,7 @@ mod tests {
         assert!(code.split('-').count() == 5 && code.split('-').all(|group| group.len() == 4), "{code}");
         let typed = code.to_lowercase().replace('-', " ").replace('0', "o").replace('1', "l");
         assert_eq!(typed_code(&typed), code);
-        assert_ne!(typed_code(&code.replacen(|c: char| c == '7', "8", 1)), code);
+        assert_ne!(typed_code(&code.replacen('7', "8", 1)), code);
     }
 
     #[test]

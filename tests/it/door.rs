@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -35,7 +35,7 @@ struct House {
     address: SocketAddr,
     front: Front,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    serving: JoinSet<()>,
 }
 
 impl House {
@@ -52,7 +52,8 @@ impl House {
         let (stop, stopped) = watch::channel(false);
         let (address, front) = (door.address().unwrap(), door.front());
         let answers = get(async || "open").post(async |body: String| body);
-        let serving = tokio::task::spawn(door.serve(Router::new().route("/", answers), stopped));
+        let mut serving = JoinSet::new();
+        serving.spawn(door.serve(Router::new().route("/", answers), stopped));
         Self { dir, address, front, stop, serving }
     }
 
@@ -165,11 +166,11 @@ async fn whoever_trusts_the_authority_gets_in_by_the_right_names_only() {
 async fn a_certificate_that_is_over_is_refused_and_the_next_start_makes_another() {
     let day = 24 * 3600 * 1000;
     let today = SystemClock::new().now().wall.0;
-    let house = House::open(Arc::new(ManualClock::new(Wall(today - 398 * day)))).await;
+    let mut house = House::open(Arc::new(ManualClock::new(Wall(today - 398 * day)))).await;
     let (ca, url) = (house.ca(), house.url());
     assert_eq!(curl(&ca, &[&url]).await.0, Some(60), "it ended yesterday");
     house.stop.send_replace(true);
-    house.serving.await.unwrap();
+    house.serving.join_next().await.unwrap().unwrap();
     let tls_dir = house.dir.path().join("tls");
     let modes = std::fs::read_dir(&tls_dir).unwrap().map(|entry| {
         use std::os::unix::fs::PermissionsExt;

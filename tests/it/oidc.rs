@@ -150,7 +150,7 @@ impl Browser {
     }
 
     /// Follows redirects from `url`, signing in and agreeing where it is asked; stops before the gateway is asked again.
-    async fn to_the_callback(&mut self, begin: &str, login: &str) -> Url {
+    async fn until_the_callback(&mut self, begin: &str, login: &str) -> Url {
         let mut url: Url = begin.parse().unwrap();
         let mut answer = self.ask(Method::GET, &url, None).await;
         for _ in 0..12 {
@@ -237,7 +237,7 @@ impl Scene {
     /// Somebody signs in: the answer at the callback, and the browser they did it with.
     async fn sign_in(&self, login: &str) -> (Response, Browser) {
         let mut browser = self.browser().await;
-        let url = browser.to_the_callback(&self.at("/api/v1/session/oidc"), login).await;
+        let url = browser.until_the_callback(&self.at("/api/v1/session/oidc"), login).await;
         (browser.ask(Method::GET, &url, None).await, browser)
     }
 }
@@ -327,7 +327,7 @@ async fn an_answer_counts_once_in_the_browser_where_it_began() {
     let _daemon = scene.claimed().await;
     let begin = scene.at("/api/v1/session/oidc");
     let mut honest = scene.browser().await;
-    let url = honest.to_the_callback(&begin, "wang").await;
+    let url = honest.until_the_callback(&begin, "wang").await;
     let changed = |name: &str, value: &str| {
         let kept: Vec<(String, String)> =
             url.query_pairs().filter(|(key, _)| key != name).map(|(k, v)| (k.into(), v.into())).collect();
@@ -337,7 +337,7 @@ async fn an_answer_counts_once_in_the_browser_where_it_began() {
     };
     let mut victim = scene.browser().await;
     assert_eq!(victim.ask(Method::GET, &url, None).await.status().as_u16(), 400, "nothing began here");
-    victim.to_the_callback(&begin, "it").await;
+    victim.until_the_callback(&begin, "it").await;
     assert_eq!(
         victim.ask(Method::GET, &url, None).await.status().as_u16(),
         400,

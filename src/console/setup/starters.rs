@@ -2,7 +2,7 @@
 
 use crate::calendar::Calendar;
 use crate::document::{Document, Problems};
-use crate::model::{DeviceId, PlaceId, Text};
+use crate::model::{DeviceId, PlaceId, SubMeters, Text};
 use crate::profile::Profile;
 use crate::rules::{RULE_KINDS, Watched, World, says};
 use jiff::tz::TimeZone;
@@ -84,6 +84,7 @@ fn world(devices: &[(&str, Arc<Profile>)]) -> World {
         calendar: Arc::new(Calendar::default_school(TimeZone::UTC)),
         calendars: BTreeMap::new(),
         aggregate_secs: 900,
+        sub_meters: SubMeters::default(),
     }
 }
 

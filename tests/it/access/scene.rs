@@ -4,9 +4,9 @@ use crate::daemon::{School, until};
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::{RequestBuilder, Response};
 use schoolgate::access::Role;
+use schoolgate::runtime::{Clock, SystemClock};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Everybody's password.
 pub(super) const PASSWORD: &str = "correct horse battery 4711";
@@ -85,8 +85,7 @@ impl Scene<'_> {
 
     /// A token whose time is over.
     pub(super) async fn expired_token(&self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_millis(300);
-        let end = u64::try_from(now.as_millis()).unwrap();
+        let end = SystemClock::new().now().wall.plus_ms(300);
         let body = json!({"name": "brief", "role": "admin", "expires_at": end, "actor": "root"});
         let request = self.0.client().post(self.0.url("/api/v1/tokens")).json(&body);
         let made: Value = request.send().await.unwrap().json().await.unwrap();
