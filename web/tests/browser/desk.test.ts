@@ -305,24 +305,25 @@ for (const { name, viewport, touch, open, call } of calls) {
   });
 }
 
-test('a call for support is not taken from the guard by another alarm', async () => {
+test('a call for support stays with its alarm when another takes the card', async () => {
   const seen = await visit(browser, school);
   const { page } = seen;
   await signIn(seen, 'guard');
   await calm(page);
-  school.temperature(40);
-  await page.waitForSelector('.alarm-card.medium');
+  school.press(10);
+  await page.waitForSelector('.alarm-card');
   const id = await shown(page);
   await page.keyboard.press('4');
   await page.waitForSelector('dialog[open]');
-  school.press(10);
-  await page.waitForSelector('.alarm-card.critical');
+  school.press(11);
+  await page.waitForFunction(() => document.querySelectorAll('.queued').length === 2);
+  await page.keyboard.press('Enter');
+  // The call takes the first, so the card is for the second.
+  await page.waitForFunction((first) => document.querySelector('.alarm-card')?.getAttribute('data-alarm') !== String(first), id);
   const other = await shown(page);
+  await page.waitForSelector('dialog .support-state');
   assert.match((await page.textContent('dialog .support-of')) ?? '', new RegExp(`^#${id} `));
-  await page.click('dialog .button.danger');
-  await page.waitForSelector('dialog .support-state.told');
-  assert.equal((await row(id)).support?.by, 'guard');
-  assert.deepEqual([(await row(other)).support, (await row(other)).acknowledged], [undefined, null]);
+  assert.deepEqual([(await row(id)).support?.by, (await row(other)).support, (await row(other)).acknowledged], ['guard', undefined, null]);
   await leave(seen);
 });
 
