@@ -10,7 +10,9 @@ use schoolgate::pipeline::{Pipeline, Settings};
 use schoolgate::profile::Nature;
 use schoolgate::rules::Engine;
 use schoolgate::runtime::Chain;
-use schoolgate::store::{Chunk, FILE_NAME, HistoryFile, Level, Reader, Row, SeriesName, Span, Store};
+use schoolgate::store::{
+    Chunk, FILE_NAME, HistoryFile, Level, Metered, Reader, Row, SeriesName, Span, Store,
+};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -335,8 +337,9 @@ fn questions(dir: &Path) -> Result<Lines, Failure> {
             Ok(r.levels(Level::Day, &device, Some(&point), all.0, all.1)?.len())
         })?;
         ask("school_year_ms", METERS, &|r| {
-            let energy = r.energy(all.0, all.1)?;
-            Ok(energy.iter().filter(|e| (e.kwh - 366.0 * 12.5).abs() < 1e-6).count())
+            let metered = r.metered(Level::Day, &[all], |_| true)?;
+            let whole = |kwh: &f64| (kwh - 366.0 * 12.5).abs() < 1e-6;
+            Ok(metered.iter().filter_map(Metered::kwh).filter(whole).count())
         })?;
     }
     lines.push(("peak_mb", peak_mb()?));
