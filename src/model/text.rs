@@ -52,21 +52,3 @@ impl<Zh: Into<String>, En: Into<String>> From<(Zh, En)> for Text {
         Self::new(zh, en)
     }
 }
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self::same(text)
-    }
-}
-
-impl From<&String> for Text {
-    fn from(text: &String) -> Self {
-        Self::same(text.as_str())
-    }
-}
-
-impl From<&str> for Text {
-    fn from(text: &str) -> Self {
-        Self::same(text)
-    }
-}
