@@ -270,7 +270,7 @@ pub(super) fn parse(text: &str, world: &World) -> Result<Vec<Box<dyn Rule>>, Vec
     let kinds: Vec<_> = RULE_KINDS.iter().map(|kind| (kind.name, kind.parse)).collect();
     let mut rules = Vec::new();
     for table in reader.tables("rule") {
-        let id = table.parsed("id", "an id", RuleId::new);
+        let id = table.parsed("id", ("一个编号", "an id"), RuleId::new);
         let parse = table.word("kind", &kinds);
         if let (Some(id), Some(parse)) = (id, parse) {
             let before = problems.len();

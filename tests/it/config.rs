@@ -110,6 +110,7 @@ fn sentence(line: &str) -> Option<&str> {
     if let Some(advice) = line.strip_prefix("    -> ") {
         return Some(advice);
     }
+    let line = ["note: ", "注意："].iter().find_map(|note| line.strip_prefix(note)).unwrap_or(line);
     let mut parts = line.splitn(4, ':');
     let [_, row, column, message] = std::array::from_fn(|_| parts.next().unwrap_or_default());
     let place = [row, column].iter().all(|part| part.parse::<usize>().is_ok());
