@@ -70,7 +70,7 @@ function List({ rules }: { rules: Rule[] }): JSX.Element {
           <strong>{saysOf(r)}</strong>
           <small class="line">
             <code>{r.id}</code>
-            {r.file && ` · ${r.file}${r.line ? `:${r.line}` : ''}`}
+            {r.file && <span title={r.file}>{` · ${r.file.split('/').pop()}${r.line ? `:${r.line}` : ''}`}</span>}
           </small>
         </>
       ),
@@ -170,7 +170,10 @@ function TryOut({ rules }: { rules: Rule[] }): JSX.Element {
             <label key={rule.id}>
               <input type="checkbox" checked={chosen.has(rule.id)} onChange={() => toggle(rule.id)} />{' '}
               <span>
-                {saysOf(rule)} <code>{rule.id}</code>
+                {saysOf(rule)}
+                <small class="line">
+                  <code>{rule.id}</code>
+                </small>
               </span>
             </label>
           ))}
