@@ -89,7 +89,7 @@ impl Unreadable {
             ),
             Self::NotFile(_) => Text::new("写普通文件的路径", "write the path of a plain file"),
             Self::Empty(path) => Text::new(
-                format!("把密钥写在 {path} 的第一行"),
+                format!("把密码或密钥写在 {path} 的第一行"),
                 format!("put the secret on the first line of {path}"),
             ),
             Self::Open { path, .. } => {
@@ -125,12 +125,14 @@ impl From<&Unreadable> for Text {
             Unreadable::Missing(path) => format!("没有文件 {path}"),
             Unreadable::NotFile(path) => format!("{path} 不是普通文件"),
             Unreadable::Empty(path) => format!("文件 {path} 是空的"),
-            Unreadable::Open { path, mode } => format!("别的用户能读 {path} 里的密钥（权限 {mode:03o}）"),
+            Unreadable::Open { path, mode } => {
+                format!("{path} 里是密码或密钥，别的用户也能读（权限 {mode:03o}）")
+            }
             Unreadable::NotText { path, line, column } => {
                 format!("{path} 不是 UTF-8 文本：第 {line} 行，第 {column} 列")
             }
             Unreadable::TooLarge { path, bytes, .. } => format!("{path} 有 {bytes} 字节"),
-            Unreadable::Sealed { path, why } => format!("{path} 里的密钥已加密，解不开：{}", why.zh),
+            Unreadable::Sealed { path, why } => format!("{path} 已加密，解不开：{}", why.zh),
             Unreadable::Refused { path, why } => format!("读不了 {path}：{why}"),
         };
         Self::new(zh, error.to_string())
@@ -158,7 +160,7 @@ fn text(reader: &Reader<'_>, key: &str, what: Attached, sources: &Sources<'_>) -
                 key,
                 (format!("'{key}' 不是文件的路径"), format!("'{key}' names no file")),
                 (
-                    format!("写存放密钥的文件的路径，如 `{key} = \"secrets/…\"`"),
+                    format!("写存放密码或密钥的文件的路径，如 `{key} = \"secrets/…\"`"),
                     format!(
                         "write the path of a file that holds the secret, such as `{key} = \"secrets/…\"`"
                     ),

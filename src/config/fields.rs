@@ -23,10 +23,10 @@ pub(super) fn finish(reader: Reader<'_>, secret_file_key: Option<&str>) {
                     "put it in a file that only its owner can read and write `{file_key} = \"secrets/…\"`"
                 ),
             ),
-            None => Text::new("删去：这个表不需要密钥", "remove it: this table needs no secret"),
+            None => Text::new("删去：这个表不需要密码或密钥", "remove it: this table needs no secret"),
         };
         let message = (
-            format!("'{key}' 是密钥，不能写在这个文件里"),
+            format!("'{key}' 是保密内容，不能写在这个文件里"),
             format!("'{key}' is a secret and must not stand in this file"),
         );
         quiet(&reader, key, message, advice);

@@ -175,7 +175,7 @@ impl Setup {
                 let sheet = sheets.iter().find(|sheet| Path::new(&*problem.spot.file).ends_with(sheet.name));
                 let field = sheet.map_or("", |sheet| sheet.field(problem.spot.line));
                 let (message, advice) = (problem.message, problem.advice);
-                let zh = format!("{}：{}", message.zh, advice.zh);
+                let zh = format!("{}。{}", message.zh, advice.zh);
                 wrong.push(Wrong::new(field, zh, format!("{}: {}", message.en, advice.en)));
             }
         }
