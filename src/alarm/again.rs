@@ -101,5 +101,17 @@ mod tests {
         assert_eq!(repeat(&mut book, 400 * 86_400, ChangeKind::InService), [ChangeKind::InService]);
         let ends = [ChangeKind::Unshelved, ChangeKind::Closed];
         assert_eq!(repeat(&mut book, 400 * 86_400, ChangeKind::Unshelved), ends);
+        // After a call for support only a reset closes it, then as now.
+        finding.level = Level::Happened;
+        assert_eq!(told(book.apply(now(401 * 86_400), &finding, &[])), [ChangeKind::Raised]);
+        let ends = [ChangeKind::Reset, ChangeKind::Closed];
+        for (kind, expected) in [
+            (ChangeKind::SupportCalled, &[ChangeKind::SupportCalled][..]),
+            (ChangeKind::Acknowledged, &[ChangeKind::Acknowledged]),
+            (ChangeKind::SupportTold, &[]),
+            (ChangeKind::Reset, &ends),
+        ] {
+            assert_eq!(repeat(&mut book, 401 * 86_400, kind), expected, "{kind}");
+        }
     }
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most messages in a minute. Only something critical that was not told yet goes beyond it, see [`GATHER`].
+/// Most messages in a minute. Only something critical that was not told yet goes beyond it, see [`GATHER`], and a call for
+/// support at once.
 pub(super) const PUSHES: usize = 5;
 /// Of those, what is not critical takes so many: the others are kept for what is.
 pub(super) const CALM_PUSHES: usize = 2;
@@ -193,6 +194,11 @@ impl Queue {
     }
 
     fn urgent_at(&self) -> Mono {
+        let calls = |id: &AlarmId| self.waiting.get(id).is_some_and(Waiting::is_call);
+        if self.urgent.iter().any(calls) {
+            // They are made by hand, and few; what else is urgent goes with them.
+            return self.open_at();
+        }
         let gathered = self.free_at(1, GATHER, |_| true);
         self.open_at().max(self.free_at(PUSHES, MINUTE, |_| true).min(gathered))
     }

@@ -194,6 +194,9 @@ impl Ladder {
         let Some(called) = alarm.calls() else { return };
         if alarm.acknowledged.is_some() {
             self.acknowledged(alarm.id);
+        } else if alarm.announced() {
+            // It came back after the call.
+            self.raised(now, alarm);
         }
         let mut case = match self.cases.remove(&alarm.id) {
             Some(case) => case,

@@ -61,7 +61,7 @@ pub struct Entry {
     pub note: String,
     /// What it turned out to be, as far as known when the report was made.
     pub truth: Option<Truth>,
-    /// When somebody last called for support.
+    /// When somebody last called for support, as far as known when the report was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub support_at: Option<Wall>,
 }
@@ -240,7 +240,7 @@ impl<'a> Writing<'a> {
         let noted = alarm.acknowledged.as_ref().filter(|handled| Some(handled.at) == taken_at);
         let support = alarm.marks.support.as_ref().map(|support| &support.by);
         // Whoever took it by calling for support wrote that there.
-        let notes = [noted, support].into_iter().flatten().map(|handled| &handled.note);
+        let mut notes = [noted, support].into_iter().flatten().map(|handled| &handled.note);
         Entry {
             id: alarm.id,
             priority: alarm.priority,
@@ -254,7 +254,7 @@ impl<'a> Writing<'a> {
             taken_by,
             taken_at,
             taken_after_ms: life.after_ms,
-            note: notes.into_iter().find(|note| !note.is_empty()).cloned().unwrap_or_default(),
+            note: notes.find(|note| !note.is_empty()).cloned().unwrap_or_default(),
             truth: alarm.marks.confirmed.as_ref().map(|confirmed| confirmed.truth),
             support_at: support.map(|handled| handled.at),
         }

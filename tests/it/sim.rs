@@ -186,10 +186,10 @@ impl School {
             return;
         }
         let id = open[usize::try_from(self.dice.below(open.len() as u64)).unwrap()].id;
-        let (order, word) = if self.dice.one_in(2) {
-            (Order::Acknowledge(id), "acknowledged")
-        } else {
-            (Order::Reset(id), "reset")
+        let (order, word) = match self.dice.below(5) {
+            0 => (Order::CallSupport(id), "support_called"),
+            1 | 2 => (Order::Acknowledge(id), "acknowledged"),
+            _ => (Order::Reset(id), "reset"),
         };
         if self.gateway.order(self.now, order, &mut self.trace) {
             self.done.insert((id, word));

@@ -196,7 +196,8 @@ impl History {
         let within = |span: Duration| pushes.iter().filter(|(at, _)| at.plus(span) > now).count();
         assert!(within(per) < usize::try_from(messages).unwrap(), "more than the channel takes");
         let minute = within(Duration::from_secs(60));
-        let gathered = within(Duration::from_secs(10)) == 0;
+        // Somebody has called: that waits for nothing but the channel itself.
+        let gathered = within(Duration::from_secs(10)) == 0 || message.occasion == Occasion::Support;
         assert!(minute < 5 || (urgent && gathered), "{minute} in a minute, and then {message:?}");
         let calm =
             pushes.iter().filter(|(at, urgent)| !urgent && at.plus(Duration::from_secs(60)) > now).count();

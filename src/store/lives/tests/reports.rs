@@ -120,6 +120,7 @@ fn day() -> Shift {
     story.told(at(10), (AlarmClass::Help, Priority::Critical), help, Holds);
     story.ordered(at(10).plus_ms(25_000), Order::Acknowledge(AlarmId(2)), "已到现场");
     story.told(at(12), (AlarmClass::Help, Priority::Critical), help, Ended);
+    story.ordered(at(12).plus_ms(1000), Order::CallSupport(AlarmId(2)), "需要两人");
     story.ordered(at(13), Order::Reset(AlarmId(2)), "");
     story.ordered(at(14), Order::Confirm { id: AlarmId(2), truth: Truth::Real }, "");
     story.told(
