@@ -21,7 +21,7 @@ impl AlarmBook {
             ChangeKind::SupportCalled => {
                 let (actor, note) = (by.by.clone(), by.note.clone());
                 alarm.marks.support = Some(Support { by, told_at: None });
-                alarm.latched |= !alarm.marks.drill;
+                (alarm.latched, alarm.reset) = (alarm.latched || !alarm.marks.drill, None);
                 changes.push(change(kind, at, actor, &note, alarm));
             }
             ChangeKind::Shelved => {

@@ -141,8 +141,8 @@ impl AlarmBook {
             changes.push(change(ChangeKind::Acknowledged, at, by.clone(), "", alarm));
         }
         alarm.marks.support = Some(Support { by: handled.clone(), told_at: None });
-        // Those of drills all end with the drill.
-        alarm.latched |= !alarm.marks.drill;
+        // Those of drills all end with the drill. Of a reset before the call nobody who comes knows.
+        (alarm.latched, alarm.reset) = (alarm.latched || !alarm.marks.drill, None);
         changes.push(change(ChangeKind::SupportCalled, at, by.clone(), &handled.note, alarm));
         let own = alarm.clone();
         if taken {

@@ -171,7 +171,7 @@ fn stood(alarm: &mut Alarm, steps: &[AlarmChange], at: Wall) {
             ChangeKind::Reset => alarm.reset = Some(by()),
             ChangeKind::SupportCalled => {
                 alarm.marks.support = Some(Support { by: by(), told_at: None });
-                alarm.latched |= !marks.drill;
+                (alarm.latched, alarm.reset) = (alarm.latched || !marks.drill, None);
             }
             ChangeKind::SupportTold => {
                 if let Some(support) = &mut alarm.marks.support {

@@ -31,8 +31,8 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("reset", "rst=1", "!", ""),
     ("reset", "", "reset", "rst=1"),
     ("call-support", "ack=0", "acknowledged support_called", "ack=1 call=made"),
-    ("call-support", "call=no", "support_called", "call=made"),
-    ("call-support", "", "-", ""), // a second ago: the same call
+    ("call-support", "call=no", "support_called", "call=made rst=0"), // wants a new reset
+    ("call-support", "", "-", ""),                                    // a second ago: the same call
     ("support-told", "call=made", "support_told", "call=told"),
     ("support-told", "", "-", ""),
     ("shelve", "class=help", "!", ""),
