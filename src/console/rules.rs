@@ -6,7 +6,7 @@ use super::api::read;
 use super::route::Route;
 use crate::access::Right;
 use crate::config::{Device, WrittenRule};
-use crate::model::{AlarmClass, DeviceId, Priority, Text};
+use crate::model::{AlarmClass, DeviceId, PlaceId, Priority, Text};
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -40,6 +40,7 @@ struct View {
     doc: Text,
     priority: Priority,
     class: AlarmClass,
+    /// The place by which it chooses, or the one that its devices share.
     place: Option<String>,
     /// The devices that it watches; null is all.
     devices: Option<Vec<String>>,
@@ -76,7 +77,7 @@ async fn list(State(console): State<Console>) -> Result<Json<Rows>, Problem> {
             doc: doc(rule),
             priority: rule.priority,
             class: rule.class,
-            place: rule.place.as_ref().map(ToString::to_string),
+            place: rule.place.as_ref().or_else(|| shared(rule, &console.devices)).map(ToString::to_string),
             devices: rule.devices.as_ref().map(|all| all.iter().map(ToString::to_string).collect()),
             says: says(rule, &console.devices),
             points,
@@ -89,6 +90,13 @@ async fn list(State(console): State<Console>) -> Result<Json<Rows>, Problem> {
         }
     };
     Ok(Json(Rows { rows: console.work.rules.iter().map(row).collect() }))
+}
+
+/// The place in which all devices of a rule are, if it is one.
+fn shared<'d>(rule: &WrittenRule, devices: &'d BTreeMap<DeviceId, Device>) -> Option<&'d PlaceId> {
+    let mut places = rule.devices.iter().flatten().map(|id| devices.get(id).map(|device| &device.place));
+    let first = places.next()??;
+    places.all(|place| place == Some(first)).then_some(first)
 }
 
 /// Who is watched and the limits, in a line.

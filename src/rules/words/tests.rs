@@ -1,3 +1,5 @@
+//! Every key that a kind of rules reads has words, and rules are said as people say them.
+
 use super::super::RULE_KINDS;
 use super::super::testing::{slips, world};
 use super::*;

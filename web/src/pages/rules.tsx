@@ -70,7 +70,7 @@ function List({ rules }: { rules: Rule[] }): JSX.Element {
           <strong>{saysOf(r)}</strong>
           <small class="line">
             <code>{r.id}</code>
-            {r.file && ` · ${r.file}${r.line ? `:${r.line}` : ''}`}
+            {r.file && <span title={r.file}>{` · ${r.file.split('/').pop()}${r.line ? `:${r.line}` : ''}`}</span>}
           </small>
         </>
       ),
@@ -168,8 +168,13 @@ function TryOut({ rules }: { rules: Rule[] }): JSX.Element {
           <legend>{t('rules.which', { n: chosen.size || t('all') })}</legend>
           {rules.map((rule) => (
             <label key={rule.id}>
-              <input type="checkbox" checked={chosen.has(rule.id)} onChange={() => toggle(rule.id)} /> <span>{saysOf(rule)}</span>{' '}
-              <code>{rule.id}</code>
+              <input type="checkbox" checked={chosen.has(rule.id)} onChange={() => toggle(rule.id)} />{' '}
+              <span>
+                {saysOf(rule)}
+                <small class="line">
+                  <code>{rule.id}</code>
+                </small>
+              </span>
             </label>
           ))}
         </fieldset>

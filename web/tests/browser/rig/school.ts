@@ -155,6 +155,41 @@ alarm_class = "environment"
 priority = "medium"
 steps = ["打开空调", "检查机柜门"]
 
+# None of these is broken by what the tests send; the page of rules shows them.
+[[rule]]
+id = "battery-low"
+kind = "threshold"
+devices = ["th-1"]
+point = "battery"
+below = 15
+unit = "%"
+deadband = 5
+on_delay_secs = 3600
+priority = "low"
+[[rule]]
+id = "machine-room-night"
+kind = "expression"
+devices = ["th-1"]
+when = "temperature > 80 && !teaching"
+for_secs = 600
+text = "夜间机房过热"
+text_en = "the machine room overheats at night"
+alarm_class = "environment"
+priority = "high"
+[[rule]]
+id = "machine-room-silent"
+kind = "silent"
+devices = ["th-1", "smoke-1"]
+after_secs = 604800
+[[rule]]
+id = "gate-crowded"
+kind = "count"
+devices = ["cam-gate"]
+event = "motion"
+count = 1000
+window_secs = 60
+per = "place"
+
 [[area]]
 id = "lab"
 name = "实验楼"
