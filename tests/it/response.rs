@@ -151,8 +151,11 @@ async fn a_lockdown_takes_two_steps_returns_for_fire_and_needs_a_second_person_t
         (row["stage"] == "given_back" && row["outputs"][0]["state"] == "done").then_some(())
     })
     .await;
-    let told = school.get(&format!("/api/v1/alarms/{}", raised["id"])).await;
-    assert!(told["what"].to_string().contains("there is a fire alarm"), "{told}");
+    until("the alarm says so, too", async || {
+        let told = school.get(&format!("/api/v1/alarms/{}", raised["id"])).await;
+        told["what"].to_string().contains("there is a fire alarm").then_some(())
+    })
+    .await;
     let (status, said) = run(&school, &["prepare", "lockdown", "--as", "王老师"]).await;
     assert!(status == Some(69) && said.contains("a fire alarm is open"), "{said}");
     let pump = school.cli("control", &["set", "pump", "1", "--reason", "x", "--as", "王老师"]).await;
