@@ -320,6 +320,8 @@ async fn energy_of(State(console): State<Console>, asked: Asked) -> Answer {
     })?;
     let (from, to) = (Wall(asked.from.unwrap_or(0)), Wall(asked.to.unwrap_or(i64::MAX)));
     let meters = read(&console, move |r| r.metered(Level::Day, &[(from, to)], |_| true)).await?;
+    let used: Vec<Metered> =
+        meters.iter().filter(|meter| energy::is_used(&console, &meter.device)).cloned().collect();
     let rows = match by {
         Some("device") => {
             let row = |m: &Metered| {
@@ -328,10 +330,10 @@ async fn energy_of(State(console): State<Console>, asked: Asked) -> Answer {
             };
             meters.iter().map(row).collect()
         }
-        Some("place") => energy::by_place(&console, &meters),
+        Some("place") => energy::by_place(&console, &used),
         _ => Vec::new(),
     };
-    Ok(Json(json!({"total_kwh": energy::sums(&console, &meters, None).total, "rows": rows})))
+    Ok(Json(json!({"total_kwh": energy::sums(&console, &used, None).total, "rows": rows})))
 }
 
 /// A word that must be one of those listed in `known`.

@@ -261,6 +261,7 @@ fn chosen(console: &Console, asked: &Asked) -> Result<Chosen, Problem> {
         std::iter::successors(Some(of), parent).take(console.places.len()).any(|id| id == wanted)
     };
     let all = console.devices.values().filter(|one| device.as_ref().is_none_or(|id| one.id == *id));
+    let all = all.filter(|one| device.is_some() || is_used(console, one.id.as_str()));
     let meters = all.filter(|one| within(&one.place)).map(|one| one.id.to_string()).collect();
     let world = &console.work.world;
     let alone = device.as_ref().filter(|_| asked.item.is_none());
@@ -268,6 +269,11 @@ fn chosen(console: &Console, asked: &Asked) -> Result<Chosen, Problem> {
     let of_device = device.as_ref().and_then(|id| console.devices.get(id)).map(|device| &device.place);
     let calendar = of_device.or(place.as_ref()).and_then(|at| world.calendar_named(world.calendar_at(at)));
     Ok(Chosen { meters, below, calendar: Arc::clone(calendar.unwrap_or(&world.calendar)) })
+}
+
+/// Whether what a device counts was used: an inverter counts what was made.
+pub(super) fn is_used(console: &Console, device: &str) -> bool {
+    console.devices.get(device).is_none_or(|device| device.profile.class != "inverter")
 }
 
 fn span(console: &Console, asked: &Asked, hourly: bool) -> Result<(Wall, Wall), Problem> {

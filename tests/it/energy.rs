@@ -318,3 +318,28 @@ async fn comparable_days_are_those_of_the_calendar_of_the_place() {
         near(&compared(of).await, 104.0);
     }
 }
+
+#[tokio::test]
+async fn what_an_inverter_makes_is_in_no_sum_of_what_was_used() {
+    let mut config =
+        format!("[[bus]]\nid = 'line'\nkind = 'modbus-tcp'\nhost = '127.0.0.1'\nport = {}\n", free_port());
+    for (unit, profile) in ["huawei-sun2000", "eastron-sdm630", "eastron-sdm630"].into_iter().enumerate() {
+        config += &format!(
+            "[[device]]\nid = 'm{unit:03}'\nprofile = '{profile}'\nbus = 'line'\naddress = {}\nplace = 'gate'\npoll_secs = 86400\n",
+            unit + 1
+        );
+    }
+    let school = seeded(&config, 3);
+    let _daemon = school.start().await;
+    let week = format!("from={}&to={MONDAY}", MONDAY - 7 * DAY);
+    let used = school.get(&format!("/api/v1/energy/series?{week}")).await;
+    near(&used["total"], week_of(1..3));
+    assert_eq!(used["meters"], 2);
+    let made = school.get(&format!("/api/v1/energy/series?{week}&device=m000")).await;
+    near(&made["total"], week_of(0..1));
+    let all = school.get(&format!("/api/v1/energy?by=device&{week}")).await;
+    near(&all["total_kwh"], week_of(1..3));
+    assert_eq!(all["rows"].as_array().map(Vec::len), Some(3));
+    let places = school.get(&format!("/api/v1/energy?by=place&{week}")).await;
+    near(&places["rows"][0]["kwh"], week_of(1..3));
+}

@@ -2,7 +2,7 @@
 
 use super::{Form, Span, answer, head, note, reader_of};
 use crate::console::api::read;
-use crate::console::energy::{name, periods, sums};
+use crate::console::energy::{is_used, name, periods, sums};
 use crate::console::people::bad;
 use crate::console::{Console, Problem, Who};
 use crate::model::{DestinationId, Lang, Wall};
@@ -119,7 +119,7 @@ fn energy(
     span: (Wall, Wall),
     before: (Wall, Wall),
 ) -> Result<Used, StoreError> {
-    let ours = |device: &str| console.devices.contains_key(device);
+    let ours = |device: &str| console.devices.contains_key(device) && is_used(console, device);
     let year_before = (span.0.plus_ms(-YEAR_MS), span.1.plus_ms(-YEAR_MS));
     let metered = reader.metered(Level::Day, &[span], ours)?;
     let sums = sums(console, &metered, None);
