@@ -85,7 +85,11 @@ export async function open(page: Page, path: string): Promise<void> {
 
 /** Nothing is loading any more. */
 export async function settled(page: Page): Promise<void> {
-  await page.waitForFunction(() => !/正在读取…|Loading…/.test(document.querySelector('main')?.textContent ?? ''));
+  // Between who somebody is and what they see there is a moment without any contents.
+  await page.waitForFunction(() => {
+    const said = document.querySelector('main')?.textContent ?? '';
+    return said !== '' && !/正在读取…|Loading…/.test(said);
+  });
 }
 
 /** Names that people gave stay as they are. */
