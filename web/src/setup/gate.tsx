@@ -33,5 +33,9 @@ export function Gate({ children }: { children: ComponentChildren }): JSX.Element
       .then(() => setStage('done'));
   };
   if (stage === 'needed' && Setup) return <Setup done={done} />;
-  return <p class="empty">{t('loading')}</p>;
+  return (
+    <main class="alone">
+      <p class="empty">{t('loading')}</p>
+    </main>
+  );
 }
