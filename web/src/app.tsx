@@ -101,14 +101,19 @@ function Frame(): JSX.Element {
 function Loaded({ entry, gaps }: { entry: PageEntry; gaps: Record<string, string> }): JSX.Element {
   const [Page, setPage] = useState<ComponentType<PageProps> | null>(null);
   const [failed, setFailed] = useState(false);
-  const load = (): void => {
-    setFailed(false);
+  useEffect(() => {
     entry.load().then(
       (module) => setPage(() => module.default),
       () => setFailed(true),
     );
-  };
-  useEffect(load, []);
+  }, []);
+  useEffect(() => {
+    if (!failed) return undefined;
+    // A browser may remember that a file did not come: the page begins anew, once the gateway answers. Nobody needs to
+    // be there for it.
+    const again = setInterval(() => loadSession().then(() => location.reload(), () => undefined), ASK_AGAIN_MS);
+    return () => clearInterval(again);
+  }, [failed]);
   const words = useCell(lang);
   useEffect(() => {
     document.title = `${t(entry.name)} · ${t('product')}`;
@@ -118,7 +123,7 @@ function Loaded({ entry, gaps }: { entry: PageEntry; gaps: Record<string, string
   return (
     <div class="empty" role="alert">
       <p>{t('page_failed')}</p>
-      <Button onClick={load}>{t('try_again')}</Button>
+      <Button onClick={() => location.reload()}>{t('try_again')}</Button>
     </div>
   );
 }

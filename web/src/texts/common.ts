@@ -36,7 +36,7 @@ export const common = {
   theme_light: { zh: '浅色', en: 'Light' },
   sign_out: { zh: '退出登录', en: 'Sign out' },
   not_found: { zh: '没有这个页面，或您的角色不能查看它', en: 'There is no such page, or your role may not see it' },
-  page_failed: { zh: '页面未能加载，请重试', en: 'The page could not be loaded; try again' },
+  page_failed: { zh: '页面未能加载，正在重试…', en: 'The page could not be loaded; trying again…' },
   link_here: { zh: '网关在线', en: 'Gateway in contact' },
   link_lost: { zh: '连接中断', en: 'Connection lost' },
 

@@ -230,6 +230,7 @@ test('the keys 1, 2, 3 say what it was, 4 calls for help, Tab reaches everything
   await page.keyboard.press('Escape');
   await page.waitForSelector('dialog', { state: 'detached' });
   assert.deepEqual([(await row(id)).acknowledged, (await row(id)).confirmed], [null, undefined], 'keys of the card do nothing behind a dialog');
+  await meant(page);
   await page.keyboard.press('Enter');
   await until('it is taken', async () => (await row(id)).acknowledged ?? undefined);
   school.press(5);
@@ -443,6 +444,20 @@ test('a gateway that was killed comes back, and nothing that happened meanwhile 
     school.press(11);
     return (await page.locator('.queued').count()) === 2 || undefined;
   });
+  await leave(seen);
+});
+
+test('a page whose file did not come begins anew by itself', async () => {
+  const seen = await visit(browser, school);
+  const { page } = seen;
+  let away = true;
+  await page.route(/\/assets\/desk-[^/]*\.js$/, (route) => (away ? route.abort() : route.continue()));
+  await signIn(seen, 'guard');
+  await page.getByText('页面未能加载').waitFor();
+  away = false;
+  await calm(page);
+  // That a file did not come is what this is about.
+  seen.faults.length = 0;
   await leave(seen);
 });
 
