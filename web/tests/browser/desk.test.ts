@@ -51,9 +51,6 @@ async function meant(page: Page): Promise<void> {
 }
 
 /** Keeps how it looks for whoever asks with LOOK=<folder>. */
-async function look(page: Page, name: string): Promise<void> {
-  if (process.env.LOOK) await page.screenshot({ path: `${process.env.LOOK}/${name}.png`, animations: 'disabled' });
-}
 
 test('the desk is calm, then shows what, where, when, plan, picture, steps and telephones, and sounds', async () => {
   const seen = await visit(browser, school);
@@ -273,14 +270,13 @@ for (const { name, viewport, touch, open, call } of calls) {
     const button = await page.locator('dialog .button.danger').boundingBox();
     assert.ok(button && button.height >= 64 && button.y + button.height < viewport.height, 'the button is seen at once');
     await accessible(page, 'call for support');
-    await look(page, `support-${viewport.width}`);
     await call(page);
     // Whom to telephone stays there, and that all groups have it is said once they have.
     await page.waitForSelector('dialog[open] .support-state.told');
     assert.match((await page.textContent('dialog')) ?? '', /已通知：每一组都已收到.*guard 于 .* 请求支援.*保卫科.*110/s);
     await accessible(page, 'support was called');
     await fits(page, `support was called, at ${viewport.width}`);
-    await look(page, `support-told-${viewport.width}`);
+    await picture(page, viewport.width === PHONE.width ? 'desk-support-phone' : 'desk-support');
     const found = await row(id);
     assert.deepEqual([found.acknowledged?.by, found.support?.by, found.confirmed], ['guard', 'guard', undefined]);
     assert.deepEqual(found.history.map(({ kind }) => kind), ['raised', 'acknowledged', 'support_called', 'support_told']);
@@ -295,7 +291,6 @@ for (const { name, viewport, touch, open, call } of calls) {
     assert.match((await page.textContent('.queued .badge.support')) ?? '', /已请求支援/);
     await accessible(page, 'an alarm with a call for support');
     await fits(page, `an alarm with a call for support, at ${viewport.width}`);
-    await look(page, `support-card-${viewport.width}`);
     // What cannot be done is told where it is seen.
     await page.locator('text=需支援').first().click();
     await page.waitForSelector('dialog[open]');
