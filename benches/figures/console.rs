@@ -131,14 +131,15 @@ struct Told {
 
 /// The pages in Chromium, in front of this program with a year of forty meters.
 pub(crate) fn pages(runtime: &Runtime) -> Result<Vec<Figure>, Failure> {
-    let node = Command::new("node")
-        .args(["--import", "tsx", "figures.ts"])
+    let mut node = Command::new("node");
+    node.args(["--import", "tsx", "figures.ts"])
         .current_dir(source("web"))
         .env("SCHOOLGATE_BIN", env!("CARGO_BIN_EXE_schoolgate"))
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output();
-    let out = runtime.block_on(node).map_err(|error| format!("node cannot be started: {error}"))?;
+        .stderr(Stdio::inherit());
+    let out = runtime
+        .block_on(async { node.output().await })
+        .map_err(|error| format!("node cannot be started: {error}"))?;
     if !out.status.success() {
         return Err(format!("web/figures.ts ended: {}", out.status).into());
     }
